@@ -1,0 +1,462 @@
+//! Where tensors live: the CPU, or a GPU that was chosen here or brought along.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+};
+
+use crate::{
+    cpu,
+    dtype::DType,
+    error::{Error, Result},
+    kernel::{self, Kernel},
+};
+
+/// Where tensors live and work is done. Cheap to clone.
+///
+/// # Environment variables
+///
+/// Every constructor that looks for adapters honours wgpu's own: `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`, `gl`, several
+/// with commas), `WGPU_POWER_PREF` (`low` prefers an integrated GPU) and the debugging ones. [`Device::from_env`] also
+/// takes `WGPU_ADAPTER_NAME`.
+///
+/// # Async and blocking
+///
+/// Constructors are `async`, as wgpu's are. Outside the browser each has a twin that ends in `_blocking`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Device {
+    /// The CPU path, [`crate::cpu`].
+    Cpu,
+    /// A wgpu device.
+    Gpu(Gpu),
+}
+
+/// A wgpu device and its queue. Cheap to clone; two are equal if they are the same device.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    kernel: OnceLock<Kernel>,
+    /// Why the device was lost; known for devices made here only, since a host's own callback must stay in place.
+    lost: Arc<OnceLock<String>>,
+}
+
+impl Device {
+    /// A hardware GPU if there is one, else the CPU path, which is faster than a software renderer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoDevice`] if there is a hardware GPU whose driver gives no device.
+    pub async fn auto() -> Result<Self> {
+        let adapters = adapters().await;
+        match adapters.iter().find(|adapter| objection(adapter).is_none()) {
+            Some(adapter) => Self::from_adapter(adapter).await,
+            None => {
+                log::info!("no hardware GPU: using the CPU");
+                Ok(Self::Cpu)
+            }
+        }
+    }
+
+    /// The best GPU adapter: hardware if there is any, else a software renderer, else an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAdapter`] if none can run compute shaders; [`Error::NoDevice`].
+    pub async fn gpu() -> Result<Self> {
+        let adapters = adapters().await;
+        match adapters.iter().find(|adapter| can_compute(adapter)) {
+            Some(adapter) => Self::from_adapter(adapter).await,
+            None => Err(Error::NoAdapter {
+                wanted: "GPU with compute shaders".into(),
+                found: names(&adapters),
+            }),
+        }
+    }
+
+    /// The best adapter whose name contains `name` in any case, software renderers included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAdapter`], which lists those that are there; [`Error::NoDevice`].
+    pub async fn named(name: &str) -> Result<Self> {
+        let adapters = adapters().await;
+        let wanted = name.to_lowercase();
+        let named = |adapter: &&wgpu::Adapter| {
+            full_name(&adapter.get_info())
+                .to_lowercase()
+                .contains(&wanted)
+        };
+        match adapters
+            .iter()
+            .filter(|adapter| can_compute(adapter))
+            .find(named)
+        {
+            Some(adapter) => Self::from_adapter(adapter).await,
+            None => Err(Error::NoAdapter {
+                wanted: format!("{name:?}"),
+                found: names(&adapters),
+            }),
+        }
+    }
+
+    /// What `WGPU_ADAPTER_NAME` names, if it is set, as [`Device::named`]; else as [`Device::auto`].
+    ///
+    /// # Errors
+    ///
+    /// As those two.
+    pub async fn from_env() -> Result<Self> {
+        match std::env::var("WGPU_ADAPTER_NAME") {
+            Ok(name) if !name.is_empty() => Self::named(&name).await,
+            _ => Self::auto().await,
+        }
+    }
+
+    /// A device on this adapter, with all of its limits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoDevice`] with the driver's reason.
+    pub async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
+        let info = adapter.get_info();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgpu_elu"),
+            required_limits: adapter.limits(),
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) =
+            adapter
+                .request_device(&descriptor)
+                .await
+                .map_err(|error| Error::NoDevice {
+                    adapter: full_name(&info),
+                    reason: error.to_string(),
+                })?;
+        let lost = Arc::new(OnceLock::new());
+        let callback_lost = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            // Only the first reason counts, so a second may be dropped.
+            let _ = callback_lost.set(if message.is_empty() {
+                format!("{reason:?}")
+            } else {
+                message
+            });
+        });
+        Ok(Self::Gpu(Gpu {
+            shared: Arc::new(Shared {
+                device,
+                queue,
+                info,
+                kernel: OnceLock::new(),
+                lost,
+            }),
+        }))
+    }
+
+    /// A device that exists already, with the limits and features it was created with. None of its callbacks is touched.
+    pub fn from_wgpu(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
+        Self::Gpu(Gpu {
+            shared: Arc::new(Shared {
+                device: device.clone(),
+                queue: queue.clone(),
+                info: device.adapter_info(),
+                kernel: OnceLock::new(),
+                lost: Arc::default(),
+            }),
+        })
+    }
+
+    /// Waits until all work submitted so far is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeviceLost`].
+    pub async fn wait(&self) -> Result<()> {
+        match self {
+            Self::Cpu => Ok(()),
+            Self::Gpu(gpu) => gpu.wait().await,
+        }
+    }
+}
+
+/// Blocking twins of the constructors, outside the browser.
+#[cfg(not(target_family = "wasm"))]
+impl Device {
+    /// [`Device::auto`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::auto`].
+    pub fn auto_blocking() -> Result<Self> {
+        pollster::block_on(Self::auto())
+    }
+
+    /// [`Device::gpu`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::gpu`].
+    pub fn gpu_blocking() -> Result<Self> {
+        pollster::block_on(Self::gpu())
+    }
+
+    /// [`Device::named`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::named`].
+    pub fn named_blocking(name: &str) -> Result<Self> {
+        pollster::block_on(Self::named(name))
+    }
+
+    /// [`Device::from_env`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::from_env`].
+    pub fn from_env_blocking() -> Result<Self> {
+        pollster::block_on(Self::from_env())
+    }
+
+    /// [`Device::wait`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::wait`].
+    pub fn wait_blocking(&self) -> Result<()> {
+        pollster::block_on(self.wait())
+    }
+}
+
+impl fmt::Display for Device {
+    /// Such as `the CPU (AVX2+FMA, 2 threads)` or `llvmpipe (Vulkan)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => {
+                let threads = cpu::threads();
+                let s = if threads == 1 { "" } else { "s" };
+                write!(f, "the CPU ({}, {threads} thread{s})", cpu::simd_level())
+            }
+            Self::Gpu(gpu) => {
+                let info = gpu.info();
+                // What follows in parentheses is the driver's business: the versions of a compiler, a code name.
+                let name = info.name.split(" (").next().unwrap_or_default();
+                write!(f, "{name} ({})", backend_name(info.backend))
+            }
+        }
+    }
+}
+
+impl PartialEq for Gpu {
+    fn eq(&self, other: &Self) -> bool {
+        self.shared.device == other.shared.device
+    }
+}
+
+impl Gpu {
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    /// The queue that work is submitted to.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    /// The adapter that the device was made from.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.shared.info
+    }
+
+    /// The device's kernel for `dtype`, made when first asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::new`].
+    pub fn kernel(&self, dtype: DType) -> Result<&Kernel> {
+        let cell = match dtype {
+            DType::F32 => &self.shared.kernel,
+        };
+        match cell.get() {
+            Some(kernel) => Ok(kernel),
+            None => {
+                let kernel = Kernel::new(self.device(), dtype)?;
+                Ok(cell.get_or_init(|| kernel))
+            }
+        }
+    }
+}
+
+/// The adapters that wgpu sees, best first: discrete, integrated, virtual, unknown, software; of one kind, GL last.
+///
+/// `WGPU_BACKEND` narrows them down, and `WGPU_POWER_PREF=low` puts integrated before discrete.
+pub async fn adapters() -> Vec<wgpu::Adapter> {
+    if wgpu::Instance::enabled_backend_features().is_empty() {
+        return Vec::new(); // compiled without any backend, where wgpu would panic
+    }
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    // A device that does nothing must not pass for a GPU.
+    adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
+    let low_power = wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower);
+    adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
+    adapters
+}
+
+/// Why [`Device::auto`] would not take this adapter, if it would not.
+pub fn objection(adapter: &wgpu::Adapter) -> Option<&'static str> {
+    if !can_compute(adapter) {
+        Some("it has no compute shaders")
+    } else if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+        Some("it is a software renderer, and the CPU path is faster")
+    } else {
+        None
+    }
+}
+
+// ---- Internals ----
+
+impl Gpu {
+    /// Fails once the device is known to be lost: wgpu itself lets every call on it pass in silence.
+    pub(crate) fn check_alive(&self) -> Result<()> {
+        match self.shared.lost.get() {
+            Some(reason) => Err(Error::DeviceLost {
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A buffer of `size` bytes, holding `contents` from its start if there are any.
+    pub(crate) fn buffer(
+        &self,
+        size: u64,
+        usage: wgpu::BufferUsages,
+        contents: Option<&[u8]>,
+    ) -> Result<wgpu::Buffer> {
+        self.check_alive()?;
+        let found = self.device().limits().max_buffer_size;
+        if size > found {
+            return Err(Error::Limit {
+                limit: "max_buffer_size",
+                needed: size,
+                found,
+            });
+        }
+        // A mapping, and a copy, has a multiple of 4 bytes, and at least one.
+        let size = size
+            .next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
+            .max(wgpu::COPY_BUFFER_ALIGNMENT);
+        let buffer = kernel::checked(self.device(), &format!("a buffer of {size} bytes"), || {
+            self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("wgpu_elu.tensor"),
+                size,
+                usage,
+                mapped_at_creation: contents.is_some(),
+            })
+        })?;
+        if let Some(bytes) = contents {
+            kernel::fill(&buffer, bytes)?;
+        }
+        Ok(buffer)
+    }
+
+    /// Hands `slice` of a mappable buffer to `read` once all work on it is done.
+    pub(crate) async fn read<T>(
+        &self,
+        slice: wgpu::BufferSlice<'_>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        // Nobody listens any more if the future was dropped.
+        slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
+        self.poll()?;
+        match receiver.receive().await {
+            Some(Ok(())) => {}
+            _ => {
+                self.check_alive()?;
+                return Err(kernel::lost("a buffer could not be mapped"));
+            }
+        }
+        let view = slice.get_mapped_range().map_err(kernel::lost)?;
+        let value = read(&view);
+        drop(view);
+        slice.buffer().unmap();
+        Ok(value)
+    }
+
+    async fn wait(&self) -> Result<()> {
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        self.queue()
+            .on_submitted_work_done(move || drop(sender.send(())));
+        self.poll()?;
+        match receiver.receive().await {
+            Some(()) => self.check_alive(),
+            None => Err(kernel::lost("its work was never done")),
+        }
+    }
+
+    /// Lets wgpu call back: outside the browser nothing does so but a poll, and this one blocks until work is done.
+    fn poll(&self) -> Result<()> {
+        self.check_alive()?;
+        // wgpu 30's poll panics when the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`).
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            self.device().poll(wgpu::PollType::wait_indefinitely())
+        }));
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(kernel::lost(error)),
+            Err(_) => Err(kernel::lost("wgpu gave up waiting for it")),
+        }
+    }
+}
+
+fn can_compute(adapter: &wgpu::Adapter) -> bool {
+    let flags = adapter.get_downlevel_capabilities().flags;
+    flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        && adapter.limits().max_storage_buffers_per_shader_stage >= 2
+}
+
+fn rank(info: &wgpu::AdapterInfo, low_power: bool) -> (u8, u8) {
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 1,
+        wgpu::DeviceType::IntegratedGpu if low_power => 0,
+        wgpu::DeviceType::IntegratedGpu => 2,
+        wgpu::DeviceType::VirtualGpu => 3,
+        wgpu::DeviceType::Other => 4,
+        wgpu::DeviceType::Cpu => 5,
+    };
+    (kind, u8::from(info.backend == wgpu::Backend::Gl))
+}
+
+fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
+    adapters
+        .iter()
+        .map(|adapter| full_name(&adapter.get_info()))
+        .collect()
+}
+
+fn full_name(info: &wgpu::AdapterInfo) -> String {
+    format!("{} ({})", info.name, backend_name(info.backend))
+}
+
+/// The backend's name as people write it.
+pub fn backend_name(backend: wgpu::Backend) -> &'static str {
+    match backend {
+        wgpu::Backend::Noop => "noop",
+        wgpu::Backend::Vulkan => "Vulkan",
+        wgpu::Backend::Metal => "Metal",
+        wgpu::Backend::Dx12 => "DX12",
+        wgpu::Backend::Gl => "GL",
+        wgpu::Backend::BrowserWebGpu => "WebGPU",
+    }
+}

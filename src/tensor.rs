@@ -1,0 +1,358 @@
+//! Tensors: elements on a device, and a shape.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    device::{Device, Gpu},
+    dtype::{DType, Element, Values},
+    error::{Error, Result},
+};
+
+/// Elements of one type on a [`Device`], in C order, and their shape.
+///
+/// A tensor is a value: [`reshape`](Self::reshape), [`rows`](Self::rows) and `clone` share its memory and copy nothing,
+/// and what is done in place to one tensor is never seen through another.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    storage: Storage,
+    dtype: DType,
+    shape: Vec<usize>,
+    /// The first element within the storage.
+    first: usize,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Storage {
+    Cpu(Arc<Values>),
+    Gpu(Gpu, Arc<wgpu::Buffer>),
+}
+
+/// What tensors are made with on a GPU.
+const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
+    .union(wgpu::BufferUsages::COPY_SRC)
+    .union(wgpu::BufferUsages::COPY_DST);
+
+impl Tensor {
+    /// A tensor of a copy of `values`, on `device`. An empty shape is a scalar.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`], [`Error::ShapeTooLarge`]; on a GPU also [`Error::Limit`], [`Error::OutOfMemory`] and
+    /// [`Error::DeviceLost`].
+    pub fn from_slice<E: Element>(device: &Device, values: &[E], shape: &[usize]) -> Result<Self> {
+        check_shape(shape, values.len())?;
+        match device {
+            Device::Cpu => Self::from_vec(device, values.to_vec(), shape),
+            Device::Gpu(gpu) => {
+                let bytes = bytemuck::cast_slice(values);
+                let buffer = gpu.buffer(bytes.len() as u64, USAGE, Some(bytes))?;
+                Ok(Self::new(
+                    Storage::Gpu(gpu.clone(), Arc::new(buffer)),
+                    E::DTYPE,
+                    shape,
+                    values.len(),
+                ))
+            }
+        }
+    }
+
+    /// A tensor of `values`: on the CPU without a copy, on a GPU as [`Tensor::from_slice`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::from_slice`].
+    pub fn from_vec<E: Element>(device: &Device, values: Vec<E>, shape: &[usize]) -> Result<Self> {
+        check_shape(shape, values.len())?;
+        match device {
+            Device::Cpu => {
+                let len = values.len();
+                Ok(Self::new(
+                    Storage::Cpu(Arc::new(E::store(values))),
+                    E::DTYPE,
+                    shape,
+                    len,
+                ))
+            }
+            Device::Gpu(_) => Self::from_slice(device, &values, shape),
+        }
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::from_slice`].
+    pub fn zeros(device: &Device, dtype: DType, shape: &[usize]) -> Result<Self> {
+        let len = product(shape)?;
+        let too_large = || Error::ShapeTooLarge {
+            shape: shape.to_vec(),
+        };
+        let bytes = len
+            .checked_mul(dtype.size())
+            .filter(|&bytes| isize::try_from(bytes).is_ok())
+            .ok_or_else(too_large)?;
+        let storage = match device {
+            Device::Cpu => Storage::Cpu(Arc::new(Values::zeros(dtype, len))),
+            // wgpu clears every buffer before its first use.
+            Device::Gpu(gpu) => Storage::Gpu(
+                gpu.clone(),
+                Arc::new(gpu.buffer(bytes as u64, USAGE, None)?),
+            ),
+        };
+        Ok(Self::new(storage, dtype, shape, len))
+    }
+
+    /// A tensor of what is in `buffer` from the byte `offset` on, without a copy. The buffer must belong to `gpu`.
+    ///
+    /// Work on the tensor needs the usage `STORAGE`, and reading it back `COPY_SRC`. What is done to it in place is done
+    /// to the buffer, unless other tensors share it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`] if the buffer is too short; [`Error::ShapeTooLarge`]; [`Error::Misaligned`].
+    pub fn from_buffer(
+        gpu: &Gpu,
+        buffer: wgpu::Buffer,
+        offset: u64,
+        dtype: DType,
+        shape: &[usize],
+    ) -> Result<Self> {
+        let (len, size) = (product(shape)?, dtype.size() as u64);
+        if !offset.is_multiple_of(size) {
+            return Err(Error::Misaligned {
+                buffer: "the tensor",
+                needed: size,
+                offset,
+                size: len as u64 * size,
+            });
+        }
+        let there =
+            usize::try_from(buffer.size().saturating_sub(offset) / size).unwrap_or(usize::MAX);
+        if there < len {
+            return Err(Error::ShapeMismatch {
+                shape: shape.to_vec(),
+                needed: len,
+                found: there,
+            });
+        }
+        let first = usize::try_from(offset / size).map_err(|_| Error::ShapeTooLarge {
+            shape: shape.to_vec(),
+        })?;
+        let storage = Storage::Gpu(gpu.clone(), Arc::new(buffer));
+        Ok(Self {
+            first,
+            ..Self::new(storage, dtype, shape, len)
+        })
+    }
+
+    /// The device it is on.
+    pub fn device(&self) -> Device {
+        match &self.storage {
+            Storage::Cpu(_) => Device::Cpu,
+            Storage::Gpu(gpu, _) => Device::Gpu(gpu.clone()),
+        }
+    }
+
+    /// The type of its elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Its dimensions, slowest first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of its elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The same elements in another shape, without a copy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`], [`Error::ShapeTooLarge`].
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        check_shape(shape, self.len)?;
+        Ok(Self {
+            shape: shape.to_vec(),
+            ..self.clone()
+        })
+    }
+
+    /// The part of it whose first index is in `range`, without a copy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RowsOutside`] if the tensor has not that many rows, or is a scalar.
+    pub fn rows(&self, range: Range<usize>) -> Result<Self> {
+        match self.shape.first() {
+            Some(&rows) if range.start <= range.end && range.end <= rows => {
+                let row = self.shape[1..].iter().product::<usize>();
+                let mut shape = self.shape.clone();
+                shape[0] = range.len();
+                Ok(Self {
+                    shape,
+                    first: self.first + range.start * row,
+                    len: range.len() * row,
+                    ..self.clone()
+                })
+            }
+            _ => Err(Error::RowsOutside {
+                range,
+                shape: self.shape.clone(),
+            }),
+        }
+    }
+
+    /// Its elements, copied to the CPU's memory once all work on them is done.
+    ///
+    /// Outside the browser the wait happens within the first poll of the future.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DTypeMismatch`]; on a GPU also [`Error::MissingUsage`], [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+    pub async fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
+        self.check_dtype::<E>()?;
+        let (gpu, slice) = match &self.storage {
+            Storage::Cpu(_) => return Ok(self.as_slice::<E>().unwrap_or_default().to_vec()),
+            Storage::Gpu(gpu, buffer) => (gpu, self.bytes_of(buffer)),
+        };
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (needed, found) = (wgpu::BufferUsages::COPY_SRC, slice.buffer().usage());
+        if !found.contains(needed) {
+            return Err(Error::MissingUsage {
+                buffer: "the tensor",
+                needed,
+                found,
+            });
+        }
+        let staging = gpu.buffer(
+            slice.size(),
+            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            None,
+        )?;
+        let mut encoder = gpu
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor {
+                label: Some("wgpu_elu.to_vec"),
+            });
+        encoder.copy_buffer_to_buffer(slice.buffer(), slice.offset(), &staging, 0, slice.size());
+        gpu.queue().submit([encoder.finish()]);
+        gpu.read(
+            staging.slice(..),
+            bytemuck::allocation::pod_collect_to_vec::<u8, E>,
+        )
+        .await
+    }
+
+    /// [`Tensor::to_vec`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::to_vec`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn to_vec_blocking<E: Element>(&self) -> Result<Vec<E>> {
+        pollster::block_on(self.to_vec())
+    }
+
+    /// Its elements, if they are of type `E` and on the CPU.
+    pub fn as_slice<E: Element>(&self) -> Option<&[E]> {
+        match &self.storage {
+            Storage::Cpu(values) => E::slice(values)?.get(self.first..self.first + self.len),
+            Storage::Gpu(..) => None,
+        }
+    }
+
+    /// Its elements for writing, if they are of type `E`, on the CPU, and shared with no other tensor.
+    pub fn as_mut_slice<E: Element>(&mut self) -> Option<&mut [E]> {
+        match &mut self.storage {
+            Storage::Cpu(values) => {
+                E::slice_mut(Arc::get_mut(values)?)?.get_mut(self.first..self.first + self.len)
+            }
+            Storage::Gpu(..) => None,
+        }
+    }
+
+    /// Its bytes within a buffer, if it is on a GPU.
+    pub fn as_buffer_slice(&self) -> Option<wgpu::BufferSlice<'_>> {
+        match &self.storage {
+            Storage::Cpu(_) => None,
+            Storage::Gpu(_, buffer) => Some(self.bytes_of(buffer)),
+        }
+    }
+}
+
+// ---- Internals ----
+
+impl Tensor {
+    fn new(storage: Storage, dtype: DType, shape: &[usize], len: usize) -> Self {
+        Self {
+            storage,
+            dtype,
+            shape: shape.to_vec(),
+            first: 0,
+            len,
+        }
+    }
+
+    fn bytes_of<'a>(&self, buffer: &'a wgpu::Buffer) -> wgpu::BufferSlice<'a> {
+        let size = self.dtype.size() as u64;
+        let first = self.first as u64 * size;
+        buffer.slice(first..first + self.len as u64 * size)
+    }
+
+    fn check_dtype<E: Element>(&self) -> Result<()> {
+        if E::DTYPE == self.dtype {
+            Ok(())
+        } else {
+            Err(Error::DTypeMismatch {
+                needed: E::DTYPE,
+                found: self.dtype,
+            })
+        }
+    }
+
+    /// Whether another tensor shares its memory.
+    pub(crate) fn is_shared(&self) -> bool {
+        match &self.storage {
+            Storage::Cpu(values) => Arc::strong_count(values) > 1,
+            Storage::Gpu(_, buffer) => Arc::strong_count(buffer) > 1,
+        }
+    }
+}
+
+fn product(shape: &[usize]) -> Result<usize> {
+    // A shape with a 0 in it is empty, however large the rest.
+    if shape.contains(&0) {
+        return Ok(0);
+    }
+    let product = shape.iter().try_fold(1, |product: usize, &dimension| {
+        product.checked_mul(dimension)
+    });
+    product.ok_or_else(|| Error::ShapeTooLarge {
+        shape: shape.to_vec(),
+    })
+}
+
+fn check_shape(shape: &[usize], found: usize) -> Result<()> {
+    let needed = product(shape)?;
+    if needed == found {
+        Ok(())
+    } else {
+        Err(Error::ShapeMismatch {
+            shape: shape.to_vec(),
+            needed,
+            found,
+        })
+    }
+}
