@@ -72,6 +72,8 @@ mod sealed {
     /// How a type goes into [`Values`] and comes out again.
     pub trait Stored: Sized {
         fn store(values: Vec<Self>) -> Values;
+        /// `None` if they are of another type; so too below.
+        fn take(values: Values) -> Option<Vec<Self>>;
         fn slice(values: &Values) -> Option<&[Self]>;
         fn slice_mut(values: &mut Values) -> Option<&mut [Self]>;
     }
@@ -79,6 +81,12 @@ mod sealed {
     impl Stored for f32 {
         fn store(values: Vec<Self>) -> Values {
             Values::F32(values)
+        }
+
+        fn take(values: Values) -> Option<Vec<Self>> {
+            match values {
+                Values::F32(values) => Some(values),
+            }
         }
 
         fn slice(values: &Values) -> Option<&[Self]> {

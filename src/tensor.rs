@@ -265,6 +265,39 @@ impl Tensor {
         pollster::block_on(self.to_vec())
     }
 
+    /// As [`Tensor::to_vec`], but on the CPU without a copy where no other tensor shares the memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::to_vec`].
+    pub async fn into_vec<E: Element>(mut self) -> Result<Vec<E>> {
+        self.check_dtype::<E>()?;
+        if self.first == 0 {
+            self.storage = match self.storage {
+                Storage::Cpu(values) => match Arc::try_unwrap(values) {
+                    Ok(values) => {
+                        let mut values = E::take(values).unwrap_or_default();
+                        values.truncate(self.len);
+                        return Ok(values);
+                    }
+                    Err(shared) => Storage::Cpu(shared),
+                },
+                gpu => gpu,
+            };
+        }
+        self.to_vec().await
+    }
+
+    /// [`Tensor::into_vec`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::to_vec`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn into_vec_blocking<E: Element>(self) -> Result<Vec<E>> {
+        pollster::block_on(self.into_vec())
+    }
+
     /// Its elements, if they are of type `E` and on the CPU.
     pub fn as_slice<E: Element>(&self) -> Option<&[E]> {
         match &self.storage {

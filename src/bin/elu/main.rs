@@ -1,1 +1,44 @@
-fn main() {}
+//! `elu`: the ELU activation from the command line.
+
+mod info;
+mod npy;
+mod output;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The ELU activation on any GPU that wgpu reaches, and on the CPU where there is none.
+///
+/// Exit codes: 0 done, 1 something failed and nothing was written, 2 the command line is wrong.
+///
+/// Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) choose among
+/// adapters; RUST_LOG=info shows what wgpu logs; RAYON_NUM_THREADS limits the CPU path.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Info(info::Args),
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Info(args) => info::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("elu: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `elu info`: what there is to run on.
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use wgpu_elu::{
+    cpu,
+    device::{adapters, backend_name, objection},
+    wgpu,
+};
+
+/// Every adapter that wgpu sees, which one `auto` takes and why, and the CPU path
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let adapters: Vec<Report> = pollster::block_on(adapters())
+        .iter()
+        .map(Report::new)
+        .collect();
+    let text = if args.json {
+        format!("{:#}\n", as_json(&adapters))
+    } else {
+        as_text(&adapters)
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+// ---- Internals ----
+
+/// The features that this crate uses or will ask for.
+const FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
+    .union(wgpu::Features::SHADER_F64)
+    .union(wgpu::Features::TIMESTAMP_QUERY)
+    .union(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
+    .union(wgpu::Features::SUBGROUP);
+
+struct Report {
+    info: wgpu::AdapterInfo,
+    features: Vec<String>,
+    limits: wgpu::Limits,
+    objection: Option<&'static str>,
+}
+
+impl Report {
+    fn new(adapter: &wgpu::Adapter) -> Self {
+        let features = (adapter.features() & FEATURES)
+            .iter_names()
+            .map(|(name, _)| name.to_lowercase())
+            .collect();
+        Self {
+            info: adapter.get_info(),
+            features,
+            limits: adapter.limits(),
+            objection: objection(adapter),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+            wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+            wgpu::DeviceType::VirtualGpu => "virtual GPU",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "GPU of unknown kind",
+        }
+    }
+
+    fn driver(&self) -> String {
+        [self.info.driver.as_str(), self.info.driver_info.as_str()]
+            .join(" ")
+            .trim()
+            .to_owned()
+    }
+}
+
+/// What `auto` takes, and why.
+fn auto(adapters: &[Report]) -> (String, &'static str) {
+    match adapters.iter().find(|adapter| adapter.objection.is_none()) {
+        Some(adapter) => (
+            format!(
+                "{} ({})",
+                adapter.info.name,
+                backend_name(adapter.info.backend)
+            ),
+            "it is the best hardware GPU",
+        ),
+        None if adapters.is_empty() => ("the CPU path".into(), "wgpu sees no adapter"),
+        None => (
+            "the CPU path".into(),
+            "no adapter is a hardware GPU with compute shaders",
+        ),
+    }
+}
+
+fn as_text(adapters: &[Report]) -> String {
+    let mut lines = Vec::new();
+    for adapter in adapters {
+        let (info, limits) = (&adapter.info, &adapter.limits);
+        lines.push(format!("{} ({})", info.name, backend_name(info.backend)));
+        lines.push(format!("  kind      {}", adapter.kind()));
+        lines.push(format!("  driver    {}", adapter.driver()));
+        lines.push(format!("  features  {}", adapter.features.join(", ")));
+        lines.push(format!(
+            "  limits    binding {}, buffer {}, offset alignment {}, {} invocations a workgroup",
+            bytes(limits.max_storage_buffer_binding_size),
+            bytes(limits.max_buffer_size),
+            limits.min_storage_buffer_offset_alignment,
+            limits.max_compute_invocations_per_workgroup,
+        ));
+        if let Some(objection) = adapter.objection {
+            lines.push(format!("  auto      not this one: {objection}"));
+        }
+        lines.push(String::new());
+    }
+    lines.push(format!(
+        "CPU path: {}, {} threads",
+        cpu::simd_level(),
+        cpu::threads()
+    ));
+    let (taken, why) = auto(adapters);
+    lines.push(format!("auto takes: {taken}, since {why}"));
+    lines.join("\n") + "\n"
+}
+
+fn as_json(adapters: &[Report]) -> Value {
+    let list = adapters.iter().map(|adapter| {
+        let (info, limits) = (&adapter.info, &adapter.limits);
+        json!({
+            "name": info.name,
+            "backend": backend_name(info.backend),
+            "kind": adapter.kind(),
+            "driver": adapter.driver(),
+            "features": adapter.features,
+            "limits": {
+                "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
+                "max_buffer_size": limits.max_buffer_size,
+                "min_storage_buffer_offset_alignment": limits.min_storage_buffer_offset_alignment,
+                "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
+                "max_compute_workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
+            },
+            "objection": adapter.objection,
+        })
+    });
+    let (taken, why) = auto(adapters);
+    json!({
+        "adapters": list.collect::<Vec<_>>(),
+        "cpu": { "simd": cpu::simd_level(), "threads": cpu::threads() },
+        "auto": { "takes": taken, "why": why },
+    })
+}
+
+/// `128 MiB`
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut value = count;
+    while value >= 1024 && value % 1024 == 0 && unit + 1 < UNITS.len() {
+        value /= 1024;
+        unit += 1;
+    }
+    // 2 GiB less a byte is the common limit of drivers, and better read so.
+    if unit == 0 && (count + 1).is_power_of_two() && count > 1 {
+        format!("{} less 1", bytes(count + 1))
+    } else {
+        format!("{value} {}", UNITS[unit])
+    }
+}
