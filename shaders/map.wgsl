@@ -9,7 +9,7 @@ struct Params {
     groups_per_row: u32, // workgroups in x: a dispatch too long for one dimension is folded into rows
     head: u32,           // elements only: after this many, ...
     gap: u32,            // ... this many are left out: `vectors` does those
-    unused: u32,
+    zero: u32,           // always 0: see elu
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -36,7 +36,7 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
 
 fn vector(i: u32, p: Params) {
     if i < p.count {
-        store_vector(p.y_first + i, elu(load_vector(p.x_first + i), p.alpha));
+        store_vector(p.y_first + i, elu(load_vector(p.x_first + i), p.alpha, p.zero));
     }
 }
 
@@ -46,6 +46,6 @@ fn elements(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     let k = (group.y * p.groups_per_row + group.x) * workgroup_size + invocation;
     if k < p.count {
         let i = k + select(0u, p.gap, k >= p.head);
-        store_element(p.y_first + i, elu(vec4(load_element(p.x_first + i)), p.alpha).x);
+        store_element(p.y_first + i, elu(vec4(load_element(p.x_first + i)), p.alpha, p.zero).x);
     }
 }

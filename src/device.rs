@@ -32,7 +32,7 @@ pub enum Device {
     Gpu(Gpu),
 }
 
-/// A wgpu device and its queue. Cheap to clone; two are equal if they are the same device.
+/// A wgpu device and its queue. Cheap to clone; two are equal if one is a clone of the other.
 #[derive(Clone, Debug)]
 pub struct Gpu {
     shared: Arc<Shared>,
@@ -81,7 +81,8 @@ impl Device {
         }
     }
 
-    /// The best adapter whose name contains `name` in any case, software renderers included.
+    /// The best adapter whose name contains `name` in any case, software renderers included. The backend counts as part
+    /// of the name: `llvmpipe (GL)`.
     ///
     /// # Errors
     ///
@@ -90,9 +91,10 @@ impl Device {
         let adapters = adapters().await;
         let wanted = name.to_lowercase();
         let named = |adapter: &&wgpu::Adapter| {
-            full_name(&adapter.get_info())
-                .to_lowercase()
-                .contains(&wanted)
+            let info = adapter.get_info();
+            [full_name(&info), short_name(&info)]
+                .iter()
+                .any(|name| name.to_lowercase().contains(&wanted))
         };
         match adapters
             .iter()
@@ -101,7 +103,7 @@ impl Device {
         {
             Some(adapter) => Self::from_adapter(adapter).await,
             None => Err(Error::NoAdapter {
-                wanted: format!("{name:?}"),
+                wanted: format!("adapter named {name:?}"),
                 found: names(&adapters),
             }),
         }
@@ -244,19 +246,15 @@ impl fmt::Display for Device {
                 let s = if threads == 1 { "" } else { "s" };
                 write!(f, "the CPU ({}, {threads} thread{s})", cpu::simd_level())
             }
-            Self::Gpu(gpu) => {
-                let info = gpu.info();
-                // What follows in parentheses is the driver's business: the versions of a compiler, a code name.
-                let name = info.name.split(" (").next().unwrap_or_default();
-                write!(f, "{name} ({})", backend_name(info.backend))
-            }
+            Self::Gpu(gpu) => f.write_str(&short_name(gpu.info())),
         }
     }
 }
 
 impl PartialEq for Gpu {
     fn eq(&self, other: &Self) -> bool {
-        self.shared.device == other.shared.device
+        // wgpu's own comparison takes devices of different instances for the same.
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
@@ -447,6 +445,12 @@ fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
 
 fn full_name(info: &wgpu::AdapterInfo) -> String {
     format!("{} ({})", info.name, backend_name(info.backend))
+}
+
+/// Without what the driver adds in parentheses, such as the version of its compiler.
+fn short_name(info: &wgpu::AdapterInfo) -> String {
+    let name = info.name.split(" (").next().unwrap_or_default();
+    format!("{name} ({})", backend_name(info.backend))
 }
 
 /// The backend's name as people write it.

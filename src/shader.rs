@@ -35,7 +35,7 @@ pub struct Params {
     pub groups_per_row: u32,
     pub head: u32,
     pub gap: u32,
-    pub unused: u32,
+    pub zero: u32,
 }
 
 /// Binding of the uniform [`Params`], in group 0.

@@ -82,6 +82,7 @@ pub(super) fn plan(
 
 /// Where a run starts: bytes within the buffers, and the bases that its bindings start at.
 struct Run {
+    buffers: Buffers,
     x: u64,
     y: u64,
     x_base: u64,
@@ -96,6 +97,7 @@ impl Run {
             Buffers::Single => (floor(x.min(y)), floor(x.min(y))),
         };
         Self {
+            buffers,
             x,
             y,
             x_base,
@@ -173,7 +175,8 @@ impl Run {
             self.x_base + (x_first + count + gap) * unit,
             self.y_base + (y_first + count + gap) * unit,
         );
-        if self.x_base == self.y_base {
+        if self.buffers == Buffers::Single {
+            // One binding spans both.
             x_end = x_end.max(y_end);
             y_end = x_end;
         }
@@ -192,7 +195,7 @@ impl Run {
                 groups_per_row,
                 head: small(head),
                 gap: small(gap),
-                unused: 0,
+                zero: 0,
             },
             groups: [groups_per_row, rows],
         }
@@ -206,4 +209,135 @@ impl Run {
 )]
 fn small(count: u64) -> u32 {
     count as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every element that `dispatch` reads and writes, as bytes within the buffers, the way the shader counts.
+    fn touched(dispatch: &Dispatch, bounds: &Bounds) -> Vec<(u64, u64)> {
+        let Params {
+            count,
+            x_first,
+            y_first,
+            groups_per_row,
+            head,
+            gap,
+            ..
+        } = dispatch.params;
+        assert_eq!(groups_per_row, dispatch.groups[0]);
+        let (per_group, unit) = match dispatch.entry {
+            Entry::Vectors => (bounds.group_size * bounds.vectors_per_invocation, VECTOR),
+            Entry::Elements => (bounds.group_size, ELEMENT),
+        };
+        let invoked =
+            u64::from(dispatch.groups[0]) * u64::from(dispatch.groups[1]) * u64::from(per_group);
+        assert!(invoked >= u64::from(count), "too few workgroups");
+        let at = |range: &Range<u64>, first: u32, k: u32| {
+            let i = first
+                + k
+                + if dispatch.entry == Entry::Elements && k >= head {
+                    gap
+                } else {
+                    0
+                };
+            let byte = range.start + u64::from(i) * unit;
+            assert!(byte + unit <= range.end, "outside the binding");
+            byte
+        };
+        let pairs = (0..count).map(|k| (at(&dispatch.x, x_first, k), at(&dispatch.y, y_first, k)));
+        pairs
+            .flat_map(|(x, y)| {
+                (0..unit / ELEMENT).map(move |lane| (x + lane * ELEMENT, y + lane * ELEMENT))
+            })
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn every_element_once_and_within_bounds(
+            x in 0u64..300,
+            y in 0u64..300,
+            len in 0u64..5000,
+            apart in proptest::option::of(0u64..200),
+            alignment in prop::sample::select(vec![16u64, 32, 256]),
+            max_binding in prop::sample::select(vec![1u64 << 11, 1 << 12, 1 << 27]),
+            max_groups in prop::sample::select(vec![2u32, 7, 65_535]),
+            group_size in prop::sample::select(vec![1u32, 8, 64]),
+            vectors_per_invocation in prop::sample::select(vec![1u32, 4]),
+        ) {
+            let bounds = Bounds { alignment, max_binding, max_groups, group_size, vectors_per_invocation };
+            // `apart`: in one buffer, that many elements from the input's end to the output's start.
+            let (buffers, y) = match apart {
+                None => (Buffers::Separate, y),
+                Some(apart) => (Buffers::Single, x + len + apart),
+            };
+            let plan = match plan(1.0, x * ELEMENT, y * ELEMENT, len, buffers, &bounds) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    let Error::Limit { needed, found, .. } = error else { panic!("{error}") };
+                    prop_assert!(buffers == Buffers::Single && needed > found);
+                    return Ok(());
+                }
+            };
+            let mut pairs = Vec::new();
+            for dispatch in &plan {
+                prop_assert!(dispatch.groups.iter().all(|&groups| groups > 0 && groups <= max_groups));
+                for range in [&dispatch.x, &dispatch.y] {
+                    prop_assert_eq!(range.start % alignment, 0);
+                    prop_assert!(range.end - range.start <= max_binding);
+                    prop_assert!(range.end <= (x.max(y) + len) * ELEMENT);
+                }
+                pairs.extend(touched(dispatch, &bounds));
+            }
+            pairs.sort_unstable();
+            let expected: Vec<_> = (0..len).map(|i| ((x + i) * ELEMENT, (y + i) * ELEMENT)).collect();
+            prop_assert_eq!(pairs, expected);
+        }
+    }
+
+    #[test]
+    fn the_longest_run_does_not_overflow() {
+        let bounds = Bounds {
+            alignment: 256,
+            max_binding: u64::from(u32::MAX),
+            max_groups: 65_535,
+            group_size: 64,
+            vectors_per_invocation: 4,
+        };
+        let len = 1 << 33; // 32 GiB
+        for y in [0, 4] {
+            let plan = plan(1.0, 0, y, len, Buffers::Separate, &bounds).unwrap();
+            let done: u64 = plan
+                .iter()
+                .map(|dispatch| {
+                    u64::from(dispatch.params.count)
+                        * if dispatch.entry == Entry::Vectors {
+                            4
+                        } else {
+                            1
+                        }
+                })
+                .sum();
+            assert_eq!(done, len);
+            for dispatch in plan {
+                let per_group = match dispatch.entry {
+                    Entry::Vectors => bounds.group_size * bounds.vectors_per_invocation,
+                    Entry::Elements => bounds.group_size,
+                };
+                let invoked = u64::from(dispatch.groups[0])
+                    * u64::from(dispatch.groups[1])
+                    * u64::from(per_group);
+                assert!(
+                    u64::from(dispatch.params.x_first) + invoked < 1 << 32,
+                    "an index in the shader overflows"
+                );
+            }
+        }
+    }
 }

@@ -9,14 +9,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The ELU activation on any GPU that wgpu reaches, and on the CPU where there is none.
-///
-/// Exit codes: 0 done, 1 something failed and nothing was written, 2 the command line is wrong.
-///
-/// Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) choose among
-/// adapters; RUST_LOG=info shows what wgpu logs; RAYON_NUM_THREADS limits the CPU path.
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 something failed and nothing was written, 2 the command line is wrong.
+
+Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) choose among \
+adapters; RAYON_NUM_THREADS limits the CPU path; RUST_LOG=info shows what wgpu logs.";
+
+/// The ELU activation on any GPU that wgpu reaches, and on the CPU where there is none
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -112,11 +112,13 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
         start.starts_with(b"\x93NUMPY"),
         "not a .npy file: it does not start with \\x93NUMPY"
     );
+    // Other versions are refused by what follows, whatever these bytes mean there.
     let length = match start[6] {
         1 => usize::from(u16::from_le_bytes([start[8], start[9]])),
-        _ => usize::try_from(u32::from_le_bytes([
+        2 | 3 => usize::try_from(u32::from_le_bytes([
             start[8], start[9], start[10], start[11],
         ]))?,
+        _ => 0,
     };
     ensure!(
         length <= MAX_HEADER,

@@ -59,7 +59,8 @@ impl Output {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
         let temporary = builder
             .tempfile_in(folder)
-            .map_err(io_only)
+            // tempfile's own text names the temporary file, which tells a user nothing.
+            .map_err(|error| io::Error::from(error.kind()))
             .with_context(|| format!("cannot write to folder {}", folder.display()))?;
         Ok(Self::File {
             path,
@@ -102,19 +103,4 @@ impl Output {
             }
         }
     }
-}
-
-/// tempfile adds the temporary file's path to its errors, which tells a user nothing.
-fn io_only(error: io::Error) -> io::Error {
-    match error.raw_os_error().or_else(|| raw_os_error(&error)) {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => error,
-    }
-}
-
-fn raw_os_error(error: &io::Error) -> Option<i32> {
-    let inner = error.get_ref()?;
-    std::error::Error::source(inner)?
-        .downcast_ref::<io::Error>()?
-        .raw_os_error()
 }

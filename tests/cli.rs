@@ -1,0 +1,531 @@
+//! The `elu` command, as a user runs it.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use ndarray_npy::npy::header::Header;
+use tempfile::TempDir;
+
+use crate::common::{gpus, ulp_error, varied};
+
+const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits");
+
+/// A folder of its own for each test, and the command run in it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        fs::write(self.path(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    /// The names of all that is there, hidden files too.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.0.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn elu(&self, args: &[&str]) -> Output {
+        self.elu_with_input(args, &[])
+    }
+
+    fn elu_with_input(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_elu"))
+            .args(args)
+            .current_dir(self.0.path())
+            .env("XDG_RUNTIME_DIR", self.0.path()) // without it Mesa complains on standard error
+            .env_remove("WGPU_ADAPTER_NAME")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may have failed before it read all.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs it to the one line on standard error that says what was wrong; nothing else may be said or left behind.
+    #[track_caller]
+    fn error(&self, args: &[&str]) -> String {
+        let before = self.names();
+        let output = self.elu(args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
+        assert_eq!(output.stdout, b"", "{args:?}");
+        assert_eq!(self.names(), before, "{args:?} left something behind");
+        let line = error.strip_suffix('\n').unwrap_or(&error);
+        assert!(
+            !line.contains('\n'),
+            "{args:?} said more than a line: {error}"
+        );
+        line.strip_prefix("elu: ")
+            .unwrap_or_else(|| panic!("{args:?}: {error}"))
+            .to_owned()
+    }
+
+    /// Runs it to success, and gives what it said.
+    #[track_caller]
+    fn success(&self, args: &[&str]) -> String {
+        let output = self.elu(args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
+        assert_eq!(
+            error.lines().count(),
+            1,
+            "{args:?} said more than a line: {error}"
+        );
+        error
+    }
+}
+
+/// A `.npy` file as NumPy writes it, in the version and with the header asked for.
+fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
+    let size_bytes = if version == 1 { 2 } else { 4 };
+    let padding = 64 - (8 + size_bytes + header.len() + 1) % 64;
+    let text = format!("{header}{}\n", " ".repeat(padding));
+    let mut bytes = b"\x93NUMPY".to_vec();
+    bytes.extend([version, 0]);
+    bytes.extend(&u32::try_from(text.len()).unwrap().to_le_bytes()[..size_bytes]);
+    bytes.extend(text.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+fn header(descr: &str, fortran: bool, shape: &str) -> String {
+    let fortran = if fortran { "True" } else { "False" };
+    format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}")
+}
+
+/// The header and the numbers of a little-endian float32 file.
+fn read(path: &Path) -> (Header, Vec<f32>) {
+    let bytes = fs::read(path).unwrap();
+    let mut rest = &bytes[..];
+    let header = Header::from_reader(&mut rest).unwrap();
+    (header, bytemuck::pod_collect_to_vec(rest))
+}
+
+#[test]
+fn digits_on_every_device_agree_with_pytorch() {
+    let input = format!("{DIGITS}/digits_preact_f32.npy");
+    let (_, x) = read(Path::new(&input));
+    let mut devices = vec![vec!["--device", "cpu"], vec![]];
+    let adapters: Vec<String> = gpus()
+        .iter()
+        .map(|gpu| wgpu_elu::Device::Gpu(gpu.clone()).to_string())
+        .collect();
+    devices.extend(adapters.iter().map(|name| vec!["--adapter", name.as_str()]));
+    if !adapters.is_empty() {
+        devices.push(vec!["--device", "gpu"]);
+    }
+    for (alpha, expected) in [
+        ("1", "digits_elu_torch_alpha1.0.npy"),
+        ("0.3", "digits_elu_torch_alpha0.3.npy"),
+    ] {
+        let (torch_header, torch) = read(&Path::new(DIGITS).join(expected));
+        for device in &devices {
+            let folder = Folder::new();
+            let args = [
+                &["run", &input, "-o", "y.npy", "--alpha", alpha][..],
+                device,
+            ]
+            .concat();
+            let said = folder.success(&args);
+            assert!(said.starts_with("1797 x 128 float32 on "), "{said}");
+            assert!(
+                said.contains(&format!(", alpha {alpha}, ")) && said.ends_with(" ms -> y.npy\n"),
+                "{said}"
+            );
+            if let ["--adapter", name] = device[..] {
+                assert!(said.contains(&format!(" on {name}, ")), "{said}");
+            }
+            let (header, y) = read(&folder.path("y.npy"));
+            assert_eq!(header.shape, torch_header.shape);
+            for ((&x, &y), &torch) in x.iter().zip(&y).zip(&torch) {
+                assert!(
+                    ulp_error(y, f64::from(torch)) <= 1.0,
+                    "{device:?}: x {x:e}, y {y:e}, PyTorch {torch:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_layout_comes_out_as_it_went_in() {
+    let values = varied(24);
+    let exact = |x: f32| wgpu_elu::reference::elu(x.into(), 1.0);
+    for version in [1, 2, 3] {
+        for big_endian in [false, true] {
+            for fortran in [false, true] {
+                for (shape, len) in [
+                    ("(2, 3, 4)", 24),
+                    ("(24,)", 24),
+                    ("()", 1),
+                    ("(0, 3)", 0),
+                    ("(0,)", 0),
+                ] {
+                    let folder = Folder::new();
+                    let bytes = |x: f32| {
+                        if big_endian {
+                            x.to_be_bytes()
+                        } else {
+                            x.to_le_bytes()
+                        }
+                    };
+                    let number = |b: [u8; 4]| {
+                        if big_endian {
+                            f32::from_be_bytes(b)
+                        } else {
+                            f32::from_le_bytes(b)
+                        }
+                    };
+                    let data: Vec<u8> = values[..len].iter().copied().flat_map(bytes).collect();
+                    let header = header(if big_endian { ">f4" } else { "<f4" }, fortran, shape);
+                    folder.write("x.npy", &npy(version, &header, &data));
+                    folder.success(&["run", "x.npy"]);
+                    let written = fs::read(folder.path("x.elu.npy")).unwrap();
+                    let mut rest = &written[..];
+                    let written_header = Header::from_reader(&mut rest).unwrap();
+                    assert_eq!(
+                        written_header.to_string(),
+                        header.replace(", }", "}").replace(",)", ",)")
+                    );
+                    assert_eq!(rest.len(), data.len());
+                    for (y, &x) in rest.chunks_exact(4).zip(&values) {
+                        assert!(
+                            ulp_error(number(y.try_into().unwrap()), exact(x)) <= 1.0,
+                            "{header}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn standard_input_and_output() {
+    let folder = Folder::new();
+    let input = npy(
+        1,
+        &header("<f4", false, "(3,)"),
+        bytemuck::cast_slice(&[-1.0f32, 0.0, 2.0]),
+    );
+    let output = folder.elu_with_input(&["run", "-", "--device", "cpu"], &input);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.ends_with(" -> standard output\n"), "{said}");
+    let mut rest = &output.stdout[..];
+    Header::from_reader(&mut rest).unwrap();
+    let y: Vec<f32> = bytemuck::pod_collect_to_vec(rest);
+    assert!((y[0] + 0.632_120_56).abs() < 1e-7);
+    assert_eq!(y[1..], [0.0, 2.0]);
+    assert_eq!(folder.names(), [""; 0]);
+
+    for (input, error) in [
+        (
+            &input[..input.len() - 1],
+            "elu: standard input: shape [3] of float32 needs 12 bytes of data, found 11\n",
+        ),
+        (
+            &[&input[..], b"!"].concat(),
+            "elu: standard input: shape [3] of float32 needs 12 bytes of data, found more\n",
+        ),
+    ] {
+        let output = folder.elu_with_input(&["run", "-"], input);
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), error);
+        assert_eq!((output.status.code(), output.stdout), (Some(1), vec![]));
+    }
+}
+
+#[test]
+fn alpha() {
+    let folder = Folder::new();
+    folder.write(
+        "x.npy",
+        &npy(
+            1,
+            &header("<f4", false, "(1,)"),
+            &f32::NEG_INFINITY.to_le_bytes(),
+        ),
+    );
+    for (alpha, expected) in [
+        ("-2.5", 2.5),
+        ("1e-3", -1e-3),
+        ("inf", f32::NEG_INFINITY),
+        ("0", 0.0),
+    ] {
+        folder.success(&["run", "x.npy", "--force", "--alpha", alpha]);
+        assert_eq!(
+            read(&folder.path("x.elu.npy")).1,
+            [expected],
+            "alpha {alpha}"
+        );
+    }
+    for alpha in ["one", "", "nan", "1,5"] {
+        assert_eq!(
+            folder.error(&["run", "x.npy", "-o", "z.npy", "--alpha", alpha]),
+            format!("--alpha {alpha:?}: needed a number, such as 1 or 0.5")
+        );
+    }
+}
+
+#[test]
+fn bad_input() {
+    let folder = Folder::new();
+    let good = header("<f4", false, "(3,)");
+    let data: &[u8] = &[0; 12];
+    let cut = npy(1, &good, &[]);
+    let mut future = npy(1, &good, data);
+    future[6] = 9;
+    let structured =
+        "{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (3,), }";
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (
+            b"x,y\n1,2\n".to_vec(),
+            "not a .npy file: it does not start with \\x93NUMPY",
+        ),
+        (vec![], "not a .npy file: it does not start with \\x93NUMPY"),
+        (b"\x93NUMPY".to_vec(), "truncated .npy header"),
+        (cut[..40].to_vec(), "truncated .npy header"),
+        (future, ".npy version 9.0, needed 1.0, 2.0 or 3.0"),
+        (
+            npy(1, &good, &data[..11]),
+            "shape [3] of float32 needs 12 bytes of data, found 11",
+        ),
+        (
+            npy(1, &good, &[0; 13]),
+            "shape [3] of float32 needs 12 bytes of data, found 13",
+        ),
+        (
+            npy(1, &header("<f8", false, "(3,)"), &[0; 24]),
+            "dtype float64 ('<f8') is not supported, needed float32 ('<f4' or '>f4')",
+        ),
+        (
+            npy(1, &header("|O", false, "(3,)"), data),
+            "dtype object ('|O') is not supported, needed float32 ('<f4' or '>f4')",
+        ),
+        (
+            npy(1, &header("<U7", false, "(3,)"), data),
+            "dtype '<U7' is not supported, needed float32 ('<f4' or '>f4')",
+        ),
+        (
+            npy(1, structured, data),
+            "structured dtype [('a', '<f4'), ('b', '<i4')] is not supported, needed float32 ('<f4' or '>f4')",
+        ),
+        (
+            npy(1, &header("<f4", false, "(4611686018427387904, 8)"), data),
+            "shape [4611686018427387904, 8] has more elements than this machine can address",
+        ),
+        (
+            npy(1, &header("<f4", false, "(1000000000, 1000000000)"), data),
+            "shape [1000000000, 1000000000] of float32 needs 4000000000000000000 bytes of data, found 12",
+        ),
+        (
+            npy(1, &header("<f4", false, "(-1,)"), data),
+            "bad .npy header: illegal value for key shape: (-1,)",
+        ),
+        (
+            npy(1, "{'descr': '<f4'}", data),
+            "bad .npy header: missing key: fortran_order",
+        ),
+        (
+            npy(2, &"(".repeat(20_000), data),
+            "header of 20020 bytes, needed at most 10000",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        folder.write("x.npy", &bytes);
+        assert_eq!(
+            folder.error(&["run", "x.npy"]),
+            format!("x.npy: {expected}")
+        );
+    }
+    // Whatever the parser says of these, it says it in a line.
+    for text in [
+        "",
+        "{",
+        "42",
+        &"(".repeat(9_000),
+        &"[".repeat(9_000),
+        "{'descr': '<f4',\n\n'oops'",
+    ] {
+        folder.write("x.npy", &npy(1, text, data));
+        assert!(
+            folder
+                .error(&["run", "x.npy"])
+                .starts_with("x.npy: bad .npy header: ")
+        );
+    }
+    assert_eq!(
+        folder.error(&["run", "missing.npy"]),
+        "missing.npy: No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        folder.error(&["run", ".", "-o", "y.npy"]),
+        ".: needed a .npy file, found a folder"
+    );
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let folder = Folder::new();
+    folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
+    folder.write("y.npy", b"precious");
+    assert_eq!(
+        folder.error(&["run", "x.npy", "-o", "y.npy"]),
+        "y.npy: exists already, give --force to replace it"
+    );
+    assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"precious");
+    // A failure leaves it, even with --force.
+    folder.write("bad.npy", b"bad");
+    folder.error(&["run", "bad.npy", "-o", "y.npy", "--force"]);
+    assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"precious");
+    folder.success(&["run", "x.npy", "-o", "y.npy", "--force"]);
+    assert_eq!(read(&folder.path("y.npy")).1, [0.0; 3]);
+    assert_eq!(folder.names(), ["bad.npy", "x.npy", "y.npy"]);
+    // In place, file to the same file.
+    folder.success(&["run", "x.npy", "-o", "x.npy", "--force"]);
+
+    assert_eq!(
+        folder.error(&["run", "x.npy", "-o", "no/y.npy"]),
+        "no/y.npy: there is no folder no"
+    );
+    assert_eq!(
+        folder.error(&["run", "x.npy", "-o", "."]),
+        ".: needed a file to write, found a folder"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn unix_outputs() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new();
+    folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
+    assert_eq!(
+        folder.error(&["run", "x.npy", "-o", "/dev/full"]),
+        "/dev/full: No space left on device (os error 28)"
+    );
+    // /proc can be written to by no one, root included.
+    assert_eq!(
+        folder.error(&["run", "x.npy", "-o", "/proc/y.npy"]),
+        "/proc/y.npy: cannot write to folder /proc: entity not found"
+    );
+    folder.success(&["run", "x.npy", "-o", "/dev/null"]);
+    assert!(
+        !fs::metadata("/dev/null").unwrap().is_file(),
+        "a device must not be replaced by a file"
+    );
+
+    // As any new file: readable by others, if the umask lets them.
+    let plain = fs::metadata(folder.path("x.npy"))
+        .unwrap()
+        .permissions()
+        .mode();
+    folder.success(&["run", "x.npy"]);
+    assert_eq!(
+        fs::metadata(folder.path("x.elu.npy"))
+            .unwrap()
+            .permissions()
+            .mode(),
+        plain
+    );
+
+    // Through a link, what it points to is replaced.
+    folder.write("target.npy", b"old");
+    std::os::unix::fs::symlink(folder.path("target.npy"), folder.path("link.npy")).unwrap();
+    folder.success(&["run", "x.npy", "-o", "link.npy", "--force"]);
+    assert!(
+        fs::symlink_metadata(folder.path("link.npy"))
+            .unwrap()
+            .is_symlink()
+    );
+    assert_eq!(read(&folder.path("target.npy")).1, [0.0; 3]);
+}
+
+#[test]
+fn adapters_that_are_not_there() {
+    let folder = Folder::new();
+    folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
+    let error = folder.error(&["run", "x.npy", "--adapter", "Voodoo 2"]);
+    assert!(
+        error.starts_with("--adapter: no adapter named \"Voodoo 2\" among the adapters: "),
+        "{error}"
+    );
+    for gpu in gpus() {
+        assert!(error.contains(&gpu.info().name), "{error}");
+    }
+}
+
+#[test]
+fn wrong_command_lines() {
+    let folder = Folder::new();
+    for args in [
+        &["run"][..],
+        &["walk"],
+        &["run", "x.npy", "--device", "tpu"],
+        &["run", "x.npy", "--device", "cpu", "--adapter", "llvmpipe"],
+        &["run", "x.npy", "--what"],
+    ] {
+        let output = folder.elu(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            String::from_utf8(output.stderr)
+                .unwrap()
+                .starts_with("error: "),
+            "{args:?}"
+        );
+    }
+    let help = folder.elu(&["run", "--help"]);
+    assert!(
+        help.status.success()
+            && String::from_utf8(help.stdout)
+                .unwrap()
+                .contains("--adapter <NAME>")
+    );
+}
+
+#[test]
+fn info() {
+    let folder = Folder::new();
+    let text = String::from_utf8(folder.elu(&["info"]).stdout).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&folder.elu(&["info", "--json"]).stdout).unwrap();
+    let adapters = json["adapters"].as_array().unwrap();
+    for gpu in gpus() {
+        assert!(text.contains(&gpu.info().name), "{text}");
+        let found = adapters
+            .iter()
+            .find(|adapter| adapter["name"] == gpu.info().name)
+            .unwrap();
+        assert!(found["limits"]["max_buffer_size"].as_u64().unwrap() > 0);
+    }
+    assert_eq!(json["cpu"]["simd"], wgpu_elu::cpu::simd_level());
+    let takes = json["auto"]["takes"].as_str().unwrap();
+    assert!(
+        text.contains(&format!(
+            "auto takes: {takes}, since {}",
+            json["auto"]["why"].as_str().unwrap()
+        )),
+        "{text}"
+    );
+}

@@ -1,0 +1,273 @@
+//! Adapters to test on, comparison in ULP, and tables of cases.
+
+use std::{
+    io::Write,
+    sync::{Mutex, OnceLock},
+};
+
+use wgpu_elu::{Device, Gpu, device, wgpu};
+
+/// The error that a result may have, in ULP of the exact value: the contract for every float and every alpha.
+pub const MAX_ULP: f64 = 1.0;
+
+/// The error that a result may have besides, unless alpha is 1, where it comes close to zero: on a GPU, whose driver may
+/// take subnormals for zero, and on the CPU, where they round.
+pub const GPU_UNDERFLOW: f64 = f32::MIN_POSITIVE as f64;
+pub const CPU_UNDERFLOW: f64 = f32::MIN_POSITIVE as f64 / (1 << 22) as f64;
+
+/// A float where something changes: the ends of the formats, of the branches and of the ranges.
+pub const SPECIAL_BITS: [u32; 46] = {
+    const POSITIVE: [u32; 23] = [
+        0,           // 0
+        1,           // the smallest subnormal
+        0x0000_0100, // a subnormal
+        0x007f_ffff, // the largest subnormal
+        0x0080_0000, // the smallest normal
+        0x0080_0001, // its neighbour
+        0x0d80_0000, // 2^-100
+        0x2edb_e6ff, // 1e-10
+        0x322b_cc77, // 1e-8
+        0x3300_0000, // 2^-25, where expm1(x) stops to round to x
+        0x33d6_bf95, // 1e-7
+        0x3a83_126f, // 1e-3
+        0x3eb1_7217, // just below ln 2 / 2
+        0x3eb1_7218, // ln 2 / 2, where the reduction begins
+        0x3f31_7218, // ln 2
+        0x3f80_0000, // 1
+        0x4120_0000, // 10
+        0x418a_a123, // 17.33, where the result rounds to -1
+        0x4190_0000, // 18, where the shaders clamp
+        0x42b2_0000, // 89, where exp overflows
+        0x7f7f_ffff, // the largest
+        0x7f80_0000, // infinity
+        0x7fc0_0001, // NaN
+    ];
+    let mut all = [0; 46];
+    let mut i = 0;
+    while i < 23 {
+        all[i] = POSITIVE[i];
+        all[23 + i] = POSITIVE[i] | 0x8000_0000;
+        i += 1;
+    }
+    all
+};
+
+/// Alphas at the ends of everything. All are exact in f32.
+pub fn special_alphas() -> Vec<f32> {
+    let positive = [
+        1.0,
+        0.5,
+        0.3,
+        1.673_263_2,
+        0.0,
+        f32::MIN_POSITIVE,
+        1e-40,
+        1e-30,
+        1e30,
+        f32::MAX,
+        f32::INFINITY,
+    ];
+    positive
+        .into_iter()
+        .flat_map(|alpha| [alpha, -alpha])
+        .chain([f32::NAN])
+        .collect()
+}
+
+/// A few numbers of every kind, for tests of where results go rather than what they are.
+pub fn varied(len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|i| ((i * 7919 + 13) % 4001) as f32 / 1000.0 - 2.5)
+        .collect()
+}
+
+/// The distance of `y` from the exact value, in units of f32's spacing there. Infinite where one is NaN or infinite and
+/// the other is not.
+pub fn ulp_error(y: f32, exact: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding is what is wanted"
+    )]
+    let (y, nearest) = (f64::from(y), f64::from(exact as f32));
+    if y.is_nan() || exact.is_nan() {
+        return if y.is_nan() && exact.is_nan() {
+            0.0
+        } else {
+            f64::INFINITY
+        };
+    }
+    if y.is_infinite() || nearest.is_infinite() {
+        return if y == nearest { 0.0 } else { f64::INFINITY };
+    }
+    let smallest = f64::from(f32::MIN_POSITIVE);
+    let exponent = exact.abs().max(smallest).log2().floor();
+    (y - exact).abs() / (exponent - 23.0).exp2()
+}
+
+/// Panics unless `y` is ELU of `x`: what is not negative comes through bit by bit, and the rest within the contract.
+#[track_caller]
+pub fn check(what: &str, x: f32, alpha: f32, y: f32, underflow: f64) {
+    let told = || {
+        format!(
+            "{what}: x {x:e} ({:#010x}), alpha {alpha:e}, y {y:e} ({:#010x})",
+            x.to_bits(),
+            y.to_bits()
+        )
+    };
+    if x >= 0.0 || x.is_nan() {
+        assert_eq!(y.to_bits(), x.to_bits(), "{}", told());
+        return;
+    }
+    let exact = wgpu_elu::reference::elu(f64::from(x), f64::from(alpha));
+    let underflow = if alpha == 1.0 { 0.0 } else { underflow };
+    let error = ulp_error(y, exact);
+    let close = error <= MAX_ULP || (f64::from(y) - exact).abs() <= underflow;
+    assert!(close, "{}, exact {exact:e}, {error} ULP off", told());
+    if exact == 0.0 || exact.abs() > underflow {
+        assert_eq!(
+            y.is_sign_negative(),
+            exact.is_sign_negative(),
+            "sign: {}, exact {exact:e}",
+            told()
+        );
+    }
+}
+
+/// The devices of all adapters, each with all that its adapter has to give.
+///
+/// `WGPU_ELU_GPU=require` fails where there is none, `skip` asks for none, and `auto`, the default, takes what is there.
+pub fn gpus() -> &'static [Gpu] {
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    GPUS.get_or_init(|| {
+        listen_to_wgpu();
+        let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_else(|_| "auto".into());
+        assert!(
+            ["require", "skip", "auto"].contains(&wish.as_str()),
+            "WGPU_ELU_GPU={wish}: needed require, skip or auto"
+        );
+        let adapters = if wish == "skip" {
+            Vec::new()
+        } else {
+            pollster::block_on(device::adapters())
+        };
+        let gpus: Vec<Gpu> = adapters
+            .iter()
+            .map(|adapter| gpu(pollster::block_on(Device::from_adapter(adapter)).unwrap()))
+            .collect();
+        let names: Vec<String> = gpus
+            .iter()
+            .map(|gpu| Device::Gpu(gpu.clone()).to_string())
+            .collect();
+        assert!(
+            wish != "require" || !gpus.is_empty(),
+            "WGPU_ELU_GPU=require, and wgpu sees no adapter"
+        );
+        if gpus.is_empty() {
+            tell(&format!(
+                "SKIPPED: everything that needs a GPU (WGPU_ELU_GPU={wish}, no adapter)"
+            ));
+        } else {
+            tell(&format!("GPU tests run on: {}", names.join(", ")));
+        }
+        gpus
+    })
+}
+
+/// Runs `test` on every adapter, and checks that wgpu and the validation layer had nothing to say.
+pub fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
+    for gpu in gpus() {
+        test(gpu, &Device::Gpu(gpu.clone()).to_string());
+    }
+    let complaints = COMPLAINTS.lock().unwrap();
+    assert!(
+        complaints.is_empty(),
+        "wgpu or the validation layer complained:\n{}",
+        complaints.join("\n")
+    );
+}
+
+/// Another device on the same adapter, created with other limits.
+pub fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
+    let adapters = pollster::block_on(device::adapters());
+    let adapter = adapters
+        .iter()
+        .find(|adapter| adapter.get_info() == *gpu.info())
+        .expect("the adapter is gone");
+    let required_limits = limits(adapter.limits());
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits,
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    self::gpu(Device::from_wgpu(&device, &queue))
+}
+
+/// A device that takes no driver: buffers, copies and validation work, dispatches do nothing.
+pub fn noop(limits: wgpu::Limits) -> Gpu {
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits: limits,
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let (device, queue) = wgpu::Device::noop(&descriptor);
+    gpu(Device::from_wgpu(&device, &queue))
+}
+
+/// Two such devices that wgpu can tell apart: it cannot where they come from different instances.
+pub fn noop_pair() -> [Gpu; 2] {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::NOOP,
+        backend_options: wgpu::BackendOptions {
+            noop: wgpu::NoopBackendOptions {
+                enable: true,
+                ..Default::default()
+            },
+            ..Default::default()
+        },
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapter =
+        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+            .unwrap();
+    [(); 2].map(|()| {
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+        gpu(Device::from_wgpu(&device, &queue))
+    })
+}
+
+pub fn gpu(device: Device) -> Gpu {
+    match device {
+        Device::Gpu(gpu) => gpu,
+        Device::Cpu => panic!("needed a GPU, found the CPU"),
+    }
+}
+
+/// Past the test harness, which keeps what passing tests print to itself.
+#[expect(clippy::explicit_write, reason = "eprintln! is what the harness keeps")]
+pub fn tell(line: &str) {
+    writeln!(std::io::stderr(), "{line}").unwrap();
+}
+
+/// What wgpu logged as a warning or worse, the validation layer's messages among it.
+static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn listen_to_wgpu() {
+    struct Listener;
+    impl log::Log for Listener {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.level() <= log::Level::Warn
+                && metadata.target().starts_with("wgpu_hal::vulkan")
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            if self.enabled(record.metadata()) {
+                let complaint =
+                    format!("{} {}: {}", record.level(), record.target(), record.args());
+                tell(&complaint);
+                COMPLAINTS.lock().unwrap().push(complaint);
+            }
+        }
+        fn flush(&self) {}
+    }
+    log::set_logger(&Listener).expect("the tests set the only logger");
+    log::set_max_level(log::LevelFilter::Warn);
+}

@@ -1,0 +1,99 @@
+//! The oracle itself, against values computed with 300 bits (mpmath) and published elsewhere.
+
+use wgpu_elu::reference::{elu, elu_grad};
+
+/// x, alpha, `alpha * expm1(x)`.
+const FORWARD: [(f64, f64, f64); 13] = [
+    (-1e-300, 1.0, -1.0000000000000000251e-300),
+    (-1e-20, 1.0, -9.9999999999999994515e-21),
+    (-1e-08, 1.0, -9.9999999500000003759e-9),
+    (-0.001, 1.0, -0.00099950016662500835274),
+    (-0.1, 1.0, -0.095162581964040431859),
+    (-0.5, 1.0, -0.3934693402873665764),
+    (-1.0, 1.0, -0.6321205588285576784),
+    (-1.0, 0.5, -0.3160602794142788392),
+    (-2.5, 1.6732632423543772, -1.5359134314082976914),
+    (-10.0, 1.0, -0.99995460007023751515),
+    (-17.4, 1.0, -0.99999997224916757759),
+    (-40.0, 2.0, -1.9999999999999999915),
+    (-100.0, -3.0, 3.0),
+];
+
+/// x, alpha, `alpha * exp(x)`.
+const GRADIENT: [(f64, f64, f64); 5] = [
+    (-1e-20, 1.0, 0.99999999999999999999),
+    (-0.5, 1.0, 0.6065306597126334236),
+    (-1.0, 0.5, 0.1839397205857211608),
+    (-10.0, 1.0, 0.000045399929762484851536),
+    (-40.0, 2.0, 8.4967085105831779907e-18),
+];
+
+#[track_caller]
+fn assert_close(found: f64, exact: f64) {
+    assert!(
+        (found - exact).abs() <= 2.0 * f64::EPSILON * exact.abs(),
+        "found {found:e}, exact {exact:e}"
+    );
+}
+
+#[test]
+fn agrees_with_300_bits() {
+    for (x, alpha, exact) in FORWARD {
+        assert_close(elu(x, alpha), exact);
+    }
+    for (x, alpha, exact) in GRADIENT {
+        assert_close(elu_grad(x, alpha), exact);
+    }
+}
+
+#[test]
+fn agrees_with_keras() {
+    // keras-team/keras at 3422977a, keras/src/ops/nn_test.py, test_elu (Apache-2.0); its tolerance is 1e-6.
+    for (alpha, expected) in [(1.0, -0.63212055), (0.5, -0.31606027)] {
+        for (x, expected) in [
+            (-1.0, expected),
+            (0.0, 0.0),
+            (1.0, 1.0),
+            (2.0, 2.0),
+            (3.0, 3.0),
+        ] {
+            assert!((elu(x, alpha) - expected).abs() <= 1e-6);
+        }
+    }
+}
+
+#[test]
+fn gradient_is_the_slope_of_elu() {
+    for (x, alpha) in [
+        (-3.0, 1.0),
+        (-0.7, 0.5),
+        (-1e-3, 2.0),
+        (0.5, 0.5),
+        (4.0, -1.0),
+    ] {
+        let h = 1e-5;
+        let central = (elu(x + h, alpha) - elu(x - h, alpha)) / (2.0 * h);
+        assert!(
+            (central - elu_grad(x, alpha)).abs() < 1e-9,
+            "x {x}, alpha {alpha}"
+        );
+    }
+}
+
+#[test]
+fn special_values() {
+    for alpha in [1.0, 0.0, -2.0, f64::INFINITY, f64::NAN] {
+        assert_eq!(elu(-0.0, alpha).to_bits(), (-0.0f64).to_bits());
+        assert_eq!(elu(f64::INFINITY, alpha), f64::INFINITY);
+        assert_eq!(elu(3.0, alpha), 3.0);
+        assert!(elu(f64::NAN, alpha).is_nan());
+        assert!(elu_grad(f64::NAN, alpha).is_nan());
+    }
+    assert_eq!(elu(f64::NEG_INFINITY, 1.5), -1.5);
+    assert_eq!(elu(-1.0, f64::INFINITY), f64::NEG_INFINITY);
+    assert!(elu(-1.0, f64::NAN).is_nan());
+    assert_eq!(elu_grad(0.0, 0.25), 0.25);
+    assert_eq!(elu_grad(-0.0, 0.25), 0.25);
+    assert_eq!(elu_grad(f64::INFINITY, 0.25), 1.0);
+    assert_eq!(elu_grad(f64::NEG_INFINITY, 0.25), 0.0);
+}
