@@ -1,1 +1,287 @@
-fn main() {}
+//! ELU beside a copy of the same bytes in the same run: that is the ceiling for work that is bound by memory.
+//!
+//! `cpu`: slices in memory. `kernel`: tensors on the GPU, submitted and waited for. `round_trip`: from a slice to a vector.
+//! Bytes are those read plus those written. `WGPU_ADAPTER_NAME` chooses the adapter.
+
+#![allow(missing_docs, reason = "criterion_group makes a function without any")]
+
+use std::{hint::black_box, sync::LazyLock, time::Duration};
+
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
+use rayon::prelude::*;
+use wgpu_elu::{
+    DType, Device, Elu, Gpu, Kernel, Tensor, cpu, reference,
+    shader::{Params, VECTORS},
+    wgpu,
+};
+
+const LENGTHS: [usize; 8] = [
+    1 << 12,
+    1 << 14,
+    1 << 16,
+    1 << 18,
+    1 << 20,
+    1 << 22,
+    1 << 24,
+    1 << 26,
+];
+const ALPHA: f64 = 1.0;
+
+/// Opened only when a benchmark runs, so that listing them is instant.
+static GPU: LazyLock<Gpu> = LazyLock::new(|| {
+    let named = std::env::var("WGPU_ADAPTER_NAME").is_ok();
+    let device = if named {
+        Device::from_env_blocking()
+    } else {
+        Device::gpu_blocking()
+    };
+    let device = device.unwrap();
+    eprintln!(
+        "GPU benchmarks on {device}, CPU benchmarks on {}",
+        Device::Cpu
+    );
+    match device {
+        Device::Gpu(gpu) => gpu,
+        Device::Cpu => unreachable!("a GPU was asked for"),
+    }
+});
+
+fn values(len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|i| ((i * 7919) % 4001) as f32 / 1000.0 - 2.5)
+        .collect()
+}
+
+/// What is fast must be right, too.
+fn confirm(x: &[f32], y: &[f32]) {
+    for (&x, &y) in x.iter().zip(y).step_by(101) {
+        assert!(
+            (f64::from(y) - reference::elu(x.into(), ALPHA)).abs() < 1e-7,
+            "x {x}, y {y}"
+        );
+    }
+}
+
+fn for_lengths(
+    c: &mut Criterion,
+    name: &str,
+    bench: impl Fn(&mut BenchmarkGroup<'_, WallTime>, usize),
+) {
+    let mut group = c.benchmark_group(name);
+    group
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    for len in LENGTHS {
+        group.throughput(Throughput::Bytes(2 * 4 * len as u64));
+        bench(&mut group, len);
+    }
+    group.finish();
+}
+
+fn bench_cpu(c: &mut Criterion) {
+    for_lengths(c, "cpu", |group, len| {
+        let x = values(len);
+        let mut y = vec![0.0; len];
+        group.bench_function(BenchmarkId::new("elu", len), |b| {
+            cpu::forward(ALPHA, &x, &mut y).unwrap();
+            confirm(&x, &y);
+            b.iter(|| cpu::forward(ALPHA, black_box(&x), &mut y).unwrap());
+        });
+        group.bench_function(BenchmarkId::new("copy", len), |b| {
+            let chunk = len.div_ceil(rayon::current_num_threads()).max(1 << 16);
+            b.iter(|| {
+                y.par_chunks_mut(chunk)
+                    .zip(black_box(&x).par_chunks(chunk))
+                    .for_each(|(y, x)| y.copy_from_slice(x))
+            });
+        });
+    });
+}
+
+fn bench_kernel(c: &mut Criterion) {
+    for_lengths(c, "kernel", |group, len| {
+        group.bench_function(BenchmarkId::new("elu", len), |b| {
+            let (x, y) = tensors(len);
+            let kernel = Kernel::new(GPU.device(), DType::F32).unwrap();
+            let step = kernel
+                .prepare(
+                    ALPHA,
+                    x.as_buffer_slice().unwrap(),
+                    y.as_buffer_slice().unwrap(),
+                )
+                .unwrap();
+            submit_and_wait(|encoder| {
+                step.record(
+                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+                )
+            });
+            confirm(&values(len), &y.to_vec_blocking().unwrap());
+            b.iter(|| {
+                submit_and_wait(|encoder| {
+                    step.record(
+                        &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+                    )
+                });
+            });
+        });
+        group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
+            let (x, y) = tensors(len);
+            let copy = ShaderCopy::new(&x, &y);
+            submit_and_wait(|encoder| copy.record(encoder));
+            assert_eq!(y.to_vec_blocking::<f32>().unwrap(), values(len));
+            b.iter(|| submit_and_wait(|encoder| copy.record(encoder)));
+        });
+        group.bench_function(BenchmarkId::new("buffer_copy", len), |b| {
+            let (x, y) = tensors(len);
+            let (x, y) = (x.as_buffer_slice().unwrap(), y.as_buffer_slice().unwrap());
+            b.iter(|| {
+                submit_and_wait(|encoder| {
+                    encoder.copy_buffer_to_buffer(x.buffer(), 0, y.buffer(), 0, x.size())
+                })
+            });
+        });
+    });
+}
+
+fn bench_round_trip(c: &mut Criterion) {
+    for_lengths(c, "round_trip", |group, len| {
+        let x = values(len);
+        group.bench_function(BenchmarkId::new("elu", len), |b| {
+            let device = Device::Gpu(GPU.clone());
+            let run = || {
+                let mut x = Tensor::from_slice(&device, black_box(&x), &[len]).unwrap();
+                Elu::new(ALPHA).forward_in_place(&mut x).unwrap();
+                x.to_vec_blocking::<f32>().unwrap()
+            };
+            confirm(&x, &run());
+            b.iter(run);
+        });
+        group.bench_function(BenchmarkId::new("copy", len), |b| {
+            let device = Device::Gpu(GPU.clone());
+            b.iter(|| {
+                let x = Tensor::from_slice(&device, black_box(&x), &[len]).unwrap();
+                x.to_vec_blocking::<f32>().unwrap()
+            });
+        });
+    });
+}
+
+fn tensors(len: usize) -> (Tensor, Tensor) {
+    let device = Device::Gpu(GPU.clone());
+    let x = Tensor::from_vec(&device, values(len), &[len]).unwrap();
+    (x, Tensor::zeros(&device, DType::F32, &[len]).unwrap())
+}
+
+fn submit_and_wait(record: impl FnOnce(&mut wgpu::CommandEncoder)) {
+    let mut encoder = GPU
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    record(&mut encoder);
+    GPU.queue().submit([encoder.finish()]);
+    GPU.device()
+        .poll(wgpu::PollType::wait_indefinitely())
+        .unwrap();
+}
+
+/// The kernel's shader, shape and bindings, with an `elu` that gives back what it gets.
+struct ShaderCopy {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    groups: [u32; 2],
+}
+
+impl ShaderCopy {
+    fn new(x: &Tensor, y: &Tensor) -> Self {
+        let source = concat!(
+            "fn elu(x_bits: vec4<u32>, alpha: f32, zero: u32) -> vec4<u32> { return x_bits; }\n",
+            include_str!("../shaders/buffers/separate.wgsl"),
+            include_str!("../shaders/map.wgsl"),
+        );
+        let device = GPU.device();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("shader_copy"),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        // As in Kernel::new.
+        let (group_size, vectors) = if GPU.info().device_type == wgpu::DeviceType::Cpu {
+            (64, 4)
+        } else {
+            (256, 1)
+        };
+        let constants = [
+            ("workgroup_size", f64::from(group_size)),
+            ("vectors_per_invocation", f64::from(vectors)),
+            ("invocation_stride", f64::from(vectors)),
+            ("vector_stride", 1.0),
+        ];
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some("shader_copy"),
+            layout: None,
+            module: &module,
+            entry_point: Some(VECTORS),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        let count = u32::try_from(x.len() / 4).unwrap();
+        let groups = count.div_ceil(group_size * vectors);
+        let rows = groups.div_ceil(65_535);
+        let groups_per_row = groups.div_ceil(rows);
+        let params = Params {
+            alpha: 1.0,
+            count,
+            x_first: 0,
+            y_first: 0,
+            groups_per_row,
+            head: 0,
+            gap: 0,
+            zero: 0,
+        };
+        let uniform = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: size_of::<Params>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        GPU.queue()
+            .write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
+        let buffers = [
+            &uniform,
+            x.as_buffer_slice().unwrap().buffer(),
+            y.as_buffer_slice().unwrap().buffer(),
+        ];
+        let entries: Vec<_> = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        Self {
+            pipeline,
+            bind_group,
+            groups: [groups_per_row, rows],
+        }
+    }
+
+    fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
+    }
+}
+
+criterion_group!(benches, bench_cpu, bench_kernel, bench_round_trip);
+criterion_main!(benches);

@@ -376,7 +376,10 @@ impl Gpu {
     ) -> Result<T> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         // Nobody listens any more if the future was dropped.
-        slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
+        kernel::checked(self.device(), "a mapping", || {
+            slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
+        })
+        .map_err(kernel::lost)?;
         self.poll()?;
         match receiver.receive().await {
             Some(Ok(())) => {}

@@ -6,6 +6,7 @@ use crate::{
     device::{Device, Gpu},
     dtype::{DType, Element, Values},
     error::{Error, Result},
+    kernel,
 };
 
 /// Elements of one type on a [`Device`], in C order, and their shape.
@@ -241,13 +242,22 @@ impl Tensor {
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             None,
         )?;
-        let mut encoder = gpu
-            .device()
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor {
-                label: Some("wgpu_elu.to_vec"),
-            });
-        encoder.copy_buffer_to_buffer(slice.buffer(), slice.offset(), &staging, 0, slice.size());
-        gpu.queue().submit([encoder.finish()]);
+        // Nothing here can be refused but on a lost device, where wgpu makes buffers that are none and says nothing.
+        kernel::checked(gpu.device(), "a copy", || {
+            let label = Some("wgpu_elu.to_vec");
+            let mut encoder = gpu
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+            encoder.copy_buffer_to_buffer(
+                slice.buffer(),
+                slice.offset(),
+                &staging,
+                0,
+                slice.size(),
+            );
+            gpu.queue().submit([encoder.finish()]);
+        })
+        .map_err(kernel::lost)?;
         gpu.read(
             staging.slice(..),
             bytemuck::allocation::pod_collect_to_vec::<u8, E>,
