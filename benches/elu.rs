@@ -128,13 +128,16 @@ fn bench_kernel(c: &mut Criterion) {
                 });
             });
         });
-        group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
-            let (x, y) = tensors(len);
-            let copy = ShaderCopy::new(&x, &y);
-            submit_and_wait(|encoder| copy.record(encoder));
-            assert_eq!(y.to_vec_blocking::<f32>().unwrap(), values(len));
-            b.iter(|| submit_and_wait(|encoder| copy.record(encoder)));
-        });
+        // The kernel cuts what is longer than a binding; this does not.
+        if 4 * len as u64 <= GPU.device().limits().max_storage_buffer_binding_size {
+            group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
+                let (x, y) = tensors(len);
+                let copy = ShaderCopy::new(&x, &y);
+                submit_and_wait(|encoder| copy.record(encoder));
+                assert_eq!(y.to_vec_blocking::<f32>().unwrap(), values(len));
+                b.iter(|| submit_and_wait(|encoder| copy.record(encoder)));
+            });
+        }
         group.bench_function(BenchmarkId::new("buffer_copy", len), |b| {
             let (x, y) = tensors(len);
             let (x, y) = (x.as_buffer_slice().unwrap(), y.as_buffer_slice().unwrap());

@@ -1,4 +1,53 @@
-//! stub
+//! The ELU activation on any GPU that [wgpu](https://wgpu.rs) reaches (Vulkan, Metal, DX12, GL, the browser), and on the
+//! CPU where there is none: within one unit in the last place of the exact value for every float, at the speed of memory.
+//!
+//! ```
+//! use wgpu_elu::{Device, Elu, Tensor};
+//!
+//! let device = Device::auto_blocking()?; // a hardware GPU if there is one, else the CPU
+//! let x = Tensor::from_slice(&device, &[-2.0f32, -0.5, 0.0, 1.5], &[4])?;
+//! let y = Elu::new(1.0).forward(&x)?.to_vec_blocking::<f32>()?;
+//! println!("{y:?} on {device}"); // [-0.86466473, -0.39346933, 0.0, 1.5] on ...
+//! # assert_eq!(y[2..], [0.0, 1.5]);
+//! # assert!((y[0] + 0.86466473).abs() < 1e-7 && (y[1] + 0.39346933).abs() < 1e-7);
+//! # Ok::<(), wgpu_elu::Error>(())
+//! ```
+//!
+//! ELU is `x` where `x >= 0`, else `alpha * (exp(x) - 1)`.
+//!
+//! # Which part is for you
+//!
+//! - **Numbers in, numbers out**: [`Device`], [`Tensor`] and [`Elu`], as above. The same program runs on the CPU and on any
+//!   GPU. Constructors are `async`; outside the browser each has a twin that ends in `_blocking`.
+//! - **A step in your own wgpu app**: [`Kernel`]. It takes your `wgpu::Device` and your buffers, and records into your
+//!   compute pass; it submits nothing, waits for nothing, and leaves your callbacks alone. [`Elu`] is built from it and
+//!   from nothing private. Use the wgpu that is exported here, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
+//! - **Slices, and no GPU**: [`cpu`].
+//! - **Something to judge results by**: [`reference`](mod@reference), one formula for one `f64`.
+//!
+//! # Numbers
+//!
+//! - What is not negative comes through bit by bit: -0, infinity, NaN with its payload. -infinity gives -alpha.
+//! - `alpha` may be any number. Zero, negative, infinite and NaN ones touch negative `x` only.
+//! - The negative side is `alpha * expm1(x)`, not `exp(x) - 1`, which loses every digit near zero. The error is below 1 ULP
+//!   for every `x` and every `alpha`, whether the driver fuses multiply and add or not. Where the result of another alpha
+//!   than 1 is below 2^-126, a GPU may give zero, as WGSL allows.
+//! - The same `x` gives the same bits wherever it stands in a tensor. Different devices may differ by 1 ULP.
+//!
+//! # Limits
+//!
+//! `f32` only, for now. A tensor is at most as large as the device's `max_buffer_size`; [`Kernel`] itself takes buffers of
+//! any size. No part of this crate is `unsafe`.
+//!
+//! # Features
+//!
+//! All are on by default but `cli`.
+//!
+//! - `vulkan`, `metal`, `dx12`, `gles`, `webgpu`: wgpu's backends, each compiled where its platform has it. With none,
+//!   there is only the CPU.
+//! - `threads`: long slices on the CPU are shared out over all cores, with rayon.
+//! - `cli`: the `elu` command, with the crates that it needs.
+
 pub mod cpu;
 pub mod device;
 mod dtype;
@@ -16,3 +65,8 @@ pub use error::{Error, Result};
 pub use kernel::{Kernel, Step};
 pub use tensor::Tensor;
 pub use wgpu;
+
+/// The programs in the README must compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -203,10 +203,7 @@ fn every_layout_comes_out_as_it_went_in() {
                     let written = fs::read(folder.path("x.elu.npy")).unwrap();
                     let mut rest = &written[..];
                     let written_header = Header::from_reader(&mut rest).unwrap();
-                    assert_eq!(
-                        written_header.to_string(),
-                        header.replace(", }", "}").replace(",)", ",)")
-                    );
+                    assert_eq!(written_header.to_string(), header.replace(", }", "}"));
                     assert_eq!(rest.len(), data.len());
                     for (y, &x) in rest.chunks_exact(4).zip(&values) {
                         assert!(
@@ -374,9 +371,10 @@ fn bad_input() {
                 .starts_with("x.npy: bad .npy header: ")
         );
     }
-    assert_eq!(
-        folder.error(&["run", "missing.npy"]),
-        "missing.npy: No such file or directory (os error 2)"
+    let missing = folder.error(&["run", "missing.npy"]);
+    assert!(
+        missing.starts_with("missing.npy: ") && missing.ends_with("(os error 2)"),
+        "{missing}"
     );
     assert_eq!(
         folder.error(&["run", ".", "-o", "y.npy"]),

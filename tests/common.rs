@@ -8,15 +8,15 @@ use std::{
 use wgpu_elu::{Device, Gpu, device, wgpu};
 
 /// The error that a result may have, in ULP of the exact value: the contract for every float and every alpha.
-pub const MAX_ULP: f64 = 1.0;
+pub(crate) const MAX_ULP: f64 = 1.0;
 
 /// The error that a result may have besides, unless alpha is 1, where it comes close to zero: on a GPU, whose driver may
 /// take subnormals for zero, and on the CPU, where they round.
-pub const GPU_UNDERFLOW: f64 = f32::MIN_POSITIVE as f64;
-pub const CPU_UNDERFLOW: f64 = f32::MIN_POSITIVE as f64 / (1 << 22) as f64;
+pub(crate) const GPU_UNDERFLOW: f64 = f32::MIN_POSITIVE as f64;
+pub(crate) const CPU_UNDERFLOW: f64 = f32::MIN_POSITIVE as f64 / (1 << 22) as f64;
 
 /// A float where something changes: the ends of the formats, of the branches and of the ranges.
-pub const SPECIAL_BITS: [u32; 46] = {
+pub(crate) const SPECIAL_BITS: [u32; 46] = {
     const POSITIVE: [u32; 23] = [
         0,           // 0
         1,           // the smallest subnormal
@@ -53,7 +53,7 @@ pub const SPECIAL_BITS: [u32; 46] = {
 };
 
 /// Alphas at the ends of everything. All are exact in f32.
-pub fn special_alphas() -> Vec<f32> {
+pub(crate) fn special_alphas() -> Vec<f32> {
     let positive = [
         1.0,
         0.5,
@@ -75,7 +75,7 @@ pub fn special_alphas() -> Vec<f32> {
 }
 
 /// A few numbers of every kind, for tests of where results go rather than what they are.
-pub fn varied(len: usize) -> Vec<f32> {
+pub(crate) fn varied(len: usize) -> Vec<f32> {
     (0..len)
         .map(|i| ((i * 7919 + 13) % 4001) as f32 / 1000.0 - 2.5)
         .collect()
@@ -83,7 +83,7 @@ pub fn varied(len: usize) -> Vec<f32> {
 
 /// The distance of `y` from the exact value, in units of f32's spacing there. Infinite where one is NaN or infinite and
 /// the other is not.
-pub fn ulp_error(y: f32, exact: f64) -> f64 {
+pub(crate) fn ulp_error(y: f32, exact: f64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "rounding is what is wanted"
@@ -106,7 +106,7 @@ pub fn ulp_error(y: f32, exact: f64) -> f64 {
 
 /// Panics unless `y` is ELU of `x`: what is not negative comes through bit by bit, and the rest within the contract.
 #[track_caller]
-pub fn check(what: &str, x: f32, alpha: f32, y: f32, underflow: f64) {
+pub(crate) fn check(what: &str, x: f32, alpha: f32, y: f32, underflow: f64) {
     let told = || {
         format!(
             "{what}: x {x:e} ({:#010x}), alpha {alpha:e}, y {y:e} ({:#010x})",
@@ -136,7 +136,7 @@ pub fn check(what: &str, x: f32, alpha: f32, y: f32, underflow: f64) {
 /// The devices of all adapters, each with all that its adapter has to give.
 ///
 /// `WGPU_ELU_GPU=require` fails where there is none, `skip` asks for none, and `auto`, the default, takes what is there.
-pub fn gpus() -> &'static [Gpu] {
+pub(crate) fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     GPUS.get_or_init(|| {
         listen_to_wgpu();
@@ -174,7 +174,7 @@ pub fn gpus() -> &'static [Gpu] {
 }
 
 /// Runs `test` on every adapter, and checks that wgpu and the validation layer had nothing to say.
-pub fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
+pub(crate) fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
     for gpu in gpus() {
         test(gpu, &Device::Gpu(gpu.clone()).to_string());
     }
@@ -187,7 +187,7 @@ pub fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
 }
 
 /// Another device on the same adapter, created with other limits.
-pub fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
+pub(crate) fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
     let adapters = pollster::block_on(device::adapters());
     let adapter = adapters
         .iter()
@@ -203,7 +203,7 @@ pub fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> 
 }
 
 /// A device that takes no driver: buffers, copies and validation work, dispatches do nothing.
-pub fn noop(limits: wgpu::Limits) -> Gpu {
+pub(crate) fn noop(limits: wgpu::Limits) -> Gpu {
     let descriptor = wgpu::DeviceDescriptor {
         required_limits: limits,
         ..wgpu::DeviceDescriptor::default()
@@ -213,7 +213,7 @@ pub fn noop(limits: wgpu::Limits) -> Gpu {
 }
 
 /// Two such devices that wgpu can tell apart: it cannot where they come from different instances.
-pub fn noop_pair() -> [Gpu; 2] {
+pub(crate) fn noop_pair() -> [Gpu; 2] {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::NOOP,
         backend_options: wgpu::BackendOptions {
@@ -235,7 +235,7 @@ pub fn noop_pair() -> [Gpu; 2] {
     })
 }
 
-pub fn gpu(device: Device) -> Gpu {
+pub(crate) fn gpu(device: Device) -> Gpu {
     match device {
         Device::Gpu(gpu) => gpu,
         Device::Cpu => panic!("needed a GPU, found the CPU"),
@@ -244,7 +244,7 @@ pub fn gpu(device: Device) -> Gpu {
 
 /// Past the test harness, which keeps what passing tests print to itself.
 #[expect(clippy::explicit_write, reason = "eprintln! is what the harness keeps")]
-pub fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }
 

@@ -36,13 +36,13 @@ fn special_values_with_special_alphas() {
 
 #[test]
 fn every_97th_float() {
-    const STEP: usize = 97;
+    const STEP: u32 = 97;
     // In pieces, since a software adapter's memory is this machine's. A piece is no multiple of a vector.
     const PIECE: u32 = (1 << 22) + 3;
-    let count = u32::try_from((1u64 << 32).div_ceil(STEP as u64)).unwrap();
+    let count = u32::try_from((1u64 << 32).div_ceil(STEP.into())).unwrap();
     on_every_device(|name, forward, underflow| {
         for start in (0..count).step_by(PIECE as usize) {
-            let bits = (start..count.min(start + PIECE)).map(|i| i * STEP as u32);
+            let bits = (start..count.min(start + PIECE)).map(|i| i * STEP);
             let x: Vec<f32> = bits.map(f32::from_bits).collect();
             for (&x, y) in x.iter().zip(forward(1.0, &x)) {
                 check(name, x, 1.0, y, underflow);

@@ -23,9 +23,9 @@ impl Array {
             return Self::from_reader(&mut io::stdin().lock(), None).context("standard input");
         }
         let read = || {
+            ensure!(!path.is_dir(), "needed a .npy file, found a folder");
             let file = File::open(path)?;
             let metadata = file.metadata()?;
-            ensure!(!metadata.is_dir(), "needed a .npy file, found a folder");
             let size = metadata.is_file().then_some(metadata.len());
             Self::from_reader(&mut BufReader::new(file), size)
         };
