@@ -134,9 +134,10 @@ impl Run {
             0
         };
         let edges = head + tail;
+        let by_elements = max_groups * group_size;
         // A short run goes by elements in one go, rather than in two.
-        if !alike || vectors == 0 || (edges > 0 && most <= group_size) {
-            let count = most.min(max_groups * group_size);
+        if !alike || vectors == 0 || edges > by_elements || (edges > 0 && most <= group_size) {
+            let count = most.min(by_elements);
             dispatches.push(self.dispatch(Entry::Elements, alpha, 0, count, (count, 0), bounds));
             return count;
         }
