@@ -10,7 +10,7 @@ fn elu(x_bits: vec4<u32>, alpha: f32, zero: u32) -> vec4<u32> {
     let magnitude = x_bits & vec4(0x7fffffffu);
 
     // Below 2^-25 expm1(x) rounds to x. A subnormal x = -m * 2^-149 may be flushed, but m as an integer is still there.
-    let subnormal = (alpha * 0x1p-24) * -vec4<f32>(magnitude) * 0x1p-125;
+    let subnormal = opaque(alpha * 0x1p-24 * -vec4<f32>(magnitude), zero) * 0x1p-125;
     let small = select(bitcast<vec4<u32>>(alpha * x), bitcast<vec4<u32>>(subnormal), magnitude < vec4(0x00800000u));
     let tiny = select(small, x_bits, vec4<bool>(alpha == 1.0));
 
@@ -45,8 +45,9 @@ fn times_expm1(alpha: f32, x: vec4<f32>, zero: u32) -> vec4<u32> {
     q = fma(q, r, vec4(0.166666359));
     q = fma(q, r, vec4(0.5));
     let rest = r * r * q;
-    let high = leading_bits(fma(s, r + rest, s - 1.0));
-    let low = fma(s, rest, opaque(fma(s, r, s - 1.0 - high), zero));
+    let less = opaque(s - 1.0, zero);
+    let high = leading_bits(fma(s, r + rest, less));
+    let low = fma(s, rest, opaque(fma(s, r, less - high), zero));
     let alpha_high = leading_bits(vec4(alpha));
     let alpha_low = alpha - alpha_high;
     return bitcast<vec4<u32>>(fma(alpha_high, high, opaque(fma(alpha_low, high, alpha * low), zero)));
