@@ -196,7 +196,12 @@ impl Tensor {
     pub fn rows(&self, range: Range<usize>) -> Result<Self> {
         match self.shape.first() {
             Some(&rows) if range.start <= range.end && range.end <= rows => {
-                let row = self.shape[1..].iter().product::<usize>();
+                // The other dimensions of an empty tensor may be anything, even too large to multiply.
+                let row = if self.is_empty() {
+                    0
+                } else {
+                    self.shape[1..].iter().product()
+                };
                 let mut shape = self.shape.clone();
                 shape[0] = range.len();
                 Ok(Self {

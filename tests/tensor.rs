@@ -94,6 +94,7 @@ fn scalars_and_empty_tensors() {
         for shape in [&[0][..], &[0, 3], &[3, 0], &[usize::MAX, 0, usize::MAX]] {
             let mut x = Tensor::from_slice::<f32>(device, &[], shape).unwrap();
             assert!(x.is_empty());
+            assert_eq!(x.rows(0..shape[0]).unwrap().shape(), shape);
             Elu::default().forward_in_place(&mut x).unwrap();
             let y = Elu::default().forward(&x).unwrap();
             assert!(y.to_vec_blocking::<f32>().unwrap().is_empty(), "{device}");
