@@ -128,9 +128,14 @@ impl Device {
     /// [`Error::NoDevice`] with the driver's reason.
     pub async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
         let info = adapter.get_info();
+        let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu_elu"),
-            required_limits: adapter.limits(),
+            required_limits: wgpu::Limits {
+                // DX12 sets memory aside for each; a tensor or two take a handful.
+                max_non_sampler_bindings: limits.max_non_sampler_bindings.min(1 << 16),
+                ..limits
+            },
             ..wgpu::DeviceDescriptor::default()
         };
         let (device, queue) =
