@@ -200,7 +200,7 @@ struct ShaderCopy {
 impl ShaderCopy {
     fn new(x: &Tensor, y: &Tensor) -> Self {
         let source = concat!(
-            "fn elu(x_bits: vec4<u32>, alpha: f32, zero: u32) -> vec4<u32> { return x_bits; }\n",
+            "fn elu(x_bits: vec4<u32>, alpha: f32, scale: f32, zero: u32) -> vec4<u32> { return x_bits; }\n",
             include_str!("../shaders/buffers/separate.wgsl"),
             include_str!("../shaders/map.wgsl"),
         );
@@ -238,13 +238,10 @@ impl ShaderCopy {
         let groups_per_row = groups.div_ceil(rows);
         let params = Params {
             alpha: 1.0,
+            scale: 1.0,
             count,
-            x_first: 0,
-            y_first: 0,
             groups_per_row,
-            head: 0,
-            gap: 0,
-            zero: 0,
+            ..Params::default()
         };
         let uniform = device.create_buffer(&wgpu::BufferDescriptor {
             label: None,

@@ -1,26 +1,32 @@
-// ELU of four f32: x where x >= 0, else alpha * expm1(x), within 0.9 ULP of the exact value for every x and every alpha,
-// whether the driver fuses the fma calls or not. A result smaller than 2^-126 may come out as zero where the driver
-// flushes subnormals, but not at alpha = 1.
+// ELU of four f32: x where x >= 0, else alpha * scale * expm1(x), within 0.93 ULP of the exact value for every x and every
+// alpha, whether the driver fuses the fma calls or not. A result smaller than 2^-126 may come out as zero where the driver
+// flushes subnormals, but not at alpha = 1. `scale` is a power of two that keeps a small alpha, and what is left of it
+// within the sums, away from subnormals; it is 1 for all others.
 //
 // Numbers come and go as bits, and selections are made on bits, so that nothing can alter what passes through: a driver
 // may assume in floating point that there is no NaN, no infinity and no -0, but not on integers. `zero` is 0, and no
 // compiler knows.
-fn elu(x_bits: vec4<u32>, alpha: f32, zero: u32) -> vec4<u32> {
+fn elu(x_bits: vec4<u32>, alpha: f32, scale: f32, zero: u32) -> vec4<u32> {
     let x = bitcast<vec4<f32>>(x_bits);
     let magnitude = x_bits & vec4(0x7fffffffu);
+    let tiny = magnitude < vec4(0x33000000u); // 2^-25: expm1(x) rounds to x
 
-    // Below 2^-25 expm1(x) rounds to x. A subnormal x = -m * 2^-149 may be flushed, but m as an integer is still there.
+    // A subnormal x = -m * 2^-149 may be flushed, but m as an integer is still there.
     let subnormal = opaque(alpha * 0x1p-24 * -vec4<f32>(magnitude), zero) * 0x1p-125;
     let small = select(bitcast<vec4<u32>>(alpha * x), bitcast<vec4<u32>>(subnormal), magnitude < vec4(0x00800000u));
-    let tiny = select(small, x_bits, vec4<bool>(alpha == 1.0));
+    let product = select(times_expm1(alpha, x, zero), small, tiny);
+    let scaled = bitcast<vec4<u32>>(bitcast<vec4<f32>>(product) * scale);
 
+    let alpha_bits = bitcast<u32>(alpha);
+    let one = alpha_bits == 0x3f800000u && bitcast<u32>(scale) == 0x3f800000u;
+    let unscaled = select(scaled, x_bits, tiny & vec4<bool>(one));
     // With alpha zero, infinite or NaN, every product with a negative number is -alpha.
-    let odd = alpha == 0.0 || (bitcast<u32>(alpha) & 0x7f800000u) == 0x7f800000u;
-    let product = select(times_expm1(alpha, x, zero), vec4(bitcast<u32>(alpha) ^ 0x80000000u), vec4<bool>(odd));
+    let odd = (alpha_bits & 0x7fffffffu) == 0u || (alpha_bits & 0x7f800000u) == 0x7f800000u;
+    let y = select(unscaled, vec4(alpha_bits ^ 0x80000000u), vec4<bool>(odd));
 
     // From just below -0 (0x80000000) to -inf (0xff800000); above that come the negative NaNs.
     let negative = x_bits - vec4(0x80000001u) < vec4(0x7f800000u);
-    return select(x_bits, select(product, tiny, magnitude < vec4(0x33000000u)), negative);
+    return select(x_bits, y, negative);
 }
 
 // alpha * (exp(x) - 1) for x <= 0, as bits.

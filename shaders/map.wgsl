@@ -2,7 +2,8 @@
 
 // Must stay equal to Params in src/shader.rs.
 struct Params {
-    alpha: f32,
+    alpha: f32,          // times scale: see elu
+    scale: f32,
     count: u32,          // what this dispatch does: vectors, or elements
     x_first: u32,        // where its input starts in the bound range, in the same unit
     y_first: u32,        // where its output starts
@@ -10,6 +11,9 @@ struct Params {
     head: u32,           // elements only: after this many, ...
     gap: u32,            // ... this many are left out: `vectors` does those
     zero: u32,           // always 0: see elu
+    padding_1: u32,
+    padding_2: u32,
+    padding_3: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -36,7 +40,7 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
 
 fn vector(i: u32, p: Params) {
     if i < p.count {
-        store_vector(p.y_first + i, elu(load_vector(p.x_first + i), p.alpha, p.zero));
+        store_vector(p.y_first + i, elu(load_vector(p.x_first + i), p.alpha, p.scale, p.zero));
     }
 }
 
@@ -46,6 +50,6 @@ fn elements(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     let k = (group.y * p.groups_per_row + group.x) * workgroup_size + invocation;
     if k < p.count {
         let i = k + select(0u, p.gap, k >= p.head);
-        store_element(p.y_first + i, elu(vec4(load_element(p.x_first + i)), p.alpha, p.zero).x);
+        store_element(p.y_first + i, elu(vec4(load_element(p.x_first + i)), p.alpha, p.scale, p.zero).x);
     }
 }

@@ -89,13 +89,7 @@ impl Device {
     /// [`Error::NoAdapter`], which lists those that are there; [`Error::NoDevice`].
     pub async fn named(name: &str) -> Result<Self> {
         let adapters = adapters().await;
-        let wanted = name.to_lowercase();
-        let named = |adapter: &&wgpu::Adapter| {
-            let info = adapter.get_info();
-            [full_name(&info), short_name(&info)]
-                .iter()
-                .any(|name| name.to_lowercase().contains(&wanted))
-        };
+        let named = |adapter: &&wgpu::Adapter| is_named(adapter, name);
         match adapters
             .iter()
             .filter(|adapter| can_compute(adapter))
@@ -326,6 +320,26 @@ pub fn objection(adapter: &wgpu::Adapter) -> Option<&'static str> {
     }
 }
 
+/// Whether `name` is a part of the adapter's name, in any case. The backend counts: `llvmpipe (GL)`.
+pub fn is_named(adapter: &wgpu::Adapter, name: &str) -> bool {
+    let (info, name) = (adapter.get_info(), name.to_lowercase());
+    [full_name(&info), short_name(&info)]
+        .iter()
+        .any(|full| full.to_lowercase().contains(&name))
+}
+
+/// The backend's name as people write it.
+pub fn backend_name(backend: wgpu::Backend) -> &'static str {
+    match backend {
+        wgpu::Backend::Noop => "noop",
+        wgpu::Backend::Vulkan => "Vulkan",
+        wgpu::Backend::Metal => "Metal",
+        wgpu::Backend::Dx12 => "DX12",
+        wgpu::Backend::Gl => "GL",
+        wgpu::Backend::BrowserWebGpu => "WebGPU",
+    }
+}
+
 // ---- Internals ----
 
 impl Gpu {
@@ -336,6 +350,15 @@ impl Gpu {
                 reason: reason.clone(),
             }),
             None => Ok(()),
+        }
+    }
+
+    /// What `error` comes from, if the device is lost: wgpu then makes objects that are none, says nothing, and refuses them
+    /// later. Of a device that we were lent this probe is all we have.
+    pub(crate) fn lost_or(&self, error: Error) -> Error {
+        match self.buffer(4, wgpu::BufferUsages::COPY_SRC, Some(&[0; 4])) {
+            Err(lost @ Error::DeviceLost { .. }) => lost,
+            _ => error,
         }
     }
 
@@ -384,7 +407,7 @@ impl Gpu {
         kernel::checked(self.device(), "a mapping", || {
             slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
         })
-        .map_err(kernel::lost)?;
+        .map_err(|error| self.lost_or(error))?;
         self.poll()?;
         match receiver.receive().await {
             Some(Ok(())) => {}
@@ -445,10 +468,15 @@ fn rank(info: &wgpu::AdapterInfo, low_power: bool) -> (u8, u8) {
 }
 
 fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
-    adapters
-        .iter()
-        .map(|adapter| full_name(&adapter.get_info()))
-        .collect()
+    let name = |adapter: &wgpu::Adapter| {
+        let missing = if can_compute(adapter) {
+            ""
+        } else {
+            ", without compute shaders"
+        };
+        format!("{}{missing}", full_name(&adapter.get_info()))
+    };
+    adapters.iter().map(name).collect()
 }
 
 fn full_name(info: &wgpu::AdapterInfo) -> String {
@@ -459,16 +487,4 @@ fn full_name(info: &wgpu::AdapterInfo) -> String {
 fn short_name(info: &wgpu::AdapterInfo) -> String {
     let name = info.name.split(" (").next().unwrap_or_default();
     format!("{name} ({})", backend_name(info.backend))
-}
-
-/// The backend's name as people write it.
-pub fn backend_name(backend: wgpu::Backend) -> &'static str {
-    match backend {
-        wgpu::Backend::Noop => "noop",
-        wgpu::Backend::Vulkan => "Vulkan",
-        wgpu::Backend::Metal => "Metal",
-        wgpu::Backend::Dx12 => "DX12",
-        wgpu::Backend::Gl => "GL",
-        wgpu::Backend::BrowserWebGpu => "WebGPU",
-    }
 }

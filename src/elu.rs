@@ -1,6 +1,6 @@
 //! ELU over tensors, on whichever device they live.
 
-use crate::{cpu, device::Device, dtype::DType, error::Result, tensor::Tensor};
+use crate::{cpu, device::Device, dtype::DType, error::Result, kernel, tensor::Tensor};
 
 /// The ELU activation: `x` where `x >= 0`, else `alpha * (exp(x) - 1)`.
 ///
@@ -40,8 +40,7 @@ impl Elu {
     /// # Errors
     ///
     /// On a GPU: as [`Kernel::new`](crate::Kernel::new) and [`Kernel::prepare`](crate::Kernel::prepare),
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and [`Error::DeviceLost`](crate::Error::DeviceLost). None on the
-    /// CPU.
+    /// and [`Error::DeviceLost`](crate::Error::DeviceLost). Everywhere: [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut y = Tensor::zeros(&x.device(), x.dtype(), x.shape())?;
         match x.dtype() {
@@ -85,18 +84,21 @@ impl Elu {
             let step = gpu
                 .kernel(x.dtype())?
                 .prepare(self.alpha, x_bytes, y_bytes)?;
-            let label = Some("wgpu_elu.forward");
-            let mut encoder = gpu
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-            {
-                let descriptor = wgpu::ComputePassDescriptor {
-                    label,
-                    timestamp_writes: None,
-                };
-                step.record(&mut encoder.begin_compute_pass(&descriptor));
-            }
-            gpu.queue().submit([encoder.finish()]);
+            // A host's buffer may be mapped or destroyed.
+            kernel::checked(gpu.device(), "the work", || {
+                let label = Some("wgpu_elu.forward");
+                let mut encoder = gpu
+                    .device()
+                    .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+                step.record(
+                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                        label,
+                        timestamp_writes: None,
+                    }),
+                );
+                gpu.queue().submit([encoder.finish()]);
+            })
+            .map_err(|error| gpu.lost_or(error))?;
         }
         Ok(())
     }

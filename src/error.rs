@@ -102,7 +102,7 @@ pub enum Error {
         "{buffer} must start and end at a multiple of {needed} bytes, found offset {offset} and size {size}"
     )]
     Misaligned {
-        /// `x` or `y`.
+        /// `x`, `y` or `the tensor`.
         buffer: &'static str,
         /// Bytes an element takes.
         needed: u64,
@@ -114,7 +114,7 @@ pub enum Error {
     /// A buffer was created without a usage that is needed.
     #[error("{buffer} needs a buffer with usage {needed:?}, found {found:?}")]
     MissingUsage {
-        /// `x` or `y`.
+        /// `x`, `y` or `the tensor`.
         buffer: &'static str,
         /// The usage needed.
         needed: wgpu::BufferUsages,

@@ -80,6 +80,11 @@ impl Kernel {
                 limits.max_compute_workgroups_per_dimension,
             ),
             (
+                "max_bindings_per_bind_group",
+                3,
+                limits.max_bindings_per_bind_group,
+            ),
+            (
                 "max_storage_buffers_per_shader_stage",
                 2,
                 limits.max_storage_buffers_per_shader_stage,
@@ -111,15 +116,16 @@ impl Kernel {
             device: device.clone(),
             dtype,
             bounds: Bounds {
-                alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(plan::VECTOR),
-                max_binding: limits.max_storage_buffer_binding_size,
+                alignment: plan::alignment(limits.min_storage_buffer_offset_alignment),
+                // The shader counts within a binding in u32.
+                max_binding: limits.max_storage_buffer_binding_size.min(u32::MAX.into()),
                 max_groups: limits.max_compute_workgroups_per_dimension,
                 group_size,
                 vectors_per_invocation,
             },
             strides: [1, vectors_per_invocation],
-            separate: Variant::new(device, dtype, Buffers::Separate),
-            single: Variant::new(device, dtype, Buffers::Single),
+            separate: Variant::new(device, dtype, Buffers::Separate)?,
+            single: Variant::new(device, dtype, Buffers::Single)?,
         })
     }
 
@@ -191,7 +197,7 @@ impl Kernel {
         };
         let len = x.size() / element;
         let plan = plan::plan(
-            round_to_f32(alpha),
+            scaled(round_to_f32(alpha)),
             x.offset(),
             y.offset(),
             len,
@@ -244,7 +250,7 @@ struct Variant {
 }
 
 impl Variant {
-    fn new(device: &wgpu::Device, dtype: DType, buffers: Buffers) -> Self {
+    fn new(device: &wgpu::Device, dtype: DType, buffers: Buffers) -> Result<Self> {
         let label = format!("wgpu_elu.forward.{dtype}.{}", buffers.name());
         let entry = |binding, ty, min_binding_size| wgpu::BindGroupLayoutEntry {
             binding,
@@ -275,18 +281,20 @@ impl Variant {
             Buffers::Separate => vec![params, x, y],
             Buffers::Single => vec![params, y],
         };
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(&label),
-            entries: &entries,
-        });
-        Self {
+        let layout = checked(device, "a bind group layout", || {
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(&label),
+                entries: &entries,
+            })
+        })?;
+        Ok(Self {
             buffers,
             label,
             layout,
             module: OnceLock::new(),
             vectors: OnceLock::new(),
             elements: OnceLock::new(),
-        }
+        })
     }
 }
 
@@ -501,4 +509,15 @@ pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() 
 /// wgpu explains itself over several lines.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// alpha and scale for the shader: a small alpha grows by 2^64, so that not even 2^-24 of it is subnormal, and the scale
+/// takes that back from the result.
+fn scaled(alpha: f32) -> [f32; 2] {
+    const FACTOR: f32 = (1u128 << 64) as f32;
+    if alpha.abs() < FACTOR.recip() {
+        [alpha * FACTOR, FACTOR.recip()]
+    } else {
+        [alpha, 1.0]
+    }
 }

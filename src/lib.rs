@@ -1,5 +1,5 @@
 //! The ELU activation on any GPU that [wgpu](https://wgpu.rs) reaches (Vulkan, Metal, DX12, GL, the browser), and on the
-//! CPU where there is none: within one unit in the last place of the exact value for every float, at the speed of memory.
+//! CPU where there is none: within one unit in the last place of the exact value for every float.
 //!
 //! ```
 //! use wgpu_elu::{Device, Elu, Tensor};

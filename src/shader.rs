@@ -25,10 +25,11 @@ impl Buffers {
 
 /// The uniform of one dispatch. Must stay equal to `Params` in `shaders/map.wgsl`, where the fields are explained.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
 pub struct Params {
     pub alpha: f32,
+    pub scale: f32,
     pub count: u32,
     pub x_first: u32,
     pub y_first: u32,
@@ -36,6 +37,9 @@ pub struct Params {
     pub head: u32,
     pub gap: u32,
     pub zero: u32,
+    pub padding_1: u32,
+    pub padding_2: u32,
+    pub padding_3: u32,
 }
 
 /// Binding of the uniform [`Params`], in group 0.

@@ -12,7 +12,8 @@ use crate::{
 /// Elements of one type on a [`Device`], in C order, and their shape.
 ///
 /// A tensor is a value: [`reshape`](Self::reshape), [`rows`](Self::rows) and `clone` share its memory and copy nothing,
-/// and what is done in place to one tensor is never seen through another.
+/// and what is done in place to one tensor is never seen through another. Only a host's buffer that is given to
+/// [`from_buffer`](Self::from_buffer) several times is shared openly.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     storage: Storage,
@@ -44,7 +45,10 @@ impl Tensor {
     pub fn from_slice<E: Element>(device: &Device, values: &[E], shape: &[usize]) -> Result<Self> {
         check_shape(shape, values.len())?;
         match device {
-            Device::Cpu => Self::from_vec(device, values.to_vec(), shape),
+            Device::Cpu => {
+                check_room(size_of_val(values))?;
+                Self::from_vec(device, values.to_vec(), shape)
+            }
             Device::Gpu(gpu) => {
                 let bytes = bytemuck::cast_slice(values);
                 let buffer = gpu.buffer(bytes.len() as u64, USAGE, Some(bytes))?;
@@ -94,7 +98,10 @@ impl Tensor {
             .filter(|&bytes| isize::try_from(bytes).is_ok())
             .ok_or_else(too_large)?;
         let storage = match device {
-            Device::Cpu => Storage::Cpu(Arc::new(Values::zeros(dtype, len))),
+            Device::Cpu => {
+                check_room(bytes)?;
+                Storage::Cpu(Arc::new(Values::zeros(dtype, len)))
+            }
             // wgpu clears every buffer before its first use.
             Device::Gpu(gpu) => Storage::Gpu(
                 gpu.clone(),
@@ -125,7 +132,7 @@ impl Tensor {
                 buffer: "the tensor",
                 needed: size,
                 offset,
-                size: len as u64 * size,
+                size: (len as u64).saturating_mul(size),
             });
         }
         let there =
@@ -227,6 +234,7 @@ impl Tensor {
     /// [`Error::DTypeMismatch`]; on a GPU also [`Error::MissingUsage`], [`Error::OutOfMemory`] and [`Error::DeviceLost`].
     pub async fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
         self.check_dtype::<E>()?;
+        check_room(self.len * self.dtype.size())?;
         let (gpu, slice) = match &self.storage {
             Storage::Cpu(_) => return Ok(self.as_slice::<E>().unwrap_or_default().to_vec()),
             Storage::Gpu(gpu, buffer) => (gpu, self.bytes_of(buffer)),
@@ -247,7 +255,7 @@ impl Tensor {
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             None,
         )?;
-        // Nothing here can be refused but on a lost device, where wgpu makes buffers that are none and says nothing.
+        // A host's buffer may be mapped or destroyed.
         kernel::checked(gpu.device(), "a copy", || {
             let label = Some("wgpu_elu.to_vec");
             let mut encoder = gpu
@@ -262,7 +270,7 @@ impl Tensor {
             );
             gpu.queue().submit([encoder.finish()]);
         })
-        .map_err(kernel::lost)?;
+        .map_err(|error| gpu.lost_or(error))?;
         gpu.read(
             staging.slice(..),
             bytemuck::allocation::pod_collect_to_vec::<u8, E>,
@@ -403,4 +411,13 @@ fn check_shape(shape: &[usize], found: usize) -> Result<()> {
             found,
         })
     }
+}
+
+/// Fails where an allocation of this many bytes would, which Rust's own collections answer by ending the process.
+fn check_room(bytes: usize) -> Result<()> {
+    Vec::<u8>::new()
+        .try_reserve_exact(bytes)
+        .map_err(|_| Error::OutOfMemory {
+            what: format!("a tensor of {bytes} bytes"),
+        })
 }

@@ -276,10 +276,10 @@ fn alpha() {
             "alpha {alpha}"
         );
     }
-    for alpha in ["one", "", "nan", "1,5"] {
+    for alpha in ["one", "", "nan", "1,5", "1e39", "1e400"] {
         assert_eq!(
             folder.error(&["run", "x.npy", "-o", "z.npy", "--alpha", alpha]),
-            format!("--alpha {alpha:?}: needed a number, such as 1 or 0.5")
+            format!("--alpha {alpha:?}: needed a float32 number, such as 1 or 0.5")
         );
     }
 }
@@ -342,6 +342,10 @@ fn bad_input() {
         (
             npy(1, "{'descr': '<f4'}", data),
             "bad .npy header: missing key: fortran_order",
+        ),
+        (
+            npy(1, &header("a\\nb\\x1b[31m", false, "(3,)"), data),
+            "dtype 'a\\nb\\u{1b}[31m' is not supported, needed float32 ('<f4' or '>f4')",
         ),
         (
             npy(2, &"(".repeat(20_000), data),
@@ -434,6 +438,30 @@ fn unix_outputs() {
         "a device must not be replaced by a file"
     );
 
+    // In the middle of writing: nothing is left, and what was there stays.
+    folder.write("full.npy", b"precious");
+    let digits = format!("{DIGITS}/digits_preact_f32.npy");
+    let before = folder.names();
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "trap '' 25; ulimit -f 8; exec \"$0\" run \"$1\" -o full.npy --force --device cpu",
+            env!("CARGO_BIN_EXE_elu"),
+            &digits,
+        ])
+        .current_dir(folder.0.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "elu: full.npy: File too large (os error 27)\n"
+    );
+    assert_eq!(
+        (folder.names(), fs::read(folder.path("full.npy")).unwrap()),
+        (before, b"precious".to_vec())
+    );
+
     // As any new file: readable by others, if the umask lets them.
     let plain = fs::metadata(folder.path("x.npy"))
         .unwrap()
@@ -446,6 +474,25 @@ fn unix_outputs() {
             .permissions()
             .mode(),
         plain
+    );
+
+    // What is replaced keeps its permissions.
+    folder.write("secret.npy", b"old");
+    fs::set_permissions(folder.path("secret.npy"), fs::Permissions::from_mode(0o600)).unwrap();
+    folder.success(&["run", "x.npy", "-o", "secret.npy", "--force"]);
+    assert_eq!(
+        fs::metadata(folder.path("secret.npy"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o600
+    );
+
+    std::os::unix::fs::symlink("nowhere.npy", folder.path("dangling.npy")).unwrap();
+    assert_eq!(
+        folder.error(&["run", "x.npy", "-o", "dangling.npy", "--force"]),
+        "dangling.npy: is a link to a file that does not exist"
     );
 
     // Through a link, what it points to is replaced.
@@ -493,6 +540,8 @@ fn wrong_command_lines() {
             "{args:?}"
         );
     }
+    let version = String::from_utf8(folder.elu(&["--version"]).stdout).unwrap();
+    assert_eq!(version, format!("elu {}\n", env!("CARGO_PKG_VERSION")));
     let help = folder.elu(&["run", "--help"]);
     assert!(
         help.status.success()

@@ -185,6 +185,20 @@ fn a_device_with_default_limits_and_one_with_tiny_ones() {
         for (x_first, y_first, len) in [(0, 0, 4099), (3, 3, 4099), (2, 5, 4099)] {
             run(&default, &kernel, name, x_first, y_first, len);
         }
+        // The bulk of an aligned run folds into rows, and is cut where nine workgroups of 8 x 4 vectors cannot hold it.
+        let few_groups = with_limits(gpu, |limits| wgpu::Limits {
+            max_compute_workgroups_per_dimension: 3,
+            max_compute_invocations_per_workgroup: 8,
+            max_compute_workgroup_size_x: 8,
+            ..limits
+        });
+        let kernel = Kernel::new(few_groups.device(), DType::F32).unwrap();
+        let mut most = 0;
+        for len in [96, 100, 288, 384, 388, 1000, 1152, 1156, 5000] {
+            most = most.max(run(&few_groups, &kernel, name, 0, 0, len));
+            run(&few_groups, &kernel, name, 3, 7, len);
+        }
+        assert!(most > 2, "nothing was cut");
         let tiny = with_limits(gpu, |limits| wgpu::Limits {
             max_storage_buffer_binding_size: 1024,
             max_compute_workgroups_per_dimension: 3,
@@ -340,6 +354,29 @@ fn limits_that_are_too_small() {
             found: 1
         }
     ));
+
+    let gpu = without(|limits| limits.max_bindings_per_bind_group = 2);
+    let error = Kernel::new(gpu.device(), DType::F32).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Limit {
+            limit: "max_bindings_per_bind_group",
+            needed: 3,
+            found: 2
+        }
+    ));
+
+    // Limits without an end overflow nothing.
+    let gpu = noop(wgpu::Limits::unlimited());
+    let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+    let x = buffer(&gpu, &[0.0; 1000], ALL);
+    assert_eq!(
+        kernel
+            .prepare_in_place(1.0, x.slice(..))
+            .unwrap()
+            .dispatches(),
+        1
+    );
 
     // Two slices of one buffer must fit in a binding together.
     let gpu = without(|limits| limits.max_storage_buffer_binding_size = 1024);

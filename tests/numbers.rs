@@ -1,25 +1,41 @@
 //! The CPU path and every adapter against the oracle.
 
-use wgpu_elu::{Device, Elu, Tensor, cpu};
+use wgpu_elu::{DType, Device, Kernel, Tensor, cpu, wgpu};
 
 use crate::common::{
     CPU_UNDERFLOW, GPU_UNDERFLOW, SPECIAL_BITS, check, on_every_gpu, special_alphas, varied,
 };
 
+/// What an output holds before: a number that ELU never gives.
+const POISON: f32 = -12345.5;
+
+type Forward<'a> = &'a dyn Fn(f32, &[f32]) -> Vec<f32>;
+
 /// Runs `test` with a name, a forward function and what an underflow may cost: the CPU path and every adapter.
-fn on_every_device(test: impl Fn(&str, &dyn Fn(f32, &[f32]) -> Vec<f32>, f64)) {
-    let forward_on = |device: Device| {
-        move |alpha: f32, x: &[f32]| {
-            let x = Tensor::from_slice(&device, x, &[x.len()]).unwrap();
-            Elu::new(alpha.into())
-                .forward(&x)
-                .unwrap()
-                .to_vec_blocking::<f32>()
-                .unwrap()
-        }
+fn on_every_device(test: impl Fn(&str, Forward<'_>, f64)) {
+    let on_cpu = |alpha: f32, x: &[f32]| {
+        let mut y = vec![POISON; x.len()];
+        cpu::forward(alpha.into(), x, &mut y).unwrap();
+        y
     };
-    test("the CPU", &forward_on(Device::Cpu), CPU_UNDERFLOW);
-    on_every_gpu(|gpu, name| test(name, &forward_on(Device::Gpu(gpu.clone())), GPU_UNDERFLOW));
+    test("the CPU", &on_cpu, CPU_UNDERFLOW);
+    on_every_gpu(|gpu, name| {
+        let device = Device::Gpu(gpu.clone());
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        let on_gpu = |alpha: f32, x: &[f32]| {
+            let y = Tensor::from_vec(&device, vec![POISON; x.len()], &[x.len()]).unwrap();
+            let x = Tensor::from_slice(&device, x, &[x.len()]).unwrap();
+            let (from, to) = (x.as_buffer_slice().unwrap(), y.as_buffer_slice().unwrap());
+            let step = kernel.prepare(alpha.into(), from, to).unwrap();
+            let mut encoder = gpu
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            step.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+            gpu.queue().submit([encoder.finish()]);
+            y.to_vec_blocking::<f32>().unwrap()
+        };
+        test(name, &on_gpu, GPU_UNDERFLOW);
+    });
 }
 
 #[test]
@@ -57,7 +73,19 @@ fn other_alphas_over_the_whole_range() {
         .map(|i| f32::from_bits(0x8000_0000 | i << 15))
         .collect();
     on_every_device(|name, forward, underflow| {
-        for alpha in [0.3, 1.673_263_2, 1.999_999_9, -0.7, 3e5, 1e-5] {
+        for alpha in [
+            0.3,
+            1.673_263_2,
+            1.999_999_9,
+            -0.7,
+            3e5,
+            1e-5,
+            6e-20,
+            5e-20,
+            1e-30,
+            1e-33,
+            -1e-36,
+        ] {
             for (&x, y) in x.iter().zip(forward(alpha, &x)) {
                 check(name, x, alpha, y, underflow);
             }
@@ -68,11 +96,17 @@ fn other_alphas_over_the_whole_range() {
 #[test]
 fn the_same_x_gives_the_same_bits_in_every_position() {
     on_every_device(|name, forward, _| {
-        for x in [-1.0, -0.286_867_7, -1e-4, -1e-40, -17.3, 2.5f32] {
-            let alone = forward(0.7, &[x])[0].to_bits();
-            for len in [2, 3, 5, 17, 67, 1031, 200_003] {
-                for (i, y) in forward(0.7, &vec![x; len]).into_iter().enumerate() {
-                    assert_eq!(y.to_bits(), alone, "{name}: x {x} at {i} of {len}");
+        for alpha in [1.0, 0.7] {
+            for x in [-1.0, -0.286_867_7, -1e-4, -1e-40, -17.3, 2.5f32] {
+                let alone = forward(alpha, &[x])[0].to_bits();
+                for len in [2, 3, 5, 17, 67, 1031, 300_003] {
+                    for (i, y) in forward(alpha, &vec![x; len]).into_iter().enumerate() {
+                        assert_eq!(
+                            y.to_bits(),
+                            alone,
+                            "{name}: x {x}, alpha {alpha}, at {i} of {len}"
+                        );
+                    }
                 }
             }
         }

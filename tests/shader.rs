@@ -53,6 +53,7 @@ fn every_shader_is_valid_and_has_both_entry_points() {
 fn params_have_the_same_layout_in_rust() {
     let rust = [
         ("alpha", offset_of!(Params, alpha)),
+        ("scale", offset_of!(Params, scale)),
         ("count", offset_of!(Params, count)),
         ("x_first", offset_of!(Params, x_first)),
         ("y_first", offset_of!(Params, y_first)),
@@ -60,6 +61,9 @@ fn params_have_the_same_layout_in_rust() {
         ("head", offset_of!(Params, head)),
         ("gap", offset_of!(Params, gap)),
         ("zero", offset_of!(Params, zero)),
+        ("padding_1", offset_of!(Params, padding_1)),
+        ("padding_2", offset_of!(Params, padding_2)),
+        ("padding_3", offset_of!(Params, padding_3)),
     ];
     for buffers in [Buffers::Separate, Buffers::Single] {
         let module = parse(buffers);

@@ -200,6 +200,53 @@ fn the_hosts_own_buffers() {
 }
 
 #[test]
+fn a_hosts_buffer_that_is_mapped_is_refused() {
+    on_every_gpu(|gpu, name| {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        let descriptor = wgpu::BufferDescriptor {
+            label: None,
+            size: 16,
+            usage,
+            mapped_at_creation: true,
+        };
+        let buffer = gpu.device().create_buffer(&descriptor);
+        let mut x = Tensor::from_buffer(gpu, buffer.clone(), 0, DType::F32, &[4]).unwrap();
+        let refused = |error: Error, work: &str| {
+            assert!(
+                matches!(&error, Error::Refused { what, .. } if what == work),
+                "{name}: {error}"
+            );
+        };
+        refused(Elu::default().forward(&x).unwrap_err(), "the work");
+        refused(
+            Elu::default().forward_in_place(&mut x).unwrap_err(),
+            "the work",
+        );
+        refused(x.to_vec_blocking::<f32>().unwrap_err(), "a copy");
+        buffer.unmap();
+        assert_eq!(
+            Elu::default()
+                .forward(&x)
+                .unwrap()
+                .to_vec_blocking::<f32>()
+                .unwrap(),
+            [0.0; 4],
+            "{name}"
+        );
+    });
+}
+
+#[test]
+fn more_memory_than_there_is() {
+    let error = Tensor::zeros(&Device::Cpu, DType::F32, &[1 << 60]).unwrap_err();
+    assert!(matches!(error, Error::OutOfMemory { .. }));
+    assert_eq!(
+        error.to_string(),
+        "out of memory for a tensor of 4611686018427387904 bytes"
+    );
+}
+
+#[test]
 fn more_than_a_buffer_may_hold() {
     on_every_gpu(|gpu, _| {
         let small = with_limits(gpu, |limits| wgpu::Limits {

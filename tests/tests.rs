@@ -5,12 +5,15 @@
     reason = "values are given as they were computed or published"
 )]
 
-mod common; // adapters, comparison in ULP, tables of cases
-
+// What belongs where: `common` has the adapters, comparison in ULP, and tables of cases; `reference` holds the oracle
+// against published values; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract;
+// `shader` the WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device
+// that does nothing; `cli` the elu command, as a user runs it.
 #[cfg(feature = "cli")]
 mod cli;
-mod kernel; // the embed contract: slices, limits, refusals
-mod numbers; // the CPU path and every adapter against the oracle
-mod reference; // the oracle against published values
-mod shader; // WGSL and its layout, without any adapter
-mod tensor; // devices, tensors and Elu, on the CPU, every adapter and a device that does nothing // the elu command, as a user runs it
+mod common;
+mod kernel;
+mod numbers;
+mod reference;
+mod shader;
+mod tensor;

@@ -40,6 +40,16 @@ pub(super) struct Dispatch {
 pub(super) const ELEMENT: u64 = 4;
 pub(super) const VECTOR: u64 = 16;
 
+/// What bindings must start at a multiple of, so that vectors stand at multiples of their size too.
+pub(super) fn alignment(min_storage_buffer_offset_alignment: u32) -> u64 {
+    let alignment = u64::from(min_storage_buffer_offset_alignment).max(1);
+    if alignment.is_multiple_of(VECTOR) {
+        alignment
+    } else {
+        alignment * VECTOR
+    }
+}
+
 /// Indices in the shader are u32, and a dispatch's last row overshoots its count: stay well below 2^32.
 const MAX_ELEMENTS: u64 = 1 << 30;
 
@@ -48,7 +58,7 @@ const MAX_ELEMENTS: u64 = 1 << 30;
 /// Where input and output stand alike within 16 bytes, the bulk goes by vectors and the few elements before and after it
 /// in one dispatch more; elsewhere all go by elements.
 pub(super) fn plan(
-    alpha: f32,
+    alpha: [f32; 2],
     x: u64,
     y: u64,
     len: u64,
@@ -113,20 +123,20 @@ impl Run {
     /// Cuts off the first of `left` elements, at most `most`, and tells how many.
     fn cut(
         &self,
-        alpha: f32,
+        alpha: [f32; 2],
         left: u64,
         most: u64,
         bounds: &Bounds,
         dispatches: &mut Vec<Dispatch>,
     ) -> u64 {
-        let max_groups = u64::from(bounds.max_groups) * u64::from(bounds.max_groups);
+        let max_groups = u64::from(bounds.max_groups).pow(2);
         let group_size = u64::from(bounds.group_size);
         let vectors_per_group = group_size * u64::from(bounds.vectors_per_invocation);
         let lanes = VECTOR / ELEMENT;
 
         let alike = self.x % VECTOR == self.y % VECTOR;
         let head = ((VECTOR - self.x % VECTOR) % VECTOR / ELEMENT).min(most);
-        let vectors = ((most - head) / lanes).min(max_groups * vectors_per_group);
+        let vectors = ((most - head) / lanes).min(max_groups.saturating_mul(vectors_per_group));
         let bulk = head + vectors * lanes;
         let tail = if left - bulk < lanes {
             (left - bulk).min(most - bulk)
@@ -134,7 +144,7 @@ impl Run {
             0
         };
         let edges = head + tail;
-        let by_elements = max_groups * group_size;
+        let by_elements = max_groups.saturating_mul(group_size);
         // A short run goes by elements in one go, rather than in two.
         if !alike || vectors == 0 || edges > by_elements || (edges > 0 && most <= group_size) {
             let count = most.min(by_elements);
@@ -160,7 +170,7 @@ impl Run {
     fn dispatch(
         &self,
         entry: Entry,
-        alpha: f32,
+        alpha: [f32; 2],
         after: u64,
         count: u64,
         (head, gap): (u64, u64),
@@ -189,14 +199,15 @@ impl Run {
             x: self.x_base..x_end,
             y: self.y_base..y_end,
             params: Params {
-                alpha,
+                alpha: alpha[0],
+                scale: alpha[1],
                 count: small(count),
                 x_first: small(x_first),
                 y_first: small(y_first),
                 groups_per_row,
                 head: small(head),
                 gap: small(gap),
-                zero: 0,
+                ..Params::default()
             },
             groups: [groups_per_row, rows],
         }
@@ -278,7 +289,7 @@ mod tests {
                 None => (Buffers::Separate, y),
                 Some(apart) => (Buffers::Single, x + len + apart),
             };
-            let plan = match plan(1.0, x * ELEMENT, y * ELEMENT, len, buffers, &bounds) {
+            let plan = match plan([1.0; 2], x * ELEMENT, y * ELEMENT, len, buffers, &bounds) {
                 Ok(plan) => plan,
                 Err(error) => {
                     let Error::Limit { needed, found, .. } = error else { panic!("{error}") };
@@ -313,7 +324,7 @@ mod tests {
         };
         let len = 1 << 33; // 32 GiB
         for y in [0, 4] {
-            let plan = plan(1.0, 0, y, len, Buffers::Separate, &bounds).unwrap();
+            let plan = plan([1.0; 2], 0, y, len, Buffers::Separate, &bounds).unwrap();
             let done: u64 = plan
                 .iter()
                 .map(|dispatch| {

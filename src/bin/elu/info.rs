@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wgpu_elu::{
     cpu,
-    device::{adapters, backend_name, objection},
+    device::{adapters, backend_name, is_named, objection},
     wgpu,
 };
 
@@ -46,6 +46,8 @@ struct Report {
     features: Vec<String>,
     limits: wgpu::Limits,
     objection: Option<&'static str>,
+    /// By `WGPU_ADAPTER_NAME`.
+    named: bool,
 }
 
 impl Report {
@@ -59,6 +61,7 @@ impl Report {
             features,
             limits: adapter.limits(),
             objection: objection(adapter),
+            named: std::env::var("WGPU_ADAPTER_NAME").is_ok_and(|name| is_named(adapter, &name)),
         }
     }
 
@@ -81,20 +84,30 @@ impl Report {
 }
 
 /// What `auto` takes, and why.
-fn auto(adapters: &[Report]) -> (String, &'static str) {
+fn auto(adapters: &[Report]) -> (String, String) {
+    let name = |adapter: &Report| {
+        format!(
+            "{} ({})",
+            adapter.info.name,
+            backend_name(adapter.info.backend)
+        )
+    };
+    if let Some(wanted) = std::env::var("WGPU_ADAPTER_NAME")
+        .ok()
+        .filter(|wanted| !wanted.is_empty())
+    {
+        let why = format!("WGPU_ADAPTER_NAME is {wanted:?}");
+        return match adapters.iter().find(|adapter| adapter.named) {
+            Some(adapter) => (name(adapter), why),
+            None => ("nothing, and fails".into(), why),
+        };
+    }
     match adapters.iter().find(|adapter| adapter.objection.is_none()) {
-        Some(adapter) => (
-            format!(
-                "{} ({})",
-                adapter.info.name,
-                backend_name(adapter.info.backend)
-            ),
-            "it is the best hardware GPU",
-        ),
-        None if adapters.is_empty() => ("the CPU path".into(), "wgpu sees no adapter"),
+        Some(adapter) => (name(adapter), "it is the best hardware GPU".into()),
+        None if adapters.is_empty() => ("the CPU path".into(), "wgpu sees no adapter".into()),
         None => (
             "the CPU path".into(),
-            "no adapter is a hardware GPU with compute shaders",
+            "no adapter is a hardware GPU with compute shaders".into(),
         ),
     }
 }
@@ -120,7 +133,7 @@ fn as_text(adapters: &[Report]) -> String {
         lines.push(String::new());
     }
     lines.push(format!(
-        "CPU path: {}, {} threads",
+        "CPU path: {}, threads: {}",
         cpu::simd_level(),
         cpu::threads()
     ));

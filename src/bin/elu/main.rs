@@ -17,7 +17,7 @@ adapters; RAYON_NUM_THREADS limits the CPU path; RUST_LOG=info shows what wgpu l
 
 /// The ELU activation on any GPU that wgpu reaches, and on the CPU where there is none
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true, after_help = AFTER_HELP)]
+#[command(name = "elu", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,8 +38,17 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("elu: {error:#}");
+            // Names of files and types may hold anything; it stays one line.
+            let line: String = format!("{error:#}").chars().flat_map(visible).collect();
+            eprintln!("elu: {line}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Control characters as their escapes, such as `\\n`, and all others as they are.
+fn visible(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = (!c.is_control()).then_some(c);
+    escaped.into_iter().flatten().chain(plain)
 }

@@ -16,9 +16,10 @@ pub(crate) enum Output {
     Special(PathBuf, File),
     File {
         path: PathBuf,
-        /// Beside `path`; it disappears unless it takes `path`'s place.
-        temporary: NamedTempFile,
-        replace: bool,
+        /// What `path` links to, if it is a link; else `path`.
+        target: PathBuf,
+        /// Of the file that is replaced, if there is one.
+        permissions: Option<fs::Permissions>,
     },
 }
 
@@ -32,10 +33,11 @@ impl Output {
     }
 
     fn open_file(path: &Path, replace: bool) -> Result<Self> {
-        match fs::metadata(path) {
+        let permissions = match fs::metadata(path) {
             Ok(found) if found.is_dir() => bail!("needed a file to write, found a folder"),
             Ok(found) if found.is_file() => {
-                ensure!(replace, "exists already, give --force to replace it")
+                ensure!(replace, "exists already, give --force to replace it");
+                Some(found.permissions())
             }
             Ok(_) => {
                 return Ok(Self::Special(
@@ -43,29 +45,28 @@ impl Output {
                     File::options().write(true).open(path)?,
                 ));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                ensure!(
+                    !path.is_symlink(),
+                    "is a link to a file that does not exist"
+                );
+                None
+            }
             Err(error) => return Err(error.into()),
-        }
-        // The file that a link points to is replaced, not the link.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
         };
-        ensure!(folder.is_dir(), "there is no folder {}", folder.display());
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".elu-").suffix(".tmp");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
-        let temporary = builder
-            .tempfile_in(folder)
-            // tempfile's own text names the temporary file, which tells a user nothing.
-            .map_err(|error| io::Error::from(error.kind()))
-            .with_context(|| format!("cannot write to folder {}", folder.display()))?;
+        // The file that a link points to is replaced, not the link.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+        ensure!(
+            folder(&target).is_dir(),
+            "there is no folder {}",
+            folder(&target).display()
+        );
+        // Now rather than after the work. It is gone at once.
+        temporary(&target)?;
         Ok(Self::File {
-            path,
-            temporary,
-            replace,
+            path: path.into(),
+            target,
+            permissions,
         })
     }
 
@@ -84,17 +85,19 @@ impl Output {
             }
             Self::File {
                 path,
-                mut temporary,
-                replace,
+                target,
+                permissions,
             } => {
                 let put = || -> Result<()> {
+                    let mut temporary = temporary(&target)?;
                     buffered(temporary.as_file_mut())?;
-                    if replace {
-                        temporary.persist(&path).map_err(|error| error.error)?;
+                    if let Some(permissions) = permissions {
+                        temporary.as_file().set_permissions(permissions)?;
+                        temporary.persist(&target).map_err(|error| error.error)?;
                     } else {
                         // Someone may have made it meanwhile.
                         temporary
-                            .persist_noclobber(&path)
+                            .persist_noclobber(&target)
                             .map_err(|error| error.error)?;
                     }
                     Ok(())
@@ -103,4 +106,26 @@ impl Output {
             }
         }
     }
+}
+
+// ---- Internals ----
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A file beside `path`, which disappears unless it takes `path`'s place.
+fn temporary(path: &Path) -> Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".elu-").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
+    builder
+        .tempfile_in(folder(path))
+        // tempfile's own text names the temporary file, which tells a user nothing.
+        .map_err(|error| io::Error::from(error.kind()))
+        .with_context(|| format!("cannot write to folder {}", folder(path).display()))
 }

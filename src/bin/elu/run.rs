@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, ValueEnum, error::ErrorKind};
 use wgpu_elu::{Device, Elu, Tensor};
 
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_enum, default_value = "auto")]
     device: Choice,
     /// The best adapter with this in its name, in any case, software ones included; `elu info` lists them
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     adapter: Option<String>,
     /// Replace OUTPUT if it exists
     #[arg(short, long)]
@@ -77,9 +77,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let took = start.elapsed();
 
     let summary = format!(
-        "{} float32 on {}, alpha {alpha}, {} -> {}",
+        "{} float32 on {}, alpha {}, {} -> {}",
         Shape(array.shape()),
         where_it_ran(args, &device),
+        args.alpha.trim(),
         milliseconds(took),
         if path == Path::new("-") {
             "standard output".into()
@@ -89,17 +90,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     );
     output.write(|mut writer| array.write(&mut writer))?;
     // A closed standard error is no reason to fail after all is done.
+    let summary: String = summary.chars().flat_map(crate::visible).collect();
     let _ = writeln!(std::io::stderr(), "{summary}");
     Ok(())
 }
 
 // ---- Internals ----
 
+/// Infinity must be asked for by name: a number that float32 takes for it is a mistake.
 fn parse_alpha(text: &str) -> Result<f64> {
-    match text.trim().parse::<f64>() {
-        Ok(alpha) if !alpha.is_nan() => Ok(alpha),
-        _ => bail!("--alpha {text:?}: needed a number, such as 1 or 0.5"),
-    }
+    let needed = || format!("--alpha {text:?}: needed a float32 number, such as 1 or 0.5");
+    let alpha = text.trim().parse::<f64>().ok().with_context(needed)?;
+    let by_name = text.to_ascii_lowercase().contains("inf");
+    let fits = alpha.abs() <= f32::MAX.into() || by_name;
+    ensure!(fits, needed());
+    Ok(alpha)
 }
 
 fn default_output(input: &Path) -> PathBuf {
