@@ -268,7 +268,9 @@ fn listen_to_wgpu() {
     struct Listener;
     impl log::Log for Listener {
         fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-            metadata.target().starts_with("wgpu_hal")
+            ["wgpu_hal::vulkan", "wgpu_hal::gles"]
+                .iter()
+                .any(|backend| metadata.target().starts_with(backend))
         }
         fn log(&self, record: &log::Record<'_>) {
             let text = format!("{} {}: {}", record.level(), record.target(), record.args());
