@@ -11,8 +11,9 @@ fn elu(x_bits: vec4<u32>, alpha: f32, scale: f32, zero: u32) -> vec4<u32> {
     let magnitude = x_bits & vec4(0x7fffffffu);
     let tiny = magnitude < vec4(0x33000000u); // 2^-25: expm1(x) rounds to x
 
-    // A subnormal x = -m * 2^-149 may be flushed, but m as an integer is still there.
-    let subnormal = opaque(alpha * 0x1p-24 * -vec4<f32>(magnitude), zero) * 0x1p-125;
+    // A subnormal x may be flushed, but as an integer, in units of 2^-149, it is still there.
+    let m = opaque(vec4<f32>(magnitude) * -0x1p-24, zero);
+    let subnormal = opaque(alpha * m, zero) * 0x1p-125;
     let small = select(bitcast<vec4<u32>>(alpha * x), bitcast<vec4<u32>>(subnormal), magnitude < vec4(0x00800000u));
     let product = select(times_expm1(alpha, x, zero), small, tiny);
     let scaled = bitcast<vec4<u32>>(bitcast<vec4<f32>>(product) * scale);

@@ -8,10 +8,9 @@
 //! # Ok::<(), wgpu_elu::Error>(())
 //! ```
 //!
-//! Results are within 1 ULP of the exact value for every `f32` and every alpha (results below 2^-120 within 2^-148, unless
-//! `alpha` is 1). Every element goes through the same vector
-//! code wherever it stands, so the same `x` gives the same bits on a given machine; machines with and without fused
-//! multiply-add may differ by 1 ULP.
+//! Results are within 1 ULP of the exact value for every `f32` and every alpha (unless `alpha` is 1, those below 2^-120
+//! are within 2^-148). Every element goes through the same vector code wherever it stands, so the same `x` gives the same
+//! bits on a given machine; machines with and without fused multiply-add may differ by 1 ULP.
 
 use fearless_simd::{Level, dispatch, prelude::*};
 
