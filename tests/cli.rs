@@ -416,9 +416,9 @@ fn outputs_that_cannot_be_written() {
     );
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
-fn unix_outputs() {
+fn outputs_on_linux() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = Folder::new();
