@@ -7,10 +7,11 @@ use std::{
 };
 
 use crate::{
+    checked::{checked, fill, lost},
     cpu,
     dtype::DType,
     error::{Error, Result},
-    kernel::{self, Kernel},
+    kernel::Kernel,
 };
 
 /// Where tensors live and work is done. Cheap to clone.
@@ -357,7 +358,7 @@ impl Gpu {
     /// later. Of a device that we were lent this probe is all we have.
     pub(crate) fn lost_or(&self, error: Error) -> Error {
         match self.buffer(4, wgpu::BufferUsages::COPY_SRC, Some(&[0; 4])) {
-            Err(lost @ Error::DeviceLost { .. }) => lost,
+            Err(loss @ Error::DeviceLost { .. }) => loss,
             _ => error,
         }
     }
@@ -382,7 +383,7 @@ impl Gpu {
         let size = size
             .next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
             .max(wgpu::COPY_BUFFER_ALIGNMENT);
-        let buffer = kernel::checked(self.device(), &format!("a buffer of {size} bytes"), || {
+        let buffer = checked(self.device(), &format!("a buffer of {size} bytes"), || {
             self.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgpu_elu.tensor"),
                 size,
@@ -391,7 +392,7 @@ impl Gpu {
             })
         })?;
         if let Some(bytes) = contents {
-            kernel::fill(&buffer, bytes)?;
+            fill(&buffer, bytes)?;
         }
         Ok(buffer)
     }
@@ -404,7 +405,7 @@ impl Gpu {
     ) -> Result<T> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         // Nobody listens any more if the future was dropped.
-        kernel::checked(self.device(), "a mapping", || {
+        checked(self.device(), "a mapping", || {
             slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
         })
         .map_err(|error| self.lost_or(error))?;
@@ -413,10 +414,10 @@ impl Gpu {
             Some(Ok(())) => {}
             _ => {
                 self.check_alive()?;
-                return Err(kernel::lost("a buffer could not be mapped"));
+                return Err(lost("a buffer could not be mapped"));
             }
         }
-        let view = slice.get_mapped_range().map_err(kernel::lost)?;
+        let view = slice.get_mapped_range().map_err(lost)?;
         let value = read(&view);
         drop(view);
         slice.buffer().unmap();
@@ -430,7 +431,7 @@ impl Gpu {
         self.poll()?;
         match receiver.receive().await {
             Some(()) => self.check_alive(),
-            None => Err(kernel::lost("its work was never done")),
+            None => Err(lost("its work was never done")),
         }
     }
 
@@ -443,8 +444,8 @@ impl Gpu {
         }));
         match polled {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(kernel::lost(error)),
-            Err(_) => Err(kernel::lost("wgpu gave up waiting for it")),
+            Ok(Err(error)) => Err(lost(error)),
+            Err(_) => Err(lost("wgpu gave up waiting for it")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! ELU over tensors, on whichever device they live.
 
-use crate::{cpu, device::Device, dtype::DType, error::Result, kernel, tensor::Tensor};
+use crate::{checked::checked, cpu, device::Gpu, dtype::DType, error::Result, tensor::Tensor};
 
 /// The ELU activation: `x` where `x >= 0`, else `alpha * (exp(x) - 1)`.
 ///
@@ -43,11 +43,15 @@ impl Elu {
     /// and [`Error::DeviceLost`](crate::Error::DeviceLost). Everywhere: [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut y = Tensor::zeros(&x.device(), x.dtype(), x.shape())?;
+        if let (Some((gpu, x_bytes)), Some((_, y_bytes))) = (x.on_gpu(), y.on_gpu()) {
+            self.submit(gpu, x.dtype(), x_bytes, y_bytes)?;
+            return Ok(y);
+        }
         match x.dtype() {
-            DType::F32 => match (x.as_slice(), y.as_mut_slice()) {
-                (Some(x), Some(y)) => cpu::forward(self.alpha, x, y)?,
-                _ => self.submit(x, &y)?,
-            },
+            DType::F32 => {
+                let (x, y) = (x.as_slice().unwrap_or_default(), y.as_mut_slice());
+                cpu::forward(self.alpha, x, y.unwrap_or_default())?;
+            }
         }
         Ok(y)
     }
@@ -58,16 +62,20 @@ impl Elu {
     ///
     /// As [`Elu::forward`].
     pub fn forward_in_place(&self, x: &mut Tensor) -> Result<()> {
-        if x.is_shared() {
-            *x = self.forward(x)?;
-            return Ok(());
+        if !x.is_shared() {
+            if let Some((gpu, bytes)) = x.on_gpu() {
+                return self.submit(gpu, x.dtype(), bytes, bytes);
+            }
+            match x.dtype() {
+                DType::F32 => {
+                    if let Some(values) = x.as_mut_slice() {
+                        cpu::forward_in_place(self.alpha, values);
+                        return Ok(());
+                    }
+                }
+            }
         }
-        match x.dtype() {
-            DType::F32 => match x.as_mut_slice() {
-                Some(x) => cpu::forward_in_place(self.alpha, x),
-                None => self.submit(x, x)?,
-            },
-        }
+        *x = self.forward(x)?;
         Ok(())
     }
 }
@@ -75,31 +83,30 @@ impl Elu {
 // ---- Internals ----
 
 impl Elu {
-    /// The embed contract's three calls, in an encoder of our own. Both tensors are on the same GPU.
-    fn submit(&self, x: &Tensor, y: &Tensor) -> Result<()> {
-        if let (Device::Gpu(gpu), Some(x_bytes), Some(y_bytes)) =
-            (x.device(), x.as_buffer_slice(), y.as_buffer_slice())
-        {
-            gpu.check_alive()?;
-            let step = gpu
-                .kernel(x.dtype())?
-                .prepare(self.alpha, x_bytes, y_bytes)?;
-            // A host's buffer may be mapped or destroyed.
-            kernel::checked(gpu.device(), "the work", || {
-                let label = Some("wgpu_elu.forward");
-                let mut encoder = gpu
-                    .device()
-                    .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-                step.record(
-                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                        label,
-                        timestamp_writes: None,
-                    }),
-                );
-                gpu.queue().submit([encoder.finish()]);
-            })
-            .map_err(|error| gpu.lost_or(error))?;
-        }
-        Ok(())
+    /// The embed contract's three calls, in an encoder of our own.
+    fn submit(
+        &self,
+        gpu: &Gpu,
+        dtype: DType,
+        x: wgpu::BufferSlice<'_>,
+        y: wgpu::BufferSlice<'_>,
+    ) -> Result<()> {
+        gpu.check_alive()?;
+        let step = gpu.kernel(dtype)?.prepare(self.alpha, x, y)?;
+        // A host's buffer may be mapped or destroyed.
+        checked(gpu.device(), "the work", || {
+            let label = Some("wgpu_elu.forward");
+            let mut encoder = gpu
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+            step.record(
+                &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label,
+                    timestamp_writes: None,
+                }),
+            );
+            gpu.queue().submit([encoder.finish()]);
+        })
+        .map_err(|error| gpu.lost_or(error))
     }
 }

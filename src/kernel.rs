@@ -2,14 +2,10 @@
 
 mod plan;
 
-use std::{
-    future::Future,
-    pin::pin,
-    sync::OnceLock,
-    task::{Context, Poll, Waker},
-};
+use std::sync::OnceLock;
 
 use crate::{
+    checked::{checked, fill},
     dtype::{DType, round_to_f32},
     error::{Error, Result},
     shader::{self, Buffers, Params},
@@ -319,8 +315,8 @@ impl Kernel {
                 dispatches: Vec::new(),
             });
         }
-        let stride = (size_of::<Params>())
-            .next_multiple_of(self.device.limits().min_uniform_buffer_offset_alignment as usize);
+        let alignment = self.device.limits().min_uniform_buffer_offset_alignment;
+        let stride = size_of::<Params>().next_multiple_of(alignment.max(1) as usize);
         let mut bytes = vec![0; stride * plan.len()];
         for (slot, dispatch) in bytes.chunks_exact_mut(stride).zip(plan) {
             slot[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(&dispatch.params));
@@ -460,55 +456,6 @@ impl Kernel {
                 })
         })
     }
-}
-
-/// Writes `bytes` to a buffer that was mapped at its creation, and unmaps it.
-pub(crate) fn fill(buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
-    let mut view = buffer.slice(..).get_mapped_range_mut().map_err(lost)?;
-    view.slice(..bytes.len()).copy_from_slice(bytes);
-    drop(view);
-    buffer.unmap();
-    Ok(())
-}
-
-/// A mapping of our own fails only on a lost device.
-pub(crate) fn lost(error: impl std::fmt::Display) -> Error {
-    Error::DeviceLost {
-        reason: error.to_string(),
-    }
-}
-
-/// Makes something on `device` and catches what wgpu says against it, so that it reaches neither the host's own error
-/// scopes nor its error callback. In a browser the answer comes later than we can wait: there it goes to the host.
-pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
-    let filters = [
-        wgpu::ErrorFilter::Internal,
-        wgpu::ErrorFilter::OutOfMemory,
-        wgpu::ErrorFilter::Validation,
-    ];
-    let scopes = filters.map(|filter| device.push_error_scope(filter));
-    let made = make();
-    let mut first = None;
-    for scope in scopes.into_iter().rev() {
-        if let Poll::Ready(Some(error)) =
-            pin!(scope.pop()).poll(&mut Context::from_waker(Waker::noop()))
-        {
-            first.get_or_insert(error);
-        }
-    }
-    match first {
-        None => Ok(made),
-        Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { what: what.into() }),
-        Some(error) => Err(Error::Refused {
-            what: what.into(),
-            reason: one_line(&error.to_string()),
-        }),
-    }
-}
-
-/// wgpu explains itself over several lines.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// alpha and scale for the shader: a small alpha grows by 2^64, so that not even 2^-24 of it is subnormal, and the scale

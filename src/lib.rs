@@ -48,6 +48,7 @@
 //! - `threads`: long slices on the CPU are shared out over all cores, with rayon.
 //! - `cli`: the `elu` command, with the crates that it needs.
 
+mod checked;
 pub mod cpu;
 pub mod device;
 mod dtype;

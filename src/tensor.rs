@@ -3,10 +3,10 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
+    checked::checked,
     device::{Device, Gpu},
     dtype::{DType, Element, Values},
     error::{Error, Result},
-    kernel,
 };
 
 /// Elements of one type on a [`Device`], in C order, and their shape.
@@ -256,7 +256,7 @@ impl Tensor {
             None,
         )?;
         // A host's buffer may be mapped or destroyed.
-        kernel::checked(gpu.device(), "a copy", || {
+        checked(gpu.device(), "a copy", || {
             let label = Some("wgpu_elu.to_vec");
             let mut encoder = gpu
                 .device()
@@ -341,10 +341,7 @@ impl Tensor {
 
     /// Its bytes within a buffer, if it is on a GPU.
     pub fn as_buffer_slice(&self) -> Option<wgpu::BufferSlice<'_>> {
-        match &self.storage {
-            Storage::Cpu(_) => None,
-            Storage::Gpu(_, buffer) => Some(self.bytes_of(buffer)),
-        }
+        self.on_gpu().map(|(_, bytes)| bytes)
     }
 }
 
@@ -375,6 +372,14 @@ impl Tensor {
                 needed: E::DTYPE,
                 found: self.dtype,
             })
+        }
+    }
+
+    /// Its device and its bytes there, if that is a GPU.
+    pub(crate) fn on_gpu(&self) -> Option<(&Gpu, wgpu::BufferSlice<'_>)> {
+        match &self.storage {
+            Storage::Cpu(_) => None,
+            Storage::Gpu(gpu, buffer) => Some((gpu, self.bytes_of(buffer))),
         }
     }
 

@@ -101,9 +101,9 @@ pub(crate) fn ulp_error(y: f32, exact: f64) -> f64 {
     if y.is_infinite() || nearest.is_infinite() {
         return if y == nearest { 0.0 } else { f64::INFINITY };
     }
-    let smallest = f64::from(f32::MIN_POSITIVE);
-    let exponent = exact.abs().max(smallest).log2().floor();
-    (y - exact).abs() / (exponent - 23.0).exp2()
+    // By the exponent's bits: log2 would round up just below a power of two.
+    let power = f64::from_bits(exact.abs().max(UNDERFLOW).to_bits() & f64::INFINITY.to_bits());
+    (y - exact).abs() / (power / f64::from(1 << 23))
 }
 
 /// Panics unless `y` is ELU of `x`: what is not negative comes through bit by bit, and the rest within the contract.

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Control characters as their escapes, such as `\\n`, and all others as they are.
+/// Control characters as their escapes, such as `\n`, and all others as they are.
 fn visible(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control().then(|| c.escape_default());
     let plain = (!c.is_control()).then_some(c);

@@ -1,0 +1,59 @@
+//! Calls on a wgpu device whose errors come back as ours, instead of reaching the host's.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use crate::error::{Error, Result};
+
+/// Writes `bytes` to a buffer that was mapped at its creation, and unmaps it.
+pub(crate) fn fill(buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
+    let mut view = buffer.slice(..).get_mapped_range_mut().map_err(lost)?;
+    view.slice(..bytes.len()).copy_from_slice(bytes);
+    drop(view);
+    buffer.unmap();
+    Ok(())
+}
+
+/// A mapping of our own fails only on a lost device.
+pub(crate) fn lost(error: impl fmt::Display) -> Error {
+    Error::DeviceLost {
+        reason: error.to_string(),
+    }
+}
+
+/// Makes something on `device` and catches what wgpu says against it, so that it reaches neither the host's own error
+/// scopes nor its error callback. In a browser the answer comes later than we can wait: there it goes to the host.
+pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
+    let filters = [
+        wgpu::ErrorFilter::Internal,
+        wgpu::ErrorFilter::OutOfMemory,
+        wgpu::ErrorFilter::Validation,
+    ];
+    let scopes = filters.map(|filter| device.push_error_scope(filter));
+    let made = make();
+    let mut first = None;
+    for scope in scopes.into_iter().rev() {
+        if let Poll::Ready(Some(error)) =
+            pin!(scope.pop()).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            first.get_or_insert(error);
+        }
+    }
+    match first {
+        None => Ok(made),
+        Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { what: what.into() }),
+        Some(error) => Err(Error::Refused {
+            what: what.into(),
+            reason: one_line(&error.to_string()),
+        }),
+    }
+}
+
+/// wgpu explains itself over several lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
