@@ -85,6 +85,9 @@ fn other_alphas_over_the_whole_range() {
             1e-30,
             1e-33,
             -1e-36,
+            3e-37,
+            7e-38,
+            -2.1e-38,
         ] {
             for (&x, y) in x.iter().zip(forward(alpha, &x)) {
                 check(name, x, alpha, y, underflow);
