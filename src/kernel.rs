@@ -468,3 +468,32 @@ fn scaled(alpha: f32) -> [f32; 2] {
         [alpha, 1.0]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a driver that flushes subnormals would lose; Mesa's software adapters do not flush.
+    #[test]
+    fn nothing_of_a_scaled_alpha_is_subnormal() {
+        let smallest = f32::from_bits(1);
+        for alpha in [
+            smallest,
+            1e-40,
+            f32::MIN_POSITIVE,
+            1e-33,
+            5e-20,
+            6e-20,
+            1.0,
+            f32::MAX,
+        ] {
+            for alpha in [alpha, -alpha] {
+                let [scaled, scale] = scaled(alpha);
+                assert_eq!(f64::from(scaled) * f64::from(scale), f64::from(alpha));
+                assert!((scaled / (1 << 24) as f32).is_normal(), "alpha {alpha:e}");
+            }
+        }
+        assert_eq!(scaled(0.0)[0], 0.0);
+        assert_eq!(scaled(f32::INFINITY), [f32::INFINITY, 1.0]);
+    }
+}
