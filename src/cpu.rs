@@ -220,6 +220,7 @@ struct Split<S: Simd> {
     alpha: S::f32s,
     high: S::f32s,
     low: S::f32s,
+    scale: S::f32s,
 }
 
 /// An f32's first 12 bits of precision.
@@ -228,15 +229,25 @@ const HIGH_BITS: u32 = 0xffff_f000;
 impl<S: Simd> Split<S> {
     #[inline(always)]
     fn new(simd: S, alpha: f32) -> Self {
+        // A small alpha grows by 2^64, so that what is left of it within the sums is not subnormal.
+        let factor = if alpha.abs() < SMALL {
+            SMALL.recip()
+        } else {
+            1.0
+        };
+        let alpha = alpha * factor;
         let high = f32::from_bits(alpha.to_bits() & HIGH_BITS);
         let splat = |v: f32| S::f32s::splat(simd, v);
         Self {
             alpha: splat(alpha),
             high: splat(high),
             low: splat(alpha - high),
+            scale: splat(factor.recip()),
         }
     }
 }
+
+const SMALL: f32 = 1.0 / (1u128 << 64) as f32;
 
 impl<S: Simd> Alpha<S> for Split<S> {
     #[inline(always)]
@@ -247,7 +258,7 @@ impl<S: Simd> Alpha<S> for Split<S> {
         let high: S::f32s = high.bitcast();
         let low = s.mul_add(rest, s.mul_add(r, less - high));
         let inner = self.alpha.mul_add(low, self.low * high);
-        self.high.mul_add(high, inner)
+        self.high.mul_add(high, inner) * self.scale
     }
 }
 

@@ -1,9 +1,10 @@
 //! The CPU path and every adapter against the oracle.
 
-use wgpu_elu::{DType, Device, Kernel, Tensor, cpu, wgpu};
+use wgpu_elu::{DType, Device, Kernel, Tensor, cpu, reference, wgpu};
 
 use crate::common::{
-    CPU_UNDERFLOW, GPU_UNDERFLOW, SPECIAL_BITS, check, on_every_gpu, special_alphas, varied,
+    CPU_UNDERFLOW, GPU_UNDERFLOW, MAX_ULP, SPECIAL_BITS, check, on_every_gpu, special_alphas,
+    ulp_error, varied,
 };
 
 /// What an output holds before: a number that ELU never gives.
@@ -157,4 +158,24 @@ fn cpu_slices_of_different_lengths_are_refused() {
         "the output must be as long as the input: needed 3 elements, found 2"
     );
     assert_eq!(y, [7.0; 2]);
+}
+
+/// With a small alpha even subnormal results are within the contract, since the product is made at a larger scale.
+#[test]
+fn cpu_small_alphas_where_results_are_subnormal() {
+    let x: Vec<f32> = (0xb300_0000..0xc198_0000u32)
+        .step_by(997)
+        .map(f32::from_bits)
+        .collect();
+    let mut y = vec![POISON; x.len()];
+    for alpha in [1e-33f32, -1e-36, 2.1e-38, 1e-40] {
+        cpu::forward(alpha.into(), &x, &mut y).unwrap();
+        for (&x, &y) in x.iter().zip(&y) {
+            let error = ulp_error(y, reference::elu(x.into(), alpha.into()));
+            assert!(
+                error <= MAX_ULP,
+                "x {x:e}, alpha {alpha:e}, y {y:e}: {error} ULP off"
+            );
+        }
+    }
 }
