@@ -1,19 +1,21 @@
-// Applies elu to a run of elements, either four at a time (`vectors`) or one at a time (`elements`).
+// Applies an operation to a run of elements, either a vector of 16 bytes at a time (`vectors`) or a cell at a time
+// (`elements`): an element, or the two that share a word.
 
 // Must stay equal to Params in src/shader.rs.
 struct Params {
-    alpha: f32,          // times scale: see elu
-    scale: f32,
-    count: u32,          // what this dispatch does: vectors, or elements
-    x_first: u32,        // where its input starts in the bound range, in the same unit
+    count: u32,          // what this dispatch does: vectors, or cells
+    x_first: u32,        // where its input starts in the bound range, in vectors, or in elements
+    grad_first: u32,     // where its gradient starts
     y_first: u32,        // where its output starts
     groups_per_row: u32, // workgroups in x: a dispatch too long for one dimension is folded into rows
-    head: u32,           // elements only: after this many, ...
+    head: u32,           // elements only: after this many cells, ...
     gap: u32,            // ... this many are left out: `vectors` does those
-    zero: u32,           // always 0: see elu
+    end: u32,            // elements only: elements from the first to the last, with the gap
+    zero: u32,           // always 0: no compiler may know
     padding_1: u32,
     padding_2: u32,
     padding_3: u32,
+    factors: Factors,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -40,7 +42,7 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
 
 fn vector(i: u32, p: Params) {
     if i < p.count {
-        store_vector(p.y_first + i, elu(load_vector(p.x_first + i), p.alpha, p.scale, p.zero));
+        store_vector(p.y_first + i, apply(load_x_vector(p.x_first + i), load_grad_vector(p.grad_first + i), p));
     }
 }
 
@@ -49,7 +51,6 @@ fn elements(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     let p = params;
     let k = (group.y * p.groups_per_row + group.x) * workgroup_size + invocation;
     if k < p.count {
-        let i = k + select(0u, p.gap, k >= p.head);
-        store_element(p.y_first + i, elu(vec4(load_element(p.x_first + i)), p.alpha, p.scale, p.zero).x);
+        cell(k + select(0u, p.gap, k >= p.head), p);
     }
 }

@@ -1,62 +1,120 @@
 //! ELU over slices, on the CPU: SIMD chosen at run time, and all cores for long slices.
 //!
 //! ```
-//! let x = [-2.0, -0.5, 0.0, 1.5];
+//! let x = [-2.0f32, -0.5, 0.0, 1.5];
 //! let mut y = [0.0; 4];
 //! wgpu_elu::cpu::forward(1.0, &x, &mut y)?;
 //! assert_eq!(y, [-0.86466473, -0.39346933, 0.0, 1.5]);
 //! # Ok::<(), wgpu_elu::Error>(())
 //! ```
 //!
-//! Results are within 1 ULP of the exact value for every `f32` and every alpha (unless `alpha` is 1, those below 2^-120
-//! are within 2^-148). Every element goes through the same vector code wherever it stands, so the same `x` gives the same
-//! bits on a given machine; machines with and without fused multiply-add may differ by 1 ULP.
+//! Slices hold any [`Element`]: `f32`, `f64`, and [`half::f16`] and [`half::bf16`], for which arithmetic is in `f32`. Where a
+//! function takes `impl Into<Factors>`, a plain number is alpha.
+//!
+//! How near the results are to the exact values is told [in the crate's documentation](crate#numbers). Every element goes
+//! through the same vector code wherever it stands, so the same `x` gives the same bits on a given machine; machines with
+//! and without fused multiply-add may differ by 1 ULP.
 
-use fearless_simd::{Level, dispatch, prelude::*};
+mod arithmetic;
+mod lanes;
+
+use fearless_simd::{Level, dispatch};
+use half::{bf16, f16};
 
 use crate::{
-    dtype::round_to_f32,
+    dtype::{DType, Element},
     error::{Error, Result},
+    factors::Factors,
 };
+use lanes::{walk, walk_with_grad};
 
-/// Writes ELU of `x` to `y`; `alpha` is rounded to `f32`.
+/// Writes ELU of `x` to `y`.
 ///
 /// # Errors
 ///
 /// [`Error::LengthMismatch`] if the slices differ in length; `y` is then untouched.
-pub fn forward(alpha: f64, x: &[f32], y: &mut [f32]) -> Result<()> {
-    if x.len() != y.len() {
-        return Err(Error::LengthMismatch {
-            needed: x.len() as u64,
-            found: y.len() as u64,
-        });
-    }
-    let (alpha, level) = (round_to_f32(alpha), Level::new());
-    #[cfg(feature = "threads")]
-    if x.len() >= THREADS_FROM {
-        use rayon::prelude::*;
-        let chunk = chunk_len(x.len());
-        y.par_chunks_mut(chunk)
-            .zip(x.par_chunks(chunk))
-            .for_each(|(y, x)| forward_at(level, alpha, x, y));
-        return Ok(());
-    }
-    forward_at(level, alpha, x, y);
+pub fn forward<E: Element>(factors: impl Into<Factors>, x: &[E], y: &mut [E]) -> Result<()> {
+    check_len("the output", x, y)?;
+    run_forward(factors.into(), Some(x), y);
     Ok(())
 }
 
-/// Replaces `x` by its ELU; `alpha` is rounded to `f32`.
-pub fn forward_in_place(alpha: f64, x: &mut [f32]) {
-    let (alpha, level) = (round_to_f32(alpha), Level::new());
-    #[cfg(feature = "threads")]
-    if x.len() >= THREADS_FROM {
-        use rayon::prelude::*;
-        let chunk = chunk_len(x.len());
-        x.par_chunks_mut(chunk)
-            .for_each(|x| forward_in_place_at(level, alpha, x));
-        return;
-    }
-    forward_in_place_at(level, alpha, x);
+/// Replaces `x` by its ELU.
+pub fn forward_in_place<E: Element>(factors: impl Into<Factors>, x: &mut [E]) {
+    run_forward(factors.into(), None, x);
+}
+
+/// Writes the gradient with respect to `x` to `out`: `grad`, the gradient with respect to the output, times the slope at
+/// `x`. That is 1 where `x > 0`, else `alpha * exp(x)`: alpha at 0.
+///
+/// NaN in `x` or `grad` gives NaN, and so does an infinite `grad` where the slope rounds to zero.
+///
+/// # Errors
+///
+/// [`Error::LengthMismatch`] if the slices differ in length; `out` is then untouched.
+pub fn backward<E: Element>(
+    factors: impl Into<Factors>,
+    x: &[E],
+    grad: &[E],
+    out: &mut [E],
+) -> Result<()> {
+    check_len("the gradient", x, grad)?;
+    check_len("the output", x, out)?;
+    run_backward(Given::Input, factors.into(), x, Some(grad), out);
+    Ok(())
+}
+
+/// Replaces `grad` as [`backward`] would compute it.
+///
+/// # Errors
+///
+/// [`Error::LengthMismatch`] if the slices differ in length; `grad` is then untouched.
+pub fn backward_in_place<E: Element>(
+    factors: impl Into<Factors>,
+    x: &[E],
+    grad: &mut [E],
+) -> Result<()> {
+    check_len("the gradient", x, grad)?;
+    run_backward(Given::Input, factors.into(), x, None, grad);
+    Ok(())
+}
+
+/// As [`backward`], from the output `y` in place of `x`: the slope is 1 where `y > 0`, else `y + alpha`. Where
+/// [`forward_in_place`] has overwritten `x`, that is all there is left.
+///
+/// # Errors
+///
+/// [`Error::NotInvertible`] unless alpha is positive and finite; [`Error::LengthMismatch`] if the slices differ in length.
+/// `out` is then untouched.
+pub fn backward_from_output<E: Element>(
+    factors: impl Into<Factors>,
+    y: &[E],
+    grad: &[E],
+    out: &mut [E],
+) -> Result<()> {
+    let factors = factors.into();
+    factors.check_invertible(E::DTYPE)?;
+    check_len("the gradient", y, grad)?;
+    check_len("the output", y, out)?;
+    run_backward(Given::Output, factors, y, Some(grad), out);
+    Ok(())
+}
+
+/// Replaces `grad` as [`backward_from_output`] would compute it.
+///
+/// # Errors
+///
+/// As there; `grad` is then untouched.
+pub fn backward_from_output_in_place<E: Element>(
+    factors: impl Into<Factors>,
+    y: &[E],
+    grad: &mut [E],
+) -> Result<()> {
+    let factors = factors.into();
+    factors.check_invertible(E::DTYPE)?;
+    check_len("the gradient", y, grad)?;
+    run_backward(Given::Output, factors, y, None, grad);
+    Ok(())
 }
 
 /// The instruction set in use on this machine.
@@ -106,161 +164,152 @@ fn name(level: Level) -> &'static str {
     "portable"
 }
 
-/// With alpha zero, infinite or NaN, every product with a negative number is -alpha.
-fn is_odd(alpha: f32) -> bool {
-    alpha == 0.0 || !alpha.is_finite()
-}
-
-fn forward_at(level: Level, alpha: f32, x: &[f32], y: &mut [f32]) {
-    if is_odd(alpha) {
-        for (x, y) in x.iter().zip(y) {
-            *y = if *x < 0.0 { -alpha } else { *x };
-        }
-    } else if alpha == 1.0 {
-        dispatch!(level, simd => forward_simd(simd, One, x, y));
+fn check_len<E>(what: &'static str, x: &[E], other: &[E]) -> Result<()> {
+    if x.len() == other.len() {
+        Ok(())
     } else {
-        dispatch!(level, simd => forward_simd(simd, Split::new(simd, alpha), x, y));
+        Err(Error::LengthMismatch {
+            what,
+            needed: x.len() as u64,
+            found: other.len() as u64,
+        })
     }
 }
 
-fn forward_in_place_at(level: Level, alpha: f32, x: &mut [f32]) {
-    if is_odd(alpha) {
-        for x in x {
-            *x = if *x < 0.0 { -alpha } else { *x };
-        }
-    } else if alpha == 1.0 {
-        dispatch!(level, simd => forward_in_place_simd(simd, One, x));
-    } else {
-        dispatch!(level, simd => forward_in_place_simd(simd, Split::new(simd, alpha), x));
+/// What a gradient is computed from.
+#[derive(Clone, Copy)]
+enum Given {
+    Input,
+    Output,
+}
+
+/// Without `x`, it is what `y` holds.
+fn run_forward<E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
+    fn run<T: Walk, E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
+        let (x, y) = (x.map(bytemuck::cast_slice), bytemuck::cast_slice_mut(y));
+        let level = Level::new();
+        share_out(x, None, y, |x, _, y| T::forward(level, factors, x, y));
+    }
+    match E::DTYPE {
+        DType::F32 => run::<f32, E>(factors, x, y),
+        DType::F64 => run::<f64, E>(factors, x, y),
+        DType::F16 => run::<f16, E>(factors, x, y),
+        DType::BF16 => run::<bf16, E>(factors, x, y),
     }
 }
 
-#[inline(always)]
-fn forward_simd<S: Simd>(simd: S, alpha: impl Alpha<S>, x: &[f32], y: &mut [f32]) {
-    let (mut xs, mut ys) = (
-        x.chunks_exact(S::f32s::LEN),
-        y.chunks_exact_mut(S::f32s::LEN),
+/// Without `grad`, it is what `out` holds.
+fn run_backward<E: Element>(
+    given: Given,
+    factors: Factors,
+    x: &[E],
+    grad: Option<&[E]>,
+    out: &mut [E],
+) {
+    fn run<T: Walk, E: Element>(
+        given: Given,
+        factors: Factors,
+        x: &[E],
+        grad: Option<&[E]>,
+        out: &mut [E],
+    ) {
+        let (x, grad) = (bytemuck::cast_slice(x), grad.map(bytemuck::cast_slice));
+        let level = Level::new();
+        let out = bytemuck::cast_slice_mut(out);
+        share_out(Some(x), grad, out, |x, grad, out| {
+            T::backward(level, given, factors, x.unwrap_or_default(), grad, out);
+        });
+    }
+    match E::DTYPE {
+        DType::F32 => run::<f32, E>(given, factors, x, grad, out),
+        DType::F64 => run::<f64, E>(given, factors, x, grad, out),
+        DType::F16 => run::<f16, E>(given, factors, x, grad, out),
+        DType::BF16 => run::<bf16, E>(given, factors, x, grad, out),
+    }
+}
+
+/// Runs `work` over pieces of slices of one length, by several threads if they are long.
+fn share_out<T: Send + Sync>(
+    x: Option<&[T]>,
+    grad: Option<&[T]>,
+    y: &mut [T],
+    work: impl Fn(Option<&[T]>, Option<&[T]>, &mut [T]) + Sync,
+) {
+    #[cfg(feature = "threads")]
+    if y.len() >= THREADS_FROM {
+        use rayon::prelude::*;
+        let len = chunk_len(y.len());
+        y.par_chunks_mut(len).enumerate().for_each(|(i, y)| {
+            let piece = |slice: &'_ [T]| -> std::ops::Range<usize> {
+                i * len..slice.len().min((i + 1) * len)
+            };
+            let x = x.map(|x| &x[piece(x)]);
+            let grad = grad.map(|grad| &grad[piece(grad)]);
+            work(x, grad, y);
+        });
+        return;
+    }
+    work(x, grad, y);
+}
+
+/// A type with its vector code.
+trait Walk: Element {
+    fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]);
+    fn backward(
+        level: Level,
+        given: Given,
+        factors: Factors,
+        x: &[Self],
+        grad: Option<&[Self]>,
+        out: &mut [Self],
     );
-    for (x, y) in xs.by_ref().zip(ys.by_ref()) {
-        elu(simd, alpha, S::f32s::from_slice(simd, x)).store_slice(y);
-    }
-    tail(simd, alpha, xs.remainder(), ys.into_remainder());
 }
 
-#[inline(always)]
-fn forward_in_place_simd<S: Simd>(simd: S, alpha: impl Alpha<S>, x: &mut [f32]) {
-    let mut xs = x.chunks_exact_mut(S::f32s::LEN);
-    for x in xs.by_ref() {
-        elu(simd, alpha, S::f32s::from_slice(simd, x)).store_slice(x);
-    }
-    let x = xs.into_remainder();
-    let mut copy = [0.0; LANES];
-    copy[..x.len()].copy_from_slice(x);
-    tail(simd, alpha, &copy[..x.len()], x);
-}
+macro_rules! walks {
+    ($type:ty, $arithmetic:ident, $products:ident) => {
+        impl Walk for $type {
+            fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]) {
+                use arithmetic::$arithmetic::{Alpha, Elu, Family, Odd};
+                let products = factors.$products();
+                let alpha = products.negative;
+                if alpha == 0.0 || !alpha.is_finite() {
+                    dispatch!(level, simd => walk(simd, Odd::new(simd, products), x, y));
+                } else if products.positive != 1.0 || products.input_scale != 1.0 {
+                    dispatch!(level, simd => walk(simd, Family::new(simd, products), x, y));
+                } else if alpha != 1.0 {
+                    dispatch!(level, simd => walk(simd, Alpha::new(simd, alpha), x, y));
+                } else {
+                    dispatch!(level, simd => walk(simd, Elu, x, y));
+                }
+            }
 
-/// The most lanes that any level has.
-const LANES: usize = 16;
-
-/// Less than a vector, by way of one, so that these elements take the same path as all others.
-#[inline(always)]
-fn tail<S: Simd>(simd: S, alpha: impl Alpha<S>, x: &[f32], y: &mut [f32]) {
-    let mut lanes = [0.0; LANES];
-    lanes[..x.len()].copy_from_slice(x);
-    let lanes = &mut lanes[..S::f32s::LEN];
-    elu(simd, alpha, S::f32s::from_slice(simd, lanes)).store_slice(lanes);
-    y.copy_from_slice(&lanes[..y.len()]);
-}
-
-/// `x` where `x >= 0` or NaN, else `alpha * expm1(x)`.
-///
-/// With x = n ln 2 + r and |r| <= ln 2 / 2: expm1(x) = s expm1(r) + (s - 1), s = 2^n, and expm1(r) = r + r^2 q(r). The
-/// coefficients are a minimax fit from `scripts/expm1-coefficients`.
-#[inline(always)]
-fn elu<S: Simd>(simd: S, alpha: impl Alpha<S>, x: S::f32s) -> S::f32s {
-    let splat = |v: f32| S::f32s::splat(simd, v);
-    // Below -18 the result rounds to -1. The result of any x > 0 is thrown away.
-    let clamped = x.max(splat(-18.0));
-    // Adding 1.5 * 2^23 rounds to an integer; 127 more makes the last bits f32's biased exponent, and so 2^n.
-    let magic = splat(12_583_039.0);
-    let t = clamped.mul_add(splat(std::f32::consts::LOG2_E), magic);
-    let n = t - magic;
-    let s: S::f32s = (t.bitcast::<S::u32s>() << 23).bitcast();
-    let r = n.mul_add(splat(-std::f32::consts::LN_2), clamped);
-    // In Estrin's order: the chain of dependent operations is what limits a core, not their number.
-    let rr = r * r;
-    let q01 = r.mul_add(splat(0.166_666_36), splat(0.5));
-    let q23 = r.mul_add(splat(0.008_341_51), splat(0.041_666_51));
-    let q45 = r.mul_add(splat(0.000_150_461_45), splat(0.001_393_054));
-    let q = rr.mul_add(rr.mul_add(q45, q23), q01);
-    x.simd_lt(splat(0.0))
-        .select(alpha.times_expm1(simd, s, r, q), x)
-}
-
-/// alpha in every lane, and how to multiply by it.
-trait Alpha<S: Simd>: Copy {
-    /// `alpha * (s * (r + r * r * q) + (s - 1))`, within 0.93 ULP whether `mul_add` is fused or not.
-    fn times_expm1(self, simd: S, s: S::f32s, r: S::f32s, q: S::f32s) -> S::f32s;
-}
-
-#[derive(Clone, Copy)]
-struct One;
-
-impl<S: Simd> Alpha<S> for One {
-    #[inline(always)]
-    fn times_expm1(self, simd: S, s: S::f32s, r: S::f32s, q: S::f32s) -> S::f32s {
-        s.mul_add((r * r).mul_add(q, r), s - S::f32s::splat(simd, 1.0))
-    }
-}
-
-/// Any other: the value is kept as high + low, and alpha is split alike. The 12 bits of each high part have an exact
-/// product, so that only the last sum rounds.
-#[derive(Clone, Copy)]
-struct Split<S: Simd> {
-    alpha: S::f32s,
-    high: S::f32s,
-    low: S::f32s,
-    scale: S::f32s,
-}
-
-/// An f32's first 12 bits of precision.
-const HIGH_BITS: u32 = 0xffff_f000;
-
-impl<S: Simd> Split<S> {
-    #[inline(always)]
-    fn new(simd: S, alpha: f32) -> Self {
-        // A small alpha grows by 2^64, so that what is left of it within the sums is not subnormal.
-        let factor = if alpha.abs() < SMALL {
-            SMALL.recip()
-        } else {
-            1.0
-        };
-        let alpha = alpha * factor;
-        let high = f32::from_bits(alpha.to_bits() & HIGH_BITS);
-        let splat = |v: f32| S::f32s::splat(simd, v);
-        Self {
-            alpha: splat(alpha),
-            high: splat(high),
-            low: splat(alpha - high),
-            scale: splat(factor.recip()),
+            fn backward(
+                level: Level,
+                given: Given,
+                factors: Factors,
+                x: &[Self],
+                grad: Option<&[Self]>,
+                out: &mut [Self],
+            ) {
+                use arithmetic::$arithmetic::{Backward, BackwardFromOutput};
+                let products = factors.$products();
+                match given {
+                    Given::Input => dispatch!(level, simd => {
+                        walk_with_grad(simd, Backward::new(simd, products), x, grad, out)
+                    }),
+                    Given::Output => dispatch!(level, simd => {
+                        walk_with_grad(simd, BackwardFromOutput::new(simd, products), x, grad, out)
+                    }),
+                }
+            }
         }
-    }
+    };
 }
 
-const SMALL: f32 = 1.0 / (1u128 << 64) as f32;
-
-impl<S: Simd> Alpha<S> for Split<S> {
-    #[inline(always)]
-    fn times_expm1(self, simd: S, s: S::f32s, r: S::f32s, q: S::f32s) -> S::f32s {
-        let rest = r * r * q;
-        let less = s - S::f32s::splat(simd, 1.0);
-        let high = s.mul_add(r + rest, less).bitcast::<S::u32s>() & S::u32s::splat(simd, HIGH_BITS);
-        let high: S::f32s = high.bitcast();
-        let low = s.mul_add(rest, s.mul_add(r, less - high));
-        let inner = self.alpha.mul_add(low, self.low * high);
-        self.high.mul_add(high, inner) * self.scale
-    }
-}
+walks!(f32, f32, in_f32);
+walks!(f16, f32, in_f32);
+walks!(bf16, f32, in_f32);
+walks!(f64, f64, in_f64);
 
 #[cfg(test)]
 mod tests {
@@ -284,7 +333,7 @@ mod tests {
         for level in levels() {
             let x: Vec<f32> = (0..=u32::MAX).step_by(9973).map(f32::from_bits).collect();
             let mut y = vec![0.0; x.len()];
-            forward_at(level, 1.0, &x, &mut y);
+            f32::forward(level, 1.0.into(), Some(&x), &mut y);
             for (&x, &y) in x.iter().zip(&y) {
                 if x < 0.0 {
                     let exact = reference::elu(f64::from(x), 1.0);
@@ -309,9 +358,9 @@ mod tests {
             for len in 0..=67u16 {
                 let x: Vec<f32> = (0..len).map(|i| f32::from(i) - 33.0).collect();
                 let mut y = vec![f32::NAN; x.len()];
-                forward_at(level, 0.5, &x, &mut y);
+                f32::forward(level, 0.5.into(), Some(&x), &mut y);
                 let mut in_place = x.clone();
-                forward_in_place_at(level, 0.5, &mut in_place);
+                f32::forward(level, 0.5.into(), None, &mut in_place);
                 assert_eq!(y, in_place, "{}", name(level));
                 for (&x, &y) in x.iter().zip(&y) {
                     assert!(

@@ -44,7 +44,7 @@ struct Shared {
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
-    kernel: OnceLock<Kernel>,
+    kernels: [OnceLock<Kernel>; DType::ALL.len()],
     /// Why the device was lost; known for devices made here only, since a host's own callback must stay in place.
     lost: Arc<OnceLock<String>>,
 }
@@ -116,7 +116,7 @@ impl Device {
         }
     }
 
-    /// A device on this adapter, with all of its limits.
+    /// A device on this adapter, with all of its limits, and with `SHADER_F64` if it has that.
     ///
     /// # Errors
     ///
@@ -126,6 +126,7 @@ impl Device {
         let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu_elu"),
+            required_features: adapter.features() & wgpu::Features::SHADER_F64,
             required_limits: wgpu::Limits {
                 // DX12 sets memory aside for each; a tensor or two take a handful.
                 max_non_sampler_bindings: limits.max_non_sampler_bindings.min(1 << 16),
@@ -156,7 +157,7 @@ impl Device {
                 device,
                 queue,
                 info,
-                kernel: OnceLock::new(),
+                kernels: Default::default(),
                 lost,
             }),
         }))
@@ -169,7 +170,7 @@ impl Device {
                 device: device.clone(),
                 queue: queue.clone(),
                 info: device.adapter_info(),
-                kernel: OnceLock::new(),
+                kernels: Default::default(),
                 lost: Arc::default(),
             }),
         })
@@ -280,9 +281,7 @@ impl Gpu {
     ///
     /// As [`Kernel::new`].
     pub fn kernel(&self, dtype: DType) -> Result<&Kernel> {
-        let cell = match dtype {
-            DType::F32 => &self.shared.kernel,
-        };
+        let cell = &self.shared.kernels[dtype as usize];
         match cell.get() {
             Some(kernel) => Ok(kernel),
             None => {

@@ -2,33 +2,53 @@
 
 use std::fmt;
 
+use half::{bf16, f16};
+
 /// The number format of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DType {
     /// IEEE 754 binary32, Rust's `f32`.
     F32,
+    /// IEEE 754 binary16, [`half::f16`].
+    F16,
+    /// The upper half of an `f32`, [`half::bf16`].
+    BF16,
+    /// IEEE 754 binary64, Rust's `f64`.
+    F64,
 }
 
 impl DType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::BF16, Self::F64];
+
     /// Bytes that one element takes.
     pub const fn size(self) -> usize {
         match self {
+            Self::F16 | Self::BF16 => 2,
             Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    /// NumPy's and Keras' name: `float32`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
+            Self::F64 => "float64",
         }
     }
 }
 
 impl fmt::Display for DType {
-    /// NumPy's and Keras' name: `float32`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "float32",
-        })
+        f.write_str(self.name())
     }
 }
 
-/// A Rust type that a tensor may hold: `f32`.
+/// A Rust type that a tensor may hold: `f32`, [`half::f16`], [`half::bf16`], `f64`.
 ///
 /// Sealed: the formats are those that the kernels are written for.
 pub trait Element: bytemuck::Pod + Send + Sync + sealed::Stored {
@@ -36,38 +56,35 @@ pub trait Element: bytemuck::Pod + Send + Sync + sealed::Stored {
     const DTYPE: DType;
 }
 
-impl Element for f32 {
-    const DTYPE: DType = DType::F32;
-}
-
-/// alpha comes as `f64`, so that every dtype can have its own precision of it.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounding is what is wanted"
-)]
-pub(crate) fn round_to_f32(alpha: f64) -> f32 {
-    alpha as f32
+/// `$body` with `$E` for the type of `$dtype`.
+macro_rules! with_element {
+    ($dtype:expr, $E:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $E = f32;
+                $body
+            }
+            $crate::DType::F16 => {
+                type $E = half::f16;
+                $body
+            }
+            $crate::DType::BF16 => {
+                type $E = half::bf16;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $E = f64;
+                $body
+            }
+        }
+    };
 }
 
 pub(crate) use sealed::Values;
+pub(crate) use with_element;
 
 mod sealed {
-    use super::DType;
-
-    /// Elements in the CPU's memory, whichever type they have.
-    #[derive(Clone, Debug)]
-    pub enum Values {
-        F32(Vec<f32>),
-    }
-
-    impl Values {
-        /// `len` zeros.
-        pub fn zeros(dtype: DType, len: usize) -> Self {
-            match dtype {
-                DType::F32 => Self::F32(vec![0.0; len]),
-            }
-        }
-    }
+    use super::{DType, Element, bf16, f16};
 
     /// How a type goes into [`Values`] and comes out again.
     pub trait Stored: Sized {
@@ -78,27 +95,73 @@ mod sealed {
         fn slice_mut(values: &mut Values) -> Option<&mut [Self]>;
     }
 
-    impl Stored for f32 {
-        fn store(values: Vec<Self>) -> Values {
-            Values::F32(values)
-        }
-
-        fn take(values: Values) -> Option<Vec<Self>> {
-            match values {
-                Values::F32(values) => Some(values),
+    macro_rules! formats {
+        ($($Variant:ident: $type:ty = $zero:expr),+) => {
+            /// Elements in the CPU's memory, whichever type they have.
+            #[derive(Clone, Debug)]
+            pub enum Values {
+                $($Variant(Vec<$type>)),+
             }
-        }
 
-        fn slice(values: &Values) -> Option<&[Self]> {
-            match values {
-                Values::F32(values) => Some(values),
-            }
-        }
+            impl Values {
+                /// `len` zeros.
+                pub fn zeros(dtype: DType, len: usize) -> Self {
+                    match dtype {
+                        $(DType::$Variant => Self::$Variant(vec![$zero; len])),+
+                    }
+                }
 
-        fn slice_mut(values: &mut Values) -> Option<&mut [Self]> {
-            match values {
-                Values::F32(values) => Some(values),
+                /// A copy of `bytes` in this machine's order; what is less than an element at the end is left out.
+                pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Self {
+                    let bytes = &bytes[..bytes.len() - bytes.len() % dtype.size()];
+                    match dtype {
+                        $(DType::$Variant => {
+                            Self::$Variant(bytemuck::allocation::pod_collect_to_vec(bytes))
+                        }),+
+                    }
+                }
+
+                pub fn as_bytes(&self) -> &[u8] {
+                    match self {
+                        $(Self::$Variant(values) => bytemuck::cast_slice(values)),+
+                    }
+                }
             }
-        }
+
+            $(
+                impl Element for $type {
+                    const DTYPE: DType = DType::$Variant;
+                }
+
+                impl Stored for $type {
+                    fn store(values: Vec<Self>) -> Values {
+                        Values::$Variant(values)
+                    }
+
+                    fn take(values: Values) -> Option<Vec<Self>> {
+                        match values {
+                            Values::$Variant(values) => Some(values),
+                            _ => None,
+                        }
+                    }
+
+                    fn slice(values: &Values) -> Option<&[Self]> {
+                        match values {
+                            Values::$Variant(values) => Some(values),
+                            _ => None,
+                        }
+                    }
+
+                    fn slice_mut(values: &mut Values) -> Option<&mut [Self]> {
+                        match values {
+                            Values::$Variant(values) => Some(values),
+                            _ => None,
+                        }
+                    }
+                }
+            )+
+        };
     }
+
+    formats!(F32: f32 = 0.0, F16: f16 = f16::ZERO, BF16: bf16 = bf16::ZERO, F64: f64 = 0.0);
 }

@@ -89,20 +89,63 @@ pub enum Error {
         /// The tensor's type.
         found: DType,
     },
-    /// Input and output have different lengths.
-    #[error("the output must be as long as the input: needed {needed} elements, found {found}")]
+    /// The output or the gradient is not as long as the input.
+    #[error("{what} must be as long as the input: needed {needed} elements, found {found}")]
     LengthMismatch {
+        /// `the output` or `the gradient`.
+        what: &'static str,
         /// The input's length in elements.
         needed: u64,
-        /// The output's length in elements.
+        /// The other's length in elements.
         found: u64,
+    },
+    /// The gradient's shape is not the input's.
+    #[error("the gradient must have the input's shape: needed {needed:?}, found {found:?}")]
+    GradientShape {
+        /// The input's shape.
+        needed: Vec<usize>,
+        /// The gradient's shape.
+        found: Vec<usize>,
+    },
+    /// Two tensors that are worked on together are on different devices.
+    #[error("the gradient must be on the input's device: needed {needed}, found {found}")]
+    DeviceMismatch {
+        /// The input's device.
+        needed: String,
+        /// The gradient's device.
+        found: String,
+    },
+    /// A factor has a value that its formula cannot do with.
+    #[error("{name} must be between 2^-64 and 2^64, found {found}")]
+    Factor {
+        /// `scale`, `input_scale`, or CELU's `alpha`.
+        name: &'static str,
+        /// Its value.
+        found: f64,
+    },
+    /// The gradient was asked for from the output, which does not tell it.
+    #[error(
+        "the gradient from the output needs alpha > 0 and finite, found {found}: outputs do not tell negative inputs from positive ones; \
+         call the backward that takes the input"
+    )]
+    NotInvertible {
+        /// alpha.
+        found: f64,
+    },
+    /// The device was created without a feature that is needed.
+    #[error("{dtype} needs the device feature {needed}; the CPU path does without")]
+    MissingFeature {
+        /// What needs it.
+        dtype: DType,
+        /// The feature's name in [`wgpu::Features`].
+        needed: &'static str,
     },
     /// A buffer slice does not start or end at an element.
     #[error(
         "{buffer} must start and end at a multiple of {needed} bytes, found offset {offset} and size {size}"
     )]
     Misaligned {
-        /// `x`, `y` or `the tensor`.
+        /// `x`, `y`, `grad`, `out` or `the tensor`.
         buffer: &'static str,
         /// Bytes an element takes.
         needed: u64,
@@ -114,23 +157,35 @@ pub enum Error {
     /// A buffer was created without a usage that is needed.
     #[error("{buffer} needs a buffer with usage {needed:?}, found {found:?}")]
     MissingUsage {
-        /// `x`, `y` or `the tensor`.
+        /// `x`, `y`, `grad`, `out` or `the tensor`.
         buffer: &'static str,
         /// The usage needed.
         needed: wgpu::BufferUsages,
         /// The usages it has.
         found: wgpu::BufferUsages,
     },
-    /// Input and output overlap within one buffer.
+    /// A buffer ends within the word that holds the last element.
+    #[error("{buffer} needs a buffer of {needed} bytes, since GPUs bind whole words, found {found}")]
+    PartialWord {
+        /// `x`, `y`, `grad`, `out` or `the tensor`.
+        buffer: &'static str,
+        /// The buffer's size, rounded up.
+        needed: u64,
+        /// The buffer's size in bytes.
+        found: u64,
+    },
+    /// An input and the output overlap within one buffer.
     #[error(
-        "input bytes {}..{} and output bytes {}..{} of the same buffer overlap; to work in place, prepare it in place",
-        x.start, x.end, y.start, y.end
+        "{input} bytes {}..{} and output bytes {}..{} of the same buffer overlap; to work in place, prepare it in place",
+        bytes.start, bytes.end, output.start, output.end
     )]
     Overlap {
+        /// `input` or `gradient`.
+        input: &'static str,
         /// The input's bytes.
-        x: Range<u64>,
+        bytes: Range<u64>,
         /// The output's bytes.
-        y: Range<u64>,
+        output: Range<u64>,
     },
 }
 

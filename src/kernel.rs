@@ -2,22 +2,23 @@
 
 mod plan;
 
-use std::sync::OnceLock;
+use std::{ops::Range, sync::OnceLock};
 
 use crate::{
     checked::{checked, fill},
-    dtype::{DType, round_to_f32},
+    dtype::DType,
     error::{Error, Result},
-    shader::{self, Buffers, Params},
+    factors::Factors,
+    shader::{self, Op, Shape, Shared},
 };
-use plan::{Bounds, Dispatch, Entry};
+use plan::{Bounds, Dispatch, Each, Entry};
 
 /// ELU on a [`wgpu::Device`] that may be anybody's.
 ///
-/// 1. [`Kernel::new`] once per device. It respects the limits and features that *this* device was created with, and
-///    changes nothing on it: no error callback, no lost-device callback.
-/// 2. [`Kernel::prepare`] once per pair of buffer ranges and alpha. It checks everything, makes the uniform and the bind
-///    groups, and compiles a pipeline the first time it is needed.
+/// 1. [`Kernel::new`] once per device and dtype. It respects the limits and features that *this* device was created with,
+///    and changes nothing on it: no error callback, no lost-device callback.
+/// 2. [`Kernel::prepare`] once per set of buffer ranges and alpha. It checks everything, makes the uniform and the bind
+///    groups, and compiles a pipeline the first time it is needed. The gradients have a `prepare` each.
 /// 3. [`Step::record`] into any compute pass, as often as needed. It only sets pipelines and bind groups and dispatches.
 /// 4. The caller submits, and waits or not.
 ///
@@ -32,15 +33,28 @@ use plan::{Bounds, Dispatch, Entry};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Slices
+///
+/// Every `prepare` takes slices that may start at any element, have any length, and be of any size: what one binding or one
+/// dispatch cannot hold becomes several. Bytes outside them keep their values, be it the other half of a word. The output
+/// may be the same slice as an input (in place), or lie in the same buffer without overlapping it; all slices in the
+/// output's buffer must then lie within `max_storage_buffer_binding_size` of each other, since WebGPU lets a dispatch bind a
+/// buffer that it writes only once. Empty slices give a step that records nothing.
+///
+/// # Errors
+///
+/// Those of every `prepare`: [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (all need
+/// `STORAGE`), [`Error::Overlap`], [`Error::PartialWord`]; [`Error::Limit`] if the device cannot bind them;
+/// [`Error::Refused`] if a buffer belongs to another device or the driver refuses the shader; [`Error::OutOfMemory`]. In a
+/// browser, where errors come later, the last two go to the device's error callback instead.
 #[derive(Debug)]
 pub struct Kernel {
     device: wgpu::Device,
     dtype: DType,
     bounds: Bounds,
-    /// Vectors from one of an invocation to its next, and from an invocation to the next.
-    strides: [u32; 2],
-    separate: Variant,
-    single: Variant,
+    /// By operation and [`Shared`].
+    variants: [OnceLock<Variant>; 12],
 }
 
 /// Work that is ready to record, again and again: see [`Kernel::prepare`].
@@ -56,72 +70,57 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// [`Error::Limit`] if the device was created without compute shaders or with fewer than two storage buffers.
+    /// [`Error::Limit`] if the device was created without compute shaders or with fewer than two storage buffers;
+    /// [`Error::MissingFeature`] for `float64` if it was created without `SHADER_F64`.
     pub fn new(device: &wgpu::Device, dtype: DType) -> Result<Self> {
+        if dtype == DType::F64 && !device.features().contains(wgpu::Features::SHADER_F64) {
+            return Err(Error::MissingFeature {
+                dtype,
+                needed: "SHADER_F64",
+            });
+        }
         let limits = device.limits();
-        let needs = [
+        for (limit, found) in [
             (
                 "max_compute_invocations_per_workgroup",
-                1,
                 limits.max_compute_invocations_per_workgroup,
             ),
             (
                 "max_compute_workgroup_size_x",
-                1,
                 limits.max_compute_workgroup_size_x,
             ),
             (
                 "max_compute_workgroups_per_dimension",
-                1,
                 limits.max_compute_workgroups_per_dimension,
             ),
             (
-                "max_bindings_per_bind_group",
-                3,
-                limits.max_bindings_per_bind_group,
-            ),
-            (
-                "max_storage_buffers_per_shader_stage",
-                2,
-                limits.max_storage_buffers_per_shader_stage,
-            ),
-            (
                 "max_uniform_buffers_per_shader_stage",
-                1,
                 limits.max_uniform_buffers_per_shader_stage,
             ),
-        ];
-        for (limit, needed, found) in needs {
-            if found < needed {
-                return Err(Error::Limit {
-                    limit,
-                    needed: needed.into(),
-                    found: found.into(),
-                });
-            }
+        ] {
+            check_limit(limit, 1, found)?;
         }
-        // A GPU wants neighbours in a workgroup to read neighbours in memory. A software renderer wants few, long
-        // invocations: on lavapipe, four consecutive vectors each ran at twice the speed of one each (BENCHMARKS.md).
-        let software = device.adapter_info().device_type == wgpu::DeviceType::Cpu;
-        let (group_size, vectors_per_invocation) = if software { (64, 4) } else { (256, 1) };
-        let group_size = limits
+        check_bindings(&limits, 2)?;
+        let mut shape = match device.adapter_info().device_type {
+            wgpu::DeviceType::Cpu => Shape::SOFTWARE,
+            _ => Shape::HARDWARE,
+        };
+        shape.workgroup_size = limits
             .max_compute_invocations_per_workgroup
             .min(limits.max_compute_workgroup_size_x)
-            .min(group_size);
+            .min(shape.workgroup_size);
+        // The shader counts within a binding in u32.
+        let max_binding = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
         Ok(Self {
             device: device.clone(),
             dtype,
             bounds: Bounds {
                 alignment: plan::alignment(limits.min_storage_buffer_offset_alignment),
-                // The shader counts within a binding in u32.
-                max_binding: limits.max_storage_buffer_binding_size.min(u32::MAX.into()),
+                max_binding: max_binding - max_binding % plan::WORD,
                 max_groups: limits.max_compute_workgroups_per_dimension,
-                group_size,
-                vectors_per_invocation,
+                shape,
             },
-            strides: [1, vectors_per_invocation],
-            separate: Variant::new(device, dtype, Buffers::Separate)?,
-            single: Variant::new(device, dtype, Buffers::Single)?,
+            variants: Default::default(),
         })
     }
 
@@ -130,86 +129,101 @@ impl Kernel {
         self.dtype
     }
 
-    /// Gets ready to write ELU of `x` to `y`; `alpha` is rounded to `f32`.
-    ///
-    /// The slices may start at any element, have any length, and be of any size: what one binding or one dispatch cannot
-    /// hold becomes several. Bytes outside them are never touched. `x` and `y` may be the same slice (in place), or two
-    /// slices of one buffer that do not overlap; those must then lie within `max_storage_buffer_binding_size` of each
-    /// other, since WebGPU lets a dispatch bind a buffer that it writes only once. Empty slices give a step that records
-    /// nothing.
+    /// Gets ready to write ELU of `x` to `y`. A number for `factors` is alpha.
     ///
     /// # Errors
     ///
-    /// [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (both need `STORAGE`),
-    /// [`Error::Overlap`]; [`Error::Limit`] if the device cannot bind them; [`Error::Refused`] if a buffer belongs to
-    /// another device or the driver refuses the shader; [`Error::OutOfMemory`]. In a browser, where errors come later,
-    /// the last two go to the device's error callback instead.
+    /// [As listed above](Self#errors).
     pub fn prepare(
         &self,
-        alpha: f64,
+        factors: impl Into<Factors>,
         x: wgpu::BufferSlice<'_>,
         y: wgpu::BufferSlice<'_>,
     ) -> Result<Step> {
-        let element = self.dtype.size() as u64;
-        for (name, slice) in [("x", x), ("y", y)] {
-            let (offset, size) = (slice.offset(), slice.size());
-            if offset % element != 0 || size % element != 0 {
-                return Err(Error::Misaligned {
-                    buffer: name,
-                    needed: element,
-                    offset,
-                    size,
-                });
-            }
-            let (needed, found) = (wgpu::BufferUsages::STORAGE, slice.buffer().usage());
-            if !found.contains(needed) {
-                return Err(Error::MissingUsage {
-                    buffer: name,
-                    needed,
-                    found,
-                });
-            }
-        }
-        if x.size() != y.size() {
-            return Err(Error::LengthMismatch {
-                needed: x.size() / element,
-                found: y.size() / element,
-            });
-        }
-        let (x_bytes, y_bytes) = (
-            x.offset()..x.offset() + x.size(),
-            y.offset()..y.offset() + y.size(),
-        );
-        let variant = if x.buffer() != y.buffer() {
-            &self.separate
-        } else if x_bytes == y_bytes || x_bytes.end <= y_bytes.start || y_bytes.end <= x_bytes.start
-        {
-            &self.single
-        } else {
-            return Err(Error::Overlap {
-                x: x_bytes,
-                y: y_bytes,
-            });
-        };
-        let len = x.size() / element;
-        let plan = plan::plan(
-            scaled(round_to_f32(alpha)),
-            x.offset(),
-            y.offset(),
-            len,
-            variant.buffers,
-            &self.bounds,
-        )?;
-        self.bind(variant, &plan, x.buffer(), y.buffer())
+        self.prepare_op(
+            Op::Forward,
+            factors.into(),
+            ("x", x),
+            ("x", x),
+            ("y", y),
+        )
     }
 
     /// Gets ready to replace `x` by its ELU: [`Kernel::prepare`] with the same slice twice.
     ///
     /// # Errors
     ///
-    /// As [`Kernel::prepare`].
-    pub fn prepare_in_place(&self, alpha: f64, x: wgpu::BufferSlice<'_>) -> Result<Step> {
-        self.prepare(alpha, x, x)
+    /// [As listed above](Self#errors).
+    pub fn prepare_in_place(
+        &self,
+        factors: impl Into<Factors>,
+        x: wgpu::BufferSlice<'_>,
+    ) -> Result<Step> {
+        self.prepare(factors, x, x)
+    }
+
+    /// Gets ready to write the gradient with respect to `x` to `out`: `grad`, the gradient with respect to the output,
+    /// times the slope at `x`. That is 1 where `x > 0`, else `alpha * exp(x)`. `out` may be `grad`, or `x`.
+    ///
+    /// # Errors
+    ///
+    /// [As listed above](Self#errors).
+    pub fn prepare_backward(
+        &self,
+        factors: impl Into<Factors>,
+        x: wgpu::BufferSlice<'_>,
+        grad: wgpu::BufferSlice<'_>,
+        out: wgpu::BufferSlice<'_>,
+    ) -> Result<Step> {
+        let grad = ("grad", grad);
+        self.prepare_op(Op::Backward, factors.into(), ("x", x), grad, ("out", out))
+    }
+
+    /// As [`Kernel::prepare_backward`], from the output `y` in place of `x`: the slope is 1 where `y > 0`, else
+    /// `y + alpha`. Where [`Kernel::prepare_in_place`] has overwritten `x`, that is all there is left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotInvertible`] unless alpha is positive and finite, and [as listed above](Self#errors).
+    pub fn prepare_backward_from_output(
+        &self,
+        factors: impl Into<Factors>,
+        y: wgpu::BufferSlice<'_>,
+        grad: wgpu::BufferSlice<'_>,
+        out: wgpu::BufferSlice<'_>,
+    ) -> Result<Step> {
+        let factors = factors.into();
+        factors.check_invertible(self.dtype)?;
+        let (y, grad, out) = (("y", y), ("grad", grad), ("out", out));
+        self.prepare_op(Op::BackwardFromOutput, factors, y, grad, out)
+    }
+
+    /// Gets ready to replace `grad`: [`Kernel::prepare_backward`] with `grad` for `out`.
+    ///
+    /// # Errors
+    ///
+    /// [As listed above](Self#errors).
+    pub fn prepare_backward_in_place(
+        &self,
+        factors: impl Into<Factors>,
+        x: wgpu::BufferSlice<'_>,
+        grad: wgpu::BufferSlice<'_>,
+    ) -> Result<Step> {
+        self.prepare_backward(factors, x, grad, grad)
+    }
+
+    /// Gets ready to replace `grad`: [`Kernel::prepare_backward_from_output`] with `grad` for `out`.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn prepare_backward_from_output_in_place(
+        &self,
+        factors: impl Into<Factors>,
+        y: wgpu::BufferSlice<'_>,
+        grad: wgpu::BufferSlice<'_>,
+    ) -> Result<Step> {
+        self.prepare_backward_from_output(factors, y, grad, grad)
     }
 }
 
@@ -234,10 +248,14 @@ impl Step {
 
 // ---- Internals ----
 
-/// What an arrangement of buffers needs: made when it is first asked for, and then kept.
+/// A slice and its name in errors.
+type Named<'a> = (&'static str, wgpu::BufferSlice<'a>);
+
+/// What an operation with an arrangement of buffers needs: made when it is first asked for, and then kept.
 #[derive(Debug)]
 struct Variant {
-    buffers: Buffers,
+    op: Op,
+    shared: Shared,
     label: String,
     layout: wgpu::BindGroupLayout,
     module: OnceLock<wgpu::ShaderModule>,
@@ -246,8 +264,8 @@ struct Variant {
 }
 
 impl Variant {
-    fn new(device: &wgpu::Device, dtype: DType, buffers: Buffers) -> Result<Self> {
-        let label = format!("wgpu_elu.forward.{dtype}.{}", buffers.name());
+    fn new(device: &wgpu::Device, dtype: DType, op: Op, shared: Shared) -> Result<Self> {
+        let label = format!("wgpu_elu.{}.{dtype}", op.name());
         let entry = |binding, ty, min_binding_size| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -258,25 +276,26 @@ impl Variant {
             },
             count: None,
         };
-        let params = entry(
+        let storage = |binding, read_only| {
+            entry(
+                binding,
+                wgpu::BufferBindingType::Storage { read_only },
+                None,
+            )
+        };
+        let mut entries = vec![entry(
             shader::PARAMS_BINDING,
             wgpu::BufferBindingType::Uniform,
-            wgpu::BufferSize::new(size_of::<Params>() as u64),
-        );
-        let x = entry(
-            shader::X_BINDING,
-            wgpu::BufferBindingType::Storage { read_only: true },
-            None,
-        );
-        let y = entry(
-            shader::Y_BINDING,
-            wgpu::BufferBindingType::Storage { read_only: false },
-            None,
-        );
-        let entries = match buffers {
-            Buffers::Separate => vec![params, x, y],
-            Buffers::Single => vec![params, y],
-        };
+            wgpu::BufferSize::new(shader::uniform_size(dtype) as u64),
+        )];
+        if !shared.x {
+            entries.push(storage(shader::X_BINDING, true));
+        }
+        if op.has_grad() && !shared.grad {
+            entries.push(storage(shader::GRAD_BINDING, true));
+        }
+        entries.push(storage(shader::Y_BINDING, false));
+        check_bindings(&device.limits(), entries.len() - 1)?;
         let layout = checked(device, "a bind group layout", || {
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
                 label: Some(&label),
@@ -284,7 +303,8 @@ impl Variant {
             })
         })?;
         Ok(Self {
-            buffers,
+            op,
+            shared,
             label,
             layout,
             module: OnceLock::new(),
@@ -303,63 +323,103 @@ struct Ready {
 }
 
 impl Kernel {
+    /// Checks the slices; without a gradient, `grad` is `x` again.
+    fn prepare_op(
+        &self,
+        op: Op,
+        factors: Factors,
+        x: Named<'_>,
+        grad: Named<'_>,
+        y: Named<'_>,
+    ) -> Result<Step> {
+        let size = self.dtype.size() as u64;
+        for slice in [x, grad, y] {
+            check_slice(slice, size)?;
+        }
+        for (what, (_, slice)) in [("the gradient", grad), ("the output", y)] {
+            if slice.size() != x.1.size() {
+                return Err(Error::LengthMismatch {
+                    what,
+                    needed: x.1.size() / size,
+                    found: slice.size() / size,
+                });
+            }
+        }
+        let shared = Shared {
+            x: shares("input", x.1, y.1)?,
+            grad: op.has_grad() && shares("gradient", grad.1, y.1)?,
+        };
+        let starts = Each {
+            x: x.1.offset(),
+            grad: grad.1.offset(),
+            y: y.1.offset(),
+        };
+        // Without one, it takes no part.
+        let planned = Shared {
+            grad: if op.has_grad() { shared.grad } else { shared.x },
+            ..shared
+        };
+        let plan = plan::plan(starts, x.1.size() / size, size, planned, &self.bounds)?;
+        let buffers = Each {
+            x: x.1.buffer(),
+            grad: grad.1.buffer(),
+            y: y.1.buffer(),
+        };
+        self.bind(op, factors, shared, &plan, buffers)
+    }
+
+    fn variant(&self, op: Op, shared: Shared) -> Result<&Variant> {
+        let at = 4 * op as usize + 2 * usize::from(shared.grad) + usize::from(shared.x);
+        let cell = &self.variants[at];
+        match cell.get() {
+            Some(variant) => Ok(variant),
+            None => {
+                let variant = Variant::new(&self.device, self.dtype, op, shared)?;
+                Ok(cell.get_or_init(|| variant))
+            }
+        }
+    }
+
     fn bind(
         &self,
-        variant: &Variant,
+        op: Op,
+        factors: Factors,
+        shared: Shared,
         plan: &[Dispatch],
-        x: &wgpu::Buffer,
-        y: &wgpu::Buffer,
+        buffers: Each<&wgpu::Buffer>,
     ) -> Result<Step> {
         if plan.is_empty() {
             return Ok(Step {
                 dispatches: Vec::new(),
             });
         }
+        let variant = self.variant(op, shared)?;
+        let size = shader::uniform_size(self.dtype);
         let alignment = self.device.limits().min_uniform_buffer_offset_alignment;
-        let stride = size_of::<Params>().next_multiple_of(alignment.max(1) as usize);
+        let stride = size.next_multiple_of(alignment.max(1) as usize);
         let mut bytes = vec![0; stride * plan.len()];
         for (slot, dispatch) in bytes.chunks_exact_mut(stride).zip(plan) {
-            slot[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(&dispatch.params));
+            let uniform = shader::uniform(self.dtype, &dispatch.params, op, factors);
+            slot[..size].copy_from_slice(&uniform);
         }
         let uniform = self.uniform(variant, &bytes)?;
         let dispatches = plan.iter().enumerate().map(|(i, dispatch)| {
             let pipeline = self.pipeline(variant, dispatch.entry)?.clone();
-            let buffer = |buffer, range: &std::ops::Range<u64>| {
-                wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset: range.start,
-                    size: wgpu::BufferSize::new(range.end - range.start),
-                })
-            };
-            let params = (i * stride) as u64..(i * stride + size_of::<Params>()) as u64;
-            let params = wgpu::BindGroupEntry {
-                binding: shader::PARAMS_BINDING,
-                resource: buffer(&uniform, &params),
-            };
-            let x = wgpu::BindGroupEntry {
-                binding: shader::X_BINDING,
-                resource: buffer(x, &dispatch.x),
-            };
-            let y = wgpu::BindGroupEntry {
-                binding: shader::Y_BINDING,
-                resource: buffer(y, &dispatch.y),
-            };
-            let (separate, single);
-            let entries: &[_] = match variant.buffers {
-                Buffers::Separate => {
-                    separate = [params, x, y];
-                    &separate
-                }
-                Buffers::Single => {
-                    single = [params, y];
-                    &single
-                }
-            };
+            let params = (i * stride) as u64..(i * stride + size) as u64;
+            let mut entries = vec![binding(shader::PARAMS_BINDING, &uniform, &params)];
+            if !shared.x {
+                entries.push(binding(shader::X_BINDING, buffers.x, &dispatch.bytes.x));
+            }
+            if op.has_grad() && !shared.grad {
+                let grad = &dispatch.bytes.grad;
+                entries.push(binding(shader::GRAD_BINDING, buffers.grad, grad));
+            }
+            entries.push(binding(shader::Y_BINDING, buffers.y, &dispatch.bytes.y));
             let bind_group = checked(&self.device, "a bind group", || {
                 self.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(&variant.label),
                     layout: &variant.layout,
-                    entries,
+                    entries: &entries,
                 })
             })?;
             Ok(Ready {
@@ -409,7 +469,7 @@ impl Kernel {
         let module = match variant.module.get() {
             Some(module) => module,
             None => {
-                let source = shader::source(self.dtype, variant.buffers);
+                let source = shader::source(self.dtype, variant.op, variant.shared);
                 let module = checked(&self.device, "the shader", || {
                     self.device
                         .create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -420,20 +480,7 @@ impl Kernel {
                 variant.module.get_or_init(|| module)
             }
         };
-        let Bounds {
-            group_size,
-            vectors_per_invocation,
-            ..
-        } = self.bounds;
-        let [vector_stride, invocation_stride] = self.strides;
-        let mut constants = vec![("workgroup_size", f64::from(group_size))];
-        if entry_point == shader::VECTORS {
-            constants.extend([
-                ("vectors_per_invocation", f64::from(vectors_per_invocation)),
-                ("vector_stride", f64::from(vector_stride)),
-                ("invocation_stride", f64::from(invocation_stride)),
-            ]);
-        }
+        let constants = self.bounds.shape.constants(entry_point);
         checked(&self.device, "a pipeline", || {
             let layout = self
                 .device
@@ -458,42 +505,94 @@ impl Kernel {
     }
 }
 
-/// alpha and scale for the shader: a small alpha grows by 2^64, so that not even 2^-24 of it is subnormal, and the scale
-/// takes that back from the result.
-fn scaled(alpha: f32) -> [f32; 2] {
-    const FACTOR: f32 = (1u128 << 64) as f32;
-    if alpha.abs() < FACTOR.recip() {
-        [alpha * FACTOR, FACTOR.recip()]
-    } else {
-        [alpha, 1.0]
+fn binding<'a>(
+    binding: u32,
+    buffer: &'a wgpu::Buffer,
+    bytes: &Range<u64>,
+) -> wgpu::BindGroupEntry<'a> {
+    wgpu::BindGroupEntry {
+        binding,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer,
+            offset: bytes.start,
+            size: wgpu::BufferSize::new(bytes.end - bytes.start),
+        }),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn check_limit(limit: &'static str, needed: u32, found: u32) -> Result<()> {
+    if found < needed {
+        return Err(Error::Limit {
+            limit,
+            needed: needed.into(),
+            found: found.into(),
+        });
+    }
+    Ok(())
+}
 
-    /// What a driver that flushes subnormals would lose; Mesa's software adapters do not flush.
-    #[test]
-    fn nothing_of_a_scaled_alpha_is_subnormal() {
-        let smallest = f32::from_bits(1);
-        for alpha in [
-            smallest,
-            1e-40,
-            f32::MIN_POSITIVE,
-            1e-33,
-            5e-20,
-            6e-20,
-            1.0,
-            f32::MAX,
-        ] {
-            for alpha in [alpha, -alpha] {
-                let [scaled, scale] = scaled(alpha);
-                assert_eq!(f64::from(scaled) * f64::from(scale), f64::from(alpha));
-                assert!((scaled / (1 << 24) as f32).is_normal(), "alpha {alpha:e}");
-            }
-        }
-        assert_eq!(scaled(0.0)[0], 0.0);
-        assert_eq!(scaled(f32::INFINITY), [f32::INFINITY, 1.0]);
+/// Whether the device binds that many storage buffers, and the uniform.
+fn check_bindings(limits: &wgpu::Limits, storage_buffers: usize) -> Result<()> {
+    let needed = u32::try_from(storage_buffers).unwrap_or(u32::MAX);
+    let found = limits.max_storage_buffers_per_shader_stage;
+    check_limit("max_storage_buffers_per_shader_stage", needed, found)?;
+    // By the highest number among the bindings.
+    let found = limits.max_bindings_per_bind_group;
+    check_limit("max_bindings_per_bind_group", shader::Y_BINDING + 1, found)
+}
+
+fn check_slice((name, slice): Named<'_>, element: u64) -> Result<()> {
+    let (offset, size) = (slice.offset(), slice.size());
+    if offset % element != 0 || size % element != 0 {
+        return Err(Error::Misaligned {
+            buffer: name,
+            needed: element,
+            offset,
+            size,
+        });
+    }
+    let (needed, found) = (wgpu::BufferUsages::STORAGE, slice.buffer().usage());
+    if !found.contains(needed) {
+        return Err(Error::MissingUsage {
+            buffer: name,
+            needed,
+            found,
+        });
+    }
+    let (needed, found) = (
+        (offset + size).next_multiple_of(plan::WORD),
+        slice.buffer().size(),
+    );
+    if needed > found {
+        return Err(Error::PartialWord {
+            buffer: name,
+            needed,
+            found,
+        });
+    }
+    Ok(())
+}
+
+/// Whether an input lies in the output's buffer. There they may be the same, but not overlap.
+fn shares(
+    input: &'static str,
+    slice: wgpu::BufferSlice<'_>,
+    output: wgpu::BufferSlice<'_>,
+) -> Result<bool> {
+    let bytes_of = |slice: wgpu::BufferSlice<'_>| slice.offset()..slice.offset() + slice.size();
+    let (bytes, output_bytes) = (bytes_of(slice), bytes_of(output));
+    if slice.buffer() != output.buffer() {
+        Ok(false)
+    } else if bytes == output_bytes
+        || bytes.end <= output_bytes.start
+        || output_bytes.end <= bytes.start
+    {
+        Ok(true)
+    } else {
+        Err(Error::Overlap {
+            input,
+            bytes,
+            output: output_bytes,
+        })
     }
 }

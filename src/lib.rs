@@ -54,6 +54,7 @@ pub mod device;
 mod dtype;
 mod elu;
 mod error;
+mod factors;
 mod kernel;
 pub mod reference;
 pub mod shader;
@@ -63,8 +64,10 @@ pub use device::{Device, Gpu};
 pub use dtype::{DType, Element};
 pub use elu::Elu;
 pub use error::{Error, Result};
+pub use factors::Factors;
 pub use kernel::{Kernel, Step};
 pub use tensor::Tensor;
+pub use half;
 pub use wgpu;
 
 /// The programs in the README must compile and run.

@@ -1,4 +1,4 @@
-//! ELU for one number, in `f64`: the oracle that the fast paths are judged by.
+//! ELU, its family and their gradients for one number, in `f64`: the oracle that the fast paths are judged by.
 //!
 //! It imports nothing and shares no code with them; it is itself judged by published values (see `tests/reference.rs`).
 
@@ -12,7 +12,7 @@
 /// assert_eq!(wgpu_elu::reference::elu(f64::NEG_INFINITY, 0.5), -0.5);
 /// ```
 pub fn elu(x: f64, alpha: f64) -> f64 {
-    if x < 0.0 { alpha * x.exp_m1() } else { x }
+    family(x, alpha, 1.0, 1.0)
 }
 
 /// The slope of [`elu`] at `x`: 1 where `x > 0`, else `alpha * exp(x)`.
@@ -23,5 +23,41 @@ pub fn elu(x: f64, alpha: f64) -> f64 {
 /// assert_eq!(wgpu_elu::reference::elu_grad(0.0, 0.5), 0.5);
 /// ```
 pub fn elu_grad(x: f64, alpha: f64) -> f64 {
-    if x > 0.0 { 1.0 } else { alpha * x.exp() }
+    family_grad(x, alpha, 1.0, 1.0)
+}
+
+/// ELU, SELU and CELU in one: `scale * x` where `x >= 0`, else `scale * alpha * expm1(input_scale * x)`.
+///
+/// The formula of PyTorch's `aten::elu`. `scale` and `input_scale` are positive.
+pub fn family(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
+    if x < 0.0 {
+        scale * alpha * (input_scale * x).exp_m1()
+    } else {
+        scale * x
+    }
+}
+
+/// The slope of [`family`] at `x`: `scale` where `x > 0`, else `scale * alpha * input_scale * exp(input_scale * x)`.
+pub fn family_grad(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
+    if x > 0.0 {
+        scale
+    } else {
+        scale * alpha * input_scale * (input_scale * x).exp()
+    }
+}
+
+/// The slope of [`family`] where its value is `y`, for `alpha > 0`: `scale` where `y > 0`, else
+/// `input_scale * (y + scale * alpha)`.
+///
+/// ```
+/// use wgpu_elu::reference::{elu, elu_grad, family_grad_from_output};
+/// let y = elu(-0.5, 2.0);
+/// assert!((family_grad_from_output(y, 2.0, 1.0, 1.0) - elu_grad(-0.5, 2.0)).abs() < 1e-15);
+/// ```
+pub fn family_grad_from_output(y: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
+    if y > 0.0 {
+        scale
+    } else {
+        input_scale * (y + scale * alpha)
+    }
 }

@@ -49,15 +49,8 @@ impl Tensor {
                 check_room(size_of_val(values))?;
                 Self::from_vec(device, values.to_vec(), shape)
             }
-            Device::Gpu(gpu) => {
-                let bytes = bytemuck::cast_slice(values);
-                let buffer = gpu.buffer(bytes.len() as u64, USAGE, Some(bytes))?;
-                Ok(Self::new(
-                    Storage::Gpu(gpu.clone(), Arc::new(buffer)),
-                    E::DTYPE,
-                    shape,
-                    values.len(),
-                ))
+            Device::Gpu(_) => {
+                Self::from_bytes(device, E::DTYPE, bytemuck::cast_slice(values), shape)
             }
         }
     }
@@ -81,6 +74,40 @@ impl Tensor {
             }
             Device::Gpu(_) => Self::from_slice(device, &values, shape),
         }
+    }
+
+    /// A tensor of a copy of `bytes`, elements of `dtype` in this machine's byte order, aligned or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misaligned`] if they end within an element; else as [`Tensor::from_slice`].
+    pub fn from_bytes(
+        device: &Device,
+        dtype: DType,
+        bytes: &[u8],
+        shape: &[usize],
+    ) -> Result<Self> {
+        if !bytes.len().is_multiple_of(dtype.size()) {
+            return Err(Error::Misaligned {
+                buffer: "the tensor",
+                needed: dtype.size() as u64,
+                offset: 0,
+                size: bytes.len() as u64,
+            });
+        }
+        let len = bytes.len() / dtype.size();
+        check_shape(shape, len)?;
+        let storage = match device {
+            Device::Cpu => {
+                check_room(bytes.len())?;
+                Storage::Cpu(Arc::new(Values::from_bytes(dtype, bytes)))
+            }
+            Device::Gpu(gpu) => {
+                let buffer = gpu.buffer(bytes.len() as u64, USAGE, Some(bytes))?;
+                Storage::Gpu(gpu.clone(), Arc::new(buffer))
+            }
+        };
+        Ok(Self::new(storage, dtype, shape, len))
     }
 
     /// A tensor of zeros.
@@ -234,48 +261,35 @@ impl Tensor {
     /// [`Error::DTypeMismatch`]; on a GPU also [`Error::MissingUsage`], [`Error::OutOfMemory`] and [`Error::DeviceLost`].
     pub async fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
         self.check_dtype::<E>()?;
-        check_room(self.len * self.dtype.size())?;
-        let (gpu, slice) = match &self.storage {
-            Storage::Cpu(_) => return Ok(self.as_slice::<E>().unwrap_or_default().to_vec()),
-            Storage::Gpu(gpu, buffer) => (gpu, self.bytes_of(buffer)),
-        };
-        if self.is_empty() {
-            return Ok(Vec::new());
+        match &self.storage {
+            Storage::Cpu(_) => {
+                check_room(self.len * self.dtype.size())?;
+                Ok(self.as_slice::<E>().unwrap_or_default().to_vec())
+            }
+            Storage::Gpu(..) => {
+                self.read(bytemuck::allocation::pod_collect_to_vec::<u8, E>)
+                    .await
+            }
         }
-        let (needed, found) = (wgpu::BufferUsages::COPY_SRC, slice.buffer().usage());
-        if !found.contains(needed) {
-            return Err(Error::MissingUsage {
-                buffer: "the tensor",
-                needed,
-                found,
-            });
-        }
-        let staging = gpu.buffer(
-            slice.size(),
-            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            None,
-        )?;
-        // A host's buffer may be mapped or destroyed.
-        checked(gpu.device(), "a copy", || {
-            let label = Some("wgpu_elu.to_vec");
-            let mut encoder = gpu
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-            encoder.copy_buffer_to_buffer(
-                slice.buffer(),
-                slice.offset(),
-                &staging,
-                0,
-                slice.size(),
-            );
-            gpu.queue().submit([encoder.finish()]);
-        })
-        .map_err(|error| gpu.lost_or(error))?;
-        gpu.read(
-            staging.slice(..),
-            bytemuck::allocation::pod_collect_to_vec::<u8, E>,
-        )
-        .await
+    }
+
+    /// Its elements as bytes in this machine's order, copied as by [`Tensor::to_vec`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::to_vec`], but for the dtype.
+    pub async fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.read(<[u8]>::to_vec).await
+    }
+
+    /// [`Tensor::to_bytes`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::to_bytes`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn to_bytes_blocking(&self) -> Result<Vec<u8>> {
+        pollster::block_on(self.to_bytes())
     }
 
     /// [`Tensor::to_vec`], blocking.
@@ -362,6 +376,61 @@ impl Tensor {
         let size = self.dtype.size() as u64;
         let first = self.first as u64 * size;
         buffer.slice(first..first + self.len as u64 * size)
+    }
+
+    /// Hands its bytes to `read`, once all work on them is done.
+    async fn read<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        let size = self.dtype.size();
+        check_room(self.len * size)?;
+        let (gpu, buffer) = match &self.storage {
+            Storage::Cpu(values) => {
+                let bytes = self.first * size..(self.first + self.len) * size;
+                return Ok(read(&values.as_bytes()[bytes]));
+            }
+            Storage::Gpu(gpu, buffer) => (gpu, buffer),
+        };
+        if self.is_empty() {
+            return Ok(read(&[]));
+        }
+        let (needed, found) = (wgpu::BufferUsages::COPY_SRC, buffer.usage());
+        if !found.contains(needed) {
+            return Err(Error::MissingUsage {
+                buffer: "the tensor",
+                needed,
+                found,
+            });
+        }
+        // Copies are of whole words, and an element may be half of one.
+        const WORD: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
+        let slice = self.bytes_of(buffer);
+        let start = slice.offset() - slice.offset() % WORD;
+        let end = (slice.offset() + slice.size()).next_multiple_of(WORD);
+        if end > buffer.size() {
+            return Err(Error::PartialWord {
+                buffer: "the tensor",
+                needed: end,
+                found: buffer.size(),
+            });
+        }
+        let staging = gpu.buffer(
+            end - start,
+            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            None,
+        )?;
+        // A host's buffer may be mapped or destroyed.
+        checked(gpu.device(), "a copy", || {
+            let label = Some("wgpu_elu.to_vec");
+            let mut encoder = gpu
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, end - start);
+            gpu.queue().submit([encoder.finish()]);
+        })
+        .map_err(|error| gpu.lost_or(error))?;
+        let before = usize::from(slice.offset() != start) * size;
+        let bytes = before..before + self.len * size;
+        gpu.read(staging.slice(..), |words| read(&words[bytes]))
+            .await
     }
 
     fn check_dtype<E: Element>(&self) -> Result<()> {

@@ -5,17 +5,9 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-use wgpu_elu::{Device, Gpu, device, wgpu};
+use wgpu_elu::{DType, Device, Elu, Error, Factors, Gpu, Tensor, device, shader::Op, wgpu};
 
-/// The error that a result may have, in ULP of the exact value: the contract for every float and every alpha.
-pub(crate) const MAX_ULP: f64 = 1.0;
-
-/// The error that a result below [`UNDERFLOW`] may have besides, unless alpha is 1: on a GPU, whose driver may take
-/// subnormals for zero, and on the CPU, where they round.
-pub(crate) const GPU_UNDERFLOW: f64 = f32::MIN_POSITIVE as f64;
-pub(crate) const CPU_UNDERFLOW: f64 = f32::MIN_POSITIVE as f64 / (1 << 22) as f64;
-/// The smallest normal number; on the CPU, terms of the sum are subnormal already some way above it.
-const UNDERFLOW: f64 = f32::MIN_POSITIVE as f64;
+use crate::judge::{Judge, value};
 
 /// A float where something changes: the ends of the formats, of the branches and of the ranges.
 pub(crate) const SPECIAL_BITS: [u32; 46] = {
@@ -83,62 +75,127 @@ pub(crate) fn varied(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The distance of `y` from the exact value, in units of f32's spacing there. Infinite where one is NaN or infinite and
-/// the other is not.
-pub(crate) fn ulp_error(y: f32, exact: f64) -> f64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding is what is wanted"
-    )]
-    let (y, nearest) = (f64::from(y), f64::from(exact as f32));
-    if y.is_nan() || exact.is_nan() {
-        return if y.is_nan() && exact.is_nan() {
-            0.0
-        } else {
-            f64::INFINITY
-        };
-    }
-    if y.is_infinite() || nearest.is_infinite() {
-        return if y == nearest { 0.0 } else { f64::INFINITY };
-    }
-    // By the exponent's bits: log2 would round up just below a power of two.
-    let power = f64::from_bits(exact.abs().max(UNDERFLOW).to_bits() & f64::INFINITY.to_bits());
-    (y - exact).abs() / (power / f64::from(1 << 23))
+/// Where a test runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) name: &'a str,
 }
 
-/// Panics unless `y` is ELU of `x`: what is not negative comes through bit by bit, and the rest within the contract.
+/// The CPU path and every adapter.
+pub(crate) fn on_every_device(test: impl Fn(Place<'_>)) {
+    let device = &Device::Cpu;
+    test(Place {
+        device,
+        name: "the CPU",
+    });
+    on_every_gpu(|gpu, name| {
+        let device = &Device::Gpu(gpu.clone());
+        test(Place { device, name });
+    });
+}
+
+/// Whether the device works on these: a GPU may be without `SHADER_F64`, and must then say so.
+pub(crate) fn supports(device: &Device, dtype: DType) -> bool {
+    match device {
+        Device::Gpu(gpu)
+            if dtype == DType::F64
+                && !gpu
+                    .device()
+                    .features()
+                    .contains(wgpu::Features::SHADER_F64) =>
+        {
+            let error = gpu.kernel(dtype).unwrap_err();
+            assert!(matches!(
+                error,
+                Error::MissingFeature {
+                    needed: "SHADER_F64",
+                    ..
+                }
+            ));
+            assert_eq!(
+                error.to_string(),
+                "float64 needs the device feature SHADER_F64; the CPU path does without"
+            );
+            false
+        }
+        _ => true,
+    }
+}
+
+/// The judge of what a device computes.
+pub(crate) fn judge(place: Place<'_>, op: Op, dtype: DType, factors: impl Into<Factors>) -> Judge {
+    Judge {
+        op,
+        dtype,
+        factors: factors.into(),
+        on_gpu: *place.device != Device::Cpu,
+    }
+}
+
+/// A tensor of these bits, and so back.
+pub(crate) fn tensor(device: &Device, dtype: DType, bits: &[u64]) -> Tensor {
+    let size = dtype.size();
+    let bytes: Vec<u8> = bits
+        .iter()
+        .flat_map(|bits| bits.to_le_bytes().into_iter().take(size))
+        .collect();
+    Tensor::from_bytes(device, dtype, &bytes, &[bits.len()]).unwrap()
+}
+
+pub(crate) fn bits_of(tensor: &Tensor) -> Vec<u64> {
+    let bytes = tensor.to_bytes_blocking().unwrap();
+    let whole = |bytes: &[u8]| {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(whole)
+    };
+    bytes.chunks(tensor.dtype().size()).map(whole).collect()
+}
+
+/// What the judge's device computes from `x` and, for a gradient, `grad`.
+pub(crate) fn compute(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
+    let elu = Elu::from(judge.factors);
+    let x = tensor(place.device, judge.dtype, x);
+    let result = match judge.op {
+        Op::Forward => elu.forward(&x),
+        Op::Backward => elu.backward(&x, &tensor(place.device, judge.dtype, grad)),
+        Op::BackwardFromOutput => {
+            elu.backward_from_output(&x, &tensor(place.device, judge.dtype, grad))
+        }
+    };
+    bits_of(&result.unwrap())
+}
+
+/// Panics unless every result is within the contract. `grad` is as long as `x`, or empty for forward.
 #[track_caller]
-pub(crate) fn check(what: &str, x: f32, alpha: f32, y: f32, underflow: f64) {
-    let told = || {
-        format!(
-            "{what}: x {x:e} ({:#010x}), alpha {alpha:e}, y {y:e} ({:#010x})",
-            x.to_bits(),
-            y.to_bits()
-        )
-    };
-    if x >= 0.0 || x.is_nan() {
-        assert_eq!(y.to_bits(), x.to_bits(), "{}", told());
-        return;
+pub(crate) fn check(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) {
+    let y = compute(place, judge, x, grad);
+    check_results(place.name, judge, x, grad, &y);
+}
+
+#[track_caller]
+pub(crate) fn check_results(name: &str, judge: Judge, x: &[u64], grad: &[u64], y: &[u64]) {
+    assert_eq!(x.len(), y.len());
+    for (i, (&x, &y)) in x.iter().zip(y).enumerate() {
+        let grad = grad.get(i).copied().unwrap_or_default();
+        let verdict = judge.judge(x, grad, y);
+        if !verdict.is_allowed {
+            let told = |bits| format!("{:e} ({bits:#x})", value(judge.dtype, bits));
+            panic!(
+                "{name}: x {}, grad {} gives {}: {} ULP off, {judge:?}",
+                told(x),
+                told(grad),
+                told(y),
+                verdict.ulp
+            );
+        }
     }
-    let exact = wgpu_elu::reference::elu(f64::from(x), f64::from(alpha));
-    let underflow = if alpha == 1.0 { 0.0 } else { underflow };
-    let error = ulp_error(y, exact);
-    let small = if underflow == CPU_UNDERFLOW {
-        64.0 * UNDERFLOW
-    } else {
-        UNDERFLOW
-    };
-    let close =
-        error <= MAX_ULP || (exact.abs() < small && (f64::from(y) - exact).abs() <= underflow);
-    assert!(close, "{}, exact {exact:e}, {error} ULP off", told());
-    if exact == 0.0 || exact.abs() > underflow {
-        assert_eq!(
-            y.is_sign_negative(),
-            exact.is_sign_negative(),
-            "sign: {}, exact {exact:e}",
-            told()
-        );
-    }
+}
+
+/// The `f32`s of a slice as bits.
+pub(crate) fn f32_bits(values: &[f32]) -> Vec<u64> {
+    values.iter().map(|v| v.to_bits().into()).collect()
 }
 
 /// The devices of all adapters, each with all that its adapter has to give.

@@ -5,30 +5,42 @@ use std::mem::offset_of;
 use naga::{TypeInner, valid};
 use wgpu_elu::{
     DType,
-    shader::{Buffers, ELEMENTS, PARAMS_BINDING, Params, VECTORS, X_BINDING, Y_BINDING, source},
+    shader::{
+        ELEMENTS, Factors32, Factors64, GRAD_BINDING, Op, PARAMS_BINDING, Params, Shared, VECTORS,
+        X_BINDING, Y_BINDING, source, uniform_size,
+    },
 };
 
-fn parse(buffers: Buffers) -> naga::Module {
-    let source = source(DType::F32, buffers);
-    let module = naga::front::wgsl::parse_str(source)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
-    // With no capability at all: the shaders need no optional feature.
-    valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty())
+/// Every dtype, operation and arrangement of buffers.
+fn every_shader() -> impl Iterator<Item = (DType, Op, Shared)> {
+    DType::ALL.into_iter().flat_map(|dtype| {
+        Op::ALL.into_iter().flat_map(move |op| {
+            [false, true].into_iter().flat_map(move |x| {
+                [false, true].map(|grad| (dtype, op, Shared { x, grad }))
+            })
+        })
+    })
+}
+
+fn parse(dtype: DType, op: Op, shared: Shared) -> naga::Module {
+    let source = source(dtype, op, shared);
+    let module = naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
+    // With no capability but f64 where it must be: the shaders need no optional feature.
+    let capabilities = match dtype {
+        DType::F64 => valid::Capabilities::FLOAT64,
+        _ => valid::Capabilities::empty(),
+    };
+    valid::Validator::new(valid::ValidationFlags::all(), capabilities)
         .validate(&module)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
     module
 }
 
 #[test]
 fn every_shader_is_valid_and_has_both_entry_points() {
-    for (buffers, bindings) in [
-        (
-            Buffers::Separate,
-            vec![PARAMS_BINDING, X_BINDING, Y_BINDING],
-        ),
-        (Buffers::Single, vec![PARAMS_BINDING, Y_BINDING]),
-    ] {
-        let module = parse(buffers);
+    for (dtype, op, shared) in every_shader() {
+        let module = parse(dtype, op, shared);
         let mut names: Vec<&str> = module
             .entry_points
             .iter()
@@ -45,41 +57,78 @@ fn every_shader_is_valid_and_has_both_entry_points() {
             .collect();
         found.sort_unstable();
         found.dedup();
-        assert_eq!(found, bindings, "{buffers:?}");
+        let mut expected = vec![PARAMS_BINDING, Y_BINDING];
+        expected.extend((!shared.x).then_some(X_BINDING));
+        expected.extend((op.has_grad() && !shared.grad).then_some(GRAD_BINDING));
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{dtype} {op:?} {shared:?}");
     }
 }
 
 #[test]
-fn params_have_the_same_layout_in_rust() {
-    let rust = [
-        ("alpha", offset_of!(Params, alpha)),
-        ("scale", offset_of!(Params, scale)),
+fn params_and_factors_have_the_same_layout_in_rust() {
+    let params = [
         ("count", offset_of!(Params, count)),
         ("x_first", offset_of!(Params, x_first)),
+        ("grad_first", offset_of!(Params, grad_first)),
         ("y_first", offset_of!(Params, y_first)),
         ("groups_per_row", offset_of!(Params, groups_per_row)),
         ("head", offset_of!(Params, head)),
         ("gap", offset_of!(Params, gap)),
+        ("end", offset_of!(Params, end)),
         ("zero", offset_of!(Params, zero)),
         ("padding_1", offset_of!(Params, padding_1)),
         ("padding_2", offset_of!(Params, padding_2)),
         ("padding_3", offset_of!(Params, padding_3)),
+        ("factors", size_of::<Params>()),
     ];
-    for buffers in [Buffers::Separate, Buffers::Single] {
-        let module = parse(buffers);
-        let (_, params) = module
-            .types
-            .iter()
-            .find(|(_, ty)| ty.name.as_deref() == Some("Params"))
-            .unwrap();
-        let TypeInner::Struct { members, span } = &params.inner else {
-            panic!("Params is no struct")
+    let factors_32 = [
+        ("negative", offset_of!(Factors32, negative)),
+        ("rescale", offset_of!(Factors32, rescale)),
+        ("positive", offset_of!(Factors32, positive)),
+        ("input_scale", offset_of!(Factors32, input_scale)),
+        ("slope", offset_of!(Factors32, slope)),
+        ("padding_1", offset_of!(Factors32, padding_1)),
+        ("padding_2", offset_of!(Factors32, padding_2)),
+        ("padding_3", offset_of!(Factors32, padding_3)),
+    ];
+    let factors_64 = [
+        ("negative", offset_of!(Factors64, negative)),
+        ("negative_high", offset_of!(Factors64, negative_high)),
+        ("positive", offset_of!(Factors64, positive)),
+        ("input_scale", offset_of!(Factors64, input_scale)),
+        ("input_scale_high", offset_of!(Factors64, input_scale_high)),
+        ("slope", offset_of!(Factors64, slope)),
+        ("odd", offset_of!(Factors64, odd)),
+        ("padding_1", offset_of!(Factors64, padding_1)),
+    ];
+    for (dtype, op, shared) in every_shader() {
+        let module = parse(dtype, op, shared);
+        let members = |name: &str| {
+            let (_, ty) = module
+                .types
+                .iter()
+                .find(|(_, ty)| ty.name.as_deref() == Some(name))
+                .unwrap();
+            let TypeInner::Struct { members, span } = &ty.inner else {
+                panic!("{name} is no struct")
+            };
+            let members: Vec<_> = members
+                .iter()
+                .map(|member| (member.name.clone().unwrap(), member.offset as usize))
+                .collect();
+            (members, *span as usize)
         };
-        let wgsl: Vec<_> = members
-            .iter()
-            .map(|member| (member.name.as_deref().unwrap(), member.offset as usize))
-            .collect();
-        assert_eq!(wgsl, rust);
-        assert_eq!(*span as usize, size_of::<Params>());
+        let named = |fields: &[(&str, usize)]| -> Vec<_> {
+            fields.iter().map(|&(name, offset)| (name.to_owned(), offset)).collect()
+        };
+        let (wgsl, span) = members("Params");
+        assert_eq!(wgsl, named(&params));
+        assert_eq!(span, uniform_size(dtype));
+        let factors = match dtype {
+            DType::F64 => named(&factors_64),
+            _ => named(&factors_32),
+        };
+        assert_eq!(members("Factors").0, factors);
     }
 }

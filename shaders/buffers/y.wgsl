@@ -1,0 +1,7 @@
+// The output, seen as vectors by one entry point and as cells by the other; so are the inputs.
+@group(0) @binding(3) var<storage, read_write> y_vectors: array<Vector>;
+@group(0) @binding(3) var<storage, read_write> y_cells: array<Cell>;
+
+fn load_y_cell(i: u32) -> Cell { return y_cells[i]; }
+fn store_vector(i: u32, v: Vector) { y_vectors[i] = v; }
+fn store_cell(i: u32, c: Cell) { y_cells[i] = c; }

@@ -1,0 +1,13 @@
+// float64 in memory: two to a vector, one to a cell.
+alias Vector = vec2<f64>;
+alias Cell = f64;
+
+fn apply(x: Vector, grad: Vector, p: Params) -> Vector {
+    return op(x, grad, p.factors, p.zero);
+}
+
+fn cell(i: u32, p: Params) {
+    let x = vec2(load_x_cell(p.x_first + i));
+    let grad = vec2(load_grad_cell(p.grad_first + i));
+    store_cell(p.y_first + i, op(x, grad, p.factors, p.zero).x);
+}
