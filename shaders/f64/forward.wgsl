@@ -12,7 +12,7 @@ fn op(x: vec2<f64>, unused: vec2<f64>, f: Factors, zero: u32) -> vec2<f64> {
 fn times_expm1(f: Factors, t: vec2<f64>, zero: u32) -> vec2<f64> {
     let clamped = clamp(t, vec2(-40.0lf), vec2(0.0lf)); // below -38 the result rounds to -1
     let n = powers_in(clamped);
-    let r = reduce(clamped, n);
+    let r = reduce(clamped, n, zero);
     let s = power_of_two(n);
     let rest = r * r * q_of_expm1(r);
     let less = opaque(s - 1.0lf, zero);

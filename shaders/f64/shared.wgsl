@@ -32,9 +32,10 @@ fn powers_in(t: vec2<f64>) -> vec2<f32> {
 }
 
 // t - n ln 2, with ln 2 in two parts, of which the first has an exact product with n.
-fn reduce(t: vec2<f64>, n: vec2<f32>) -> vec2<f64> {
+fn reduce(t: vec2<f64>, n: vec2<f32>, zero: u32) -> vec2<f64> {
     let m = vec2<f64>(n);
-    return fma(m, vec2(-1.90821492927058770002e-10lf), fma(m, vec2(-6.93147180369123816490e-01lf), t));
+    let most = opaque(fma(m, vec2(-6.93147180369123816490e-01lf), t), zero);
+    return fma(m, vec2(-1.90821492927058770002e-10lf), most);
 }
 
 // q in expm1(r) = r + r^2 q(r) for |r| <= ln 2 / 2: a minimax fit from scripts/expm1-coefficients.
@@ -52,6 +53,7 @@ fn q_of_expm1(r: vec2<f64>) -> vec2<f64> {
     return fma(q, r, vec2(0.5lf));
 }
 
+// The side that is a mere product: v * positive, and v itself where that is 1 or v is NaN.
 fn times_positive(v: vec2<f64>, f: Factors) -> vec2<f64> {
-    return select(v * f.positive, v, vec2<bool>(f.positive == 1.0lf));
+    return select(v, v * f.positive, (v == v) & vec2<bool>(!(f.positive == 1.0lf)));
 }

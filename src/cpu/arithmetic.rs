@@ -21,7 +21,7 @@ macro_rules! arithmetic {
         mantissa: $mantissa:literal, exponent_bias: $bias:literal, high_bits: $high_bits:literal,
         one_below: $one_below:literal, zero_below: $zero_below:literal, linear_above: $linear_above:literal,
         ln_2_for_expm1: [$($ln_2_part:expr),+], ln_2_for_exp: $ln_2:expr,
-        grow: $grow:expr, grow_below: $grow_below:expr,
+        grow: $grow:expr, small: $small:expr,
         q: $q:ident,
     ) => {
         pub(super) mod $float {
@@ -163,6 +163,7 @@ macro_rules! arithmetic {
                     let splat = |v: $float| S::$floats::splat(simd, v);
                     let scale = self.input_scale;
                     let t = x * scale.all;
+                    // Below, not even the largest grad makes more than zero of it.
                     let clamped = t.max(splat($zero_below)).min(splat(0.0));
                     let n = clamped.mul_add(splat(LOG2_E), splat(MAGIC)) - MAGIC;
                     let [ln_2_high, ln_2_low] = LN_2;
@@ -175,10 +176,11 @@ macro_rules! arithmetic {
                     let rest = r * r * super::$q(simd, r);
                     let high = leading_bits(simd, splat(1.0) + (r + rest));
                     let low = rest + (r + (splat(1.0) - high));
-                    // In two factors, since 2^n may be smaller than any normal number.
-                    let half = (n * 0.5).floor();
-                    let (first, last) = (power_of_two(simd, half), power_of_two(simd, n - half));
-                    let product = self.slope.product(simd, grad, high * first, low * first, last);
+                    // In three factors, since 2^n may be smaller than any number.
+                    let third = (n * splat(1.0 / 3.0)).ceil();
+                    let first = power_of_two(simd, third);
+                    let rest = [first, power_of_two(simd, n - third - third)];
+                    let product = self.slope.product(simd, grad, high * first, low * first, rest);
                     self.positive.by_side(simd, x, grad, product)
                 }
             }
@@ -206,11 +208,13 @@ macro_rules! arithmetic {
                 #[inline(always)]
                 fn apply(self, simd: S, y: S::$floats, grad: S::$floats) -> S::$floats {
                     let sum = y + self.negative;
-                    let lost = y - (sum - self.negative);
+                    // Knuth's TwoSum: what the sum lost, whichever of the two is larger.
+                    let part = sum - self.negative;
+                    let lost = (y - part) + (self.negative - (sum - part));
                     let high = leading_bits(simd, sum);
                     let low = (sum - high) + lost;
                     let one = S::$floats::splat(simd, 1.0);
-                    let product = self.input_scale.product(simd, grad, high, low, one);
+                    let product = self.input_scale.product(simd, grad, high, low, [one; 2]);
                     self.positive.by_side(simd, y, grad, product)
                 }
             }
@@ -223,6 +227,7 @@ macro_rules! arithmetic {
             /// A sum with it rounds to an integer; the bias more makes the last bits a biased exponent.
             const MAGIC: $float = (3u64 << ($mantissa - 1)) as $float + $bias as $float;
             const GROW: $float = $grow;
+            const SMALL: $float = $small;
 
             #[inline(always)]
             fn leading_bits<S: Simd>(simd: S, v: S::$floats) -> S::$floats {
@@ -268,7 +273,7 @@ macro_rules! arithmetic {
                     }
                 }
 
-                /// `grad * self * (high + low) * last`, rounded about once.
+                /// `grad * self * (high + low) * middle * last`, rounded about once.
                 #[inline(always)]
                 fn product(
                     self,
@@ -276,23 +281,31 @@ macro_rules! arithmetic {
                     grad: S::$floats,
                     high: S::$floats,
                     low: S::$floats,
-                    last: S::$floats,
+                    [middle, last]: [S::$floats; 2],
                 ) -> S::$floats {
                     let splat = |v: $float| S::$floats::splat(simd, v);
-                    // What is lost of a small product would count in the sums below.
-                    let is_small = (grad * self.all).abs().simd_lt(splat($grow_below));
-                    let g = grad * is_small.select(splat(GROW), splat(1.0));
+                    // What is lost of a small product would count in the sums below, and a large one may overflow.
+                    let size = (grad * self.all).abs();
+                    let is_small = size.simd_lt(splat(SMALL));
+                    let is_large = size.simd_gt(splat(SMALL.recip()));
+                    let lift = is_small.select(splat(GROW), splat(1.0));
+                    let lift = is_large.select(splat(GROW.recip()), lift);
+                    let lower = is_small.select(splat(GROW.recip()), splat(1.0));
+                    let lower = is_large.select(splat(GROW), lower);
+                    let g = grad * lift;
                     let c = g * self.all;
                     let c_high = leading_bits(simd, c);
                     let g_high = leading_bits(simd, g);
                     let c_low = g_high.mul_add(self.high, splat(0.0) - c_high)
                         + (g - g_high).mul_add(self.all, g_high * self.low);
                     let product = c_high.mul_add(high, c_low.mul_add(high, c * low));
-                    let product = product * last * is_small.select(splat(GROW.recip()), splat(1.0));
-                    // Infinity and NaN have no parts, and go as IEEE 754 says.
-                    c.abs()
+                    let product = product * middle * last * lower;
+                    // A sum drops the sign of zero. Infinity and NaN have no parts, and go as IEEE 754 says.
+                    let plain = c * high;
+                    plain
+                        .abs()
                         .simd_le(splat($float::MAX))
-                        .select(product, c * (high * last))
+                        .select(product.copysign(plain), c * (high * middle * last))
                 }
             }
 
@@ -341,20 +354,20 @@ macro_rules! arithmetic {
 arithmetic! {
     f32, u32, f32s, u32s,
     mantissa: 23, exponent_bias: 127, high_bits: 0xffff_f000,
-    one_below: -18.0, zero_below: -105.0, linear_above: -3e-8,
+    one_below: -18.0, zero_below: -195.0, linear_above: -3e-8,
     ln_2_for_expm1: [std::f32::consts::LN_2],
     ln_2_for_exp: [0.693_145_75, 1.428_606_8e-6],
-    grow: (1u128 << 64) as f32, grow_below: 1e-12,
+    grow: (1u128 << 64) as f32, small: 1e-12,
     q: q_of_f32,
 }
 
 arithmetic! {
     f64, u64, f64s, u64s,
     mantissa: 52, exponent_bias: 1023, high_bits: 0xffff_ffff_f800_0000,
-    one_below: -40.0, zero_below: -746.0, linear_above: -5e-17,
+    one_below: -40.0, zero_below: -1500.0, linear_above: -5e-17,
     ln_2_for_expm1: [6.931_471_803_691_238_164_90e-1, 1.908_214_929_270_587_700_02e-10],
     ln_2_for_exp: [6.931_471_803_691_238_164_90e-1, 1.908_214_929_270_587_700_02e-10],
-    grow: (1u128 << 100) as f64 * (1u128 << 100) as f64, grow_below: 1e-100,
+    grow: (1u128 << 100) as f64 * (1u128 << 100) as f64, small: 1e-100,
     q: q_of_f64,
 }
 

@@ -154,7 +154,9 @@ impl Judge {
             }
             Op::Forward => Exact::from(reference::family(x, negative, 1.0, input_scale)),
             Op::Backward | Op::BackwardFromOutput if x > 0.0 => product(positive, grad, 1.0),
-            Op::Backward if wide && x.is_finite() && is_finite_and_not_zero(slope * grad) => {
+            Op::Backward
+                if wide && x.is_finite() && [slope, grad].into_iter().all(is_finite_and_not_zero) =>
+            {
                 wide_exact(slope, input_scale, x, grad, FBig::exp)
             }
             Op::Backward => Exact::from(grad * (slope * (input_scale * x).exp())),
@@ -289,9 +291,14 @@ fn wide(value: f64) -> Wide {
 }
 
 fn narrow(value: Wide) -> Exact {
+    // The crate makes zero of what is subnormal, and infinity of what rounds to the largest.
+    const SCALE: f64 = (1u128 << 100) as f64;
     let high = value.to_f64().value();
-    if !high.is_finite() {
-        return high.into();
+    if high.abs() < 1e-300 {
+        return ((value * wide(SCALE)).to_f64().value() / SCALE).into();
+    }
+    if high.is_infinite() {
+        return ((value * wide(SCALE.recip())).to_f64().value() * SCALE).into();
     }
     let low = (value - wide(high)).to_f64().value();
     Exact { high, low }
@@ -308,7 +315,11 @@ fn product(a: f64, b: f64, c: f64) -> Exact {
 /// `factor * grad * of(input_scale * x)`.
 fn wide_exact(factor: f64, input_scale: f64, x: f64, grad: f64, of: fn(&Wide) -> Wide) -> Exact {
     // Far below, exp is zero and expm1 is -1 to any number of bits that matters, and takes long.
-    let t = wide(input_scale) * wide(x.max(-1e5));
+    let t = if input_scale * x < -1e5 {
+        wide(-1e5)
+    } else {
+        wide(input_scale) * wide(x)
+    };
     narrow(of(&t) * wide(factor) * wide(grad))
 }
 
