@@ -1,45 +1,53 @@
 //! The embed contract, from the outside: the caller's buffers, slices, limits, encoder and pass.
 
 use wgpu_elu::{
-    DType, Error, Gpu, Kernel, Step,
+    DType, Device, Error, Factors, Gpu, Kernel, Step, Tensor,
+    shader::Op,
     wgpu::{self, BufferUsages},
 };
 
-use crate::common::{GPU_UNDERFLOW, check, noop, noop_pair, on_every_gpu, varied, with_limits};
-
-/// What an output holds before: a number that ELU never gives.
-const POISON: f32 = -12345.5;
+use crate::{
+    common::{bits_of, check_results, noop, noop_pair, on_every_gpu, supports, varied, with_limits},
+    judge::{self, Judge},
+};
 
 const ALL: BufferUsages = BufferUsages::STORAGE
     .union(BufferUsages::COPY_SRC)
     .union(BufferUsages::COPY_DST);
 
 fn buffer(gpu: &Gpu, values: &[f32], usage: BufferUsages) -> wgpu::Buffer {
+    let bits: Vec<u64> = values.iter().map(|v| v.to_bits().into()).collect();
+    buffer_of(gpu, DType::F32, &bits, usage)
+}
+
+fn buffer_of(gpu: &Gpu, dtype: DType, bits: &[u64], usage: BufferUsages) -> wgpu::Buffer {
+    let mut bytes: Vec<u8> = bits
+        .iter()
+        .flat_map(|bits| bits.to_le_bytes().into_iter().take(dtype.size()))
+        .collect();
+    bytes.resize(bytes.len().next_multiple_of(4).max(4), 0);
     let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: Some("the host's"),
-        size: (values.len().max(1) * 4) as u64,
+        size: bytes.len() as u64,
         usage,
         mapped_at_creation: true,
     });
-    if !values.is_empty() {
-        buffer
-            .slice(..)
-            .get_mapped_range_mut()
-            .unwrap()
-            .copy_from_slice(bytemuck::cast_slice(values));
-    }
+    buffer
+        .slice(..)
+        .get_mapped_range_mut()
+        .unwrap()
+        .copy_from_slice(&bytes);
     buffer.unmap();
     buffer
 }
 
-fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<f32> {
-    let len = (buffer.size() / 4) as usize;
-    let tensor = wgpu_elu::Tensor::from_buffer(gpu, buffer.clone(), 0, DType::F32, &[len]).unwrap();
-    tensor.to_vec_blocking().unwrap()
+fn read(gpu: &Gpu, dtype: DType, buffer: &wgpu::Buffer, len: usize) -> Vec<u64> {
+    bits_of(&Tensor::from_buffer(gpu, buffer.clone(), 0, dtype, &[len]).unwrap())
 }
 
-fn slice(buffer: &wgpu::Buffer, first: usize, len: usize) -> wgpu::BufferSlice<'_> {
-    buffer.slice((first * 4) as u64..((first + len) * 4) as u64)
+fn slice(buffer: &wgpu::Buffer, dtype: DType, first: usize, len: usize) -> wgpu::BufferSlice<'_> {
+    let size = dtype.size();
+    buffer.slice((first * size) as u64..((first + len) * size) as u64)
 }
 
 fn submit(gpu: &Gpu, steps: &[&Step]) {
@@ -55,75 +63,147 @@ fn submit(gpu: &Gpu, steps: &[&Step]) {
     gpu.queue().submit([encoder.finish()]);
 }
 
-/// Prepares, records and checks `len` elements from `x_first` of one buffer to `y_first` of another, and that nothing
-/// around them is touched.
-#[track_caller]
-fn run(
-    gpu: &Gpu,
+/// `varied` as bits of `dtype`, from its `skip`th on.
+fn varied_bits(dtype: DType, skip: usize, len: usize) -> Vec<u64> {
+    let values = varied(skip + len);
+    values[skip..].iter().map(|&v| judge::bits(dtype, v.into())).collect()
+}
+
+/// What an output holds before: a number that is no result.
+fn poison(dtype: DType) -> u64 {
+    judge::bits(dtype, -12345.5)
+}
+
+const FACTORS: f64 = 0.7;
+
+fn prepare(
     kernel: &Kernel,
-    name: &str,
-    x_first: usize,
-    y_first: usize,
-    len: usize,
-) -> usize {
-    let x = varied(x_first + len + 5);
-    let x_buffer = buffer(gpu, &x, ALL);
-    let y_buffer = buffer(gpu, &vec![POISON; y_first + len + 5], ALL);
-    let step = kernel
-        .prepare(
-            0.7,
-            slice(&x_buffer, x_first, len),
-            slice(&y_buffer, y_first, len),
-        )
-        .unwrap();
+    op: Op,
+    x: wgpu::BufferSlice<'_>,
+    grad: wgpu::BufferSlice<'_>,
+    y: wgpu::BufferSlice<'_>,
+) -> Step {
+    let step = match op {
+        Op::Forward => kernel.prepare(FACTORS, x, y),
+        Op::Backward => kernel.prepare_backward(FACTORS, x, grad, y),
+        Op::BackwardFromOutput => kernel.prepare_backward_from_output(FACTORS, x, grad, y),
+    };
+    step.unwrap()
+}
+
+#[track_caller]
+fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]) {
+    let judge = Judge {
+        op,
+        dtype: kernel.dtype(),
+        factors: Factors::elu(FACTORS),
+        on_gpu: true,
+    };
+    // Where results go is what counts here, and the oracle for float64 is slow.
+    let few = if kernel.dtype() == DType::F64 { x.len().min(200) } else { x.len() };
+    check_results(what, judge, &x[..few], &grad[..few], &y[..few]);
+}
+
+/// Where the three slices start, in elements.
+type Firsts = [usize; 3];
+
+/// Prepares, records and checks `len` elements from two buffers to a third, and that nothing around them is touched.
+#[track_caller]
+fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) -> usize {
+    let dtype = kernel.dtype();
+    let [x_first, grad_first, y_first] = firsts;
+    let x = varied_bits(dtype, 0, x_first + len + 5);
+    let grad = varied_bits(dtype, 777, grad_first + len + 5);
+    let x_buffer = buffer_of(gpu, dtype, &x, ALL);
+    let grad_buffer = buffer_of(gpu, dtype, &grad, ALL);
+    let poison = poison(dtype);
+    let y_len = y_first + len + 5;
+    let y_buffer = buffer_of(gpu, dtype, &vec![poison; y_len], ALL);
+    let step = prepare(
+        kernel,
+        op,
+        slice(&x_buffer, dtype, x_first, len),
+        slice(&grad_buffer, dtype, grad_first, len),
+        slice(&y_buffer, dtype, y_first, len),
+    );
     submit(gpu, &[&step]);
-    let what = format!("{name}, {len} elements from {x_first} to {y_first}");
-    for (i, y) in read(gpu, &y_buffer).into_iter().enumerate() {
-        if (y_first..y_first + len).contains(&i) {
-            check(&what, x[x_first + i - y_first], 0.7, y, GPU_UNDERFLOW);
-        } else {
-            assert_eq!(y, POISON, "{what}: neighbour {i} was touched");
+    let what = format!("{what}, {len} elements from {x_first} and {grad_first} to {y_first}");
+    let y = read(gpu, dtype, &y_buffer, y_len);
+    let around = y[..y_first].iter().chain(&y[y_first + len..]);
+    assert!(around.copied().all(|y| y == poison), "{what}: a neighbour was touched");
+    let (x, grad) = (&x[x_first..x_first + len], &grad[grad_first..grad_first + len]);
+    check(&what, kernel, op, x, grad, &y[y_first..y_first + len]);
+    step.dispatches()
+}
+
+/// So too within one buffer: `firsts` may be the same.
+#[track_caller]
+fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) {
+    let dtype = kernel.dtype();
+    let [x_first, grad_first, y_first] = firsts;
+    let before = varied_bits(dtype, 0, firsts.into_iter().max().unwrap() + len + 5);
+    let buffer = buffer_of(gpu, dtype, &before, ALL);
+    let [x, grad, y] = firsts.map(|first| slice(&buffer, dtype, first, len));
+    submit(gpu, &[&prepare(kernel, op, x, grad, y)]);
+    let what = format!("{what}, {op:?} of {len} {dtype} at {firsts:?} of one buffer");
+    let after = read(gpu, dtype, &buffer, before.len());
+    for (i, (before, after)) in before.iter().zip(&after).enumerate() {
+        let within = (y_first..y_first + len).contains(&i);
+        assert!(within || before == after, "{what}: neighbour {i} was touched");
+    }
+    let (x, grad) = (&before[x_first..x_first + len], &before[grad_first..grad_first + len]);
+    check(&what, kernel, op, x, grad, &after[y_first..y_first + len]);
+}
+
+/// A kernel for every dtype that the device has, and every operation.
+fn on_every_kernel(gpu: &Gpu, test: impl Fn(&Kernel, Op)) {
+    for dtype in DType::ALL {
+        if supports(&Device::Gpu(gpu.clone()), dtype) {
+            let kernel = Kernel::new(gpu.device(), dtype).unwrap();
+            for op in Op::ALL {
+                test(&kernel, op);
+            }
         }
     }
-    step.dispatches()
 }
 
 #[test]
 fn every_small_length_and_offset() {
     on_every_gpu(|gpu, name| {
-        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-        for len in 0..=67 {
-            let dispatches = run(gpu, &kernel, name, 0, 0, len);
-            assert_eq!(dispatches == 0, len == 0);
-        }
-        for x_first in [0, 1, 3, 63, 64, 65] {
-            for y_first in [0, 1, 2, 7, 8, 64] {
-                for len in [1, 4, 6, 300] {
-                    run(gpu, &kernel, name, x_first, y_first, len);
+        on_every_kernel(gpu, |kernel, op| {
+            for len in 0..=67 {
+                let dispatches = run(gpu, kernel, op, name, [0; 3], len);
+                assert_eq!(dispatches == 0, len == 0);
+                run(gpu, kernel, op, name, [1; 3], len);
+            }
+            for x_first in [0, 1, 3, 64, 65] {
+                for y_first in [0, 1, 2, 7, 64] {
+                    for len in [1, 4, 6, 301] {
+                        let grad_first = (x_first * y_first + len) % 9;
+                        run(gpu, kernel, op, name, [x_first, grad_first, y_first], len);
+                    }
                 }
             }
-        }
+        });
     });
 }
 
 #[test]
 fn around_workgroups_and_65535_of_them() {
     on_every_gpu(|gpu, name| {
-        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-        for around in [64, 256, 1024, 4096] {
-            for len in around - 1..=around + 1 {
-                run(gpu, &kernel, name, 0, 0, len);
-                run(gpu, &kernel, name, 5, 1, len);
-                run(gpu, &kernel, name, 1, 0, len);
+        on_every_kernel(gpu, |kernel, op| {
+            for around in [64, 256, 1024, 4096] {
+                for len in around - 1..=around + 1 {
+                    run(gpu, kernel, op, name, [0; 3], len);
+                    run(gpu, kernel, op, name, [5, 5, 1], len);
+                }
             }
-        }
+        });
         // Element by element, a software renderer's workgroup does 64.
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         for len in [65_535 * 64 - 1, 65_535 * 64, 65_535 * 64 + 1] {
-            assert_eq!(
-                run(gpu, &kernel, name, 1, 0, len),
-                1,
-                "folded into rows, not cut"
-            );
+            let dispatches = run(gpu, &kernel, Op::Forward, name, [1, 0, 0], len);
+            assert_eq!(dispatches, 1, "folded into rows, not cut");
         }
     });
 }
@@ -131,49 +211,54 @@ fn around_workgroups_and_65535_of_them() {
 #[test]
 fn in_place_and_within_one_buffer() {
     on_every_gpu(|gpu, name| {
-        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-        for (first, len) in [(0, 64), (0, 1031), (1, 1), (3, 1000), (62, 9), (5, 0)] {
-            let x = varied(first + len + 5);
-            let x_buffer = buffer(gpu, &x, ALL);
-            submit(
-                gpu,
-                &[&kernel
-                    .prepare_in_place(0.7, slice(&x_buffer, first, len))
-                    .unwrap()],
-            );
-            for (i, y) in read(gpu, &x_buffer).into_iter().enumerate() {
-                if (first..first + len).contains(&i) {
-                    check(name, x[i], 0.7, y, GPU_UNDERFLOW);
-                } else {
-                    assert_eq!(y, x[i], "{name}, in place: neighbour {i} was touched");
+        on_every_kernel(gpu, |kernel, op| {
+            for (first, len) in [(0, 64), (0, 1031), (1, 1), (3, 1000), (62, 9), (5, 0)] {
+                // All three at one place, and the gradient in place.
+                run_within(gpu, kernel, op, name, [first; 3], len);
+                run_within(gpu, kernel, op, name, [first + len + 3, first, first], len);
+            }
+            for (firsts, len) in [
+                ([0, 0, 1000], 1000),
+                ([1000, 2000, 0], 1000),
+                ([3, 3, 18], 15),
+                ([7, 250, 107], 100),
+                ([901, 0, 1801], 900),
+            ] {
+                run_within(gpu, kernel, op, name, firsts, len);
+            }
+        });
+    });
+}
+
+/// Two of the three in one buffer, in every combination.
+#[test]
+fn inputs_that_share_a_buffer() {
+    on_every_gpu(|gpu, name| {
+        on_every_kernel(gpu, |kernel, op| {
+            let (dtype, len) = (kernel.dtype(), 333);
+            let before = varied_bits(dtype, 0, 800);
+            for [one, other] in [[0, 400], [400, 1], [5, 5]] {
+                let shared = buffer_of(gpu, dtype, &before, ALL);
+                let own = buffer_of(gpu, dtype, &before, ALL);
+                let (a, b) = (slice(&shared, dtype, one, len), slice(&shared, dtype, other, len));
+                let c = slice(&own, dtype, 2, len);
+                // x and the gradient together; x and the output; the gradient and the output.
+                for (i, [x, grad, y]) in [[a, b, c], [a, c, b], [c, a, b]].into_iter().enumerate() {
+                    let first = |slice: wgpu::BufferSlice<'_>| {
+                        usize::try_from(slice.offset()).unwrap() / dtype.size()
+                    };
+                    let [x_before, grad_before] = [x, grad].map(|slice| {
+                        let bits = read(gpu, dtype, slice.buffer(), before.len());
+                        bits[first(slice)..first(slice) + len].to_vec()
+                    });
+                    submit(gpu, &[&prepare(kernel, op, x, grad, y)]);
+                    let after = read(gpu, dtype, y.buffer(), before.len());
+                    let after = &after[first(y)..first(y) + len];
+                    let what = format!("{name}, arrangement {i} at {one} and {other}");
+                    check(&what, kernel, op, &x_before, &grad_before, after);
                 }
             }
-        }
-        for (x_first, y_first, len) in [
-            (0, 1000, 1000),
-            (1000, 0, 1000),
-            (3, 18, 15),
-            (7, 107, 100),
-            (901, 0, 900),
-        ] {
-            let x = varied(2100);
-            let x_buffer = buffer(gpu, &x, ALL);
-            let step = kernel
-                .prepare(
-                    0.7,
-                    slice(&x_buffer, x_first, len),
-                    slice(&x_buffer, y_first, len),
-                )
-                .unwrap();
-            submit(gpu, &[&step]);
-            for (i, y) in read(gpu, &x_buffer).into_iter().enumerate() {
-                if (y_first..y_first + len).contains(&i) {
-                    check(name, x[x_first + i - y_first], 0.7, y, GPU_UNDERFLOW);
-                } else {
-                    assert_eq!(y, x[i], "{name}, one buffer: neighbour {i} was touched");
-                }
-            }
-        }
+        });
     });
 }
 
@@ -182,8 +267,10 @@ fn a_device_with_default_limits_and_one_with_tiny_ones() {
     on_every_gpu(|gpu, name| {
         let default = with_limits(gpu, |_| wgpu::Limits::default());
         let kernel = Kernel::new(default.device(), DType::F32).unwrap();
-        for (x_first, y_first, len) in [(0, 0, 4099), (3, 3, 4099), (2, 5, 4099)] {
-            run(&default, &kernel, name, x_first, y_first, len);
+        for firsts in [[0; 3], [3; 3], [2, 7, 5]] {
+            for op in Op::ALL {
+                run(&default, &kernel, op, name, firsts, 4099);
+            }
         }
         // The bulk of an aligned run folds into rows, and is cut where nine workgroups of 8 x 4 vectors cannot hold it.
         let few_groups = with_limits(gpu, |limits| wgpu::Limits {
@@ -192,11 +279,13 @@ fn a_device_with_default_limits_and_one_with_tiny_ones() {
             max_compute_workgroup_size_x: 8,
             ..limits
         });
-        let kernel = Kernel::new(few_groups.device(), DType::F32).unwrap();
         let mut most = 0;
-        for len in [96, 100, 288, 384, 388, 1000, 1152, 1156, 5000] {
-            most = most.max(run(&few_groups, &kernel, name, 0, 0, len));
-            run(&few_groups, &kernel, name, 3, 7, len);
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let kernel = Kernel::new(few_groups.device(), dtype).unwrap();
+            for len in [96, 100, 288, 384, 388, 1000, 1152, 1156, 5001] {
+                most = most.max(run(&few_groups, &kernel, Op::Forward, name, [0; 3], len));
+                run(&few_groups, &kernel, Op::Backward, name, [3, 4, 7], len);
+            }
         }
         assert!(most > 2, "nothing was cut");
         let tiny = with_limits(gpu, |limits| wgpu::Limits {
@@ -204,14 +293,17 @@ fn a_device_with_default_limits_and_one_with_tiny_ones() {
             max_compute_workgroups_per_dimension: 3,
             max_compute_invocations_per_workgroup: 8,
             max_compute_workgroup_size_x: 8,
-            max_storage_buffers_per_shader_stage: 2,
+            max_storage_buffers_per_shader_stage: 3,
             min_storage_buffer_offset_alignment: 256,
             ..limits
         });
-        let kernel = Kernel::new(tiny.device(), DType::F32).unwrap();
-        for (x_first, y_first) in [(0, 0), (1, 1), (63, 63), (0, 1), (62, 65)] {
-            for len in [1, 4, 71, 72, 73, 255, 256, 257, 1000] {
-                run(&tiny, &kernel, name, x_first, y_first, len);
+        for dtype in [DType::F32, DType::F16] {
+            let kernel = Kernel::new(tiny.device(), dtype).unwrap();
+            for firsts in [[0; 3], [1; 3], [63; 3], [0, 2, 1], [62, 62, 65]] {
+                for len in [1, 4, 71, 72, 73, 255, 256, 257, 1000] {
+                    run(&tiny, &kernel, Op::Forward, name, firsts, len);
+                    run(&tiny, &kernel, Op::BackwardFromOutput, name, firsts, len);
+                }
             }
         }
     });
@@ -221,21 +313,24 @@ fn a_device_with_default_limits_and_one_with_tiny_ones() {
 fn recordings_keep_their_own_alpha_and_can_be_repeated() {
     on_every_gpu(|gpu, name| {
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-        let x = varied(1001);
-        let x_buffer = buffer(gpu, &x, ALL);
-        let outputs = [0.25, 2.0].map(|alpha: f32| (alpha, buffer(gpu, &[POISON; 1001], ALL)));
-        let steps = outputs.each_ref().map(|(alpha, y)| {
-            kernel
-                .prepare(f64::from(*alpha), x_buffer.slice(..), y.slice(..))
-                .unwrap()
-        });
+        let x = varied_bits(DType::F32, 0, 1001);
+        let x_buffer = buffer_of(gpu, DType::F32, &x, ALL);
+        let outputs = [0.25, 2.0].map(|alpha: f64| (alpha, buffer(gpu, &[-12345.5; 1001], ALL)));
+        let steps = outputs
+            .each_ref()
+            .map(|(alpha, y)| kernel.prepare(*alpha, x_buffer.slice(..), y.slice(..)).unwrap());
         submit(gpu, &[&steps[0], &steps[1], &steps[0]]);
         submit(gpu, &[&steps[1]]);
         drop(steps); // with its work in flight
         for (alpha, y_buffer) in &outputs {
-            for (&x, y) in x.iter().zip(read(gpu, y_buffer)) {
-                check(name, x, *alpha, y, GPU_UNDERFLOW);
-            }
+            let judge = Judge {
+                op: Op::Forward,
+                dtype: DType::F32,
+                factors: Factors::elu(*alpha),
+                on_gpu: true,
+            };
+            let y = read(gpu, DType::F32, y_buffer, 1001);
+            check_results(name, judge, &x, &[], &y);
         }
     });
 }
@@ -255,7 +350,8 @@ fn refusals() {
         error,
         Error::LengthMismatch {
             needed: 4,
-            found: 5
+            found: 5,
+            ..
         }
     ));
     assert_eq!(
@@ -297,11 +393,55 @@ fn refusals() {
     );
 
     let error = refused(x.slice(..200), x.slice(100..300));
-    assert!(matches!(&error, Error::Overlap { x, y } if *x == (0..200) && *y == (100..300)));
+    assert!(matches!(&error, Error::Overlap { bytes, output, .. } if *bytes == (0..200) && *output == (100..300)));
     assert_eq!(
         error.to_string(),
         "input bytes 0..200 and output bytes 100..300 of the same buffer overlap; to work in place, prepare it in place"
     );
+
+    let error = kernel
+        .prepare_backward(1.0, y.slice(..200), x.slice(..200), x.slice(100..300))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "gradient bytes 0..200 and output bytes 100..300 of the same buffer overlap; to work in place, prepare it in place"
+    );
+    let error = kernel
+        .prepare_backward(1.0, x.slice(..16), y.slice(..20), y.slice(20..36))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the gradient must be as long as the input: needed 4 elements, found 5"
+    );
+    let error = kernel
+        .prepare_backward_from_output_in_place(-1.0, x.slice(..16), y.slice(..16))
+        .unwrap_err();
+    assert!(matches!(error, Error::NotInvertible { found: -1.0 }));
+
+    // A buffer may end within the word that its last half belongs to.
+    let halves = Kernel::new(gpu.device(), DType::F16).unwrap();
+    let odd = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 6,
+        usage: ALL,
+        mapped_at_creation: false,
+    });
+    let error = halves
+        .prepare(1.0, odd.slice(..), y.slice(..6))
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        Error::PartialWord {
+            buffer: "x",
+            needed: 8,
+            found: 6
+        }
+    ));
+    assert_eq!(
+        error.to_string(),
+        "x needs a buffer of 8 bytes, since GPUs bind whole words, found 6"
+    );
+    assert!(halves.prepare(1.0, odd.slice(..4), y.slice(..4)).is_ok());
 
     let foreign = buffer(&other, &[0.0; 100], ALL);
     let error = refused(x.slice(..), foreign.slice(..));
@@ -355,14 +495,14 @@ fn limits_that_are_too_small() {
         }
     ));
 
-    let gpu = without(|limits| limits.max_bindings_per_bind_group = 2);
+    let gpu = without(|limits| limits.max_bindings_per_bind_group = 3);
     let error = Kernel::new(gpu.device(), DType::F32).unwrap_err();
     assert!(matches!(
         error,
         Error::Limit {
             limit: "max_bindings_per_bind_group",
-            needed: 3,
-            found: 2
+            needed: 4,
+            found: 3
         }
     ));
 

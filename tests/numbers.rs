@@ -90,3 +90,263 @@ fn special_values_with_special_alphas() {
         }
     });
 }
+
+#[test]
+fn every_97th_float32() {
+    const STEP: u64 = 97;
+    // In pieces, since a software adapter's memory is this machine's. A piece is no multiple of a vector.
+    const PIECE: u64 = (1 << 22) + 3;
+    let count = (1u64 << 32).div_ceil(STEP);
+    on_every_device(|place| {
+        let judge = judge(place, Op::Forward, DType::F32, 1.0);
+        for start in (0..count).step_by(PIECE as usize) {
+            let x: Vec<u64> = (start..count.min(start + PIECE)).map(|i| i * STEP).collect();
+            check(place, judge, &x, &[]);
+        }
+    });
+}
+
+#[test]
+fn other_factors_over_the_whole_range_of_float32() {
+    let x: Vec<u64> = (0..1u64 << 16).map(|i| 0x8000_0000 | i << 15).collect();
+    let alphas = [
+        0.3,
+        1.673_263_2,
+        1.999_999_9,
+        -0.7,
+        3e5,
+        1e-5,
+        6e-20,
+        5e-20,
+        1e-30,
+        1e-33,
+        -1e-36,
+        3e-37,
+        7e-38,
+        -2.1e-38,
+    ];
+    on_every_device(|place| {
+        for factors in alphas.into_iter().map(Factors::elu).chain(families()) {
+            check(place, judge(place, Op::Forward, DType::F32, factors), &x, &[]);
+        }
+    });
+}
+
+#[test]
+fn gradients_over_the_whole_range_of_float32() {
+    // Densely from -256 to -2^-28, where exp changes, and sparsely everywhere.
+    let dense = (0xb180_0000..0xc380_0000u64).step_by(1511);
+    let sparse = (0..1u64 << 32).step_by(65_537);
+    let x: Vec<u64> = dense.chain(sparse).collect();
+    let grad: Vec<u64> = (0..x.len())
+        .map(|i| bits(DType::F32, GRADS[i % GRADS.len()] * (1.0 + 0.1 * (i % 101) as f64)))
+        .collect();
+    let elus = [1.0, 0.3, 1.999_999_9, -0.7, 50.0].map(Factors::elu);
+    on_every_device(|place| {
+        for factors in elus.into_iter().chain(families()) {
+            for op in ops(factors).filter(|op| op.has_grad()) {
+                check(place, judge(place, op, DType::F32, factors), &x, &grad);
+            }
+        }
+    });
+}
+
+#[test]
+fn every_number_of_16_bits() {
+    let x: Vec<u64> = (0..1 << 16).collect();
+    let elus = [1.0, 0.3, 1.7, -2.0].map(Factors::elu);
+    on_every_device(|place| {
+        for dtype in HALVES {
+            for factors in elus.into_iter().chain(families()) {
+                for op in ops(factors) {
+                    let judge = judge(place, op, dtype, factors);
+                    if op == Op::Forward {
+                        check(place, judge, &x, &[]);
+                        continue;
+                    }
+                    for grad in [1.0, -0.37, 300.0] {
+                        check(place, judge, &x, &vec![bits(dtype, grad); x.len()]);
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn float64_over_the_whole_range() {
+    // Every exponent from -2^-60 to -1024, and sparsely everywhere.
+    let low = (-(0.5f64.powi(60))).to_bits();
+    let step = (1 << 52) / 37 + 12_345;
+    let dense = (0..70 * 36).map(|i| low + i * step);
+    let sparse = (0..1000u64).map(|i| i * (u64::MAX / 1000));
+    let x: Vec<u64> = dense.chain(sparse).collect();
+    let grad: Vec<u64> =
+        (0..x.len()).map(|i| GRADS[i % GRADS.len()].to_bits()).collect();
+    let elus = [1.0, 0.3, 1.999_999_9, -0.7].map(Factors::elu);
+    on_every_device(|place| {
+        if !supports(place.device, DType::F64) {
+            return;
+        }
+        for factors in elus.into_iter().chain(families()) {
+            for op in ops(factors) {
+                check(place, judge(place, op, DType::F64, factors), &x, &grad);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_same_x_gives_the_same_bits_in_every_position() {
+    on_every_device(|place| {
+        for dtype in DType::ALL {
+            if !supports(place.device, dtype) {
+                continue;
+            }
+            for factors in [Factors::elu(1.0), Factors::elu(0.7), Factors::SELU] {
+                for op in ops(factors) {
+                    let judge = judge(place, op, dtype, factors);
+                    for x in [-1.0, -0.286_867_7, -1e-4, -1e-40, -17.3, 2.5] {
+                        let (x, grad) = (bits(dtype, x), bits(dtype, 0.6));
+                        let alone = compute(place, judge, &[x], &[grad])[0];
+                        for len in [2, 3, 5, 17, 67, 1031, 300_003] {
+                            let all = compute(place, judge, &vec![x; len], &vec![grad; len]);
+                            let other = all.iter().position(|&y| y != alone);
+                            assert_eq!(
+                                other,
+                                None,
+                                "{}: {judge:?}, x {:e} among {len}",
+                                place.name,
+                                value(dtype, x)
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Slices of every small length, at an odd place within a larger one, apart and in place.
+#[test]
+fn cpu_slices_of_every_length() {
+    fn lengths<E: wgpu_elu::Element + PartialEq + std::fmt::Debug>(from: fn(f32) -> E) {
+        let bits_of = |values: &[E]| -> Vec<u64> {
+            let bytes: &[u8] = bytemuck::cast_slice(values);
+            bytes
+                .chunks(size_of::<E>())
+                .map(|bytes| {
+                    let mut whole = [0; 8];
+                    whole[..bytes.len()].copy_from_slice(bytes);
+                    u64::from_le_bytes(whole)
+                })
+                .collect()
+        };
+        let untouched = from(-12345.5);
+        let judge = |op| crate::judge::Judge {
+            op,
+            dtype: E::DTYPE,
+            factors: Factors::elu(0.7),
+            on_gpu: false,
+        };
+        for len in (0..=67).chain([255, 256, 257, (1 << 16) + 1, (1 << 18) + 7]) {
+            let x: Vec<E> = varied(len + 2).into_iter().map(from).collect();
+            let grad: Vec<E> = x.iter().rev().copied().collect();
+            let (x_in, grad_in) = (&x[1..=len], &grad[1..=len]);
+            let few = len.min(300); // f64's oracle is slow
+            let run = |op: Op, apart: &dyn Fn(&mut [E]), in_place: &dyn Fn(&mut [E]), start: &[E]| {
+                let mut y = vec![untouched; len + 2];
+                apart(&mut y[1..=len]);
+                assert_eq!((y[0], y[len + 1]), (untouched, untouched), "neighbours of {len}");
+                let (x, grad, results) = (bits_of(x_in), bits_of(grad_in), bits_of(&y[1..=len]));
+                check_results("the CPU", judge(op), &x[..few], &grad[..few], &results[..few]);
+                let mut over = start.to_vec();
+                in_place(&mut over[1..=len]);
+                assert_eq!(over[1..=len], y[1..=len], "in place, {len} elements");
+                assert_eq!((over[0], over[len + 1]), (start[0], start[len + 1]));
+            };
+            run(
+                Op::Forward,
+                &|y| cpu::forward(0.7, x_in, y).unwrap(),
+                &|y| cpu::forward_in_place(0.7, y),
+                &x,
+            );
+            run(
+                Op::Backward,
+                &|out| cpu::backward(0.7, x_in, grad_in, out).unwrap(),
+                &|grad| cpu::backward_in_place(0.7, x_in, grad).unwrap(),
+                &grad,
+            );
+            run(
+                Op::BackwardFromOutput,
+                &|out| cpu::backward_from_output(0.7, x_in, grad_in, out).unwrap(),
+                &|grad| cpu::backward_from_output_in_place(0.7, x_in, grad).unwrap(),
+                &grad,
+            );
+        }
+    }
+    lengths(|v| v);
+    lengths(f64::from);
+    lengths(f16::from_f32);
+    lengths(bf16::from_f32);
+}
+
+#[test]
+fn cpu_refusals() {
+    let mut y = [7.0f32; 2];
+    let error = cpu::forward(1.0, &[-1.0; 3], &mut y).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the output must be as long as the input: needed 3 elements, found 2"
+    );
+    let error = cpu::backward(1.0, &[-1.0; 2], &[1.0; 3], &mut y).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the gradient must be as long as the input: needed 2 elements, found 3"
+    );
+    let error = cpu::backward_in_place(1.0, &[-1.0; 3], &mut y).unwrap_err();
+    assert!(matches!(error, Error::LengthMismatch { needed: 3, found: 2, .. }));
+    for alpha in [0.0, -1.0, f64::INFINITY, f64::NAN, 1e-50] {
+        let error = cpu::backward_from_output_in_place(alpha, &[-1.0; 2], &mut y).unwrap_err();
+        assert!(matches!(error, Error::NotInvertible { .. }), "{alpha}");
+    }
+    let error = cpu::backward_from_output(-1.0, &[-1.0; 2], &[1.0; 2], &mut y).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the gradient from the output needs alpha > 0 and finite, found -1: outputs do not tell negative inputs from \
+         positive ones; call the backward that takes the input"
+    );
+    assert_eq!(y, [7.0; 2]);
+}
+
+#[test]
+fn factors_out_of_range_are_refused() {
+    for (made, text) in [
+        (Elu::celu(0.0).map(drop), "alpha must be between 2^-64 and 2^64, found 0"),
+        (Elu::celu(-1.0).map(drop), "alpha must be between 2^-64 and 2^64, found -1"),
+        (Factors::new(1.0, f64::NAN, 1.0).map(drop), "scale must be between 2^-64 and 2^64, found NaN"),
+        (Factors::new(1.0, 1.0, -2.0).map(drop), "input_scale must be between 2^-64 and 2^64, found -2"),
+    ] {
+        assert_eq!(made.unwrap_err().to_string(), text);
+    }
+}
+
+/// With a small alpha even subnormal results are within an ULP, since the product is made at a larger scale.
+#[test]
+fn cpu_small_alphas_where_results_are_subnormal() {
+    let x: Vec<f32> = (0xb300_0000..0xc198_0000u32).step_by(997).map(f32::from_bits).collect();
+    let mut y = vec![0.0; x.len()];
+    for alpha in [1e-33f32, -1e-36, 2.1e-38, 1e-40] {
+        cpu::forward(f64::from(alpha), &x, &mut y).unwrap();
+        // As strict as with alpha = 1: no allowance for what underflows.
+        let judge = crate::judge::Judge {
+            op: Op::Forward,
+            dtype: DType::F32,
+            factors: Factors::elu(alpha.into()),
+            on_gpu: false,
+        };
+        for (x, y) in f32_bits(&x).into_iter().zip(f32_bits(&y)) {
+            assert!(judge.judge(x, 0, y).ulp <= 1.0, "x {x:#x}, alpha {alpha:e}");
+        }
+    }
+}

@@ -14,7 +14,7 @@
 mod common;
 #[path = "../src/bin/elu/judge.rs"]
 mod judge;
-// mod kernel;
+mod kernel;
 mod numbers;
 mod reference;
 mod shader;

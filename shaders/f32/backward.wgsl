@@ -10,7 +10,7 @@ fn op(x_bits: vec4<u32>, grad_bits: vec4<u32>, f: Factors, zero: u32) -> vec4<u3
 
     // With t = n ln 2 + r and |r| <= ln 2 / 2: exp(t) = 2^n (1 + expm1(r)). ln 2 is in two parts, of which the first has an
     // exact product with n.
-    let clamped = clamp(t, vec4(-195.0), vec4(0.0)); // below, not even the largest grad makes more than zero of it
+    let clamped = clamp(t, vec4(-240.0), vec4(0.0)); // below, not even the largest grad makes more than zero of it
     let n = round(clamped * 1.44269502); // log2(e)
     let r = fma(n, vec4(-1.42860677e-6), opaque(fma(n, vec4(-0.693145752), clamped), zero))
         + select(vec4(0.0), t_low, clamped == t);

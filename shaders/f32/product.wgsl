@@ -12,9 +12,11 @@ fn product(
     let size = abs(grad * k);
     let is_small = size < vec4(0x1p-40);
     let is_large = size > vec4(0x1p40);
-    let lift = select(select(vec4(1.0), vec4(0x1p64), is_small), vec4(0x1p-64), is_large);
-    let lower = select(select(vec4(1.0), vec4(0x1p-64), is_small), vec4(0x1p64), is_large);
-    let g = grad * lift;
+    let g = grad * select(select(vec4(1.0), vec4(0x1p64), is_small), vec4(0x1p-64), is_large);
+    // Taken back where nothing overflows or underflows on the way.
+    let is_deep = middle < vec4(0x1p-32);
+    let early = select(vec4(1.0), vec4(0x1p64), is_large & is_deep);
+    let late = select(select(vec4(1.0), vec4(0x1p-64), is_small), vec4(0x1p64), is_large & !is_deep);
     let c = g * k;
     let c_high = leading_bits(c);
     let g_high = leading_bits(g);
@@ -22,7 +24,7 @@ fn product(
     let remainder = opaque(fma(g_high, k_high, -c_high), zero);
     let c_low = remainder + opaque(fma(g - g_high, vec4(k), g_high * (k - k_high)), zero);
     let product = fma(c_high, high, opaque(fma(c_low, high, c * low), zero));
-    let y = bitcast<vec4<u32>>(product * middle * last * lower);
+    let y = bitcast<vec4<u32>>(product * early * middle * last * late);
 
     let k_bits = bitcast<u32>(k);
     let grad_magnitude = grad_bits & vec4(MAGNITUDE);

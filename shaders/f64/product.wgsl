@@ -8,10 +8,12 @@ fn product(
     let is_large = size > vec2(1e100lf);
     let up = vec2(1.6069380442589903e60lf); // 2^200
     let down = vec2(6.223015277861142e-61lf); // 2^-200
-    let lift = select(select(vec2(1.0lf), up, is_small), down, is_large);
-    let lower = select(select(vec2(1.0lf), down, is_small), up, is_large);
-    let c = grad * lift * k;
-    let y = fma(c, high, opaque(c * low, zero)) * middle * last * lower;
+    let c = grad * select(select(vec2(1.0lf), up, is_small), down, is_large) * k;
+    // Taken back where nothing overflows or underflows on the way.
+    let is_deep = middle < vec2(1e-102lf);
+    let early = select(vec2(1.0lf), up, is_large & is_deep);
+    let late = select(select(vec2(1.0lf), down, is_small), up, is_large & !is_deep);
+    let y = fma(c, high, opaque(c * low, zero)) * early * middle * last * late;
     // A sum drops the sign of zero. Infinity and NaN have no parts.
     let plain = abs(c * high);
     let has_parts = (plain > vec2(0.0lf)) & (plain <= vec2(1.7976931348623157e308lf));

@@ -21,7 +21,7 @@ macro_rules! arithmetic {
         mantissa: $mantissa:literal, exponent_bias: $bias:literal, high_bits: $high_bits:literal,
         one_below: $one_below:literal, zero_below: $zero_below:literal, linear_above: $linear_above:literal,
         ln_2_for_expm1: [$($ln_2_part:expr),+], ln_2_for_exp: $ln_2:expr,
-        grow: $grow:expr, small: $small:expr,
+        grow: $grow:expr, small: $small:expr, deep: $deep:expr,
         q: $q:ident,
     ) => {
         pub(super) mod $float {
@@ -288,18 +288,19 @@ macro_rules! arithmetic {
                     let size = (grad * self.all).abs();
                     let is_small = size.simd_lt(splat(SMALL));
                     let is_large = size.simd_gt(splat(SMALL.recip()));
-                    let lift = is_small.select(splat(GROW), splat(1.0));
-                    let lift = is_large.select(splat(GROW.recip()), lift);
-                    let lower = is_small.select(splat(GROW.recip()), splat(1.0));
-                    let lower = is_large.select(splat(GROW), lower);
-                    let g = grad * lift;
+                    let (up, down, one) = (splat(GROW), splat(GROW.recip()), splat(1.0));
+                    let g = grad * is_small.select(up, is_large.select(down, one));
+                    // Taken back where nothing overflows or underflows on the way.
+                    let is_deep = middle.simd_lt(splat($deep));
+                    let early = (is_large & is_deep).select(up, one);
+                    let late = is_small.select(down, (is_large & !is_deep).select(up, one));
                     let c = g * self.all;
                     let c_high = leading_bits(simd, c);
                     let g_high = leading_bits(simd, g);
                     let c_low = g_high.mul_add(self.high, splat(0.0) - c_high)
                         + (g - g_high).mul_add(self.all, g_high * self.low);
                     let product = c_high.mul_add(high, c_low.mul_add(high, c * low));
-                    let product = product * middle * last * lower;
+                    let product = product * early * middle * last * late;
                     // A sum drops the sign of zero. Infinity and NaN have no parts, and go as IEEE 754 says.
                     let plain = c * high;
                     plain
@@ -354,10 +355,10 @@ macro_rules! arithmetic {
 arithmetic! {
     f32, u32, f32s, u32s,
     mantissa: 23, exponent_bias: 127, high_bits: 0xffff_f000,
-    one_below: -18.0, zero_below: -195.0, linear_above: -3e-8,
+    one_below: -18.0, zero_below: -240.0, linear_above: -3e-8,
     ln_2_for_expm1: [std::f32::consts::LN_2],
     ln_2_for_exp: [0.693_145_75, 1.428_606_8e-6],
-    grow: (1u128 << 64) as f32, small: 1e-12,
+    grow: (1u128 << 64) as f32, small: 1e-12, deep: 2e-10,
     q: q_of_f32,
 }
 
@@ -367,7 +368,7 @@ arithmetic! {
     one_below: -40.0, zero_below: -1500.0, linear_above: -5e-17,
     ln_2_for_expm1: [6.931_471_803_691_238_164_90e-1, 1.908_214_929_270_587_700_02e-10],
     ln_2_for_exp: [6.931_471_803_691_238_164_90e-1, 1.908_214_929_270_587_700_02e-10],
-    grow: (1u128 << 100) as f64 * (1u128 << 100) as f64, small: 1e-100,
+    grow: (1u128 << 100) as f64 * (1u128 << 100) as f64, small: 1e-100, deep: 1e-102,
     q: q_of_f64,
 }
 

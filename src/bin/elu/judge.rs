@@ -70,6 +70,9 @@ impl Judge {
             if x.is_nan() || grad.is_nan() {
                 return Verdict::right_if(y.is_nan());
             }
+            if op == Op::BackwardFromOutput && x < -2.0 * products.negative {
+                return Verdict::RIGHT; // no input has that output
+            }
             if x > 0.0 && products.positive == 1.0 {
                 return Verdict::right_if(grad_bits == y_bits);
             }
