@@ -165,7 +165,9 @@ pub enum Error {
         found: wgpu::BufferUsages,
     },
     /// A buffer ends within the word that holds the last element.
-    #[error("{buffer} needs a buffer of {needed} bytes, since GPUs bind whole words, found {found}")]
+    #[error(
+        "{buffer} needs a buffer of {needed} bytes, since GPUs bind whole words, found {found}"
+    )]
     PartialWord {
         /// `x`, `y`, `grad`, `out` or `the tensor`.
         buffer: &'static str,

@@ -140,13 +140,7 @@ impl Kernel {
         x: wgpu::BufferSlice<'_>,
         y: wgpu::BufferSlice<'_>,
     ) -> Result<Step> {
-        self.prepare_op(
-            Op::Forward,
-            factors.into(),
-            ("x", x),
-            ("x", x),
-            ("y", y),
-        )
+        self.prepare_op(Op::Forward, factors.into(), ("x", x), ("x", x), ("y", y))
     }
 
     /// Gets ready to replace `x` by its ELU: [`Kernel::prepare`] with the same slice twice.

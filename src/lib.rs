@@ -65,9 +65,9 @@ pub use dtype::{DType, Element};
 pub use elu::Elu;
 pub use error::{Error, Result};
 pub use factors::Factors;
+pub use half;
 pub use kernel::{Kernel, Step};
 pub use tensor::Tensor;
-pub use half;
 pub use wgpu;
 
 /// The programs in the README must compile and run.

@@ -266,10 +266,7 @@ pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
         .chain(&memory)
         .chain(&buffers)
         .chain(&[shader!("map")]);
-    let pieces: Vec<&str> = pieces
-        .copied()
-        .filter(|piece| !piece.is_empty())
-        .collect();
+    let pieces: Vec<&str> = pieces.copied().filter(|piece| !piece.is_empty()).collect();
     pieces.join("\n")
 }
 

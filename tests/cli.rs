@@ -8,9 +8,14 @@ use std::{
 };
 
 use ndarray_npy::npy::header::Header;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tempfile::TempDir;
+use wgpu_elu::{DType, shader::Op};
 
-use crate::common::{gpus, ulp_error, varied};
+use crate::{
+    common::{check_results, gpus, varied},
+    judge::{self, Judge},
+};
 
 const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits");
 
@@ -159,7 +164,7 @@ fn digits_on_every_device_agree_with_pytorch() {
             assert_eq!(header.shape, torch_header.shape);
             for ((&x, &y), &torch) in x.iter().zip(&y).zip(&torch) {
                 assert!(
-                    ulp_error(y, f64::from(torch)) <= 1.0,
+                    y.to_bits().abs_diff(torch.to_bits()) <= 1,
                     "{device:?}: x {x:e}, y {y:e}, PyTorch {torch:e}"
                 );
             }
@@ -169,52 +174,199 @@ fn digits_on_every_device_agree_with_pytorch() {
 
 #[test]
 fn every_layout_comes_out_as_it_went_in() {
-    let values = varied(24);
-    let exact = |x: f32| wgpu_elu::reference::elu(x.into(), 1.0);
-    for version in [1, 2, 3] {
-        for big_endian in [false, true] {
-            for fortran in [false, true] {
-                for (shape, len) in [
-                    ("(2, 3, 4)", 24),
-                    ("(24,)", 24),
-                    ("()", 1),
-                    ("(0, 3)", 0),
-                    ("(0,)", 0),
-                ] {
-                    let folder = Folder::new();
-                    let bytes = |x: f32| {
-                        if big_endian {
-                            x.to_be_bytes()
-                        } else {
-                            x.to_le_bytes()
-                        }
-                    };
-                    let number = |b: [u8; 4]| {
-                        if big_endian {
-                            f32::from_be_bytes(b)
-                        } else {
-                            f32::from_le_bytes(b)
-                        }
-                    };
-                    let data: Vec<u8> = values[..len].iter().copied().flat_map(bytes).collect();
-                    let header = header(if big_endian { ">f4" } else { "<f4" }, fortran, shape);
-                    folder.write("x.npy", &npy(version, &header, &data));
-                    folder.success(&["run", "x.npy"]);
-                    let written = fs::read(folder.path("x.elu.npy")).unwrap();
-                    let mut rest = &written[..];
-                    let written_header = Header::from_reader(&mut rest).unwrap();
-                    assert_eq!(written_header.to_string(), header.replace(", }", "}"));
-                    assert_eq!(rest.len(), data.len());
-                    for (y, &x) in rest.chunks_exact(4).zip(&values) {
-                        assert!(
-                            ulp_error(number(y.try_into().unwrap()), exact(x)) <= 1.0,
-                            "{header}"
-                        );
-                    }
+    let formats = [("f2", DType::F16), ("f4", DType::F32), ("f8", DType::F64)];
+    for (version, big_endian, fortran) in [1, 2, 3].into_iter().flat_map(|version| {
+        [
+            (version, false, false),
+            (version, false, true),
+            (version, true, false),
+            (version, true, true),
+        ]
+    }) {
+        for (name, dtype) in formats {
+            let in_order = |mut bytes: Vec<u8>| {
+                if big_endian {
+                    bytes
+                        .chunks_exact_mut(dtype.size())
+                        .for_each(<[u8]>::reverse);
                 }
+                bytes
+            };
+            for (shape, len) in [
+                ("(2, 3, 4)", 24),
+                ("(24,)", 24),
+                ("()", 1),
+                ("(0, 3)", 0),
+                ("(0,)", 0),
+            ] {
+                let x: Vec<u64> = varied(len)
+                    .iter()
+                    .map(|&v| judge::bits(dtype, v.into()))
+                    .collect();
+                let folder = Folder::new();
+                let data = in_order(to_bytes(dtype, &x));
+                let descriptor = format!("{}{name}", if big_endian { '>' } else { '<' });
+                let header = header(&descriptor, fortran, shape);
+                folder.write("x.npy", &npy(version, &header, &data));
+                let said = folder.success(&["run", "x.npy", "--device", "cpu"]);
+                assert!(said.contains(&format!(" {dtype} on the CPU")), "{said}");
+                let written = fs::read(folder.path("x.elu.npy")).unwrap();
+                let mut rest = &written[..];
+                let written_header = Header::from_reader(&mut rest).unwrap();
+                assert_eq!(written_header.to_string(), header.replace(", }", "}"));
+                let y = from_bytes(dtype, &in_order(rest.to_vec()));
+                check_results(&header, plain(dtype), &x, &[], &y);
             }
         }
     }
+}
+
+fn plain(dtype: DType) -> Judge {
+    Judge {
+        op: Op::Forward,
+        dtype,
+        factors: 1.0.into(),
+        on_gpu: false,
+    }
+}
+
+fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
+    bits.iter()
+        .flat_map(|bits| bits.to_le_bytes().into_iter().take(dtype.size()))
+        .collect()
+}
+
+fn from_bytes(dtype: DType, bytes: &[u8]) -> Vec<u64> {
+    let whole = |bytes: &[u8]| {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(whole)
+    };
+    bytes.chunks(dtype.size()).map(whole).collect()
+}
+
+/// Tensors of every kind and a note, as safetensors' own crate writes them.
+fn model() -> Vec<u8> {
+    let floats = |dtype, len| -> Vec<u8> {
+        let bits: Vec<u64> = varied(len)
+            .iter()
+            .map(|&v| judge::bits(dtype, v.into()))
+            .collect();
+        to_bytes(dtype, &bits)
+    };
+    let tensors = [
+        ("hidden", Dtype::F32, vec![2, 3], floats(DType::F32, 6)),
+        ("half", Dtype::F16, vec![5], floats(DType::F16, 5)),
+        ("brain", Dtype::BF16, vec![7], floats(DType::BF16, 7)),
+        ("double", Dtype::F64, vec![3], floats(DType::F64, 3)),
+        ("ids", Dtype::I64, vec![2], vec![0xff; 16]),
+        ("empty", Dtype::F32, vec![0, 4], vec![]),
+    ];
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        (*name, TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    let notes = [("made by".to_owned(), "a test".to_owned())].into();
+    safetensors::serialize(views, Some(notes)).unwrap()
+}
+
+#[test]
+fn every_float_tensor_of_a_safetensors_file() {
+    let folder = Folder::new();
+    let model = model();
+    folder.write("model.safetensors", &model);
+    let said = folder.success(&["run", "model.safetensors", "--device", "cpu"]);
+    assert!(
+        said.starts_with("5 tensors of 21 elements (kept as they were: ids (I64)) on the CPU"),
+        "{said}"
+    );
+    let written = fs::read(folder.path("model.elu.safetensors")).unwrap();
+    assert_eq!(written.len(), model.len());
+    let (before, after) = (
+        SafeTensors::deserialize(&model).unwrap(),
+        SafeTensors::deserialize(&written).unwrap(),
+    );
+    let (_, metadata) = SafeTensors::read_metadata(&written).unwrap();
+    assert_eq!(metadata.metadata().as_ref().unwrap()["made by"], "a test");
+    for (name, x) in before.iter() {
+        let y = after.tensor(name).unwrap();
+        assert_eq!((x.dtype(), x.shape()), (y.dtype(), y.shape()));
+        let dtype = match x.dtype() {
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            Dtype::F32 => DType::F32,
+            Dtype::F64 => DType::F64,
+            _ => {
+                assert_eq!(x.data(), y.data());
+                continue;
+            }
+        };
+        let [x, y] = [x, y].map(|view| from_bytes(dtype, view.data()));
+        check_results(name, plain(dtype), &x, &[], &y);
+    }
+
+    let said = folder.success(&[
+        "run",
+        "model.safetensors",
+        "--tensor",
+        "brain",
+        "-o",
+        "one.safetensors",
+    ]);
+    assert!(
+        said.starts_with("1 tensor of 7 elements (kept as they were: "),
+        "{said}"
+    );
+    let one = fs::read(folder.path("one.safetensors")).unwrap();
+    let one = SafeTensors::deserialize(&one).unwrap();
+    assert_eq!(
+        one.tensor("brain").unwrap().data(),
+        after.tensor("brain").unwrap().data()
+    );
+    assert_eq!(
+        one.tensor("half").unwrap().data(),
+        before.tensor("half").unwrap().data()
+    );
+}
+
+#[test]
+fn bad_safetensors_files() {
+    let folder = Folder::new();
+    folder.write("model.safetensors", &model());
+    folder.write("short.safetensors", &model()[..200]);
+    folder.write("ids.safetensors", &{
+        let view = TensorView::new(Dtype::I64, vec![2], &[0; 16]).unwrap();
+        safetensors::serialize([("ids", view)], None).unwrap()
+    });
+    fs::create_dir(folder.path("folder.safetensors")).unwrap();
+    for (args, text) in [
+        (
+            &["model.safetensors", "--tensor", "no"][..],
+            "model.safetensors: no tensor named \"no\"",
+        ),
+        (
+            &["model.safetensors", "--tensor", "ids"],
+            "model.safetensors: tensor \"ids\" is I64, needed F16, BF16, F32 or F64",
+        ),
+        (
+            &["ids.safetensors"],
+            "ids.safetensors: no tensor of F16, BF16, F32 or F64",
+        ),
+        (
+            &["short.safetensors"],
+            "short.safetensors: not a .safetensors file: invalid header length",
+        ),
+        (
+            &["folder.safetensors"],
+            "folder.safetensors: needed a .safetensors file, found a folder",
+        ),
+    ] {
+        let said = folder.error(&[&["run"], args, &["-o", "y.safetensors"]].concat());
+        assert_eq!(said, text);
+    }
+    let output = folder.elu(&["run", "x.npy", "--tensor", "a"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--tensor names a tensor of a .safetensors file, and INPUT is none"));
 }
 
 #[test]
@@ -312,20 +464,20 @@ fn bad_input() {
             "shape [3] of float32 needs 12 bytes of data, found 13",
         ),
         (
-            npy(1, &header("<f8", false, "(3,)"), &[0; 24]),
-            "dtype float64 ('<f8') is not supported, needed float32 ('<f4' or '>f4')",
+            npy(1, &header("<i8", false, "(3,)"), &[0; 24]),
+            "dtype int64 ('<i8') is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
         ),
         (
             npy(1, &header("|O", false, "(3,)"), data),
-            "dtype object ('|O') is not supported, needed float32 ('<f4' or '>f4')",
+            "dtype object ('|O') is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
         ),
         (
             npy(1, &header("<U7", false, "(3,)"), data),
-            "dtype '<U7' is not supported, needed float32 ('<f4' or '>f4')",
+            "dtype '<U7' is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
         ),
         (
             npy(1, structured, data),
-            "structured dtype [('a', '<f4'), ('b', '<i4')] is not supported, needed float32 ('<f4' or '>f4')",
+            "structured dtype [('a', '<f4'), ('b', '<i4')] is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
         ),
         (
             npy(1, &header("<f4", false, "(4611686018427387904, 8)"), data),
@@ -345,7 +497,7 @@ fn bad_input() {
         ),
         (
             npy(1, &header("a\\nb\\x1b[31m", false, "(3,)"), data),
-            "dtype 'a\\nb\\u{1b}[31m' is not supported, needed float32 ('<f4' or '>f4')",
+            "dtype 'a\\nb\\u{1b}[31m' is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
         ),
         (
             npy(2, &"(".repeat(20_000), data),

@@ -100,10 +100,7 @@ pub(crate) fn supports(device: &Device, dtype: DType) -> bool {
     match device {
         Device::Gpu(gpu)
             if dtype == DType::F64
-                && !gpu
-                    .device()
-                    .features()
-                    .contains(wgpu::Features::SHADER_F64) =>
+                && !gpu.device().features().contains(wgpu::Features::SHADER_F64) =>
         {
             let error = gpu.kernel(dtype).unwrap_err();
             assert!(matches!(

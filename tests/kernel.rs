@@ -7,7 +7,9 @@ use wgpu_elu::{
 };
 
 use crate::{
-    common::{bits_of, check_results, noop, noop_pair, on_every_gpu, supports, varied, with_limits},
+    common::{
+        bits_of, check_results, noop, noop_pair, on_every_gpu, supports, varied, with_limits,
+    },
     judge::{self, Judge},
 };
 
@@ -66,7 +68,10 @@ fn submit(gpu: &Gpu, steps: &[&Step]) {
 /// `varied` as bits of `dtype`, from its `skip`th on.
 fn varied_bits(dtype: DType, skip: usize, len: usize) -> Vec<u64> {
     let values = varied(skip + len);
-    values[skip..].iter().map(|&v| judge::bits(dtype, v.into())).collect()
+    values[skip..]
+        .iter()
+        .map(|&v| judge::bits(dtype, v.into()))
+        .collect()
 }
 
 /// What an output holds before: a number that is no result.
@@ -100,7 +105,11 @@ fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]
         on_gpu: true,
     };
     // Where results go is what counts here, and the oracle for float64 is slow.
-    let few = if kernel.dtype() == DType::F64 { x.len().min(200) } else { x.len() };
+    let few = if kernel.dtype() == DType::F64 {
+        x.len().min(200)
+    } else {
+        x.len()
+    };
     check_results(what, judge, &x[..few], &grad[..few], &y[..few]);
 }
 
@@ -130,8 +139,14 @@ fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usiz
     let what = format!("{what}, {len} elements from {x_first} and {grad_first} to {y_first}");
     let y = read(gpu, dtype, &y_buffer, y_len);
     let around = y[..y_first].iter().chain(&y[y_first + len..]);
-    assert!(around.copied().all(|y| y == poison), "{what}: a neighbour was touched");
-    let (x, grad) = (&x[x_first..x_first + len], &grad[grad_first..grad_first + len]);
+    assert!(
+        around.copied().all(|y| y == poison),
+        "{what}: a neighbour was touched"
+    );
+    let (x, grad) = (
+        &x[x_first..x_first + len],
+        &grad[grad_first..grad_first + len],
+    );
     check(&what, kernel, op, x, grad, &y[y_first..y_first + len]);
     step.dispatches()
 }
@@ -149,9 +164,15 @@ fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, le
     let after = read(gpu, dtype, &buffer, before.len());
     for (i, (before, after)) in before.iter().zip(&after).enumerate() {
         let within = (y_first..y_first + len).contains(&i);
-        assert!(within || before == after, "{what}: neighbour {i} was touched");
+        assert!(
+            within || before == after,
+            "{what}: neighbour {i} was touched"
+        );
     }
-    let (x, grad) = (&before[x_first..x_first + len], &before[grad_first..grad_first + len]);
+    let (x, grad) = (
+        &before[x_first..x_first + len],
+        &before[grad_first..grad_first + len],
+    );
     check(&what, kernel, op, x, grad, &after[y_first..y_first + len]);
 }
 
@@ -240,7 +261,10 @@ fn inputs_that_share_a_buffer() {
             for [one, other] in [[0, 400], [400, 1], [5, 5]] {
                 let shared = buffer_of(gpu, dtype, &before, ALL);
                 let own = buffer_of(gpu, dtype, &before, ALL);
-                let (a, b) = (slice(&shared, dtype, one, len), slice(&shared, dtype, other, len));
+                let (a, b) = (
+                    slice(&shared, dtype, one, len),
+                    slice(&shared, dtype, other, len),
+                );
                 let c = slice(&own, dtype, 2, len);
                 // x and the gradient together; x and the output; the gradient and the output.
                 for (i, [x, grad, y]) in [[a, b, c], [a, c, b], [c, a, b]].into_iter().enumerate() {
@@ -316,9 +340,11 @@ fn recordings_keep_their_own_alpha_and_can_be_repeated() {
         let x = varied_bits(DType::F32, 0, 1001);
         let x_buffer = buffer_of(gpu, DType::F32, &x, ALL);
         let outputs = [0.25, 2.0].map(|alpha: f64| (alpha, buffer(gpu, &[-12345.5; 1001], ALL)));
-        let steps = outputs
-            .each_ref()
-            .map(|(alpha, y)| kernel.prepare(*alpha, x_buffer.slice(..), y.slice(..)).unwrap());
+        let steps = outputs.each_ref().map(|(alpha, y)| {
+            kernel
+                .prepare(*alpha, x_buffer.slice(..), y.slice(..))
+                .unwrap()
+        });
         submit(gpu, &[&steps[0], &steps[1], &steps[0]]);
         submit(gpu, &[&steps[1]]);
         drop(steps); // with its work in flight
@@ -393,7 +419,9 @@ fn refusals() {
     );
 
     let error = refused(x.slice(..200), x.slice(100..300));
-    assert!(matches!(&error, Error::Overlap { bytes, output, .. } if *bytes == (0..200) && *output == (100..300)));
+    assert!(
+        matches!(&error, Error::Overlap { bytes, output, .. } if *bytes == (0..200) && *output == (100..300))
+    );
     assert_eq!(
         error.to_string(),
         "input bytes 0..200 and output bytes 100..300 of the same buffer overlap; to work in place, prepare it in place"

@@ -18,7 +18,18 @@ const HALVES: [DType; 2] = [DType::F16, DType::BF16];
 
 /// Gradients of every kind.
 const GRADS: [f64; 12] = [
-    1.0, -1.0, 0.731_058_6, -3.14159, 1e-3, 1234.567, -1e10, 1e-20, -1e-35, 3e38, 0.0, -0.0,
+    1.0,
+    -1.0,
+    0.731_058_6,
+    -3.14159,
+    1e-3,
+    1234.567,
+    -1e10,
+    1e-20,
+    -1e-35,
+    3e38,
+    0.0,
+    -0.0,
 ];
 
 /// ELU, SELU, CELU and all three factors at once.
@@ -74,7 +85,9 @@ fn special_values_with_special_alphas() {
             }
             let x = specials(dtype);
             let (xs, grads) = pairs(&x, &x);
-            let alphas = special_alphas().into_iter().map(|alpha| Factors::elu(alpha.into()));
+            let alphas = special_alphas()
+                .into_iter()
+                .map(|alpha| Factors::elu(alpha.into()));
             for factors in alphas.chain(families()) {
                 // A product of three with numbers at both ends: what rounds where is told in the documentation.
                 let moderate = factors.alpha().abs() < 1e4 && factors.alpha().abs() > 1e-4;
@@ -100,7 +113,9 @@ fn every_97th_float32() {
     on_every_device(|place| {
         let judge = judge(place, Op::Forward, DType::F32, 1.0);
         for start in (0..count).step_by(PIECE as usize) {
-            let x: Vec<u64> = (start..count.min(start + PIECE)).map(|i| i * STEP).collect();
+            let x: Vec<u64> = (start..count.min(start + PIECE))
+                .map(|i| i * STEP)
+                .collect();
             check(place, judge, &x, &[]);
         }
     });
@@ -127,7 +142,12 @@ fn other_factors_over_the_whole_range_of_float32() {
     ];
     on_every_device(|place| {
         for factors in alphas.into_iter().map(Factors::elu).chain(families()) {
-            check(place, judge(place, Op::Forward, DType::F32, factors), &x, &[]);
+            check(
+                place,
+                judge(place, Op::Forward, DType::F32, factors),
+                &x,
+                &[],
+            );
         }
     });
 }
@@ -139,7 +159,12 @@ fn gradients_over_the_whole_range_of_float32() {
     let sparse = (0..1u64 << 32).step_by(65_537);
     let x: Vec<u64> = dense.chain(sparse).collect();
     let grad: Vec<u64> = (0..x.len())
-        .map(|i| bits(DType::F32, GRADS[i % GRADS.len()] * (1.0 + 0.1 * (i % 101) as f64)))
+        .map(|i| {
+            bits(
+                DType::F32,
+                GRADS[i % GRADS.len()] * (1.0 + 0.1 * (i % 101) as f64),
+            )
+        })
         .collect();
     let elus = [1.0, 0.3, 1.999_999_9, -0.7, 50.0].map(Factors::elu);
     on_every_device(|place| {
@@ -181,8 +206,9 @@ fn float64_over_the_whole_range() {
     let dense = (0..70 * 36).map(|i| low + i * step);
     let sparse = (0..1000u64).map(|i| i * (u64::MAX / 1000));
     let x: Vec<u64> = dense.chain(sparse).collect();
-    let grad: Vec<u64> =
-        (0..x.len()).map(|i| GRADS[i % GRADS.len()].to_bits()).collect();
+    let grad: Vec<u64> = (0..x.len())
+        .map(|i| GRADS[i % GRADS.len()].to_bits())
+        .collect();
     let elus = [1.0, 0.3, 1.999_999_9, -0.7].map(Factors::elu);
     on_every_device(|place| {
         if !supports(place.device, DType::F64) {
@@ -254,17 +280,29 @@ fn cpu_slices_of_every_length() {
             let grad: Vec<E> = x.iter().rev().copied().collect();
             let (x_in, grad_in) = (&x[1..=len], &grad[1..=len]);
             let few = len.min(300); // f64's oracle is slow
-            let run = |op: Op, apart: &dyn Fn(&mut [E]), in_place: &dyn Fn(&mut [E]), start: &[E]| {
-                let mut y = vec![untouched; len + 2];
-                apart(&mut y[1..=len]);
-                assert_eq!((y[0], y[len + 1]), (untouched, untouched), "neighbours of {len}");
-                let (x, grad, results) = (bits_of(x_in), bits_of(grad_in), bits_of(&y[1..=len]));
-                check_results("the CPU", judge(op), &x[..few], &grad[..few], &results[..few]);
-                let mut over = start.to_vec();
-                in_place(&mut over[1..=len]);
-                assert_eq!(over[1..=len], y[1..=len], "in place, {len} elements");
-                assert_eq!((over[0], over[len + 1]), (start[0], start[len + 1]));
-            };
+            let run =
+                |op: Op, apart: &dyn Fn(&mut [E]), in_place: &dyn Fn(&mut [E]), start: &[E]| {
+                    let mut y = vec![untouched; len + 2];
+                    apart(&mut y[1..=len]);
+                    assert_eq!(
+                        (y[0], y[len + 1]),
+                        (untouched, untouched),
+                        "neighbours of {len}"
+                    );
+                    let (x, grad, results) =
+                        (bits_of(x_in), bits_of(grad_in), bits_of(&y[1..=len]));
+                    check_results(
+                        "the CPU",
+                        judge(op),
+                        &x[..few],
+                        &grad[..few],
+                        &results[..few],
+                    );
+                    let mut over = start.to_vec();
+                    in_place(&mut over[1..=len]);
+                    assert_eq!(over[1..=len], y[1..=len], "in place, {len} elements");
+                    assert_eq!((over[0], over[len + 1]), (start[0], start[len + 1]));
+                };
             run(
                 Op::Forward,
                 &|y| cpu::forward(0.7, x_in, y).unwrap(),
@@ -305,7 +343,14 @@ fn cpu_refusals() {
         "the gradient must be as long as the input: needed 2 elements, found 3"
     );
     let error = cpu::backward_in_place(1.0, &[-1.0; 3], &mut y).unwrap_err();
-    assert!(matches!(error, Error::LengthMismatch { needed: 3, found: 2, .. }));
+    assert!(matches!(
+        error,
+        Error::LengthMismatch {
+            needed: 3,
+            found: 2,
+            ..
+        }
+    ));
     for alpha in [0.0, -1.0, f64::INFINITY, f64::NAN, 1e-50] {
         let error = cpu::backward_from_output_in_place(alpha, &[-1.0; 2], &mut y).unwrap_err();
         assert!(matches!(error, Error::NotInvertible { .. }), "{alpha}");
@@ -322,10 +367,22 @@ fn cpu_refusals() {
 #[test]
 fn factors_out_of_range_are_refused() {
     for (made, text) in [
-        (Elu::celu(0.0).map(drop), "alpha must be between 2^-64 and 2^64, found 0"),
-        (Elu::celu(-1.0).map(drop), "alpha must be between 2^-64 and 2^64, found -1"),
-        (Factors::new(1.0, f64::NAN, 1.0).map(drop), "scale must be between 2^-64 and 2^64, found NaN"),
-        (Factors::new(1.0, 1.0, -2.0).map(drop), "input_scale must be between 2^-64 and 2^64, found -2"),
+        (
+            Elu::celu(0.0).map(drop),
+            "alpha must be between 2^-64 and 2^64, found 0",
+        ),
+        (
+            Elu::celu(-1.0).map(drop),
+            "alpha must be between 2^-64 and 2^64, found -1",
+        ),
+        (
+            Factors::new(1.0, f64::NAN, 1.0).map(drop),
+            "scale must be between 2^-64 and 2^64, found NaN",
+        ),
+        (
+            Factors::new(1.0, 1.0, -2.0).map(drop),
+            "input_scale must be between 2^-64 and 2^64, found -2",
+        ),
     ] {
         assert_eq!(made.unwrap_err().to_string(), text);
     }
@@ -334,7 +391,10 @@ fn factors_out_of_range_are_refused() {
 /// With a small alpha even subnormal results are within an ULP, since the product is made at a larger scale.
 #[test]
 fn cpu_small_alphas_where_results_are_subnormal() {
-    let x: Vec<f32> = (0xb300_0000..0xc198_0000u32).step_by(997).map(f32::from_bits).collect();
+    let x: Vec<f32> = (0xb300_0000..0xc198_0000u32)
+        .step_by(997)
+        .map(f32::from_bits)
+        .collect();
     let mut y = vec![0.0; x.len()];
     for alpha in [1e-33f32, -1e-36, 2.1e-38, 1e-40] {
         cpu::forward(f64::from(alpha), &x, &mut y).unwrap();

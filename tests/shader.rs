@@ -15,9 +15,9 @@ use wgpu_elu::{
 fn every_shader() -> impl Iterator<Item = (DType, Op, Shared)> {
     DType::ALL.into_iter().flat_map(|dtype| {
         Op::ALL.into_iter().flat_map(move |op| {
-            [false, true].into_iter().flat_map(move |x| {
-                [false, true].map(|grad| (dtype, op, Shared { x, grad }))
-            })
+            [false, true]
+                .into_iter()
+                .flat_map(move |x| [false, true].map(|grad| (dtype, op, Shared { x, grad })))
         })
     })
 }
@@ -120,7 +120,10 @@ fn params_and_factors_have_the_same_layout_in_rust() {
             (members, *span as usize)
         };
         let named = |fields: &[(&str, usize)]| -> Vec<_> {
-            fields.iter().map(|&(name, offset)| (name.to_owned(), offset)).collect()
+            fields
+                .iter()
+                .map(|&(name, offset)| (name.to_owned(), offset))
+                .collect()
         };
         let (wgsl, span) = members("Params");
         assert_eq!(wgsl, named(&params));

@@ -9,8 +9,8 @@
 // against published values; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract;
 // `shader` the WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device
 // that does nothing; `cli` the elu command, as a user runs it.
-// CLICFG
-// mod cli;
+#[cfg(feature = "cli")]
+mod cli;
 mod common;
 #[path = "../src/bin/elu/judge.rs"]
 mod judge;
@@ -18,4 +18,4 @@ mod kernel;
 mod numbers;
 mod reference;
 mod shader;
-// mod tensor;
+mod tensor;

@@ -244,11 +244,13 @@ mod tests {
     #[test]
     fn conversions_are_those_of_half() {
         let level = Level::new();
-        let inputs = (0..=u32::MAX).step_by(64_153).chain((0..=u16::MAX).flat_map(|h| {
-            // Every f16 and the ties between them, with a neighbour each.
-            let bits = f16::from_bits(h).to_f32().to_bits();
-            [bits, bits + 0x0fff, bits + 0x1000, bits + 0x1001]
-        }));
+        let inputs = (0..=u32::MAX)
+            .step_by(64_153)
+            .chain((0..=u16::MAX).flat_map(|h| {
+                // Every f16 and the ties between them, with a neighbour each.
+                let bits = f16::from_bits(h).to_f32().to_bits();
+                [bits, bits + 0x0fff, bits + 0x1000, bits + 0x1001]
+            }));
         let inputs = inputs.chain((0..=u16::MAX).flat_map(|h| {
             let bits = u32::from(h) << 16;
             [bits, bits + 0x7fff, bits + 0x8000, bits + 0x8001]
@@ -284,7 +286,10 @@ mod tests {
     #[expect(clippy::cast_possible_truncation, reason = "the upper half is zero")]
     fn narrowed<S: Simd>(simd: S, v: f32) -> (u16, u16) {
         let v = S::f32s::splat(simd, v);
-        (narrow_f16(simd, v)[0] as u16, narrow_bf16(simd, v)[0] as u16)
+        (
+            narrow_f16(simd, v)[0] as u16,
+            narrow_bf16(simd, v)[0] as u16,
+        )
     }
 
     fn widened<S: Simd>(simd: S, h: u16) -> (f32, f32) {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     error::{Error, Result},
-    shader::{Params, Shared, Shape},
+    shader::{Params, Shape, Shared},
 };
 
 /// What cuts a run: the device's limits and the kernel's shape.
@@ -313,9 +313,8 @@ mod tests {
                     let i = u64::from(k + if k >= params.head { params.gap } else { 0 });
                     let per_cell = (WORD / size).max(1);
                     let before = u64::from(params.y_first) % per_cell;
-                    let cell = (i * per_cell..(i + 1) * per_cell).filter_map(|e| {
-                        e.checked_sub(before).filter(|&e| e < params.end.into())
-                    });
+                    let cell = (i * per_cell..(i + 1) * per_cell)
+                        .filter_map(|e| e.checked_sub(before).filter(|&e| e < params.end.into()));
                     elements.extend(cell);
                 }
             }

@@ -137,7 +137,8 @@ impl Judge {
             takes && y.abs() <= smallest
         } else {
             // Terms are subnormal some way above the smallest normal number, and round.
-            exact.abs() < 64.0 * smallest && (y - exact).abs() <= smallest * 2.0 * f64::EPSILON.max(f32::EPSILON.into())
+            exact.abs() < 64.0 * smallest
+                && (y - exact).abs() <= smallest * 2.0 * f64::EPSILON.max(f32::EPSILON.into())
         }
     }
 
@@ -158,7 +159,9 @@ impl Judge {
             Op::Forward => Exact::from(reference::family(x, negative, 1.0, input_scale)),
             Op::Backward | Op::BackwardFromOutput if x > 0.0 => product(positive, grad, 1.0),
             Op::Backward
-                if wide && x.is_finite() && [slope, grad].into_iter().all(is_finite_and_not_zero) =>
+                if wide
+                    && x.is_finite()
+                    && [slope, grad].into_iter().all(is_finite_and_not_zero) =>
             {
                 wide_exact(slope, input_scale, x, grad, FBig::exp)
             }
@@ -344,6 +347,7 @@ fn spacing(dtype: DType, value: f64) -> f64 {
         _ => 23,
     };
     // The power of two below, by the exponent's bits.
-    let power = f64::from_bits(value.abs().max(smallest_normal(dtype)).to_bits() & f64::INFINITY.to_bits());
+    let power =
+        f64::from_bits(value.abs().max(smallest_normal(dtype)).to_bits() & f64::INFINITY.to_bits());
     power * 0.5f64.powi(precision)
 }

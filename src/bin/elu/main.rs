@@ -4,6 +4,7 @@ mod info;
 mod npy;
 mod output;
 mod run;
+mod safetensors;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `.npy` files of float32: in, and out again with the same header.
+//! `.npy` files of floats: in, and out again with the same header.
 
 use std::{
     fs::File,
@@ -8,12 +8,15 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use ndarray_npy::npy::header::{Header, ParseHeaderError, ReadHeaderError};
+use wgpu_elu::DType;
 
 /// An array as its file has it: shape, order of axes and byte order are kept.
 pub(crate) struct Array {
     header: Header,
+    dtype: DType,
     big_endian: bool,
-    pub(crate) values: Vec<f32>,
+    /// The elements in this machine's byte order.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Array {
@@ -36,7 +39,7 @@ impl Array {
     fn from_reader(reader: &mut impl Read, size: Option<u64>) -> Result<Self> {
         let mut reader = Counted { reader, count: 0 };
         let header = read_header(&mut reader)?;
-        let big_endian = is_big_endian(&header)?;
+        let (dtype, big_endian) = format(&header)?;
         let shape = &header.shape;
         let len = if shape.contains(&0) {
             Some(0)
@@ -44,46 +47,47 @@ impl Array {
             shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d))
         };
         let needed = len
-            .and_then(|len| len.checked_mul(size_of::<f32>()))
+            .and_then(|len| len.checked_mul(dtype.size()))
             .filter(|&n| isize::try_from(n).is_ok());
-        let (Some(len), Some(needed)) = (len, needed) else {
+        let Some(needed) = needed else {
             bail!("shape {shape:?} has more elements than this machine can address");
         };
         let wrong_size = |found: &str| {
-            format!("shape {shape:?} of float32 needs {needed} bytes of data, found {found}")
+            format!("shape {shape:?} of {dtype} needs {needed} bytes of data, found {found}")
         };
 
-        let mut values = Vec::new();
+        let mut bytes = Vec::new();
         if let Some(size) = size {
             let found = size.saturating_sub(reader.count);
             ensure!(found == needed as u64, wrong_size(&found.to_string()));
-            values
-                .try_reserve_exact(len)
+            bytes
+                .try_reserve_exact(needed)
                 .with_context(|| format!("out of memory for {needed} bytes"))?;
         }
         // What comes through a pipe is believed piece by piece, so that a false header cannot ask for all memory.
-        const PIECE: usize = 1 << 20;
-        while values.len() < len {
-            let start = values.len();
-            let piece = PIECE.min(len - start);
-            values
+        const PIECE: usize = 1 << 22;
+        while bytes.len() < needed {
+            let start = bytes.len();
+            let piece = PIECE.min(needed - start);
+            bytes
                 .try_reserve(piece)
                 .with_context(|| format!("out of memory for {needed} bytes"))?;
-            values.resize(start + piece, 0.0);
-            let bytes = bytemuck::cast_slice_mut(&mut values[start..]);
-            let found = fill(&mut reader, bytes)?;
-            ensure!(
-                found == bytes.len(),
-                wrong_size(&(start * size_of::<f32>() + found).to_string())
-            );
+            bytes.resize(start + piece, 0);
+            let found = fill(&mut reader, &mut bytes[start..])?;
+            ensure!(found == piece, wrong_size(&(start + found).to_string()));
         }
         ensure!(fill(&mut reader, &mut [0])? == 0, wrong_size("more"));
-        swap_bytes(big_endian, &mut values);
+        swap_bytes(dtype, big_endian, &mut bytes);
         Ok(Self {
             header,
+            dtype,
             big_endian,
-            values,
+            bytes,
         })
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// Its dimensions, in the file's order.
@@ -94,8 +98,8 @@ impl Array {
     /// Writes it as it was read, but for the values.
     pub(crate) fn write(mut self, writer: &mut impl Write) -> Result<()> {
         self.header.write(&mut *writer)?;
-        swap_bytes(self.big_endian, &mut self.values);
-        writer.write_all(bytemuck::cast_slice(&self.values))?;
+        swap_bytes(self.dtype, self.big_endian, &mut self.bytes);
+        writer.write_all(&self.bytes)?;
         Ok(())
     }
 }
@@ -138,18 +142,23 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
     })
 }
 
-fn is_big_endian(header: &Header) -> Result<bool> {
+/// The dtype, and whether it is big-endian.
+fn format(header: &Header) -> Result<(DType, bool)> {
+    const NEEDED: &str = "float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')";
     let descriptor = &header.type_descriptor;
-    match descriptor.as_string().map(String::as_str) {
-        Some("<f4") => Ok(false),
-        Some(">f4") => Ok(true),
-        Some(name) => bail!(
-            "dtype {} is not supported, needed float32 ('<f4' or '>f4')",
-            describe(name)
-        ),
-        None => {
-            bail!("structured dtype {descriptor} is not supported, needed float32 ('<f4' or '>f4')")
-        }
+    let Some(name) = descriptor.as_string() else {
+        bail!("structured dtype {descriptor} is not supported, needed {NEEDED}");
+    };
+    let dtype = match name.get(1..) {
+        Some("f2") => DType::F16,
+        Some("f4") => DType::F32,
+        Some("f8") => DType::F64,
+        _ => bail!("dtype {} is not supported, needed {NEEDED}", describe(name)),
+    };
+    match name.as_bytes()[0] {
+        b'<' => Ok((dtype, false)),
+        b'>' => Ok((dtype, true)),
+        _ => bail!("dtype {} is not supported, needed {NEEDED}", describe(name)),
     }
 }
 
@@ -157,6 +166,7 @@ fn is_big_endian(header: &Header) -> Result<bool> {
 fn describe(type_string: &str) -> String {
     let name = match type_string.trim_start_matches(['<', '>', '=', '|']) {
         "f2" => "float16",
+        "f4" => "float32",
         "f8" => "float64",
         "f16" => "longdouble",
         "i1" => "int8",
@@ -176,10 +186,10 @@ fn describe(type_string: &str) -> String {
     format!("{name} ('{type_string}')")
 }
 
-fn swap_bytes(big_endian: bool, values: &mut [f32]) {
+fn swap_bytes(dtype: DType, big_endian: bool, bytes: &mut [u8]) {
     if big_endian != cfg!(target_endian = "big") {
-        for value in values {
-            *value = f32::from_bits(value.to_bits().swap_bytes());
+        for element in bytes.chunks_exact_mut(dtype.size()) {
+            element.reverse();
         }
     }
 }

@@ -8,21 +8,25 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, ValueEnum, error::ErrorKind};
-use wgpu_elu::{Device, Elu, Tensor};
+use wgpu_elu::{DType, Device, Elu, Tensor};
 
-use crate::{npy::Array, output::Output};
+use crate::{npy::Array, output::Output, safetensors::Tensors};
 
-/// ELU of every number in a .npy file of float32
+/// ELU of every number in a .npy file, or of tensors in a .safetensors file
 ///
 /// Tells on standard error what ran, where, and how long it took from the numbers in memory to the results in memory.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A .npy file, versions 1 to 3, of float32; `-` is standard input
+    /// A .npy file, versions 1 to 3, of float16, float32 or float64, or `-` for one on standard input; or a .safetensors
+    /// file, of which every F16, BF16, F32 and F64 tensor is replaced by its ELU and all else is kept
     input: PathBuf,
-    /// Where the result goes, with INPUT's shape, order and byte order; `-` is standard output
-    /// [default: INPUT with .elu.npy for its extension, or `-` for standard input]
+    /// Where the result goes, in INPUT's format, shape, order and byte order; `-` is standard output
+    /// [default: INPUT with .elu before its extension, or `-` for standard input]
     #[arg(short, long, verbatim_doc_comment)]
     output: Option<PathBuf>,
+    /// Replace this tensor of a .safetensors file only; may be given several times
+    #[arg(short, long, value_name = "NAME")]
+    tensor: Vec<String>,
     /// The negative side tends to -A
     #[arg(
         short,
@@ -60,26 +64,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .error(ErrorKind::ArgumentConflict, message)
             .exit();
     }
+    let is_safetensors = args
+        .input
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+    if !is_safetensors && !args.tensor.is_empty() {
+        let message = "--tensor names a tensor of a .safetensors file, and INPUT is none";
+        crate::Cli::command()
+            .error(ErrorKind::ArgumentConflict, message)
+            .exit();
+    }
     let alpha = parse_alpha(&args.alpha)?;
     let path = args
         .output
         .clone()
         .unwrap_or_else(|| default_output(&args.input));
     let output = Output::open(&path, args.force)?;
-    let mut array = Array::read(&args.input)?;
-    let device = choose(args)?;
-
-    let start = Instant::now();
-    let values = std::mem::take(&mut array.values);
-    let mut x = Tensor::from_vec(&device, values, array.shape())?;
-    Elu::new(alpha).forward_in_place(&mut x)?;
-    array.values = x.into_vec_blocking()?;
-    let took = start.elapsed();
-
+    let (what, where_it_ran, took) = if is_safetensors {
+        run_safetensors(args, alpha, output)?
+    } else {
+        run_npy(args, alpha, output)?
+    };
     let summary = format!(
-        "{} float32 on {}, alpha {}, {} -> {}",
-        Shape(array.shape()),
-        where_it_ran(args, &device),
+        "{what} on {where_it_ran}, alpha {}, {} -> {}",
         args.alpha.trim(),
         milliseconds(took),
         if path == Path::new("-") {
@@ -88,7 +95,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             path.display().to_string()
         },
     );
-    output.write(|mut writer| array.write(&mut writer))?;
     // A closed standard error is no reason to fail after all is done.
     let summary: String = summary.chars().flat_map(crate::visible).collect();
     let _ = writeln!(std::io::stderr(), "{summary}");
@@ -96,6 +102,78 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 // ---- Internals ----
+
+/// What was done, where, and how long it took.
+type Done = (String, String, Duration);
+
+fn run_npy(args: &Args, alpha: f64, output: Output) -> Result<Done> {
+    let mut array = Array::read(&args.input)?;
+    let device = choose(args)?;
+    let start = Instant::now();
+    let bytes = std::mem::take(&mut array.bytes);
+    array.bytes = elu(&device, alpha, array.dtype(), &bytes, array.shape())?;
+    let took = start.elapsed();
+    let what = format!("{} {}", Shape(array.shape()), array.dtype());
+    output.write(|mut writer| array.write(&mut writer))?;
+    Ok((what, where_it_ran(args, &device), took))
+}
+
+fn run_safetensors(args: &Args, alpha: f64, output: Output) -> Result<Done> {
+    let mut tensors = Tensors::read(&args.input)?;
+    let file = || args.input.display().to_string();
+    for name in &args.tensor {
+        let entry = tensors.entries().iter().find(|entry| entry.name == *name);
+        let entry = entry
+            .with_context(|| format!("no tensor named {name:?}"))
+            .with_context(file)?;
+        ensure!(
+            entry.dtype.is_some(),
+            "{}: tensor {name:?} is {}, needed F16, BF16, F32 or F64",
+            file(),
+            entry.stored
+        );
+    }
+    let device = choose(args)?;
+    let (mut taken, mut elements, mut left) = (0, 0, Vec::new());
+    let mut took = Duration::ZERO;
+    for index in 0..tensors.entries().len() {
+        let entry = &tensors.entries()[index];
+        let is_wanted = args.tensor.is_empty() || args.tensor.contains(&entry.name);
+        let Some(dtype) = entry.dtype.filter(|_| is_wanted) else {
+            left.push(format!("{} ({})", entry.name, entry.stored));
+            continue;
+        };
+        let bytes = tensors.get(entry);
+        let start = Instant::now();
+        let result = elu(&device, alpha, dtype, &bytes, &entry.shape)
+            .with_context(|| format!("tensor {:?}", entry.name))
+            .with_context(file)?;
+        took += start.elapsed();
+        taken += 1;
+        elements += bytes.len() / dtype.size();
+        tensors.set(index, result);
+    }
+    ensure!(taken > 0, "{}: no tensor of F16, BF16, F32 or F64", file());
+    let s = if taken == 1 { "" } else { "s" };
+    let mut what = format!("{taken} tensor{s} of {elements} elements");
+    if !left.is_empty() {
+        what += &format!(" (kept as they were: {})", left.join(", "));
+    }
+    output.write(|mut writer| tensors.write(&mut writer))?;
+    Ok((what, where_it_ran(args, &device), took))
+}
+
+fn elu(
+    device: &Device,
+    alpha: f64,
+    dtype: DType,
+    bytes: &[u8],
+    shape: &[usize],
+) -> Result<Vec<u8>> {
+    let mut x = Tensor::from_bytes(device, dtype, bytes, shape)?;
+    Elu::new(alpha).forward_in_place(&mut x)?;
+    Ok(x.to_bytes_blocking()?)
+}
 
 /// Infinity must be asked for by name: a number that float32 takes for it is a mistake.
 fn parse_alpha(text: &str) -> Result<f64> {
@@ -111,7 +189,12 @@ fn default_output(input: &Path) -> PathBuf {
     if input == Path::new("-") {
         "-".into()
     } else {
-        input.with_extension("elu.npy")
+        match input.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("safetensors") => {
+                input.with_extension("elu.safetensors")
+            }
+            _ => input.with_extension("elu.npy"),
+        }
     }
 }
 
