@@ -1,8 +1,12 @@
 //! `elu`: the ELU activation from the command line.
 
+mod check;
 mod info;
+mod judge;
 mod npy;
 mod output;
+mod place;
+mod plot;
 mod run;
 mod safetensors;
 
@@ -27,6 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Args),
+    Check(check::Args),
     Info(info::Args),
 }
 
@@ -34,6 +39,7 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Info(args) => info::run(&args),
     };
     match done {

@@ -7,10 +7,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use clap::{CommandFactory, ValueEnum, error::ErrorKind};
+use clap::{CommandFactory, error::ErrorKind};
 use wgpu_elu::{DType, Device, Elu, Tensor};
 
-use crate::{npy::Array, output::Output, safetensors::Tensors};
+use crate::{
+    npy::Array,
+    output::Output,
+    place::{Place, parse_alpha},
+    safetensors::Tensors,
+};
 
 /// ELU of every number in a .npy file, or of tensors in a .safetensors file
 ///
@@ -36,34 +41,15 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     alpha: String,
-    /// Where it runs
-    #[arg(short, long, value_enum, default_value = "auto")]
-    device: Choice,
-    /// The best adapter with this in its name, in any case, software ones included; `elu info` lists them
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    adapter: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// Replace OUTPUT if it exists
     #[arg(short, long)]
     force: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Choice {
-    /// A hardware GPU if there is one, else the CPU
-    Auto,
-    /// The CPU path
-    Cpu,
-    /// An adapter, or an error
-    Gpu,
-}
-
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if args.device == Choice::Cpu && args.adapter.is_some() {
-        let message = "--adapter names a GPU, and --device cpu uses none: give one of them";
-        crate::Cli::command()
-            .error(ErrorKind::ArgumentConflict, message)
-            .exit();
-    }
+    args.place.check();
     let is_safetensors = args
         .input
         .extension()
@@ -108,14 +94,14 @@ type Done = (String, String, Duration);
 
 fn run_npy(args: &Args, alpha: f64, output: Output) -> Result<Done> {
     let mut array = Array::read(&args.input)?;
-    let device = choose(args)?;
+    let device = args.place.device()?;
     let start = Instant::now();
     let bytes = std::mem::take(&mut array.bytes);
     array.bytes = elu(&device, alpha, array.dtype(), &bytes, array.shape())?;
     let took = start.elapsed();
     let what = format!("{} {}", Shape(array.shape()), array.dtype());
     output.write(|mut writer| array.write(&mut writer))?;
-    Ok((what, where_it_ran(args, &device), took))
+    Ok((what, args.place.told(&device), took))
 }
 
 fn run_safetensors(args: &Args, alpha: f64, output: Output) -> Result<Done> {
@@ -133,7 +119,7 @@ fn run_safetensors(args: &Args, alpha: f64, output: Output) -> Result<Done> {
             entry.stored
         );
     }
-    let device = choose(args)?;
+    let device = args.place.device()?;
     let (mut taken, mut elements, mut left) = (0, 0, Vec::new());
     let mut took = Duration::ZERO;
     for index in 0..tensors.entries().len() {
@@ -160,7 +146,7 @@ fn run_safetensors(args: &Args, alpha: f64, output: Output) -> Result<Done> {
         what += &format!(" (kept as they were: {})", left.join(", "));
     }
     output.write(|mut writer| tensors.write(&mut writer))?;
-    Ok((what, where_it_ran(args, &device), took))
+    Ok((what, args.place.told(&device), took))
 }
 
 fn elu(
@@ -175,16 +161,6 @@ fn elu(
     Ok(x.to_bytes_blocking()?)
 }
 
-/// Infinity must be asked for by name: a number that float32 takes for it is a mistake.
-fn parse_alpha(text: &str) -> Result<f64> {
-    let needed = || format!("--alpha {text:?}: needed a float32 number, such as 1 or 0.5");
-    let alpha = text.trim().parse::<f64>().ok().with_context(needed)?;
-    let by_name = text.to_ascii_lowercase().contains("inf");
-    let fits = alpha.abs() <= f32::MAX.into() || by_name;
-    ensure!(fits, needed());
-    Ok(alpha)
-}
-
 fn default_output(input: &Path) -> PathBuf {
     if input == Path::new("-") {
         "-".into()
@@ -195,26 +171,6 @@ fn default_output(input: &Path) -> PathBuf {
             }
             _ => input.with_extension("elu.npy"),
         }
-    }
-}
-
-fn choose(args: &Args) -> Result<Device> {
-    let named = std::env::var("WGPU_ADAPTER_NAME").is_ok_and(|name| !name.is_empty());
-    let device = match (&args.adapter, args.device) {
-        (Some(name), _) => Device::named_blocking(name).context("--adapter")?,
-        (None, Choice::Cpu) => Device::Cpu,
-        (None, Choice::Gpu) if !named => Device::gpu_blocking().context("--device gpu")?,
-        (None, _) => Device::from_env_blocking()?,
-    };
-    Ok(device)
-}
-
-fn where_it_ran(args: &Args, device: &Device) -> String {
-    match device {
-        Device::Cpu if args.device == Choice::Auto => {
-            format!("{device}, for want of a hardware GPU")
-        }
-        device => device.to_string(),
     }
 }
 

@@ -1,0 +1,151 @@
+//! The picture of `elu check`: error against x, both on logarithmic axes.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use plotters::{
+    coord::Shift,
+    prelude::*,
+    style::{FontStyle, register_font},
+};
+
+/// What kind of file is drawn.
+#[derive(Clone, Copy)]
+pub(crate) enum Picture {
+    Svg,
+    Png,
+}
+
+const SIZE: (u32, u32) = (1200, 700);
+/// What is less is drawn there, zero too.
+const LEAST: f64 = 1e-3;
+
+impl Picture {
+    pub(crate) fn by_extension(path: &Path) -> Result<Self> {
+        let extension = path.extension().map(|e| e.to_ascii_lowercase());
+        match extension.as_ref().and_then(|e| e.to_str()) {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            _ => bail!(
+                "--plot {}: needed a name that ends in .svg or .png",
+                path.display()
+            ),
+        }
+    }
+
+    /// The file's bytes. `points` are -x and the largest errors there in ULP: the device's, and the plain formula's.
+    pub(crate) fn draw(
+        self,
+        title: &str,
+        points: &[(f64, [f64; 2])],
+        most: f64,
+    ) -> Result<Vec<u8>> {
+        // Text is measured and, in a PNG, drawn with a font of our own: a machine may have none.
+        let font = epaint_default_fonts::UBUNTU_LIGHT;
+        if register_font("sans-serif", FontStyle::Normal, font).is_err() {
+            bail!("the font cannot be read");
+        }
+        match self {
+            Self::Svg => {
+                let mut svg = String::new();
+                chart(
+                    &SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(),
+                    title,
+                    points,
+                    most,
+                )?;
+                Ok(svg.into_bytes())
+            }
+            Self::Png => {
+                let (width, height) = SIZE;
+                let mut pixels = vec![0; (width * height * 3) as usize];
+                chart(
+                    &BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area(),
+                    title,
+                    points,
+                    most,
+                )?;
+                let mut bytes = Vec::new();
+                let mut encoder = png::Encoder::new(&mut bytes, width, height);
+                encoder.set_color(png::ColorType::Rgb);
+                encoder.set_depth(png::BitDepth::Eight);
+                encoder.write_header()?.write_image_data(&pixels)?;
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+// ---- Internals ----
+
+fn chart<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    title: &str,
+    points: &[(f64, [f64; 2])],
+    most: f64,
+) -> Result<()>
+where
+    B::ErrorType: 'static,
+{
+    let (first, last) = (1e-10, 1e2);
+    let highest = points.iter().flat_map(|(_, errors)| errors).copied();
+    let highest = highest
+        .filter(|error| error.is_finite())
+        .fold(10.0, f64::max)
+        * 2.0;
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 26))
+        .margin(20)
+        .x_label_area_size(60)
+        .y_label_area_size(90)
+        .build_cartesian_2d((first..last).log_scale(), (LEAST..highest).log_scale())?;
+    let power = |v: &f64| format!("{v:e}");
+    chart
+        .configure_mesh()
+        .x_desc("-x")
+        .y_desc("largest error, ULP")
+        .x_label_formatter(&power)
+        .y_label_formatter(&power)
+        .label_style(("sans-serif", 18))
+        .axis_desc_style(("sans-serif", 22))
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    for (which, name, color) in [
+        (
+            1,
+            "the formula in plain floating point",
+            RGBColor(200, 90, 0),
+        ),
+        (0, "this device", RGBColor(0, 90, 170)),
+    ] {
+        let dots = points
+            .iter()
+            .filter(|(_, errors)| errors[which] > 0.0)
+            .map(|&(x, errors)| {
+                Circle::new((x, errors[which].clamp(LEAST, highest)), 2, color.filled())
+            });
+        chart
+            .draw_series(dots)?
+            .label(name)
+            .legend(move |(x, y)| Circle::new((x + 10, y), 5, color.filled()));
+    }
+    chart
+        .draw_series(DashedLineSeries::new(
+            [(first, most), (last, most)],
+            8,
+            6,
+            BLACK.into(),
+        ))?
+        .label("what the contract allows")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], BLACK));
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.9))
+        .border_style(BLACK.mix(0.3))
+        .label_font(("sans-serif", 20))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
