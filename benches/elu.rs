@@ -14,7 +14,7 @@ use criterion::{
 use rayon::prelude::*;
 use wgpu_elu::{
     DType, Device, Elu, Gpu, Kernel, Tensor, cpu, reference,
-    shader::{Params, VECTORS},
+    shader::{PARAMS_BINDING, Params, Shape, VECTORS, X_BINDING, Y_BINDING, uniform_size},
     wgpu,
 };
 
@@ -200,8 +200,12 @@ struct ShaderCopy {
 impl ShaderCopy {
     fn new(x: &Tensor, y: &Tensor) -> Self {
         let source = concat!(
-            "fn elu(x_bits: vec4<u32>, alpha: f32, scale: f32, zero: u32) -> vec4<u32> { return x_bits; }\n",
-            include_str!("../shaders/buffers/separate.wgsl"),
+            "struct Factors { padding: array<vec4<f32>, 2> }\n",
+            "fn op(x: vec4<u32>, unused: vec4<u32>, f: Factors, zero: u32) -> vec4<u32> { return x; }\n",
+            include_str!("../shaders/dtype/float32.wgsl"),
+            include_str!("../shaders/buffers/y.wgsl"),
+            include_str!("../shaders/buffers/x_separate.wgsl"),
+            include_str!("../shaders/buffers/grad_none.wgsl"),
             include_str!("../shaders/map.wgsl"),
         );
         let device = GPU.device();
@@ -210,17 +214,11 @@ impl ShaderCopy {
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
         // As in Kernel::new.
-        let (group_size, vectors) = if GPU.info().device_type == wgpu::DeviceType::Cpu {
-            (64, 4)
-        } else {
-            (256, 1)
+        let shape = match GPU.info().device_type {
+            wgpu::DeviceType::Cpu => Shape::SOFTWARE,
+            _ => Shape::HARDWARE,
         };
-        let constants = [
-            ("workgroup_size", f64::from(group_size)),
-            ("vectors_per_invocation", f64::from(vectors)),
-            ("invocation_stride", f64::from(vectors)),
-            ("vector_stride", 1.0),
-        ];
+        let constants = shape.constants(VECTORS);
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some("shader_copy"),
             layout: None,
@@ -233,31 +231,29 @@ impl ShaderCopy {
             cache: None,
         });
         let count = u32::try_from(x.len() / 4).unwrap();
-        let groups = count.div_ceil(group_size * vectors);
+        let groups = count.div_ceil(shape.workgroup_size * shape.vectors_per_invocation);
         let rows = groups.div_ceil(65_535);
         let groups_per_row = groups.div_ceil(rows);
         let params = Params {
-            alpha: 1.0,
-            scale: 1.0,
             count,
             groups_per_row,
             ..Params::default()
         };
         let uniform = device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
-            size: size_of::<Params>() as u64,
+            size: uniform_size(DType::F32) as u64,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         GPU.queue()
             .write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
         let buffers = [
-            &uniform,
-            x.as_buffer_slice().unwrap().buffer(),
-            y.as_buffer_slice().unwrap().buffer(),
+            (PARAMS_BINDING, &uniform),
+            (X_BINDING, x.as_buffer_slice().unwrap().buffer()),
+            (Y_BINDING, y.as_buffer_slice().unwrap().buffer()),
         ];
-        let entries: Vec<_> = (0..)
-            .zip(buffers)
+        let entries: Vec<_> = buffers
+            .into_iter()
             .map(|(binding, buffer)| wgpu::BindGroupEntry {
                 binding,
                 resource: buffer.as_entire_binding(),

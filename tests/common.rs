@@ -177,6 +177,7 @@ pub(crate) fn check_results(name: &str, judge: Judge, x: &[u64], grad: &[u64], y
     for (i, (&x, &y)) in x.iter().zip(y).enumerate() {
         let grad = grad.get(i).copied().unwrap_or_default();
         let verdict = judge.judge(x, grad, y);
+        assert!(!verdict.is_nearest || verdict.ulp <= 0.5, "{verdict:?}");
         if !verdict.is_allowed {
             let told = |bits| format!("{:e} ({bits:#x})", value(judge.dtype, bits));
             panic!(

@@ -177,8 +177,8 @@ impl Sample {
         } else {
             1 << 21
         };
-        let every = (0..self.count).step_by(piece as usize).map(move |start| {
-            let end = self.count.min(start + piece);
+        let every = (0..self.count).step_by(piece).map(move |start| {
+            let end = self.count.min(start + piece as u64);
             (start..end).map(|i| i.wrapping_mul(self.step)).collect()
         });
         every.chain([self.specials()])
@@ -407,11 +407,11 @@ impl Report {
     }
 
     fn as_text(&self, title: &str, judge: Judge) -> String {
-        let mut text = format!("{title}: {} results\n\n", self.count());
+        let mut text = format!("{title}\n{} results\n\n", self.count());
         let _ = writeln!(
             text,
-            "{:<16}{:>11}{:>9}{:>10}{:>10}  worst x",
-            "x", "results", "max ULP", "mean ULP", "nearest"
+            "{:<15}{:>11}{:>8}{:>7}{:>9}  worst x",
+            "x", "results", "max ULP", "mean", "nearest"
         );
         for row in self.rows.iter().filter(|row| row.count > 0) {
             let count = row.count as f64;
@@ -419,11 +419,11 @@ impl Report {
                 .worst
                 .filter(|_| row.max_ulp > 0.0)
                 .map_or_else(String::new, |case| {
-                    format!("{:e} ({:#x})", short(value(judge.dtype, case.x)), case.x)
+                    format!("{:.3e} {:#x}", value(judge.dtype, case.x), case.x)
                 });
             let _ = writeln!(
                 text,
-                "{:<16}{:>11}{:>9.3}{:>10.4}{:>9.3}%  {worst}",
+                "{:<15}{:>11}{:>8.3}{:>7.3}{:>8.3}%  {worst}",
                 row.name,
                 row.count,
                 row.max_ulp,
@@ -524,11 +524,6 @@ fn range(dtype: DType, x: f64) -> usize {
             .filter(|&end| x >= end)
             .count()
     }
-}
-
-/// Enough digits to know it again.
-fn short(x: f64) -> f64 {
-    format!("{x:.7e}").parse().unwrap_or(x)
 }
 
 /// What the formula gives as it is written, in the floating point that arithmetic is done in.

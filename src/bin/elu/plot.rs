@@ -100,7 +100,8 @@ where
         .x_label_area_size(60)
         .y_label_area_size(90)
         .build_cartesian_2d((first..last).log_scale(), (LEAST..highest).log_scale())?;
-    let power = |v: &f64| format!("{v:e}");
+    // The marks are powers of ten, but for their last bits.
+    let power = |v: &f64| format!("1e{}", v.log10().round());
     chart
         .configure_mesh()
         .x_desc("-x")
