@@ -5,6 +5,8 @@ mod npy;
 mod output;
 mod run;
 mod safetensors;
+mod shader;
+mod translate;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Info(info::Args),
+    Shader(shader::Args),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Shader(args) => shader::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
