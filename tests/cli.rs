@@ -10,7 +10,10 @@ use std::{
 use ndarray_npy::npy::header::Header;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tempfile::TempDir;
-use wgpu_elu::{DType, shader::Op};
+use wgpu_elu::{
+    DType,
+    shader::{Op, Shared, source},
+};
 
 use crate::{
     common::{check_results, gpus, varied},
@@ -822,4 +825,72 @@ fn check_draws_png_and_prints_json() {
             .unwrap()
             .starts_with(b"\x89PNG")
     );
+}
+
+fn shader() {
+    let folder = Folder::new();
+    let print = |args: &[&str]| {
+        let output = folder.elu(&[&["shader"], args].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
+        assert_eq!(error, "", "{args:?}");
+        output.stdout
+    };
+    let wgsl = |dtype, op, x, grad| source(dtype, op, Shared { x, grad }).into_bytes();
+    let (x, grad) = (true, true);
+    assert_eq!(print(&[]), wgsl(DType::F32, Op::Forward, !x, !grad));
+    assert_eq!(
+        print(&["--in-place"]),
+        wgsl(DType::F32, Op::Forward, x, !grad)
+    );
+    for (dtype, op) in DType::ALL
+        .into_iter()
+        .flat_map(|dtype| Op::ALL.map(|op| (dtype, op)))
+    {
+        let args = ["--dtype", dtype.name(), "--op", op.name()];
+        assert_eq!(print(&args), wgsl(dtype, op, !x, !grad));
+        let args = [&args[..], &["--in-place"]].concat();
+        assert_eq!(print(&args), wgsl(dtype, op, !op.has_grad(), op.has_grad()));
+    }
+
+    let glsl = |args: &[&str]| {
+        String::from_utf8(print(&[&["--language", "glsl"], args].concat())).unwrap()
+    };
+    let size = |n: u32| format!("local_size_x = {n},");
+    assert!(glsl(&[]).starts_with("#version 450 core\n"));
+    assert!(glsl(&[]).contains(&size(256)) && glsl(&["--software"]).contains(&size(64)));
+    assert_ne!(glsl(&[]), glsl(&["--entry", "elements"]));
+    assert_eq!(glsl(&[]), glsl(&["--entry", "vectors", "-o", "-"]));
+
+    let magic = 0x0723_0203u32.to_le_bytes();
+    assert!(print(&["--language", "spirv"]).starts_with(&magic));
+    assert_eq!(print(&["--language", "spirv", "-o", "elu.spv"]), b"");
+    let written = fs::read(folder.path("elu.spv")).unwrap();
+    assert_eq!(written, print(&["--language", "spirv"]));
+    assert_eq!(
+        folder.error(&["shader", "-o", "elu.spv"]),
+        "elu.spv: exists already, give --force to replace it"
+    );
+    assert_eq!(fs::read(folder.path("elu.spv")).unwrap(), written);
+    print(&["-o", "elu.spv", "--force"]);
+    assert_eq!(fs::read(folder.path("elu.spv")).unwrap(), print(&[]));
+
+    let metal = ["shader", "--dtype", "float64", "--language", "msl"];
+    for args in [&metal[..], &[&metal[..], &["-o", "elu.metal"]].concat()] {
+        assert_eq!(
+            folder.error(args),
+            "float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language"
+        );
+    }
+    for args in [
+        ["shader", "--language", "cuda"],
+        ["shader", "--dtype", "float8"],
+        ["shader", "--op", "sideways"],
+        ["shader", "--entry", "main"],
+    ] {
+        let output = folder.elu(&args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains("[possible values: "), "{args:?}: {error}");
+    }
 }

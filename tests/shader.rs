@@ -1,14 +1,19 @@
-//! The shaders without any adapter: naga parses and validates them, and their layout is Rust's.
+//! The shaders without any adapter: naga parses and validates them, their layout is Rust's, and their translations are valid.
 
-use std::mem::offset_of;
+use std::{fs, io, mem::offset_of, process::Command};
 
 use naga::{TypeInner, valid};
 use wgpu_elu::{
     DType,
     shader::{
-        ELEMENTS, Factors32, Factors64, GRAD_BINDING, Op, PARAMS_BINDING, Params, Shared, VECTORS,
-        X_BINDING, Y_BINDING, source, uniform_size,
+        ELEMENTS, Factors32, Factors64, GRAD_BINDING, Op, PARAMS_BINDING, Params, Shape, Shared,
+        VECTORS, X_BINDING, Y_BINDING, source, uniform_size,
     },
+};
+
+use crate::{
+    common::tell,
+    translate::{Language, Variant, translate},
 };
 
 /// Every dtype, operation and arrangement of buffers.
@@ -133,5 +138,111 @@ fn params_and_factors_have_the_same_layout_in_rust() {
             _ => named(&factors_32),
         };
         assert_eq!(members("Factors").0, factors);
+    }
+}
+
+/// Every shader with every set of constants that makes a difference to it.
+fn every_variant() -> impl Iterator<Item = Variant> {
+    let pipelines = [
+        (VECTORS, Shape::HARDWARE),
+        (VECTORS, Shape::SOFTWARE),
+        (ELEMENTS, Shape::HARDWARE),
+    ];
+    every_shader()
+        .filter(|(_, op, shared)| op.has_grad() || !shared.grad)
+        .flat_map(move |(dtype, op, shared)| {
+            pipelines.map(|(entry_point, shape)| Variant {
+                dtype,
+                op,
+                shared,
+                shape,
+                entry_point,
+            })
+        })
+}
+
+#[test]
+fn every_shader_translates_to_every_language() {
+    for variant in every_variant() {
+        for language in Language::ALL {
+            let translated = translate(variant, language);
+            if language == Language::Msl && variant.dtype == DType::F64 {
+                let error = translated.unwrap_err();
+                assert!(error.contains("Metal has no 64-bit floats"), "{error}");
+                continue;
+            }
+            let bytes = translated
+                .unwrap_or_else(|error| panic!("{}, {variant:?}: {error}", language.name()));
+            if language == Language::Spirv {
+                let name = bytes
+                    .windows(variant.entry_point.len())
+                    .any(|bytes| bytes == variant.entry_point.as_bytes());
+                assert!(bytes.starts_with(&0x0723_0203u32.to_le_bytes()) && name);
+                continue;
+            }
+            let text = String::from_utf8(bytes).unwrap();
+            let entry_point = match language {
+                Language::Wgsl => format!("fn {}(", variant.entry_point),
+                Language::Msl => format!("kernel void {}(", variant.entry_point),
+                Language::Hlsl => format!("void {}(", variant.entry_point),
+                Language::Glsl => "void main(".into(),
+                Language::Spirv => unreachable!(),
+            };
+            assert!(text.contains(&entry_point), "{variant:?}: {text}");
+            if language == Language::Wgsl {
+                let Variant {
+                    dtype, op, shared, ..
+                } = variant;
+                assert_eq!(text, source(dtype, op, shared));
+            } else {
+                let other = if variant.entry_point == VECTORS {
+                    ELEMENTS
+                } else {
+                    VECTORS
+                };
+                assert!(
+                    !text.contains(&format!("void {other}(")),
+                    "{variant:?}: {text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn spirv_is_valid() {
+    check_by(
+        Language::Spirv,
+        "spirv-val",
+        &["--target-env", "vulkan1.1"],
+        "spv",
+    );
+}
+
+#[test]
+fn glsl_is_valid() {
+    check_by(Language::Glsl, "glslangValidator", &["-S", "comp"], "comp");
+}
+
+/// Holds every translation to what `program` says of it.
+fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    for (i, variant) in every_variant().enumerate() {
+        let file = folder.path().join(format!("{i}.{extension}"));
+        fs::write(&file, translate(variant, language).unwrap()).unwrap();
+        let output = match Command::new(program).args(args).arg(&file).output() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_default();
+                assert!(
+                    wish != "require",
+                    "WGPU_ELU_GPU=require, and there is no {program}: scripts/test installs it"
+                );
+                return tell(&format!(
+                    "SKIPPED: everything that needs {program} (scripts/test installs it)"
+                ));
+            }
+            output => output.unwrap(),
+        };
+        assert!(output.status.success(), "{variant:?}: {output:?}");
     }
 }

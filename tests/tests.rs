@@ -19,3 +19,5 @@ mod numbers;
 mod reference;
 mod shader;
 mod tensor;
+#[path = "../src/bin/elu/translate.rs"]
+mod translate;

@@ -103,7 +103,7 @@ impl Judge {
         Verdict {
             ulp,
             is_nearest,
-            is_allowed: is_near || self.underflows(grad, y, exact.high),
+            is_allowed: is_near || self.underflows([x, grad], y, exact.high),
         }
     }
 
@@ -124,7 +124,7 @@ impl Judge {
     }
 
     /// Whether it is as good as the arithmetic's smallest numbers let it be. With alpha = 1 nothing is lost among them.
-    fn underflows(&self, grad: f64, y: f64, exact: f64) -> bool {
+    fn underflows(&self, [x, grad]: [f64; 2], y: f64, exact: f64) -> bool {
         let smallest = match self.dtype {
             DType::F64 => f64::MIN_POSITIVE,
             _ => f32::MIN_POSITIVE.into(),
@@ -133,7 +133,8 @@ impl Judge {
             false
         } else if self.on_gpu {
             // A driver may take subnormals for zero.
-            let takes = exact.abs() < smallest || (self.op.has_grad() && grad.abs() < smallest);
+            let is_small = |v: f64| v.abs() < smallest;
+            let takes = is_small(exact) || is_small(x) || (self.op.has_grad() && is_small(grad));
             takes && y.abs() <= smallest
         } else {
             // Terms are subnormal some way above the smallest normal number, and round.
@@ -240,8 +241,9 @@ pub(crate) fn value(dtype: DType, bits: u64) -> f64 {
 /// The bits of the number of `dtype` that is nearest to `value`.
 pub(crate) fn bits(dtype: DType, value: f64) -> u64 {
     match dtype {
-        DType::F16 => f16::from_f64(value).to_bits().into(),
-        DType::BF16 => bf16::from_f64(value).to_bits().into(),
+        // From f64, the crate drops 32 bits before it rounds.
+        DType::F16 => f16::from_f32(round_to_odd(value)).to_bits().into(),
+        DType::BF16 => bf16::from_f32(round_to_odd(value)).to_bits().into(),
         DType::F64 => value.to_bits(),
         _ => round(value).to_bits().into(),
     }
@@ -278,6 +280,16 @@ impl From<f64> for Exact {
 )]
 fn round(value: f64) -> f32 {
     value as f32
+}
+
+/// Rounded so that rounding once more, to half the bits or fewer, gives what rounding once would have given.
+fn round_to_odd(value: f64) -> f32 {
+    let rounded = round(value);
+    if f64::from(rounded) == value || !rounded.is_finite() {
+        return rounded;
+    }
+    let away = f64::from(rounded).abs() > value.abs();
+    f32::from_bits((rounded.to_bits() - u32::from(away)) | 1)
 }
 
 fn to_f32(value: f64) -> f64 {

@@ -9,6 +9,8 @@ mod place;
 mod plot;
 mod run;
 mod safetensors;
+mod shader;
+mod translate;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Info(info::Args),
+    Shader(shader::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Shader(args) => shader::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

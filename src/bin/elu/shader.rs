@@ -1,0 +1,94 @@
+//! `elu shader`: the shader that runs, to be read or taken elsewhere.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Error, Result, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use wgpu_elu::{
+    DType,
+    shader::{ELEMENTS, Op, Shape, Shared, VECTORS},
+};
+
+use crate::{
+    output::Output,
+    translate::{Language, Variant, translate},
+};
+
+/// The very shader that runs, as wgpu gets it or as a driver does
+///
+/// WGSL is the whole module as it is handed to wgpu. The other languages are naga's translation of one entry point, the step
+/// that wgpu takes for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL (GLSL 4.50).
+///
+/// Binding n is descriptor n of set 0 in SPIR-V, register bn, tn or un in HLSL, binding n in GLSL and buffer n in MSL, where
+/// buffer 4 holds the sizes that naga checks against.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The number format in memory; wgpu runs float64 on Vulkan only
+    #[arg(long, default_value = "float32", value_parser = by_name(&DType::ALL, DType::name))]
+    dtype: DType,
+    /// What it computes
+    #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
+    op: Op,
+    /// The language
+    #[arg(short, long, default_value = "wgsl", value_parser = by_name(&Language::ALL, Language::name))]
+    language: Language,
+    /// The entry point that is translated: 16 bytes at a time, or an element (of 16 bits, two); WGSL has both
+    #[arg(long, default_value = VECTORS, value_parser = by_name(&[VECTORS, ELEMENTS], |name| name))]
+    entry: &'static str,
+    /// For a result in the buffer of x, or, for a gradient, in that of the gradient it starts from
+    #[arg(long)]
+    in_place: bool,
+    /// With the workgroups for software adapters, not those for hardware; in WGSL they are left open
+    #[arg(long)]
+    software: bool,
+    /// Where the shader goes; `-` is standard output, also the default
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace FILE if it exists
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    ensure!(
+        args.output.is_some()
+            || args.language != Language::Spirv
+            || !std::io::stdout().is_terminal(),
+        "SPIR-V is binary, and standard output is a terminal: give -o FILE"
+    );
+    let path = args.output.as_deref().unwrap_or(Path::new("-"));
+    let output = Output::open(path, args.force)?;
+    let variant = Variant {
+        dtype: args.dtype,
+        op: args.op,
+        shared: Shared {
+            x: args.in_place && !args.op.has_grad(),
+            grad: args.in_place && args.op.has_grad(),
+        },
+        shape: if args.software {
+            Shape::SOFTWARE
+        } else {
+            Shape::HARDWARE
+        },
+        entry_point: args.entry,
+    };
+    let shader = translate(variant, args.language).map_err(Error::msg)?;
+    output.write(|writer| Ok(writer.write_all(&shader)?))
+}
+
+// ---- Internals ----
+
+/// Takes the names of `all`, and nothing else.
+fn by_name<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let names = all.iter().map(|&value| name(value));
+    PossibleValuesParser::new(names).map(move |given| {
+        let found = all.iter().find(|&&value| name(value) == given);
+        *found.expect("clap lets no other name through")
+    })
+}

@@ -1,0 +1,196 @@
+//! The shaders in the languages that drivers take, by naga and with the settings that wgpu gives it. The tests use this file
+//! too.
+
+use naga::{
+    ResourceBinding, ShaderStage,
+    back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv},
+    front::wgsl,
+    proc::{BoundsCheckPolicies, BoundsCheckPolicy},
+    valid::{Capabilities, ValidationFlags, Validator},
+};
+use wgpu_elu::{
+    DType,
+    shader::{GRAD_BINDING, Op, PARAMS_BINDING, Shape, Shared, X_BINDING, Y_BINDING, source},
+};
+
+/// What a shader is printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    Wgsl,
+    Spirv,
+    Msl,
+    Hlsl,
+    Glsl,
+}
+
+impl Language {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Wgsl, Self::Spirv, Self::Msl, Self::Hlsl, Self::Glsl];
+
+    /// The name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Wgsl => "wgsl",
+            Self::Spirv => "spirv",
+            Self::Msl => "msl",
+            Self::Hlsl => "hlsl",
+            Self::Glsl => "glsl",
+        }
+    }
+}
+
+/// One shader of this crate, and one of its entry points.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Variant {
+    pub(crate) dtype: DType,
+    pub(crate) op: Op,
+    pub(crate) shared: Shared,
+    /// The values of its `override` constants.
+    pub(crate) shape: Shape,
+    pub(crate) entry_point: &'static str,
+}
+
+/// The shader in `language`: the bytes of a file. WGSL is the whole source as wgpu gets it; all others hold the one entry
+/// point, with the shape's constants in place.
+///
+/// Binding n of group 0 is descriptor n of set 0 in SPIR-V, register n of its kind in HLSL, binding n in GLSL, and buffer n
+/// in MSL, where the buffers' sizes come after them all.
+pub(crate) fn translate(variant: Variant, language: Language) -> Result<Vec<u8>, String> {
+    let Variant {
+        dtype,
+        op,
+        shared,
+        shape,
+        entry_point,
+    } = variant;
+    let source = source(dtype, op, shared);
+    if language == Language::Wgsl {
+        return Ok(source.into_bytes());
+    }
+    if language == Language::Msl && dtype == DType::F64 {
+        return Err("float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language".into());
+    }
+    let module = wgsl::parse_str(&source).map_err(|error| error.to_string())?;
+    let capabilities = match dtype {
+        DType::F64 => Capabilities::FLOAT64,
+        _ => Capabilities::empty(),
+    };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .map_err(|error| error.to_string())?;
+    let stage = ShaderStage::Compute;
+    let constants = shape
+        .constants(entry_point)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    // It leaves out the other entry point, and validates what it made.
+    let (module, info) = process_overrides(&module, &info, Some((stage, entry_point)), &constants)
+        .map_err(|error| error.to_string())?;
+    let bindings = [PARAMS_BINDING, X_BINDING, GRAD_BINDING, Y_BINDING]
+        .map(|binding| (ResourceBinding { group: 0, binding }, slot(binding)));
+    match language {
+        Language::Wgsl => unreachable!("returned above"),
+        Language::Spirv => {
+            let options = spv::Options {
+                lang_version: (1, 3),           // Vulkan 1.1
+                flags: spv::WriterFlags::DEBUG, // names, for whoever disassembles it
+                bounds_check_policies: CHECKS,
+                ..spv::Options::default()
+            };
+            let pipeline = spv::PipelineOptions {
+                shader_stage: stage,
+                entry_point: entry_point.into(),
+            };
+            spv::write_vec(&module, &info, &options, Some(&pipeline))
+                .map(|words| words.into_iter().flat_map(u32::to_le_bytes).collect())
+                .map_err(|error| error.to_string())
+        }
+        Language::Msl => {
+            let resources = bindings.map(|(binding, slot)| {
+                let target = msl::BindTarget {
+                    buffer: Some(slot),
+                    mutable: binding.binding == Y_BINDING,
+                    ..msl::BindTarget::default()
+                };
+                (binding, target)
+            });
+            let resources = msl::EntryPointResources {
+                resources: resources.into(),
+                sizes_buffer: Some(slot(Y_BINDING) + 1),
+                ..msl::EntryPointResources::default()
+            };
+            let options = msl::Options {
+                lang_version: (2, 0),
+                per_entry_point_map: [(entry_point.to_owned(), resources)].into(),
+                fake_missing_bindings: false,
+                bounds_check_policies: CHECKS,
+                ..msl::Options::default()
+            };
+            let pipeline = msl::PipelineOptions {
+                entry_point: Some((stage, entry_point.into())),
+                ..msl::PipelineOptions::default()
+            };
+            msl::write_string(&module, &info, &options, &pipeline)
+                .map(|(text, _)| text.into_bytes())
+                .map_err(|error| error.to_string())
+        }
+        Language::Hlsl => {
+            let targets = bindings.map(|(binding, slot)| {
+                let target = hlsl::BindTarget {
+                    register: slot.into(),
+                    restrict_indexing: true,
+                    ..hlsl::BindTarget::default()
+                };
+                (binding, target)
+            });
+            let options = hlsl::Options {
+                shader_model: hlsl::ShaderModel::V6_0,
+                binding_map: targets.into(),
+                fake_missing_bindings: false,
+                ..hlsl::Options::default()
+            };
+            let pipeline = hlsl::PipelineOptions {
+                entry_point: Some((stage, entry_point.into())),
+            };
+            let mut text = String::new();
+            hlsl::Writer::new(&mut text, &options, &pipeline)
+                .write(&module, &info, None)
+                .map_err(|error| error.to_string())?;
+            Ok(text.into_bytes())
+        }
+        Language::Glsl => {
+            let options = glsl::Options {
+                version: glsl::Version::Desktop(450), // the first in which mix takes integers, as WGSL's select does
+                binding_map: bindings.into(),
+                ..glsl::Options::default()
+            };
+            let pipeline = glsl::PipelineOptions {
+                shader_stage: stage,
+                entry_point: entry_point.into(),
+                multiview: None,
+            };
+            let mut text = String::new();
+            // OpenGL's own robust access is what wgpu relies on.
+            let checks = BoundsCheckPolicies::default();
+            glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, checks)
+                .and_then(|mut writer| writer.write())
+                .map_err(|error| error.to_string())?;
+            Ok(text.into_bytes())
+        }
+    }
+}
+
+// ---- Internals ----
+
+/// wgpu's, where the driver does not check by itself.
+const CHECKS: BoundsCheckPolicies = BoundsCheckPolicies {
+    index: BoundsCheckPolicy::Restrict,
+    buffer: BoundsCheckPolicy::Restrict,
+    image_load: BoundsCheckPolicy::Restrict,
+    binding_array: BoundsCheckPolicy::Unchecked,
+};
+
+fn slot(binding: u32) -> u8 {
+    u8::try_from(binding).expect("there are four bindings")
+}
