@@ -102,7 +102,7 @@ fn ops(factors: Factors) -> impl Iterator<Item = Op> {
 }
 
 /// Up to one number: the results are not rounded correctly, and among many x that share a result one may step back. Seen for
-/// float32 from -17 to -12 on the CPU and on a software adapter, in at most 13 of 90 million pairs of neighbours for each
+/// float32 between -16 and -12 on the CPU and on a software adapter, in at most 13 of 90 million pairs of neighbours for each
 /// of several alphas; among them, with alpha = 0.5 on both and with 1 on the adapter, x = 0xc1410e49 (about -12.07), which
 /// gives one number less than its neighbour below.
 #[test]
