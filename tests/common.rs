@@ -132,12 +132,16 @@ pub(crate) fn judge(place: Place<'_>, op: Op, dtype: DType, factors: impl Into<F
 
 /// A tensor of these bits, and so back.
 pub(crate) fn tensor(device: &Device, dtype: DType, bits: &[u64]) -> Tensor {
+    shaped(device, dtype, bits, &[bits.len()])
+}
+
+pub(crate) fn shaped(device: &Device, dtype: DType, bits: &[u64], shape: &[usize]) -> Tensor {
     let size = dtype.size();
     let bytes: Vec<u8> = bits
         .iter()
         .flat_map(|bits| bits.to_le_bytes().into_iter().take(size))
         .collect();
-    Tensor::from_bytes(device, dtype, &bytes, &[bits.len()]).unwrap()
+    Tensor::from_bytes(device, dtype, &bytes, shape).unwrap()
 }
 
 pub(crate) fn bits_of(tensor: &Tensor) -> Vec<u64> {
@@ -191,6 +195,37 @@ pub(crate) fn check_results(name: &str, judge: Judge, x: &[u64], grad: &[u64], y
             );
         }
     }
+}
+
+/// How many numbers of the format lie from `a` to `b`, one of them counted. Both zeros are one number, and all NaNs.
+pub(crate) fn steps(dtype: DType, a: u64, b: u64) -> u64 {
+    let place = |bits: u64| {
+        let sign = 1u64 << (8 * dtype.size() - 1);
+        let magnitude = i128::from(bits & (sign - 1));
+        if bits & sign == 0 {
+            magnitude
+        } else {
+            -magnitude
+        }
+    };
+    match (value(dtype, a).is_nan(), value(dtype, b).is_nan()) {
+        (true, true) => 0,
+        (false, false) => u64::try_from((place(a) - place(b)).abs()).unwrap(),
+        _ => u64::MAX,
+    }
+}
+
+/// Whether both are as good as zero to a GPU, which may take the subnormals of its arithmetic for that.
+pub(crate) fn underflows(place: Place<'_>, dtype: DType, a: u64, b: u64) -> bool {
+    let smallest = match dtype {
+        DType::F64 => f64::MIN_POSITIVE,
+        _ => f32::MIN_POSITIVE.into(),
+    };
+    let on_gpu = *place.device != Device::Cpu;
+    on_gpu
+        && [a, b]
+            .iter()
+            .all(|&bits| value(dtype, bits).abs() <= smallest)
 }
 
 /// The `f32`s of a slice as bits.

@@ -1,6 +1,6 @@
 //! The oracle itself, against values computed with 300 bits (mpmath) and published elsewhere.
 
-use wgpu_elu::reference::{elu, elu_grad};
+use wgpu_elu::reference::{elu, elu_grad, family, family_grad, family_grad_from_output};
 
 /// x, alpha, `alpha * expm1(x)`.
 const FORWARD: [(f64, f64, f64); 13] = [
@@ -77,6 +77,51 @@ fn gradient_is_the_slope_of_elu() {
             (central - elu_grad(x, alpha)).abs() < 1e-9,
             "x {x}, alpha {alpha}"
         );
+    }
+}
+
+/// alpha, scale, `input_scale`: SELU, CELU with alpha 2 and 0.3, and all three at once.
+const FAMILIES: [[f64; 3]; 5] = [
+    [1.6732632423543772, 1.0507009873554805, 1.0],
+    [2.0, 1.0, 0.5],
+    [0.3, 1.0, 1.0 / 0.3],
+    [0.5, 3.0, 0.7],
+    [1.5, 0.2, 5.0],
+];
+const XS: [f64; 9] = [-8.0, -3.0, -1.0, -0.7, -0.01, -1e-3, 1e-3, 0.5, 4.0];
+
+#[test]
+fn gradient_is_the_slope_of_the_family() {
+    for [alpha, scale, input_scale] in FAMILIES {
+        for x in XS {
+            let h = 1e-5;
+            let f = |x| family(x, alpha, scale, input_scale);
+            let central = (f(x + h) - f(x - h)) / (2.0 * h);
+            let slope = family_grad(x, alpha, scale, input_scale);
+            // The third derivative is at most scale * alpha * input_scale^3, below 38, and a sixth of that times h^2 is
+            // what a central difference leaves out.
+            assert!(
+                (central - slope).abs() < 1e-9,
+                "x {x}, {alpha} {scale} {input_scale}: {central} is not {slope}"
+            );
+        }
+    }
+}
+
+#[test]
+fn gradient_from_the_output_is_that_from_the_input() {
+    for [alpha, scale, input_scale] in FAMILIES {
+        for x in XS {
+            let y = family(x, alpha, scale, input_scale);
+            let from_output = family_grad_from_output(y, alpha, scale, input_scale);
+            let from_input = family_grad(x, alpha, scale, input_scale);
+            // Where y is near -scale * alpha, their sum has few digits left.
+            let most = 4.0 * f64::EPSILON * scale * alpha * input_scale;
+            assert!(
+                (from_output - from_input).abs() <= most,
+                "x {x}, {alpha} {scale} {input_scale}: {from_output} is not {from_input}"
+            );
+        }
     }
 }
 

@@ -8,7 +8,9 @@
 // What belongs where: `common` has the adapters, comparison in ULP, and tables of cases; `reference` holds the oracle
 // against published values; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract;
 // `shader` the WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device
-// that does nothing; `cli` the elu command, as a user runs it.
+// that does nothing; `cli` the elu command, as a user runs it; `cases` what ONNX, Keras and PyTorch expect of everything;
+// `properties` what holds of random vectors on everything.
+mod cases;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;
@@ -16,6 +18,7 @@ mod common;
 mod judge;
 mod kernel;
 mod numbers;
+mod properties;
 mod reference;
 mod shader;
 mod tensor;
