@@ -827,6 +827,7 @@ fn check_draws_png_and_prints_json() {
     );
 }
 
+#[test]
 fn shader() {
     let folder = Folder::new();
     let print = |args: &[&str]| {
