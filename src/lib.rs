@@ -13,7 +13,8 @@
 //! # Ok::<(), wgpu_elu::Error>(())
 //! ```
 //!
-//! ELU is `x` where `x >= 0`, else `alpha * (exp(x) - 1)`.
+//! ELU is `x` where `x >= 0`, else `alpha * (exp(x) - 1)`. SELU and CELU are there too: see [`Factors`]. Elements are
+//! `f32`, `f64`, [`half::f16`] or [`half::bf16`].
 //!
 //! # Which part is for you
 //!
@@ -30,14 +31,18 @@
 //! - What is not negative comes through bit by bit: -0, infinity, NaN with its payload. -infinity gives -alpha.
 //! - `alpha` may be any number. Zero, negative, infinite and NaN ones touch negative `x` only.
 //! - The negative side is `alpha * expm1(x)`, not `exp(x) - 1`, which loses every digit near zero. The error is below 1 ULP
-//!   for every `x` and every `alpha`, whether the driver fuses multiply and add or not. Where the result of another alpha
-//!   than 1 is below 2^-126, a GPU may give zero, as WGSL allows.
+//!   for every `x` and every `alpha`, whether the driver fuses multiply and add or not; so is that of the gradients, as long
+//!   as `alpha * scale * input_scale` is smaller than 2^32. With an `input_scale` (CELU), forward is within 2 ULP.
+//! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, by bits: within 1 ULP, and with `alpha` 1
+//!   forward gives the nearest number. `f64` is within 2 ULP.
+//! - Where results are smaller than 2^-126 (2^-1022 for `f64`), a GPU may give zero, as WGSL allows, and the CPU may be off
+//!   by 2^-148, except that with `alpha` 1 forward nothing is lost.
 //! - The same `x` gives the same bits wherever it stands in a tensor. Different devices may differ by 1 ULP.
 //!
 //! # Limits
 //!
-//! `f32` only, for now. A tensor is at most as large as the device's `max_buffer_size`; [`Kernel`] itself takes buffers of
-//! any size. No part of this crate is `unsafe`.
+//! A tensor is at most as large as the device's `max_buffer_size`; [`Kernel`] itself takes buffers of any size. `f64` on a GPU
+//! needs the device feature `SHADER_F64`. No part of this crate is `unsafe`.
 //!
 //! # Features
 //!
