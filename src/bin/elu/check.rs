@@ -421,8 +421,7 @@ impl Report {
                 .map_or_else(String::new, |case| {
                     format!("{:.3e} {:#x}", value(judge.dtype, case.x), case.x)
                 });
-            let _ = writeln!(
-                text,
+            let line = format!(
                 "{:<15}{:>11}{:>8.3}{:>7.3}{:>8.3}%  {worst}",
                 row.name,
                 row.count,
@@ -430,6 +429,7 @@ impl Report {
                 row.sum_ulp / count,
                 100.0 * row.nearest as f64 / count,
             );
+            let _ = writeln!(text, "{}", line.trim_end());
         }
         let contract = if judge.is_rounded_correctly() {
             "the nearest number".to_owned()
