@@ -502,6 +502,19 @@ fn bad_input() {
             npy(1, &header("a\\nb\\x1b[31m", false, "(3,)"), data),
             "dtype 'a\\nb\\u{1b}[31m' is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
         ),
+        // Parsed, it would take as good as forever.
+        (
+            npy(1, &("[".repeat(100) + &"]".repeat(100)), data),
+            "bad .npy header: too many brackets; structured dtypes are not supported",
+        ),
+        (
+            npy(
+                1,
+                &header("<f4", false, &format!("({})", "1,".repeat(4000))),
+                &[0; 4],
+            ),
+            "shape of 4000 dimensions, needed at most 64",
+        ),
         (
             npy(2, &"(".repeat(20_000), data),
             "header of 20020 bytes, needed at most 10000",

@@ -36,11 +36,16 @@ impl Array {
     }
 
     /// `size` is that of the whole file, where it is known.
-    fn from_reader(reader: &mut impl Read, size: Option<u64>) -> Result<Self> {
+    pub(crate) fn from_reader(reader: &mut impl Read, size: Option<u64>) -> Result<Self> {
         let mut reader = Counted { reader, count: 0 };
         let header = read_header(&mut reader)?;
         let (dtype, big_endian) = format(&header)?;
         let shape = &header.shape;
+        let dimensions = shape.len();
+        ensure!(
+            dimensions <= MAX_DIMENSIONS,
+            "shape of {dimensions} dimensions, needed at most {MAX_DIMENSIONS}"
+        );
         let len = if shape.contains(&0) {
             Some(0)
         } else {
@@ -109,6 +114,13 @@ impl Array {
 /// NumPy refuses longer headers too, by default (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
 const MAX_HEADER: usize = 10_000;
 
+/// Enough for the longest header of an array that is supported, which has a brace and a parenthesis.
+const MAX_WORK: usize = 1 << 17;
+
+/// NumPy's (`NPY_MAXDIMS`). With many more, the header that is written could be longer than the one that was read, and
+/// longer than what can be read.
+const MAX_DIMENSIONS: usize = 64;
+
 fn read_header(reader: &mut impl Read) -> Result<Header> {
     let mut start = [0; 12];
     let found = fill(reader, &mut start)?;
@@ -117,18 +129,35 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
         "not a .npy file: it does not start with \\x93NUMPY"
     );
     // Other versions are refused by what follows, whatever these bytes mean there.
-    let length = match start[6] {
-        1 => usize::from(u16::from_le_bytes([start[8], start[9]])),
-        2 | 3 => usize::try_from(u32::from_le_bytes([
-            start[8], start[9], start[10], start[11],
-        ]))?,
-        _ => 0,
+    let (prefix, length) = match start[6] {
+        1 => (10, usize::from(u16::from_le_bytes([start[8], start[9]]))),
+        2 | 3 => {
+            let length = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
+            (12, usize::try_from(length)?)
+        }
+        _ => (start.len(), 0),
     };
     ensure!(
         length <= MAX_HEADER,
         "header of {length} bytes, needed at most {MAX_HEADER}"
     );
-    Header::from_reader(&mut start[..found].chain(reader)).map_err(|error| match error {
+    let mut bytes = start[..found].to_vec();
+    bytes.resize(found.max(prefix + length), 0);
+    let found = found + fill(reader, &mut bytes[found..])?;
+    bytes.truncate(found);
+    // The parser goes twice through what stands in a bracket, up to four times in a brace, and brackets stand within
+    // brackets: a few dozen of them would take it forever.
+    let doublings = |byte: &u8| match byte {
+        b'(' | b'[' => 1,
+        b'{' => 2,
+        _ => 0,
+    };
+    let doubled: u32 = bytes.iter().skip(prefix).map(doublings).sum();
+    ensure!(
+        doubled <= (MAX_WORK / bytes.len()).ilog2(),
+        "bad .npy header: too many brackets; structured dtypes are not supported"
+    );
+    Header::from_reader(&mut &*bytes).map_err(|error| match error {
         ReadHeaderError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             anyhow::anyhow!("truncated .npy header")
         }

@@ -1,0 +1,229 @@
+//! Every `prepare` of a kernel, with any slices on a device with any limits: no panic, refusals for a reason only, and
+//! steps that wgpu takes.
+
+#![no_main]
+
+use std::{cell::RefCell, collections::HashMap};
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use wgpu::{BufferSlice, BufferUsages};
+use wgpu_elu::{DType, Device, Error, Factors, Gpu, Step, shader::Op};
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    limits: Limits,
+    dtype: u8,
+    op: u8,
+    /// alpha, scale, input_scale; alpha alone where the other two are out of range.
+    factors: [f64; 3],
+    buffers: [Host; 3],
+    x: Slice,
+    grad: Slice,
+    y: Slice,
+}
+
+/// A host's buffer.
+#[derive(Arbitrary, Debug)]
+struct Host {
+    size: u16,
+    usage: u8,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Slice {
+    buffer: u8,
+    offset: u16,
+    size: u16,
+    /// Rounded to elements, as long as `x` where there is room, or neither: chance alone would seldom make slices that fit.
+    kind: u8,
+}
+
+/// Which of a few values each limit has.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Limits {
+    binding: u8,
+    groups: u8,
+    invocations: u8,
+    alignment: u8,
+}
+
+const MAX_BUFFER: u64 = 1 << 13;
+
+thread_local! {
+    static DEVICES: RefCell<HashMap<Limits, Gpu>> = RefCell::default();
+}
+
+fuzz_target!(|input: Input| {
+    let gpu = device(input.limits);
+    let dtype = pick(&DType::ALL, input.dtype);
+    let op = pick(&Op::ALL, input.op);
+    let buffers = input.buffers.map(|host| buffer(&gpu, &host));
+    let x = slice(&buffers, &input.x, dtype, None);
+    let grad = slice(&buffers, &input.grad, dtype, Some(x.size()));
+    let y = slice(&buffers, &input.y, dtype, Some(x.size()));
+    let [alpha, scale, input_scale] = input.factors;
+    let factors = Factors::new(alpha, scale, input_scale).unwrap_or(Factors::elu(alpha));
+
+    let kernel = match gpu.kernel(dtype) {
+        Ok(kernel) => kernel,
+        Err(error) => panic!("these limits are enough: {error}"),
+    };
+    let prepared = match op {
+        Op::Forward => kernel.prepare(factors, x, y),
+        Op::Backward => kernel.prepare_backward(factors, x, grad, y),
+        Op::BackwardFromOutput => kernel.prepare_backward_from_output(factors, x, grad, y),
+    };
+    let inputs: &[_] = if op.has_grad() { &[x, grad] } else { &[x] };
+    let expected = fit(dtype, inputs, y);
+    match prepared {
+        Ok(step) => {
+            assert!(expected, "these slices should be refused");
+            assert_eq!(step.dispatches() == 0, x.size() == 0);
+            submit(&gpu, &step);
+        }
+        // Of the device's limits, and of alpha.
+        Err(error @ (Error::Limit { .. } | Error::NotInvertible { .. })) => {
+            assert!(!error.to_string().is_empty());
+        }
+        Err(error) => assert!(!expected, "these slices should be taken: {error}"),
+    }
+});
+
+/// The rules of `Kernel`'s documentation, but for the device's limits.
+fn fit(dtype: DType, inputs: &[BufferSlice<'_>], y: BufferSlice<'_>) -> bool {
+    let element = dtype.size() as u64;
+    let end = |slice: BufferSlice<'_>| slice.offset() + slice.size();
+    let alone = |slice: BufferSlice<'_>| {
+        slice.offset().is_multiple_of(element)
+            && slice.size().is_multiple_of(element)
+            && slice.buffer().usage().contains(BufferUsages::STORAGE)
+            && end(slice).next_multiple_of(4) <= slice.buffer().size()
+    };
+    let beside_output = |input: BufferSlice<'_>| {
+        input.size() == y.size()
+            && (input.buffer() != y.buffer()
+                || input.offset() == y.offset()
+                || end(input) <= y.offset()
+                || end(y) <= input.offset())
+    };
+    alone(y)
+        && inputs
+            .iter()
+            .all(|&input| alone(input) && beside_output(input))
+}
+
+/// Whether wgpu takes what was prepared: it would complain to the error scope.
+fn submit(gpu: &Gpu, step: &Step) {
+    let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+    let mut encoder = gpu
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    step.record(&mut pass);
+    drop(pass);
+    gpu.queue().submit([encoder.finish()]);
+    let error = poll(scope.pop());
+    assert!(error.is_none(), "{error:?}");
+    // Lets go of what the submission kept.
+    gpu.device().poll(wgpu::PollType::Poll).unwrap();
+}
+
+/// A device for `limits`: creating one and its pipelines takes long, so all are kept.
+fn device(limits: Limits) -> Gpu {
+    const MOST: wgpu::Limits = wgpu::Limits::unlimited();
+    const BINDING: [u64; 4] = [36, 256, 1024, MOST.max_storage_buffer_binding_size];
+    const GROUPS: [u32; 3] = [1, 3, MOST.max_compute_workgroups_per_dimension];
+    const INVOCATIONS: [u32; 3] = [1, 7, 64];
+    const ALIGNMENT: [u32; 2] = [32, 256];
+    let limits = Limits {
+        binding: index(&BINDING, limits.binding),
+        groups: index(&GROUPS, limits.groups),
+        invocations: index(&INVOCATIONS, limits.invocations),
+        alignment: index(&ALIGNMENT, limits.alignment),
+    };
+    DEVICES.with_borrow_mut(|devices| {
+        let create = || {
+            let descriptor = wgpu::DeviceDescriptor {
+                required_features: wgpu::Features::SHADER_F64,
+                required_limits: wgpu::Limits {
+                    max_storage_buffer_binding_size: pick(&BINDING, limits.binding),
+                    max_compute_workgroups_per_dimension: pick(&GROUPS, limits.groups),
+                    max_compute_invocations_per_workgroup: pick(&INVOCATIONS, limits.invocations),
+                    min_storage_buffer_offset_alignment: pick(&ALIGNMENT, limits.alignment),
+                    min_uniform_buffer_offset_alignment: pick(&ALIGNMENT, limits.alignment),
+                    // As many as a gradient takes.
+                    max_storage_buffers_per_shader_stage: 3,
+                    ..wgpu::Limits::default()
+                },
+                ..wgpu::DeviceDescriptor::default()
+            };
+            let (device, queue) = wgpu::Device::noop(&descriptor);
+            match Device::from_wgpu(&device, &queue) {
+                Device::Gpu(gpu) => gpu,
+                Device::Cpu => unreachable!("it was made of a wgpu device"),
+            }
+        };
+        devices.entry(limits).or_insert_with(create).clone()
+    })
+}
+
+/// Mostly of whole words, and mostly one to compute with.
+fn buffer(gpu: &Gpu, host: &Host) -> wgpu::Buffer {
+    let size = u64::from(host.size) % (MAX_BUFFER + 1);
+    gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: if host.usage & 1 == 0 {
+            size / 4 * 4
+        } else {
+            size
+        },
+        usage: if host.usage & 6 == 6 {
+            BufferUsages::COPY_DST
+        } else {
+            BufferUsages::STORAGE | BufferUsages::COPY_DST
+        },
+        mapped_at_creation: false,
+    })
+}
+
+/// Within its buffer: wgpu itself panics elsewhere.
+fn slice<'a>(
+    buffers: &'a [wgpu::Buffer],
+    slice: &Slice,
+    dtype: DType,
+    like: Option<u64>,
+) -> BufferSlice<'a> {
+    let buffer = &buffers[usize::from(slice.buffer) % buffers.len()];
+    let element = if slice.kind & 3 == 3 {
+        1
+    } else {
+        dtype.size() as u64
+    };
+    let offset = u64::from(slice.offset) % (buffer.size() + 1) / element * element;
+    let room = buffer.size() - offset;
+    let own = u64::from(slice.size) % (room + 1) / element * element;
+    let size = match like {
+        Some(size) if size <= room && slice.kind & 12 != 12 => size,
+        _ => own,
+    };
+    buffer.slice(offset..offset + size)
+}
+
+/// A device without a driver has its answers at once.
+fn poll<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("an answer that takes time"),
+    }
+}
+
+fn pick<T: Copy, const N: usize>(values: &[T; N], at: u8) -> T {
+    values[usize::from(at) % N]
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "less than `at`")]
+fn index<T, const N: usize>(_: &[T; N], at: u8) -> u8 {
+    (usize::from(at) % N) as u8
+}
