@@ -35,8 +35,9 @@
 //!   as `alpha * scale * input_scale` is smaller than 2^32. With an `input_scale` (CELU), forward is within 2 ULP.
 //! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, by bits: within 1 ULP, and with `alpha` 1
 //!   forward gives the nearest number. `f64` is within 2 ULP.
-//! - Where results are smaller than 2^-126 (2^-1022 for `f64`), a GPU may give zero, as WGSL allows, and the CPU may be off
-//!   by 2^-148, except that with `alpha` 1 forward nothing is lost.
+//! - With `alpha` 1, forward loses nothing among the smallest numbers. Else a GPU may give zero for what is smaller than 2^-126
+//!   (2^-1022 for `f64`), as WGSL allows, and the CPU may be off by 2^-148 (2^-1073) where results are smaller than 2^-120
+//!   (2^-1016).
 //! - The same `x` gives the same bits wherever it stands in a tensor. Different devices may differ by 1 ULP.
 //!
 //! # Limits

@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use wgpu_elu::{DType, Device, Elu, Factors, Tensor, shader::Op};
 use crate::{
     judge::{Judge, bits, smallest_normal, value},
     output::Output,
-    place::{Place, parse_alpha},
+    place::{Place, by_name, parse_alpha},
     plot,
 };
 
@@ -30,11 +29,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
     /// The number format
-    #[arg(long, value_enum, default_value = "float32")]
-    dtype: Format,
+    #[arg(long, default_value = "float32", value_parser = by_name(&DType::ALL, DType::name))]
+    dtype: DType,
     /// What is computed; for backward-from-output, x is the output
-    #[arg(long, value_enum, default_value = "forward")]
-    op: Operation,
+    #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
+    op: Op,
     /// The negative side tends to -A
     #[arg(
         short,
@@ -58,46 +57,10 @@ pub(crate) struct Args {
     force: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Format {
-    Float32,
-    Float16,
-    Bfloat16,
-    Float64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Operation {
-    Forward,
-    Backward,
-    BackwardFromOutput,
-}
-
-impl From<Format> for DType {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Float32 => Self::F32,
-            Format::Float16 => Self::F16,
-            Format::Bfloat16 => Self::BF16,
-            Format::Float64 => Self::F64,
-        }
-    }
-}
-
-impl From<Operation> for Op {
-    fn from(operation: Operation) -> Self {
-        match operation {
-            Operation::Forward => Self::Forward,
-            Operation::Backward => Self::Backward,
-            Operation::BackwardFromOutput => Self::BackwardFromOutput,
-        }
-    }
-}
-
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.place.check();
     let alpha = parse_alpha(&args.alpha)?;
-    let (op, dtype) = (Op::from(args.op), DType::from(args.dtype));
+    let (op, dtype) = (args.op, args.dtype);
     ensure!(
         !args.exhaustive || dtype != DType::F64,
         "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample"
@@ -234,12 +197,7 @@ fn examine(device: &Device, judge: Judge, sample: &Sample) -> Result<Report> {
             let size = judge.dtype.size();
             let mut bytes = vec![0; bits.len() * size];
             for (bytes, bits) in bytes.chunks_exact_mut(size).zip(bits) {
-                let all = if cfg!(target_endian = "big") {
-                    bits.swap_bytes()
-                } else {
-                    *bits
-                };
-                bytes.copy_from_slice(&all.to_ne_bytes()[..size]);
+                bytes.copy_from_slice(&bits.to_le_bytes()[..size]);
                 if cfg!(target_endian = "big") {
                     bytes.reverse();
                 }

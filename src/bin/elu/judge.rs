@@ -139,8 +139,11 @@ impl Judge {
             takes && y.abs() <= smallest
         } else {
             // Terms are subnormal some way above the smallest normal number, and round.
-            exact.abs() < 64.0 * smallest
-                && (y - exact).abs() <= smallest * 2.0 * f64::EPSILON.max(f32::EPSILON.into())
+            let epsilon = match self.dtype {
+                DType::F64 => f64::EPSILON,
+                _ => f32::EPSILON.into(),
+            };
+            exact.abs() < 64.0 * smallest && (y - exact).abs() <= smallest * 2.0 * epsilon
         }
     }
 

@@ -1,7 +1,11 @@
-//! Where commands run, and with which alpha.
+//! Arguments that several commands have: where to run, alpha, and names of what there is.
 
 use anyhow::{Context, Result, ensure};
-use clap::{CommandFactory, ValueEnum, error::ErrorKind};
+use clap::{
+    CommandFactory, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
+};
 use wgpu_elu::Device;
 
 /// Arguments that choose a device.
@@ -66,4 +70,19 @@ pub(crate) fn parse_alpha(text: &str) -> Result<f64> {
     let fits = alpha.abs() <= f32::MAX.into() || by_name;
     ensure!(fits, needed());
     Ok(alpha)
+}
+
+/// Takes the names of `all`, and nothing else.
+pub(crate) fn by_name<T>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let names = all.iter().map(|&value| name(value));
+    PossibleValuesParser::new(names).map(move |given| {
+        let found = all.iter().find(|&&value| name(value) == given);
+        *found.expect("clap lets no other name through")
+    })
 }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use anyhow::{Error, Result, ensure};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use wgpu_elu::{
     DType,
     shader::{ELEMENTS, Op, Shape, Shared, VECTORS},
@@ -14,6 +13,7 @@ use wgpu_elu::{
 
 use crate::{
     output::Output,
+    place::by_name,
     translate::{Language, Variant, translate},
 };
 
@@ -77,18 +77,4 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let shader = translate(variant, args.language).map_err(Error::msg)?;
     output.write(|writer| Ok(writer.write_all(&shader)?))
-}
-
-// ---- Internals ----
-
-/// Takes the names of `all`, and nothing else.
-fn by_name<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
-where
-    T: Copy + Send + Sync + 'static,
-{
-    let names = all.iter().map(|&value| name(value));
-    PossibleValuesParser::new(names).map(move |given| {
-        let found = all.iter().find(|&&value| name(value) == given);
-        *found.expect("clap lets no other name through")
-    })
 }
