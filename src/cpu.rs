@@ -17,6 +17,7 @@
 
 mod arithmetic;
 mod lanes;
+mod sum;
 
 use fearless_simd::{Level, dispatch};
 use half::{bf16, f16};
@@ -24,9 +25,10 @@ use half::{bf16, f16};
 use crate::{
     dtype::{DType, Element},
     error::{Error, Result},
-    factors::Factors,
+    factors::{Factors, Penalty},
 };
 use lanes::{walk, walk_with_grad};
+use sum::{Sum, sum};
 
 /// Writes ELU of `x` to `y`.
 ///
@@ -115,6 +117,29 @@ pub fn backward_from_output_in_place<E: Element>(
     check_len("the gradient", y, grad)?;
     run_backward(Given::Output, factors, y, None, grad);
     Ok(())
+}
+
+/// The sum over all elements of `l1 * |y| + l2 * y^2`, each term only if its factor is not 0: Keras' activity regularizer,
+/// [`Regularizer`](crate::Regularizer), on a slice. NaN if a factor is negative, infinite or NaN.
+///
+/// A slice has the same sum however many threads share it. How near that is to the exact value is told
+/// [there](crate::Regularizer#accuracy), but for the rounding to `f32`.
+pub fn penalty<E: Element>(l1: f64, l2: f64, y: &[E]) -> f64 {
+    fn run<T: Walk, E: Element>(penalty: Penalty, y: &[E]) -> f64 {
+        let level = Level::new();
+        let sum = sum_up(bytemuck::cast_slice(y), &|y| T::penalty(level, penalty, y));
+        sum.value() * T::rescale(penalty)
+    }
+    match Penalty::new(l1, l2) {
+        Err(_) => f64::NAN,
+        Ok(penalty) if penalty.is_zero() => 0.0,
+        Ok(penalty) => match E::DTYPE {
+            DType::F32 => run::<f32, E>(penalty, y),
+            DType::F64 => run::<f64, E>(penalty, y),
+            DType::F16 => run::<f16, E>(penalty, y),
+            DType::BF16 => run::<bf16, E>(penalty, y),
+        },
+    }
 }
 
 /// The instruction set in use on this machine.
@@ -252,6 +277,24 @@ fn share_out<T: Send + Sync>(
     work(x, grad, y);
 }
 
+/// Elements that are summed one after the other: the sum must not depend on how many threads there are.
+const SUMMED_TOGETHER: usize = 1 << 15;
+
+/// The sum of all pieces' sums, by several threads if there are many.
+fn sum_up<T: Send + Sync>(y: &[T], sum: &(impl Fn(&[T]) -> Sum + Sync)) -> Sum {
+    let pieces = y.len().div_ceil(SUMMED_TOGETHER);
+    if pieces <= 1 {
+        return sum(y);
+    }
+    let (first, last) = y.split_at(pieces / 2 * SUMMED_TOGETHER);
+    #[cfg(feature = "threads")]
+    if y.len() >= THREADS_FROM {
+        let (first, last) = rayon::join(|| sum_up(first, sum), || sum_up(last, sum));
+        return first.add(last);
+    }
+    sum_up(first, sum).add(sum_up(last, sum))
+}
+
 /// A type with its vector code.
 trait Walk: Element {
     fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]);
@@ -263,6 +306,9 @@ trait Walk: Element {
         grad: Option<&[Self]>,
         out: &mut [Self],
     );
+    fn penalty(level: Level, penalty: Penalty, y: &[Self]) -> Sum;
+    /// What a sum of penalties is to be multiplied by.
+    fn rescale(penalty: Penalty) -> f64;
 }
 
 macro_rules! walks {
@@ -301,6 +347,20 @@ macro_rules! walks {
                         walk_with_grad(simd, BackwardFromOutput::new(simd, products), x, grad, out)
                     }),
                 }
+            }
+
+            fn penalty(level: Level, penalty: Penalty, y: &[Self]) -> Sum {
+                use arithmetic::$arithmetic::{L1, L1L2};
+                let ([l1, l2], _) = penalty.$products();
+                if l2 == 0.0 {
+                    dispatch!(level, simd => sum(simd, L1::new(simd, l1), y))
+                } else {
+                    dispatch!(level, simd => sum(simd, L1L2::new(simd, l1, l2), y))
+                }
+            }
+
+            fn rescale(penalty: Penalty) -> f64 {
+                penalty.$products().1
             }
         }
     };

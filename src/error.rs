@@ -123,6 +123,20 @@ pub enum Error {
         /// Its value.
         found: f64,
     },
+    /// A regularizer's factor has a value that Keras does not take either.
+    #[error("regularizer factor {name} must be a non-negative finite number, found {found}")]
+    RegularizerFactor {
+        /// `l1` or `l2`.
+        name: &'static str,
+        /// Its value.
+        found: f64,
+    },
+    /// A penalty cannot be divided by this.
+    #[error("the divisor must be a positive finite number, found {found}")]
+    Divisor {
+        /// Its value.
+        found: f64,
+    },
     /// The gradient was asked for from the output, which does not tell it.
     #[error(
         "the gradient from the output needs alpha > 0 and finite, found {found}: outputs do not tell negative inputs from positive ones; \
@@ -175,6 +189,25 @@ pub enum Error {
         needed: u64,
         /// The buffer's size in bytes.
         found: u64,
+    },
+    /// A penalty is one element, and the output has another length.
+    #[error("the output must be 1 element of {dtype}, found {found} bytes")]
+    NotOneElement {
+        /// The result's type.
+        dtype: DType,
+        /// The output's size in bytes.
+        found: u64,
+    },
+    /// The result would overwrite a part of the input, which may be of another type.
+    #[error(
+        "output bytes {}..{} lie within input bytes {}..{} of the same buffer: a penalty needs a place of its own",
+        output.start, output.end, input.start, input.end
+    )]
+    OutputWithinInput {
+        /// The input's bytes.
+        input: Range<u64>,
+        /// The output's bytes.
+        output: Range<u64>,
     },
     /// An input and the output overlap within one buffer.
     #[error(

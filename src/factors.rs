@@ -1,4 +1,4 @@
-//! The three numbers that make ELU, SELU and CELU of one formula.
+//! The three numbers that make ELU, SELU and CELU of one formula, and the two of a penalty.
 
 use crate::{
     dtype::DType,
@@ -151,11 +151,74 @@ impl Factors {
     }
 }
 
+/// The factors in a penalty of `l1 * |y| + l2 * y^2` for every element, checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Penalty {
+    l1: f64,
+    l2: f64,
+}
+
+impl Penalty {
+    pub(crate) fn new(l1: f64, l2: f64) -> Result<Self> {
+        for (name, found) in [("l1", l1), ("l2", l2)] {
+            if !(0.0..f64::INFINITY).contains(&found) {
+                return Err(Error::RegularizerFactor { name, found });
+            }
+        }
+        Ok(Self { l1, l2 })
+    }
+
+    /// Whether there is no term at all: then the elements do not count, NaN and infinity among them.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.l1 == 0.0 && self.l2 == 0.0
+    }
+
+    /// The factors as a kernel multiplies by them, and what the sum is to be multiplied by.
+    pub(crate) fn in_f64(&self) -> ([f64; 2], f64) {
+        ([self.l1, self.l2], 1.0)
+    }
+
+    /// So too. Where the larger factor is no normal `f32`, a power of two makes it one; what then underflows of the smaller
+    /// is too small to count.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding is what is wanted"
+    )]
+    pub(crate) fn in_f32(&self) -> ([f32; 2], f64) {
+        const EXPONENT: u64 = f64::INFINITY.to_bits();
+        const LARGE: f64 = (1u128 << 126) as f64;
+        let largest = self.l1.max(self.l2).max(f64::MIN_POSITIVE);
+        let power = f64::from_bits(largest.to_bits() & EXPONENT);
+        let rescale = power / power.clamp(1.0 / LARGE, LARGE);
+        let factors = [self.l1, self.l2].map(|factor| (factor / rescale) as f32);
+        (factors, rescale)
+    }
+}
+
 fn check(name: &'static str, found: f64) -> Result<()> {
     const MAX: f64 = (1u128 << 64) as f64;
     if (1.0 / MAX..=MAX).contains(&found) {
         Ok(())
     } else {
         Err(Error::Factor { name, found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_penaltys_factors_are_normal_in_f32() {
+        let smallest = f64::from_bits(1);
+        for factor in [1e-300, 1e-40, 1e-38, 0.01, 1.0, 3e38, 4e38, 1e300, f64::MAX] {
+            let ([l1, l2], rescale) = Penalty::new(0.0, factor).unwrap().in_f32();
+            assert!(l1 == 0.0 && l2.is_normal(), "{factor:e}");
+            let error = f64::from(l2) / (factor / rescale) - 1.0;
+            assert!(error.abs() < 6e-8, "{factor:e}");
+            assert_eq!(rescale == 1.0, (1.2e-38..1.7e38).contains(&factor), "{factor:e}");
+        }
+        let ([l1, _], rescale) = Penalty::new(smallest, 0.0).unwrap().in_f32();
+        assert!(l1 < 1e-37 && rescale < 1e-200);
     }
 }

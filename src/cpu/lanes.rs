@@ -1,5 +1,7 @@
 //! Elements in memory as vectors of floats, and walks over slices of them.
 
+use std::ops::Add;
+
 use bytemuck::Pod;
 use fearless_simd::prelude::*;
 use half::{bf16, f16};
@@ -11,7 +13,7 @@ pub(super) trait Lanes<S: Simd>: Pod {
     /// The elements as they are in memory.
     type Elements: Copy;
     /// The floats that arithmetic is done in.
-    type Floats: Copy;
+    type Floats: Copy + Add<Output = Self::Floats>;
     /// How many; at most [`MOST`].
     const LEN: usize;
 
@@ -24,13 +26,18 @@ pub(super) trait Lanes<S: Simd>: Pod {
         x: Self::Elements,
         grad: Self::Elements,
     ) -> Self::Elements;
+
+    /// Zeros to add to, `op` of the elements with those added that share a lane, and the sum of floats in half as many lanes.
+    fn zeros(simd: S) -> Self::Floats;
+    fn terms<O: Op<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats;
+    fn total(floats: Self::Floats) -> S::f64s;
 }
 
 /// The most elements that any level works on together: `u16`s of 512 bits.
 const MOST: usize = 32;
 
 macro_rules! floats {
-    ($float:ident, $floats:ident) => {
+    ($float:ident, $floats:ident, $total:expr) => {
         impl<S: Simd> Lanes<S> for $float {
             type Elements = S::$floats;
             type Floats = S::$floats;
@@ -55,12 +62,27 @@ macro_rules! floats {
             ) -> Self::Elements {
                 op.apply(simd, x, grad)
             }
+
+            #[inline(always)]
+            fn zeros(simd: S) -> Self::Floats {
+                S::$floats::splat(simd, 0.0)
+            }
+
+            #[inline(always)]
+            fn terms<O: Op<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats {
+                op.apply(simd, x, x)
+            }
+
+            #[inline(always)]
+            fn total(floats: Self::Floats) -> S::f64s {
+                $total(floats)
+            }
         }
     };
 }
 
-floats!(f32, f32s);
-floats!(f64, f64s);
+floats!(f32, f32s, total::<S>);
+floats!(f64, f64s, std::convert::identity);
 
 /// 16-bit formats by way of `f32`, with conversions by bits: NaN keeps its payload, whatever the machine's own do.
 macro_rules! halves {
@@ -92,6 +114,23 @@ macro_rules! halves {
                 let low = op.apply(simd, $widen(simd, x_low), $widen(simd, grad_low));
                 let high = op.apply(simd, $widen(simd, x_high), $widen(simd, grad_high));
                 $narrow(simd, low).narrow($narrow(simd, high))
+            }
+
+            #[inline(always)]
+            fn zeros(simd: S) -> Self::Floats {
+                S::f32s::splat(simd, 0.0)
+            }
+
+            #[inline(always)]
+            fn terms<O: Op<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats {
+                let (low, high) = x.widen();
+                let (low, high) = ($widen(simd, low), $widen(simd, high));
+                op.apply(simd, low, low) + op.apply(simd, high, high)
+            }
+
+            #[inline(always)]
+            fn total(floats: Self::Floats) -> S::f64s {
+                total::<S>(floats)
             }
         }
     };
@@ -156,6 +195,12 @@ pub(super) fn walk_with_grad<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(
 
 // ---- Internals ----
 
+#[inline(always)]
+fn total<S: Simd>(floats: S::f32s) -> S::f64s {
+    let (low, high) = floats.widen();
+    low + high
+}
+
 /// Less than `LEN` elements, by way of as many, so that these take the same path as all others.
 #[inline(always)]
 fn tail<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(
@@ -174,8 +219,9 @@ fn tail<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(
     y.copy_from_slice(&x[..y.len()]);
 }
 
+/// Up to `MOST` elements, and zeros.
 #[inline(always)]
-fn padded<E: Pod>(elements: &[E]) -> [E; MOST] {
+pub(super) fn padded<E: Pod>(elements: &[E]) -> [E; MOST] {
     let mut lanes = [E::zeroed(); MOST];
     lanes[..elements.len()].copy_from_slice(elements);
     lanes
