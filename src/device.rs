@@ -11,7 +11,7 @@ use crate::{
     cpu,
     dtype::DType,
     error::{Error, Result},
-    kernel::Kernel,
+    kernel::{Kernel, Step},
 };
 
 /// Where tensors live and work is done. Cheap to clone.
@@ -351,6 +351,32 @@ impl Gpu {
             }),
             None => Ok(()),
         }
+    }
+
+    /// The embed contract's three calls, in an encoder of our own.
+    pub(crate) fn submit(
+        &self,
+        dtype: DType,
+        label: &str,
+        prepare: impl FnOnce(&Kernel) -> Result<Step>,
+    ) -> Result<()> {
+        self.check_alive()?;
+        let step = prepare(self.kernel(dtype)?)?;
+        // A host's buffer may be mapped or destroyed.
+        checked(self.device(), "the work", || {
+            let label = Some(label);
+            let mut encoder = self
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+            step.record(
+                &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label,
+                    timestamp_writes: None,
+                }),
+            );
+            self.queue().submit([encoder.finish()]);
+        })
+        .map_err(|error| self.lost_or(error))
     }
 
     /// What `error` comes from, if the device is lost: wgpu then makes objects that are none, says nothing, and refuses them

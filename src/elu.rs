@@ -1,10 +1,8 @@
 //! ELU over tensors, on whichever device they live.
 
 use crate::{
-    checked::checked,
     cpu,
-    device::Gpu,
-    dtype::{DType, Element, with_element},
+    dtype::{Element, with_element},
     error::{Error, Result},
     factors::Factors,
     kernel::{Kernel, Step},
@@ -92,7 +90,7 @@ impl Elu {
         let factors = self.factors;
         if let (Some((gpu, x_bytes)), Some(y_bytes)) = (x.on_gpu(), y.as_buffer_slice()) {
             let prepare = |kernel: &Kernel| kernel.prepare(factors, x_bytes, y_bytes);
-            submit(gpu, x.dtype(), Op::Forward, prepare)?;
+            gpu.submit(x.dtype(), Op::Forward.name(), prepare)?;
         } else {
             with_element!(x.dtype(), E => cpu::forward::<E>(factors, values(x), values_mut(&mut y))?);
         }
@@ -110,7 +108,7 @@ impl Elu {
             *x = self.forward(x)?;
         } else if let Some((gpu, bytes)) = x.on_gpu() {
             let prepare = |kernel: &Kernel| kernel.prepare_in_place(factors, bytes);
-            submit(gpu, x.dtype(), Op::Forward, prepare)?;
+            gpu.submit(x.dtype(), Op::Forward.name(), prepare)?;
         } else {
             with_element!(x.dtype(), E => cpu::forward_in_place::<E>(factors, values_mut(x)));
         }
@@ -200,7 +198,7 @@ impl Elu {
         {
             let prepare =
                 |kernel: &Kernel| given.prepare(kernel, factors, [x_bytes, grad_bytes, out_bytes]);
-            submit(gpu, x.dtype(), given.op(), prepare)?;
+            gpu.submit(x.dtype(), given.op().name(), prepare)?;
         } else {
             with_element!(x.dtype(), E => {
                 let (x, grad, out) = (values::<E>(x), values(grad), values_mut(&mut out));
@@ -223,7 +221,7 @@ impl Elu {
         if let (Some((gpu, x_bytes)), Some(grad_bytes)) = (x.on_gpu(), grad.as_buffer_slice()) {
             let prepare =
                 |kernel: &Kernel| given.prepare(kernel, factors, [x_bytes, grad_bytes, grad_bytes]);
-            submit(gpu, x.dtype(), given.op(), prepare)?;
+            gpu.submit(x.dtype(), given.op().name(), prepare)?;
         } else {
             with_element!(x.dtype(), E => {
                 let (x, grad) = (values::<E>(x), values_mut(grad));
@@ -271,30 +269,4 @@ fn check_alike(x: &Tensor, grad: &Tensor) -> Result<()> {
         });
     }
     Ok(())
-}
-
-/// The embed contract's three calls, in an encoder of our own.
-fn submit(
-    gpu: &Gpu,
-    dtype: DType,
-    op: Op,
-    prepare: impl FnOnce(&Kernel) -> Result<Step>,
-) -> Result<()> {
-    gpu.check_alive()?;
-    let step = prepare(gpu.kernel(dtype)?)?;
-    // A host's buffer may be mapped or destroyed.
-    checked(gpu.device(), "the work", || {
-        let label = Some(op.name());
-        let mut encoder = gpu
-            .device()
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-        step.record(
-            &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label,
-                timestamp_writes: None,
-            }),
-        );
-        gpu.queue().submit([encoder.finish()]);
-    })
-    .map_err(|error| gpu.lost_or(error))
 }

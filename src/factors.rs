@@ -216,7 +216,11 @@ mod tests {
             assert!(l1 == 0.0 && l2.is_normal(), "{factor:e}");
             let error = f64::from(l2) / (factor / rescale) - 1.0;
             assert!(error.abs() < 6e-8, "{factor:e}");
-            assert_eq!(rescale == 1.0, (1.2e-38..1.7e38).contains(&factor), "{factor:e}");
+            assert_eq!(
+                rescale == 1.0,
+                (1.2e-38..1.7e38).contains(&factor),
+                "{factor:e}"
+            );
         }
         let ([l1, _], rescale) = Penalty::new(smallest, 0.0).unwrap().in_f32();
         assert!(l1 < 1e-37 && rescale < 1e-200);

@@ -1,5 +1,6 @@
 //! ELU as a step in somebody else's compute pass.
 
+mod penalty;
 mod plan;
 
 use std::{ops::Range, sync::OnceLock};
@@ -55,6 +56,7 @@ pub struct Kernel {
     bounds: Bounds,
     /// By operation and [`Shared`].
     variants: [OnceLock<Variant>; 12],
+    penalty: OnceLock<penalty::Variant>,
 }
 
 /// Work that is ready to record, again and again: see [`Kernel::prepare`].
@@ -121,6 +123,7 @@ impl Kernel {
                 shape,
             },
             variants: Default::default(),
+            penalty: OnceLock::new(),
         })
     }
 
@@ -234,7 +237,7 @@ impl Step {
         }
     }
 
-    /// The number of dispatches that [`Step::record`] makes: 0 for no elements, mostly 1 or 2.
+    /// The number of dispatches that [`Step::record`] makes: for ELU 0 for no elements, and mostly 1 or 2.
     pub fn dispatches(&self) -> usize {
         self.dispatches.len()
     }
@@ -260,42 +263,10 @@ struct Variant {
 impl Variant {
     fn new(device: &wgpu::Device, dtype: DType, op: Op, shared: Shared) -> Result<Self> {
         let label = format!("wgpu_elu.{}.{dtype}", op.name());
-        let entry = |binding, ty, min_binding_size| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty,
-                has_dynamic_offset: false,
-                min_binding_size,
-            },
-            count: None,
-        };
-        let storage = |binding, read_only| {
-            entry(
-                binding,
-                wgpu::BufferBindingType::Storage { read_only },
-                None,
-            )
-        };
-        let mut entries = vec![entry(
-            shader::PARAMS_BINDING,
-            wgpu::BufferBindingType::Uniform,
-            wgpu::BufferSize::new(shader::uniform_size(dtype) as u64),
-        )];
-        if !shared.x {
-            entries.push(storage(shader::X_BINDING, true));
-        }
-        if op.has_grad() && !shared.grad {
-            entries.push(storage(shader::GRAD_BINDING, true));
-        }
-        entries.push(storage(shader::Y_BINDING, false));
-        check_bindings(&device.limits(), entries.len() - 1)?;
-        let layout = checked(device, "a bind group layout", || {
-            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(&label),
-                entries: &entries,
-            })
-        })?;
+        let mut read_only = Vec::new();
+        read_only.extend((!shared.x).then_some(shader::X_BINDING));
+        read_only.extend((op.has_grad() && !shared.grad).then_some(shader::GRAD_BINDING));
+        let layout = layout(device, &label, shader::uniform_size(dtype), &read_only)?;
         Ok(Self {
             op,
             shared,
@@ -389,14 +360,13 @@ impl Kernel {
         }
         let variant = self.variant(op, shared)?;
         let size = shader::uniform_size(self.dtype);
-        let alignment = self.device.limits().min_uniform_buffer_offset_alignment;
-        let stride = size.next_multiple_of(alignment.max(1) as usize);
+        let stride = self.uniform_stride(size);
         let mut bytes = vec![0; stride * plan.len()];
         for (slot, dispatch) in bytes.chunks_exact_mut(stride).zip(plan) {
             let uniform = shader::uniform(self.dtype, &dispatch.params, op, factors);
             slot[..size].copy_from_slice(&uniform);
         }
-        let uniform = self.uniform(variant, &bytes)?;
+        let uniform = self.uniform(&variant.label, &bytes)?;
         let dispatches = plan.iter().enumerate().map(|(i, dispatch)| {
             let pipeline = self.pipeline(variant, dispatch.entry)?.clone();
             let params = (i * stride) as u64..(i * stride + size) as u64;
@@ -409,13 +379,7 @@ impl Kernel {
                 entries.push(binding(shader::GRAD_BINDING, buffers.grad, grad));
             }
             entries.push(binding(shader::Y_BINDING, buffers.y, &dispatch.bytes.y));
-            let bind_group = checked(&self.device, "a bind group", || {
-                self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(&variant.label),
-                    layout: &variant.layout,
-                    entries: &entries,
-                })
-            })?;
+            let bind_group = self.bind_group(&variant.label, &variant.layout, &entries)?;
             Ok(Ready {
                 pipeline,
                 bind_group,
@@ -427,11 +391,17 @@ impl Kernel {
         })
     }
 
+    /// How far parameters of this size are apart within a buffer.
+    fn uniform_stride(&self, size: usize) -> usize {
+        let alignment = self.device.limits().min_uniform_buffer_offset_alignment;
+        size.next_multiple_of(alignment.max(1) as usize)
+    }
+
     /// The parameters, in a buffer that is made with its contents: recording then needs no queue.
-    fn uniform(&self, variant: &Variant, bytes: &[u8]) -> Result<wgpu::Buffer> {
+    fn uniform(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
         let buffer = checked(&self.device, "the parameters", || {
             self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(&variant.label),
+                label: Some(label),
                 size: bytes.len() as u64,
                 usage: wgpu::BufferUsages::UNIFORM,
                 mapped_at_creation: true,
@@ -439,6 +409,21 @@ impl Kernel {
         })?;
         fill(&buffer, bytes)?;
         Ok(buffer)
+    }
+
+    fn bind_group(
+        &self,
+        label: &str,
+        layout: &wgpu::BindGroupLayout,
+        entries: &[wgpu::BindGroupEntry<'_>],
+    ) -> Result<wgpu::BindGroup> {
+        checked(&self.device, "a bind group", || {
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(label),
+                layout,
+                entries,
+            })
+        })
     }
 
     fn pipeline<'a>(
@@ -453,50 +438,114 @@ impl Kernel {
         match cell.get() {
             Some(pipeline) => Ok(pipeline),
             None => {
-                let pipeline = self.compile(variant, name)?;
+                let Variant {
+                    op,
+                    shared,
+                    label,
+                    layout,
+                    module,
+                    ..
+                } = variant;
+                let source = || shader::source(self.dtype, *op, *shared);
+                let module = self.module(module, label, source)?;
+                let constants = self.bounds.shape.constants(name);
+                let pipeline = self.compile(label, layout, module, name, &constants)?;
                 Ok(cell.get_or_init(|| pipeline))
             }
         }
     }
 
-    fn compile(&self, variant: &Variant, entry_point: &str) -> Result<wgpu::ComputePipeline> {
-        let module = match variant.module.get() {
-            Some(module) => module,
+    fn module<'a>(
+        &self,
+        cell: &'a OnceLock<wgpu::ShaderModule>,
+        label: &str,
+        source: impl FnOnce() -> String,
+    ) -> Result<&'a wgpu::ShaderModule> {
+        match cell.get() {
+            Some(module) => Ok(module),
             None => {
-                let source = shader::source(self.dtype, variant.op, variant.shared);
                 let module = checked(&self.device, "the shader", || {
                     self.device
                         .create_shader_module(wgpu::ShaderModuleDescriptor {
-                            label: Some(&variant.label),
-                            source: wgpu::ShaderSource::Wgsl(source.into()),
+                            label: Some(label),
+                            source: wgpu::ShaderSource::Wgsl(source().into()),
                         })
                 })?;
-                variant.module.get_or_init(|| module)
+                Ok(cell.get_or_init(|| module))
             }
-        };
-        let constants = self.bounds.shape.constants(entry_point);
+        }
+    }
+
+    fn compile(
+        &self,
+        label: &str,
+        layout: &wgpu::BindGroupLayout,
+        module: &wgpu::ShaderModule,
+        entry_point: &str,
+        constants: &[(&str, f64)],
+    ) -> Result<wgpu::ComputePipeline> {
         checked(&self.device, "a pipeline", || {
             let layout = self
                 .device
                 .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                    label: Some(&variant.label),
-                    bind_group_layouts: &[Some(&variant.layout)],
+                    label: Some(label),
+                    bind_group_layouts: &[Some(layout)],
                     immediate_size: 0,
                 });
             self.device
                 .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: Some(&format!("{}.{entry_point}", variant.label)),
+                    label: Some(&format!("{label}.{entry_point}")),
                     layout: Some(&layout),
                     module,
                     entry_point: Some(entry_point),
                     compilation_options: wgpu::PipelineCompilationOptions {
-                        constants: &constants,
+                        constants,
                         zero_initialize_workgroup_memory: false,
                     },
                     cache: None,
                 })
         })
     }
+}
+
+/// One bind group: the uniform, the inputs at `read_only`, and the output.
+fn layout(
+    device: &wgpu::Device,
+    label: &str,
+    uniform_size: usize,
+    read_only: &[u32],
+) -> Result<wgpu::BindGroupLayout> {
+    let entry = |binding, ty, min_binding_size| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size,
+        },
+        count: None,
+    };
+    let storage = |binding, read_only| {
+        entry(
+            binding,
+            wgpu::BufferBindingType::Storage { read_only },
+            None,
+        )
+    };
+    let mut entries = vec![entry(
+        shader::PARAMS_BINDING,
+        wgpu::BufferBindingType::Uniform,
+        wgpu::BufferSize::new(uniform_size as u64),
+    )];
+    entries.extend(read_only.iter().map(|&binding| storage(binding, true)));
+    entries.push(storage(shader::Y_BINDING, false));
+    check_bindings(&device.limits(), entries.len() - 1)?;
+    checked(device, "a bind group layout", || {
+        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(label),
+            entries: &entries,
+        })
+    })
 }
 
 fn binding<'a>(

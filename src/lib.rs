@@ -63,6 +63,7 @@ mod error;
 mod factors;
 mod kernel;
 pub mod reference;
+mod regularizer;
 pub mod shader;
 mod tensor;
 
@@ -73,6 +74,7 @@ pub use error::{Error, Result};
 pub use factors::Factors;
 pub use half;
 pub use kernel::{Kernel, Step};
+pub use regularizer::Regularizer;
 pub use tensor::Tensor;
 pub use wgpu;
 

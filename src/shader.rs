@@ -1,6 +1,8 @@
 //! The WGSL that runs: composed text per dtype, operation and arrangement of buffers, and the layout that goes with it.
 //! No wgpu call.
 
+pub mod penalty;
+
 use bytemuck::{Pod, Zeroable};
 
 use crate::{dtype::DType, factors::Factors};
@@ -208,15 +210,23 @@ impl Shape {
     }
 }
 
+/// The text of a file in `shaders`.
+macro_rules! shader {
+    ($path:expr) => {
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/",
+            $path,
+            ".wgsl"
+        ))
+    };
+}
+use shader;
+
 /// The whole shader for a dtype, an operation and an arrangement of buffers.
 ///
 /// It needs no optional feature but, for `float64`, `SHADER_F64`. A forward shader takes no notice of `shared.grad`.
 pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
-    macro_rules! shader {
-        ($path:expr) => {
-            include_str!(concat!("../shaders/", $path, ".wgsl"))
-        };
-    }
     macro_rules! arithmetic {
         ($float:literal) => {
             match op {

@@ -66,7 +66,9 @@ pub(super) fn sum<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(simd: S, op: O, x: 
         (highs, lows) = (high, lows + lost);
     }
     let lanes = highs.as_slice().iter().zip(lows.as_slice());
-    lanes.fold(Sum::default(), |sum, (&high, &low)| sum.add(Sum { high, low }))
+    lanes.fold(Sum::default(), |sum, (&high, &low)| {
+        sum.add(Sum { high, low })
+    })
 }
 
 // ---- Internals ----

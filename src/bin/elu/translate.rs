@@ -64,6 +64,18 @@ pub(crate) fn translate(variant: Variant, language: Language) -> Result<Vec<u8>,
         entry_point,
     } = variant;
     let source = source(dtype, op, shared);
+    let constants = shape.constants(entry_point);
+    translate_source(source, dtype, entry_point, &constants, language)
+}
+
+/// So too, for one entry point of any shader with such bindings.
+pub(crate) fn translate_source(
+    source: String,
+    dtype: DType,
+    entry_point: &str,
+    constants: &[(&str, f64)],
+    language: Language,
+) -> Result<Vec<u8>, String> {
     if language == Language::Wgsl {
         return Ok(source.into_bytes());
     }
@@ -79,12 +91,11 @@ pub(crate) fn translate(variant: Variant, language: Language) -> Result<Vec<u8>,
         .validate(&module)
         .map_err(|error| error.to_string())?;
     let stage = ShaderStage::Compute;
-    let constants = shape
-        .constants(entry_point)
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
+    let constants = constants
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value))
         .collect();
-    // It leaves out the other entry point, and validates what it made.
+    // It leaves out the other entry points, and validates what it made.
     let (module, info) = process_overrides(&module, &info, Some((stage, entry_point)), &constants)
         .map_err(|error| error.to_string())?;
     let bindings = [PARAMS_BINDING, X_BINDING, GRAD_BINDING, Y_BINDING]

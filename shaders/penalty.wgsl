@@ -1,0 +1,142 @@
+// Sums l1 |y| + l2 y^2 over a run of elements. `vectors` makes a sum of 16 vectors of 16 bytes in every invocation and of all of
+// these in every workgroup, `elements` one of the few elements before the first and after the last whole vector; `sums`
+// makes fewer sums of many, and `last` the result of those that are left.
+
+// Must stay equal to Params in src/shader/penalty.rs.
+struct Params {
+    first: u32,          // the first vector within the bound range, or the first sum
+    count: u32,          // how many vectors, or sums
+    to: u32,             // where the first workgroup's sum goes, or the result
+    groups_per_row: u32, // workgroups in x: a dispatch too long for one dimension is folded into rows
+    begin: u32,          // elements only: the run's first element within the bound range, ...
+    end: u32,            // ... and the one after its last
+    zero: u32,           // always 0: no compiler may know
+    padding_1: u32,
+    factors: Factors,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> y_vectors: array<Vector>;
+@group(0) @binding(1) var<storage, read> y_cells: array<Cell>;
+@group(0) @binding(1) var<storage, read> sums_before: array<Sum>;
+@group(0) @binding(3) var<storage, read_write> sums_after: array<Sum>;
+@group(0) @binding(3) var<storage, read_write> result: array<Result>;
+
+override workgroup_size: u32; // at most 256
+// How far an invocation's vectors are apart, and those of neighbours.
+override vector_stride: u32;
+override invocation_stride: u32;
+
+const VECTORS_PER_INVOCATION = 16u;
+const SUMS_PER_INVOCATION = 4u;
+
+@compute @workgroup_size(workgroup_size)
+fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
+    let p = params;
+    let first = (group.y * p.groups_per_row + group.x) * workgroup_size * VECTORS_PER_INVOCATION;
+    let terms = sixteen(first + invocation * invocation_stride, p);
+    let sum = sum_of_group(total(terms, p.zero), invocation, p.zero);
+    // Of those workgroups that a last row is too long by, there is no sum.
+    if invocation == 0u && first < p.count {
+        sums_after[p.to + first / (workgroup_size * VECTORS_PER_INVOCATION)] = sum;
+    }
+}
+
+@compute @workgroup_size(1)
+fn elements() {
+    let p = params;
+    let before = total(terms_of(edge_vector(p.first - 1u, p), p), p.zero);
+    let after = total(terms_of(edge_vector(p.first + p.count, p), p), p.zero);
+    sums_after[p.to] = add(before, after, p.zero);
+}
+
+@compute @workgroup_size(workgroup_size)
+fn sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
+    let p = params;
+    let first = (group.y * p.groups_per_row + group.x) * workgroup_size * SUMS_PER_INVOCATION;
+    let sum = sum_of_group(four_sums(first + invocation, p), invocation, p.zero);
+    if invocation == 0u && first < p.count {
+        sums_after[p.to + first / (workgroup_size * SUMS_PER_INVOCATION)] = sum;
+    }
+}
+
+@compute @workgroup_size(workgroup_size)
+fn last(@builtin(local_invocation_index) invocation: u32) {
+    let p = params;
+    let sum = sum_of_group(four_sums(invocation, p), invocation, p.zero);
+    if invocation == 0u {
+        result[p.to] = value(sum, p);
+    }
+}
+
+// Written out, as everything here, because naga guards every loop with counters. What a compiler may regroup is hidden
+// often enough that no order of the additions makes more than 6 roundings.
+fn sixteen(i: u32, p: Params) -> Terms {
+    let step = 4u * vector_stride;
+    let first_half = both(four(i, p), four(i + step, p));
+    return hidden(both(first_half, both(four(i + 2u * step, p), four(i + 3u * step, p))), p.zero);
+}
+
+fn four(i: u32, p: Params) -> Terms {
+    let first_half = both(one(i, p), one(i + vector_stride, p));
+    let second_half = both(one(i + 2u * vector_stride, p), one(i + 3u * vector_stride, p));
+    return hidden(both(first_half, second_half), p.zero);
+}
+
+fn one(i: u32, p: Params) -> Terms {
+    var vector = Vector();
+    if i < p.count {
+        vector = y_vectors[p.first + i];
+    }
+    return terms_of(vector, p);
+}
+
+fn four_sums(i: u32, p: Params) -> Sum {
+    let first_half = add(one_sum(i, p), one_sum(i + workgroup_size, p), p.zero);
+    let second_half = add(one_sum(i + 2u * workgroup_size, p), one_sum(i + 3u * workgroup_size, p), p.zero);
+    return add(first_half, second_half, p.zero);
+}
+
+fn one_sum(i: u32, p: Params) -> Sum {
+    var sum = Sum();
+    if i < p.count {
+        sum = sums_before[p.first + i];
+    }
+    return sum;
+}
+
+var<workgroup> group_sums: array<Sum, workgroup_size>;
+
+// The sum of all invocations', for the first of them.
+fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
+    group_sums[invocation] = own;
+    if workgroup_size > 64u {
+        fold(64u, invocation, zero);
+    }
+    if workgroup_size > 16u {
+        fold(16u, invocation, zero);
+    }
+    if workgroup_size > 4u {
+        fold(4u, invocation, zero);
+    }
+    fold(1u, invocation, zero);
+    return group_sums[0];
+}
+
+// Leaves the sum of up to four times as many in the first `step`.
+fn fold(step: u32, invocation: u32, zero: u32) {
+    workgroupBarrier();
+    if invocation < step {
+        let first_half = add(group_sums[invocation], group_sum(invocation + step), zero);
+        let second_half = add(group_sum(invocation + 2u * step), group_sum(invocation + 3u * step), zero);
+        group_sums[invocation] = add(first_half, second_half, zero);
+    }
+}
+
+fn group_sum(i: u32) -> Sum {
+    var sum = Sum();
+    if i < workgroup_size {
+        sum = group_sums[i];
+    }
+    return sum;
+}

@@ -1,0 +1,15 @@
+// float32 in memory: four to a vector, one to a cell.
+alias Vector = vec4<u32>;
+alias Cell = u32;
+
+fn terms_of(y: Vector, p: Params) -> Terms {
+    return terms(y, p);
+}
+
+// A vector by its cells, with zeros for what is not in the run, or not even in the buffer; before the first, `v` wraps around.
+fn edge_vector(v: u32, p: Params) -> Vector {
+    let i = vec4(4u * v) + vec4(0u, 1u, 2u, 3u);
+    let at = min(i, vec4(p.end - 1u));
+    let vector = vec4(y_cells[at.x], y_cells[at.y], y_cells[at.z], y_cells[at.w]);
+    return select(vec4(0u), vector, (i >= vec4(p.begin)) & (i < vec4(p.end)));
+}

@@ -1,0 +1,15 @@
+// float64 in memory: two to a vector, one to a cell.
+alias Vector = vec2<f64>;
+alias Cell = f64;
+
+fn terms_of(y: Vector, p: Params) -> Terms {
+    return terms(y, p);
+}
+
+// A vector by its cells, with zeros for what is not in the run, or not even in the buffer; before the first, `v` wraps around.
+fn edge_vector(v: u32, p: Params) -> Vector {
+    let i = vec2(2u * v) + vec2(0u, 1u);
+    let at = min(i, vec2(p.end - 1u));
+    let vector = vec2(y_cells[at.x], y_cells[at.y]);
+    return select(vec2(0.0lf), vector, (i >= vec2(p.begin)) & (i < vec2(p.end)));
+}

@@ -1,0 +1,20 @@
+// 16-bit formats in memory: eight to a vector, two to a cell, the first in the lower half. Arithmetic is in f32.
+alias Vector = vec4<u32>;
+alias Cell = u32;
+
+fn terms_of(y: Vector, p: Params) -> Terms {
+    return hidden(both(terms(widen(y & vec4(0xffffu)), p), terms(widen(y >> vec4(16u)), p)), p.zero);
+}
+
+// A vector by its cells, with zeros for what is not in the run, or not even in the buffer; before the first, `v` wraps around.
+fn edge_vector(v: u32, p: Params) -> Vector {
+    let low = vec4(8u * v) + vec4(0u, 2u, 4u, 6u);
+    let high = low + vec4(1u);
+    let at = min(low, vec4(p.end - 1u)) >> vec4(1u);
+    let vector = vec4(y_cells[at.x], y_cells[at.y], y_cells[at.z], y_cells[at.w]);
+    return vector & (kept(low, 0xffffu, p) | kept(high, 0xffff0000u, p));
+}
+
+fn kept(i: vec4<u32>, mask: u32, p: Params) -> vec4<u32> {
+    return select(vec4(0u), vec4(mask), (i >= vec4(p.begin)) & (i < vec4(p.end)));
+}

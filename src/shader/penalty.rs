@@ -1,0 +1,191 @@
+//! The shader of a penalty, the sum over all elements of `l1 * |y| + l2 * y^2`: see
+//! [`Kernel::prepare_penalty`](crate::Kernel::prepare_penalty).
+//!
+//! The input is bound at [`X_BINDING`](super::X_BINDING), and the output at [`Y_BINDING`](super::Y_BINDING); between the first
+//! dispatches and the last these are sums.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{ELEMENTS, Shape, VECTORS, shader};
+use crate::{dtype::DType, factors::Penalty};
+
+/// The uniform of one dispatch, before the factors. Must stay equal to `Params` in `shaders/penalty.wgsl`, where the fields are
+/// explained.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Params {
+    pub first: u32,
+    pub count: u32,
+    pub to: u32,
+    pub groups_per_row: u32,
+    pub begin: u32,
+    pub end: u32,
+    pub zero: u32,
+    pub padding_1: u32,
+}
+
+/// The factors for arithmetic in `f32`. Must stay equal to `Factors` in `shaders/penalty/f32.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Factors32 {
+    pub l1: f32,
+    pub l2: f32,
+    pub scale: f32,
+    pub power: f32,
+}
+
+/// The factors for arithmetic in `f64`. Must stay equal to `Factors` in `shaders/penalty/f64.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Factors64 {
+    pub l1: f64,
+    pub l2: f64,
+    pub scale: f64,
+    pub padding_1: f64,
+}
+
+impl Factors32 {
+    /// For a sum that is divided by `divisor`, which is positive.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding is what is wanted"
+    )]
+    pub(crate) fn new(penalty: Penalty, divisor: f64) -> Self {
+        let ([l1, l2], rescale) = penalty.in_f32();
+        let scale = (rescale / divisor).clamp(f64::MIN_POSITIVE, f64::MAX);
+        // A third of its exponent, so that all three factors are normal. Where they cannot be, no sum but 0 makes a
+        // result that an f32 holds.
+        let exponent = (scale.to_bits() >> 52) as i32 - 1023;
+        let power = 2.0f64.powi((exponent / 3).clamp(-126, 126));
+        let scale = (scale / (power * power)).min(f32::MAX.into());
+        Self {
+            l1,
+            l2,
+            scale: scale as f32,
+            power: power as f32,
+        }
+    }
+}
+
+impl Factors64 {
+    /// For a sum that is divided by `divisor`, which is positive.
+    pub(crate) fn new(penalty: Penalty, divisor: f64) -> Self {
+        let ([l1, l2], rescale) = penalty.in_f64();
+        Self {
+            l1,
+            l2,
+            scale: (rescale / divisor).min(f64::MAX),
+            padding_1: 0.0,
+        }
+    }
+}
+
+/// The uniform's bytes: [`Params`], and then [`Factors32`] or [`Factors64`].
+pub(crate) fn uniform(dtype: DType, params: &Params, penalty: Penalty, divisor: f64) -> Vec<u8> {
+    let mut bytes = bytemuck::bytes_of(params).to_vec();
+    match result_dtype(dtype) {
+        DType::F64 => bytes.extend(bytemuck::bytes_of(&Factors64::new(penalty, divisor))),
+        _ => bytes.extend(bytemuck::bytes_of(&Factors32::new(penalty, divisor))),
+    }
+    bytes
+}
+
+/// The uniform's size in bytes.
+pub const fn uniform_size(dtype: DType) -> usize {
+    size_of::<Params>()
+        + match result_dtype(dtype) {
+            DType::F64 => size_of::<Factors64>(),
+            _ => size_of::<Factors32>(),
+        }
+}
+
+/// Bytes that a sum takes between the dispatches.
+pub(crate) const fn sum_size(dtype: DType) -> usize {
+    2 * result_dtype(dtype).size()
+}
+
+/// The type of the result, and of the arithmetic: `float32` for all but `float64`.
+pub const fn result_dtype(dtype: DType) -> DType {
+    match dtype {
+        DType::F64 => DType::F64,
+        DType::F32 | DType::F16 | DType::BF16 => DType::F32,
+    }
+}
+
+/// The entry point that makes fewer sums of many.
+pub const SUMS: &str = "sums";
+/// The entry point that makes the result of the last sums.
+pub const LAST: &str = "last";
+
+/// Vectors that an invocation of [`VECTORS`] sums. Must stay equal to the constant of that name in `shaders/penalty.wgsl`.
+pub const VECTORS_PER_INVOCATION: u32 = 16;
+/// Sums that an invocation of [`SUMS`] and [`LAST`] adds. Must stay equal to the constant of that name there.
+pub const SUMS_PER_INVOCATION: u32 = 4;
+
+/// The names and values of the `override` constants for an entry point.
+pub fn constants(shape: Shape, entry_point: &str) -> Vec<(&'static str, f64)> {
+    let size = f64::from(shape.workgroup_size);
+    // As for everything else: neighbours read neighbours in memory, or each a stretch of its own.
+    let (vector_stride, invocation_stride) = if shape.vectors_per_invocation == 1 {
+        (size, 1.0)
+    } else {
+        (1.0, f64::from(VECTORS_PER_INVOCATION))
+    };
+    match entry_point {
+        ELEMENTS => Vec::new(),
+        VECTORS => vec![
+            ("workgroup_size", size),
+            ("vector_stride", vector_stride),
+            ("invocation_stride", invocation_stride),
+        ],
+        _ => vec![("workgroup_size", size)],
+    }
+}
+
+/// The whole shader for a dtype. It needs no optional feature but, for `float64`, `SHADER_F64`.
+pub fn source(dtype: DType) -> String {
+    let pieces = match dtype {
+        DType::F32 => [shader!("penalty/f32"), "", shader!("penalty/float32")],
+        DType::F64 => [shader!("penalty/f64"), "", shader!("penalty/float64")],
+        DType::F16 => [
+            shader!("penalty/f32"),
+            shader!("dtype/float16"),
+            shader!("penalty/pairs"),
+        ],
+        DType::BF16 => [
+            shader!("penalty/f32"),
+            shader!("dtype/bfloat16"),
+            shader!("penalty/pairs"),
+        ],
+    };
+    let pieces = pieces.into_iter().chain([shader!("penalty")]);
+    let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
+    pieces.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sum_is_multiplied_by_is_never_lost() {
+        for factor in [1e-300, 1e-40, 0.1, 1e39, f64::MAX] {
+            for divisor in [1.0, 3.0, 1e19, 1e-300, 1e300] {
+                let penalty = Penalty::new(factor, 0.0).unwrap();
+                let Factors32 {
+                    l1, scale, power, ..
+                } = Factors32::new(penalty, divisor);
+                assert!(scale.is_finite() && power.is_normal());
+                let exact = factor / divisor;
+                if (1e-75..1e75).contains(&exact) {
+                    let [l1, scale, power] = [l1, scale, power].map(f64::from);
+                    let error = l1 * scale * power * power / exact - 1.0;
+                    assert!(error.abs() < 1.2e-7, "{factor:e} / {divisor:e}: {error:e}");
+                }
+            }
+        }
+    }
+}
