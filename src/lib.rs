@@ -20,6 +20,7 @@
 //!
 //! - **Numbers in, numbers out**: [`Device`], [`Tensor`] and [`Elu`], as above. The same program runs on the CPU and on any
 //!   GPU. Constructors are `async`; outside the browser each has a twin that ends in `_blocking`.
+//! - **From Keras**: [`Layer`] has the members of `tf.keras.layers.ELU`, under their names.
 //! - **A step in your own wgpu app**: [`Kernel`]. It takes your `wgpu::Device` and your buffers, and records into your
 //!   compute pass; it submits nothing, waits for nothing, and leaves your callbacks alone. [`Elu`] is built from it and
 //!   from nothing private. Use the wgpu that is exported here, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
@@ -47,11 +48,12 @@
 //!
 //! # Features
 //!
-//! All are on by default but `cli`.
+//! All are on by default but `serde` and `cli`.
 //!
 //! - `vulkan`, `metal`, `dx12`, `gles`, `webgpu`: wgpu's backends, each compiled where its platform has it. With none,
 //!   there is only the CPU.
 //! - `threads`: long slices on the CPU are shared out over all cores, with rayon.
+//! - `serde`: [`layer::Config`] as Keras' JSON.
 //! - `cli`: the `elu` command, with the crates that it needs.
 
 mod checked;
@@ -62,6 +64,7 @@ mod elu;
 mod error;
 mod factors;
 mod kernel;
+pub mod layer;
 pub mod reference;
 mod regularizer;
 pub mod shader;
@@ -74,6 +77,7 @@ pub use error::{Error, Result};
 pub use factors::Factors;
 pub use half;
 pub use kernel::{Kernel, Step};
+pub use layer::Layer;
 pub use regularizer::Regularizer;
 pub use tensor::Tensor;
 pub use wgpu;
@@ -82,3 +86,8 @@ pub use wgpu;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So must those in the page for Keras users.
+#[cfg(all(doctest, feature = "serde"))]
+#[doc = include_str!("../docs/keras.md")]
+struct KerasPage;

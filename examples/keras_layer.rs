@@ -1,0 +1,43 @@
+//! The Keras layer: on data, on a symbolic tensor, with an activity regularizer, and as Keras' JSON.
+//!
+//! `cargo run --example keras_layer --features serde`
+
+use wgpu_elu::{
+    DType, Device, Layer, Regularizer, Tensor,
+    layer::{Config, Input, Loss},
+};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let device = Device::auto_blocking()?; // a hardware GPU if there is one, else the CPU
+    let layer = Layer::builder()
+        .alpha(0.5)
+        .activity_regularizer(Regularizer::L2(0.01))
+        .build()?;
+
+    // On data: computed at once, on the data's device.
+    let x = Tensor::from_slice(&device, &[-1.0f32, 0.0, 2.0, 3.0, -2.0, -0.5], &[2, 3])?;
+    let y = layer.call(&x)?;
+    println!("{} on {device}", layer.name());
+    println!("outputs  {:?}", y.to_vec_blocking::<f32>()?);
+    for loss in layer.losses() {
+        if let Loss::Data(loss) = loss {
+            println!("loss     {}", loss.to_vec_blocking::<f32>()?[0]);
+        }
+    }
+    let ones = Tensor::from_slice(&device, &[1.0f32; 6], &[2, 3])?;
+    let slopes = layer.backward(&x, &ones)?.to_vec_blocking::<f32>()?;
+    println!("slopes   {slopes:?}");
+
+    // On a symbolic tensor: a node, and nothing computed.
+    let input = Input::new(&[None, Some(3)], DType::F32);
+    let output = layer.connect(&input)?;
+    println!("node     {} -> {}", input.name(), output.name());
+    println!("shape    {:?}", layer.output_shape()?);
+
+    // As Keras 3 writes it, and back.
+    let json = serde_json::to_string(&layer.get_config())?;
+    println!("config   {json}");
+    let again = Layer::from_config(&serde_json::from_str::<Config>(&json)?)?;
+    assert_eq!(again.get_config(), layer.get_config());
+    Ok(())
+}

@@ -1,0 +1,361 @@
+//! [`Config`] as JSON, in the forms that Keras has had: written in Keras 3's, read in all of them.
+
+use serde::{Serialize, Serializer, ser::Error as _};
+use serde_json::{Map, Value};
+
+use super::config::{Config, LayerBuilder};
+use crate::{
+    dtype::DType,
+    error::{Error, Result},
+    regularizer::Regularizer,
+};
+
+/// Keras 3's `serialize_keras_object`.
+#[derive(Serialize)]
+pub(super) struct Keras3 {
+    #[serde(flatten)]
+    layer: Object<Arguments>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_config: Option<BuildConfig>,
+}
+
+#[derive(Serialize)]
+struct Object<C> {
+    module: &'static str,
+    class_name: &'static str,
+    config: C,
+    /// Null for what Keras brings.
+    registered_name: (),
+}
+
+#[derive(Serialize)]
+struct Arguments {
+    name: Option<String>,
+    #[serde(serialize_with = "finite")]
+    alpha: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity_regularizer: Option<Object<Factors>>,
+    trainable: bool,
+    dtype: Option<Object<Policy>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_shape: Option<Vec<Option<usize>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_input_shape: Option<Vec<Option<usize>>>,
+}
+
+#[derive(Serialize)]
+struct Factors {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    l1: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    l2: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Policy {
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+struct BuildConfig {
+    input_shape: Vec<Option<usize>>,
+}
+
+impl From<Config> for Keras3 {
+    fn from(config: Config) -> Self {
+        let (input_shape, batch_input_shape) = match config.batch_input_shape {
+            // Keras 3 knows no other way to tell a shape.
+            Some(shape) if shape.first() == Some(&None) => (Some(shape[1..].to_vec()), None),
+            other => (None, other),
+        };
+        Self {
+            layer: Object {
+                module: "keras.layers",
+                class_name: "ELU",
+                config: Arguments {
+                    name: config.name,
+                    alpha: config.alpha,
+                    activity_regularizer: config.activity_regularizer.map(regularizer),
+                    trainable: config.trainable,
+                    dtype: config.dtype.map(policy),
+                    input_shape,
+                    batch_input_shape,
+                },
+                registered_name: (),
+            },
+            build_config: config
+                .build_input_shape
+                .map(|input_shape| BuildConfig { input_shape }),
+        }
+    }
+}
+
+impl TryFrom<Map<String, Value>> for Config {
+    type Error = Error;
+
+    /// Reads any of the forms.
+    fn try_from(map: Map<String, Value>) -> Result<Self> {
+        let mut object = Keys(map);
+        if !["class_name", "config"]
+            .iter()
+            .any(|key| object.0.contains_key(*key))
+        {
+            return arguments(object);
+        }
+        let config = Keys::of_class(&mut object, &["ELU"])?.1;
+        let build_config = object.take("build_config", "an object", Keys::new)?;
+        object.finish("deserialize_keras_object")?;
+        let build_input_shape = match build_config {
+            Some(mut keys) => {
+                let found = keys.take("input_shape", SHAPE, shape)?;
+                keys.finish("build_from_config")?;
+                found
+            }
+            None => None,
+        };
+        Ok(Self {
+            build_input_shape,
+            ..arguments(config)?
+        })
+    }
+}
+
+// ---- Internals ----
+
+/// JSON has no other numbers; `serde_json` would write null.
+fn finite<S: Serializer>(alpha: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if alpha.is_finite() {
+        serializer.serialize_f64(*alpha)
+    } else {
+        Err(S::Error::custom(format!(
+            "JSON has no number for alpha {alpha}"
+        )))
+    }
+}
+
+fn regularizer(regularizer: Regularizer) -> Object<Factors> {
+    let (class_name, l1, l2) = match regularizer {
+        Regularizer::L1(l1) => ("L1", Some(l1), None),
+        Regularizer::L2(l2) => ("L2", None, Some(l2)),
+        Regularizer::L1L2 { l1, l2 } => ("L1L2", Some(l1), Some(l2)),
+    };
+    Object {
+        module: "keras.regularizers",
+        class_name,
+        config: Factors { l1, l2 },
+        registered_name: (),
+    }
+}
+
+fn policy(dtype: DType) -> Object<Policy> {
+    Object {
+        module: "keras",
+        class_name: "DTypePolicy",
+        config: Policy { name: dtype.name() },
+        registered_name: (),
+    }
+}
+
+/// Keras' `get_config` dictionary.
+fn arguments(mut keys: Keys) -> Result<Config> {
+    let mut layer = LayerBuilder::default();
+    if let Some(value) = keys.0.remove("alpha") {
+        layer = layer.alpha(alpha(&value)?);
+    }
+    if let Some(name) = keys.take("name", "a string", |value| value.as_str().map(String::from))? {
+        layer = layer.name(name);
+    }
+    if let Some(trainable) = keys.take("trainable", "a boolean", |value| value.as_bool())? {
+        layer = layer.trainable(trainable);
+    }
+    match keys.0.remove("dtype") {
+        None | Some(Value::Null) => {}
+        Some(value) => layer = layer.dtype(dtype(value)?),
+    }
+    if let Some(shape) = keys.take("input_shape", SHAPE, shape)? {
+        layer = layer.input_shape(&shape);
+    }
+    if let Some(shape) = keys.take("batch_input_shape", SHAPE, shape)? {
+        layer = layer.batch_input_shape(&shape);
+    }
+    if let Some(size) = keys.take("batch_size", "a size", size)? {
+        layer = layer.batch_size(size);
+    }
+    match keys.0.remove("activity_regularizer") {
+        None | Some(Value::Null) => {}
+        Some(value) => layer = layer.activity_regularizer(read_regularizer(value)?),
+    }
+    keys.finish("ELU")?;
+    Ok(layer.into_config())
+}
+
+const SHAPE: &str = "a list of sizes, or of null where one is not known";
+const REGULARIZER: &str = "L1, L2 or L1L2";
+
+/// What is left of an object to be read.
+struct Keys(Map<String, Value>);
+
+impl Keys {
+    fn new(value: &Value) -> Option<Self> {
+        value.as_object().cloned().map(Self)
+    }
+
+    /// The class and the `config` of a Keras object of one of `classes`.
+    fn of_class(
+        object: &mut Self,
+        classes: &'static [&'static str],
+    ) -> Result<(&'static str, Self)> {
+        let expected = classes.join(" or ");
+        let known = |value: &Value| classes.iter().find(|&&class| value.as_str() == Some(class));
+        let class = object.need("class_name", &expected, |value| known(value).copied())?;
+        // Which of Keras' modules it is from, and its number within a larger file, make no difference.
+        object.take("module", "a string", |value| value.as_str().map(drop))?;
+        object.take("shared_object_id", "a number", |value| {
+            value.as_u64().map(drop)
+        })?;
+        // A class of somebody else's is registered under another name.
+        object.take("registered_name", &expected, |value| known(value).map(drop))?;
+        Ok((class, object.need("config", "an object", Self::new)?))
+    }
+
+    /// What is there under `key`, if it is there and not null.
+    fn take<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match read(&value) {
+                Some(read) => Ok(Some(read)),
+                None => Err(unexpected(key, expected, &value)),
+            },
+        }
+    }
+
+    fn need<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<T> {
+        self.take(key, expected, read)?
+            .ok_or_else(|| unexpected(key, expected, &Value::Null))
+    }
+
+    /// Refuses what was not read.
+    fn finish(self, to: &'static str) -> Result<()> {
+        let mut keys: Vec<String> = self.0.into_iter().map(|(key, _)| key).collect();
+        keys.sort_unstable(); // whichever map serde_json was built with
+        if keys.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::UnknownKeywords { to, keys })
+        }
+    }
+}
+
+fn unexpected(key: &str, expected: &str, value: &Value) -> Error {
+    Error::ConfigValue {
+        key: key.into(),
+        expected: expected.into(),
+        found: value.to_string(),
+    }
+}
+
+/// Python's `True` is 1.
+fn alpha(value: &Value) -> Result<f64> {
+    let number = match value {
+        Value::Bool(one) => Some(f64::from(u8::from(*one))),
+        value => value.as_f64(),
+    };
+    number.ok_or_else(|| Error::Alpha {
+        found: match value {
+            Value::Null => "None".into(),
+            value => value.to_string(),
+        },
+    })
+}
+
+fn size(value: &Value) -> Option<usize> {
+    value.as_u64().and_then(|size| usize::try_from(size).ok())
+}
+
+/// Keras 3 writes a tuple as an object.
+fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
+    let items = match value {
+        Value::Object(tuple) if tuple.get("class_name")? == "__tuple__" => tuple.get("items")?,
+        list => list,
+    };
+    let dimension = |value: &Value| match value {
+        Value::Null => Some(None),
+        value => size(value).map(Some),
+    };
+    items.as_array()?.iter().map(dimension).collect()
+}
+
+/// A name, or a policy by that name.
+fn dtype(value: Value) -> Result<DType> {
+    const KEY: &str = "dtype";
+    const EXPECTED: &str = "float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy of such a name";
+    let name = match value {
+        Value::Object(map) => {
+            let mut object = Keys(map);
+            let policies = &["DTypePolicy", "Policy", "FloatDTypePolicy"];
+            let mut config = Keys::of_class(&mut object, policies)?.1;
+            object.finish("deserialize_keras_object")?;
+            let name = config.need("name", EXPECTED, |value| Some(value.clone()))?;
+            config.finish("DTypePolicy")?;
+            name
+        }
+        name => name,
+    };
+    let computes_in = match name.as_str() {
+        // These keep variables, of which ELU has none, in float32.
+        Some("mixed_float16") => Some(DType::F16),
+        Some("mixed_bfloat16") => Some(DType::BF16),
+        Some(name) => DType::ALL.into_iter().find(|dtype| dtype.name() == name),
+        None => None,
+    };
+    computes_in.ok_or_else(|| unexpected(KEY, EXPECTED, &name))
+}
+
+fn read_regularizer(value: Value) -> Result<Regularizer> {
+    const KEY: &str = "activity_regularizer";
+    const BY_DEFAULT: f64 = Regularizer::DEFAULT_FACTOR;
+    let mut object = match value {
+        Value::Object(map) => Keys(map),
+        Value::String(name) => {
+            return match name.as_str() {
+                "l1" | "L1" => Ok(Regularizer::L1(BY_DEFAULT)),
+                "l2" | "L2" => Ok(Regularizer::L2(BY_DEFAULT)),
+                // The function of TensorFlow 1.x and tf_keras.
+                "l1_l2" => Ok(Regularizer::L1L2 {
+                    l1: BY_DEFAULT,
+                    l2: BY_DEFAULT,
+                }),
+                // The class, in Keras 3.
+                "l1l2" | "L1L2" => Ok(Regularizer::L1L2 { l1: 0.0, l2: 0.0 }),
+                _ => Err(unexpected(KEY, REGULARIZER, &Value::String(name))),
+            };
+        }
+        other => return Err(unexpected(KEY, REGULARIZER, &other)),
+    };
+    let (class, mut config) = Keys::of_class(&mut object, &["L1", "L2", "L1L2"])?;
+    object.finish("deserialize_keras_object")?;
+    let mut factor = |key: &str, by_default: f64| {
+        let found = config.take(key, "a number", Value::as_f64)?;
+        Ok::<_, Error>(found.unwrap_or(by_default))
+    };
+    let regularizer = match class {
+        "L1" => Regularizer::L1(factor("l1", BY_DEFAULT)?),
+        "L2" => Regularizer::L2(factor("l2", BY_DEFAULT)?),
+        _ => Regularizer::L1L2 {
+            l1: factor("l1", 0.0)?,
+            l2: factor("l2", 0.0)?,
+        },
+    };
+    config.finish(class)?;
+    Ok(regularizer)
+}

@@ -1,0 +1,937 @@
+//! The Keras layer: what `tf.keras.layers.ELU` does, member by member, on everything that it runs on.
+
+use std::collections::HashSet;
+
+use wgpu_elu::{
+    DType, Device, Elu, Error, Layer, Regularizer, Tensor,
+    layer::{Config, Input, Loss, Mask, SymbolicTensor},
+};
+
+use crate::common::{Place, bits_of, on_every_device, supports, varied};
+
+const UNKNOWN_BY_3: [Option<usize>; 2] = [None, Some(3)];
+
+fn named(name: &str) -> Layer {
+    Layer::builder().name(name).build().unwrap()
+}
+
+fn input() -> SymbolicTensor {
+    Input::new(&UNKNOWN_BY_3, DType::F32)
+}
+
+#[track_caller]
+fn assert_error<T: std::fmt::Debug>(result: Result<T, Error>, text: &str) {
+    assert_eq!(result.unwrap_err().to_string(), text);
+}
+
+/// float32 or float64, whichever the scalar has.
+fn scalar(tensor: &Tensor) -> f64 {
+    assert_eq!(tensor.shape(), [0; 0]);
+    match tensor.dtype() {
+        DType::F64 => tensor.to_vec_blocking::<f64>().unwrap()[0],
+        _ => tensor.to_vec_blocking::<f32>().unwrap()[0].into(),
+    }
+}
+
+fn data_loss(layer: &Layer) -> Tensor {
+    match &layer.losses()[..] {
+        [Loss::Data(loss)] => loss.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_call_on_data_is_elu_and_makes_no_node() {
+    on_every_device(|Place { device, name }| {
+        for dtype in DType::ALL {
+            if !supports(device, dtype) {
+                continue;
+            }
+            let bytes: Vec<u8> = (0..=255).cycle().take(6 * 5 * dtype.size()).collect();
+            let x = Tensor::from_bytes(device, dtype, &bytes, &[6, 5]).unwrap();
+            let layer = Layer::new(0.3).unwrap();
+            assert_eq!((layer.dtype(), layer.built()), (None, false));
+            let y = layer.call(&x).unwrap();
+            assert_eq!(
+                (y.shape(), y.dtype(), y.device()),
+                (&[6, 5][..], dtype, device.clone())
+            );
+            let elu = Elu::new(0.3);
+            assert_eq!(
+                bits_of(&y),
+                bits_of(&elu.forward(&x).unwrap()),
+                "{name} {dtype}"
+            );
+            assert_eq!(
+                bits_of(&layer.apply(&x).unwrap()),
+                bits_of(&y),
+                "{name} {dtype}"
+            );
+            let grad = layer.backward(&x, &y).unwrap();
+            assert_eq!(
+                bits_of(&grad),
+                bits_of(&elu.backward(&x, &y).unwrap()),
+                "{name} {dtype}"
+            );
+            assert_eq!((layer.dtype(), layer.built()), (Some(dtype), true));
+            assert!(matches!(
+                layer.get_input_at(0),
+                Err(Error::NeverConnected { .. })
+            ));
+            assert!(layer.losses().is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_symbolic_call_makes_a_node() {
+    let layer = named("act");
+    let x = input();
+    let y = layer.connect(&x).unwrap();
+    assert_eq!(
+        (y.shape(), y.dtype(), y.mask()),
+        (&UNKNOWN_BY_3[..], DType::F32, None)
+    );
+    assert_eq!(y.name(), "act/output");
+    assert_eq!(
+        (layer.input().unwrap(), layer.output().unwrap()),
+        (x.clone(), y.clone())
+    );
+    assert_eq!(layer.input_shape().unwrap(), UNKNOWN_BY_3);
+    assert_eq!(layer.output_shape().unwrap(), UNKNOWN_BY_3);
+    assert_eq!(
+        (layer.input_mask().unwrap(), layer.output_mask().unwrap()),
+        (None, None)
+    );
+    assert_eq!((layer.dtype(), layer.built()), (Some(DType::F32), true));
+
+    let z = layer.connect(&y).unwrap();
+    assert_eq!(z.name(), "act/output_1");
+    for (index, x, y) in [(0, &x, &y), (1, &y, &z), (-1, &y, &z), (-2, &x, &y)] {
+        assert_eq!(layer.get_input_at(index).unwrap(), *x, "{index}");
+        assert_eq!(layer.get_output_at(index).unwrap(), *y, "{index}");
+        assert_eq!(layer.get_input_shape_at(index).unwrap(), UNKNOWN_BY_3);
+        assert_eq!(layer.get_output_shape_at(index).unwrap(), UNKNOWN_BY_3);
+        assert_eq!(layer.get_input_mask_at(index).unwrap(), None);
+        assert_eq!(layer.get_output_mask_at(index).unwrap(), None);
+    }
+    // The shapes are still the same, and so are the masks.
+    assert_eq!(layer.input_shape().unwrap(), UNKNOWN_BY_3);
+    assert_eq!(layer.output_mask().unwrap(), None);
+}
+
+#[test]
+fn several_nodes_are_an_error_unless_they_are_the_same() {
+    let layer = named("act");
+    let x = input();
+    layer.connect(&x).unwrap();
+    layer.connect(&x).unwrap();
+    assert_eq!(layer.input().unwrap(), x);
+    assert_error(
+        layer.output(),
+        "the layer \"act\" has multiple inbound nodes, with different outputs; hence the notion of \"output\" is ill-defined \
+         for the layer; use `get_output_at(node_index)` instead",
+    );
+    layer
+        .connect(&Input::new(&[None, Some(4)], DType::F32).with_mask(Mask::new(&[None])))
+        .unwrap();
+    let ill_defined = |what: &str, getter: &str| {
+        format!(
+            "the layer \"act\" has multiple inbound nodes, with different {what}s; hence the notion of \"{what}\" is \
+             ill-defined for the layer; use `{getter}(node_index)` instead"
+        )
+    };
+    assert_error(layer.input(), &ill_defined("input", "get_input_at"));
+    assert_error(
+        layer.input_shape(),
+        &ill_defined("input shape", "get_input_shape_at"),
+    );
+    assert_error(
+        layer.output_shape(),
+        &ill_defined("output shape", "get_output_shape_at"),
+    );
+    assert_error(
+        layer.input_mask(),
+        &ill_defined("input mask", "get_input_mask_at"),
+    );
+    assert_error(
+        layer.output_mask(),
+        &ill_defined("output mask", "get_output_mask_at"),
+    );
+    assert_eq!(layer.get_output_shape_at(2).unwrap(), [None, Some(4)]);
+}
+
+#[test]
+fn without_nodes_nothing_is_defined() {
+    let layer = named("act");
+    let undefined = |what: &str| {
+        format!(
+            "the layer \"act\" has never been called on a symbolic tensor and thus has no defined {what}"
+        )
+    };
+    for called in [false, true] {
+        assert_error(layer.input(), &undefined("input"));
+        assert_error(layer.output(), &undefined("output"));
+        assert_error(layer.input_mask(), &undefined("input mask"));
+        assert_error(layer.output_mask(), &undefined("output mask"));
+        assert_error(layer.input_shape(), &undefined("input shape"));
+        assert_error(layer.output_shape(), &undefined("output shape"));
+        assert_error(layer.get_input_at(0), &undefined("input"));
+        assert_error(layer.get_output_at(-1), &undefined("output"));
+        assert_error(layer.get_input_mask_at(0), &undefined("input mask"));
+        assert_error(layer.get_output_mask_at(0), &undefined("output mask"));
+        assert_error(layer.get_input_shape_at(0), &undefined("input shape"));
+        assert_error(layer.get_output_shape_at(0), &undefined("output shape"));
+        if !called {
+            layer.build(&UNKNOWN_BY_3);
+            layer
+                .call(&Tensor::from_slice(&Device::Cpu, &[1.0f32], &[1]).unwrap())
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_not_there_is_an_error() {
+    let layer = named("act");
+    layer.connect(&input()).unwrap();
+    assert_error(
+        layer.get_input_at(1),
+        "asked to get input at node 1, but the layer \"act\" has only 1 inbound node",
+    );
+    layer.connect(&input()).unwrap();
+    for index in [2, -3, isize::MAX, isize::MIN] {
+        assert_error(
+            layer.get_output_shape_at(index),
+            &format!(
+                "asked to get output shape at node {index}, but the layer \"act\" has only 2 inbound nodes"
+            ),
+        );
+    }
+}
+
+#[test]
+fn masks_pass_through() {
+    let layer = Layer::new(1.0).unwrap();
+    let mask = Mask::new(&[None, Some(7)]);
+    assert_eq!(mask.shape(), [None, Some(7)]);
+    let x = Input::new(&[None, Some(7), Some(3)], DType::F32).with_mask(mask.clone());
+    let y = layer.connect(&x).unwrap();
+    assert_eq!(y.mask(), Some(&mask));
+    assert_eq!(layer.input_mask().unwrap(), Some(mask.clone()));
+    assert_eq!(layer.get_output_mask_at(-1).unwrap(), Some(mask.clone()));
+    assert_ne!(
+        mask,
+        Mask::new(&[None, Some(7)]),
+        "another mask of the same shape"
+    );
+    assert_eq!(layer.compute_mask(&x, Some(mask.clone())), Some(mask));
+    assert_eq!(layer.compute_mask(&x, None::<Mask>), None);
+    assert_eq!(
+        layer.compute_mask(&[1.0f32][..], Some(vec![true])),
+        Some(vec![true])
+    );
+}
+
+#[test]
+fn inputs_are_themselves() {
+    let x = input();
+    let number: usize = x.name().strip_prefix("input_").unwrap().parse().unwrap();
+    assert!(number > 0);
+    assert_ne!(x.name(), input().name());
+    let clone = x.clone();
+    let renamed = x.with_name("x");
+    assert_eq!(renamed.name(), "x");
+    assert_ne!(
+        clone, renamed,
+        "the clone keeps its name, and is another tensor then"
+    );
+    assert_eq!(
+        format!("{renamed:?}"),
+        "SymbolicTensor { name: \"x\", shape: [None, Some(3)], dtype: F32, mask: None, .. }"
+    );
+}
+
+#[test]
+fn shapes_are_kept() {
+    let layer = Layer::new(1.0).unwrap();
+    for shape in [
+        &[][..],
+        &[None],
+        &[Some(2), Some(3)],
+        &[None, None, Some(0)],
+    ] {
+        assert_eq!(layer.compute_output_shape(shape), shape);
+    }
+}
+
+#[test]
+fn parameters_are_counted_once_built() {
+    let layer = named("act");
+    assert_error(
+        layer.count_params(),
+        "you tried to call `count_params` on layer \"act\", but the layer isn't built; you can build it manually via \
+         `build(batch_input_shape)`",
+    );
+    layer.build(&UNKNOWN_BY_3);
+    layer.build(&[]);
+    assert_eq!((layer.count_params().unwrap(), layer.built()), (0, true));
+    assert_eq!(layer.dtype(), None);
+    let layer = Layer::new(1.0).unwrap();
+    layer.connect(&input()).unwrap();
+    assert_eq!(layer.count_params().unwrap(), 0);
+}
+
+#[test]
+fn there_are_no_weights_and_no_updates() {
+    let layer = named("act");
+    let weights = [
+        layer.weights(),
+        layer.variables(),
+        layer.trainable_weights(),
+        layer.trainable_variables(),
+        layer.non_trainable_weights(),
+        layer.non_trainable_variables(),
+        &layer.get_weights(),
+    ];
+    assert!(weights.iter().all(|weights| weights.is_empty()));
+    let x = input();
+    layer.connect(&x).unwrap();
+    assert!(layer.updates().is_empty() && layer.get_updates_for(&[&x]).is_empty());
+    layer.set_weights(&[]).unwrap();
+    let weight = Tensor::zeros(&Device::Cpu, DType::F32, &[2, 3]).unwrap();
+    assert_error(
+        layer.set_weights(&[weight]),
+        "you called `set_weights(weights)` on layer \"act\" with a weight list of length 1, but the layer was expecting 0 \
+         weights; provided weights have the shapes [[2, 3]]",
+    );
+}
+
+#[test]
+fn the_constructor_or_the_first_call_fixes_the_dtype() {
+    let data = |dtype| Tensor::zeros(&Device::Cpu, dtype, &[3]).unwrap();
+    let text = "layer \"act\" computes in float16, found float32; convert the data, or make a layer of that dtype";
+    let given = Layer::builder()
+        .name("act")
+        .dtype(DType::F16)
+        .build()
+        .unwrap();
+    assert_eq!(given.dtype(), Some(DType::F16));
+    let by_data = named("act");
+    by_data.call(&data(DType::F16)).unwrap();
+    let by_symbol = named("act");
+    by_symbol.connect(&Input::new(&[None], DType::F16)).unwrap();
+    for layer in [given, by_data, by_symbol] {
+        let nodes = layer.get_input_at(0).is_ok();
+        assert_error(layer.call(&data(DType::F32)), text);
+        assert_error(layer.apply(&data(DType::F32)), text);
+        assert_error(layer.backward(&data(DType::F32), &data(DType::F32)), text);
+        assert_error(layer.connect(&input()), text);
+        assert_eq!(
+            layer.get_input_at(0).is_ok(),
+            nodes,
+            "a refused call leaves no node"
+        );
+        assert_eq!(layer.dtype(), Some(DType::F16));
+        layer.call(&data(DType::F16)).unwrap();
+    }
+    // A call that fails fixes nothing, and backward is no call.
+    let layer = named("act");
+    let (x, grad) = (
+        data(DType::F32),
+        Tensor::zeros(&Device::Cpu, DType::F32, &[4]).unwrap(),
+    );
+    assert!(layer.backward(&x, &grad).is_err());
+    layer.backward(&x, &x).unwrap();
+    assert_eq!((layer.dtype(), layer.built()), (None, false));
+}
+
+#[test]
+fn names_are_given_once_over_the_process() {
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(|| {
+                let name = |_| Layer::new(1.0).unwrap().name().to_owned();
+                (0..100).map(name).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let names: Vec<String> = threads
+        .into_iter()
+        .flat_map(|thread| thread.join().unwrap())
+        .collect();
+    for name in &names {
+        let number = name.strip_prefix("elu").unwrap();
+        assert!(
+            number.is_empty() || number.strip_prefix('_').unwrap().parse::<usize>().unwrap() > 0
+        );
+    }
+    assert_eq!(names.iter().collect::<HashSet<_>>().len(), 400);
+    assert_eq!((named("a").name(), named("a").name()), ("a", "a"));
+    assert!(named("").name().starts_with("elu"));
+    assert_error(
+        Layer::builder().name("a/b").build(),
+        "argument `name` cannot contain character `/`, received \"a/b\"",
+    );
+}
+
+#[test]
+fn one_layer_serves_many_threads() {
+    let layer = Layer::builder()
+        .activity_regularizer(Regularizer::L1(1.0))
+        .build()
+        .unwrap();
+    let x = Tensor::from_slice(&Device::Cpu, &varied(1000), &[10, 100]).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    layer.call(&x).unwrap();
+                    layer.connect(&input()).unwrap();
+                }
+            });
+        }
+    });
+    assert!(layer.get_output_at(99).is_ok() && layer.get_output_at(100).is_err());
+    let names: HashSet<String> = (0..100)
+        .map(|i| layer.get_output_at(i).unwrap().name().to_owned())
+        .collect();
+    assert_eq!(names.len(), 100);
+    assert_eq!(layer.losses().len(), 101);
+}
+
+#[test]
+fn what_a_layer_is_made_of() {
+    let layer = Layer::new(1.0).unwrap();
+    assert_eq!((layer.alpha(), layer.trainable()), (1.0, true));
+    assert_eq!(layer.activity_regularizer(), None);
+    let config = layer.get_config();
+    assert_eq!(
+        config,
+        Config {
+            name: Some(layer.name().into()),
+            ..Config::default()
+        }
+    );
+
+    let full = Layer::builder()
+        .alpha(0.3)
+        .name("full")
+        .trainable(false)
+        .dtype(DType::F64)
+        .input_shape(&[Some(3)])
+        .batch_size(4)
+        .activity_regularizer(Regularizer::L2(0.5))
+        .build()
+        .unwrap();
+    let expected = Config {
+        alpha: 0.3,
+        name: Some("full".into()),
+        trainable: false,
+        dtype: Some(DType::F64),
+        batch_input_shape: Some(vec![Some(4), Some(3)]),
+        activity_regularizer: Some(Regularizer::L2(0.5)),
+        build_input_shape: None,
+    };
+    assert_eq!(full.get_config(), expected);
+    assert_eq!(
+        Layer::from_config(&expected).unwrap().get_config(),
+        expected
+    );
+    assert!(matches!(
+        full.input_shape(),
+        Err(Error::NeverConnected { .. })
+    ));
+
+    let shape_of = |builder: wgpu_elu::layer::LayerBuilder| {
+        builder.build().unwrap().get_config().batch_input_shape
+    };
+    let builder = Layer::builder;
+    assert_eq!(
+        shape_of(builder().input_shape(&[Some(3)])),
+        Some(vec![None, Some(3)])
+    );
+    assert_eq!(shape_of(builder().batch_size(4)), None);
+    let both = builder()
+        .batch_input_shape(&[Some(5), Some(6)])
+        .input_shape(&[Some(3)])
+        .batch_size(4);
+    assert_eq!(shape_of(both), Some(vec![Some(5), Some(6)]));
+
+    let after_a_call = named("a");
+    after_a_call.connect(&input()).unwrap();
+    assert_eq!(after_a_call.get_config().dtype, Some(DType::F32));
+    let built = Config {
+        build_input_shape: Some(vec![Some(2)]),
+        ..Config::default()
+    };
+    assert!(Layer::from_config(&built).unwrap().built());
+
+    let mut layer = layer;
+    layer.set_trainable(false);
+    assert!(!layer.trainable());
+}
+
+#[test]
+fn alpha_must_be_a_number() {
+    assert_error(
+        Layer::new(f64::NAN),
+        "alpha of an ELU layer cannot be NaN, expecting a float",
+    );
+    for alpha in [-1.0, 0.0, f64::INFINITY] {
+        assert_eq!(Layer::new(alpha).unwrap().alpha(), alpha);
+    }
+}
+
+#[test]
+fn regularizers_are_checked() {
+    let text = "regularizer factor l1 must be a non-negative finite number, found -1";
+    assert_error(
+        Layer::builder()
+            .activity_regularizer(Regularizer::L1(-1.0))
+            .build(),
+        text,
+    );
+    let mut layer = Layer::builder()
+        .activity_regularizer(Regularizer::L2(0.1))
+        .build()
+        .unwrap();
+    assert_error(
+        layer.set_activity_regularizer(Some(Regularizer::L1(-1.0))),
+        text,
+    );
+    assert_eq!(layer.activity_regularizer(), Some(Regularizer::L2(0.1)));
+    layer.set_activity_regularizer(None).unwrap();
+    assert_eq!(layer.activity_regularizer(), None);
+}
+
+/// The values are those that Keras gave, to a float32 or two.
+#[test]
+fn losses_are_those_of_keras() {
+    on_every_device(|Place { device, name }| {
+        let x = [-1.0f32, 0.0, 2.0, 3.0, -2.0, -0.5];
+        let x = Tensor::from_slice(device, &x, &[2, 3]).unwrap();
+        for (regularizer, expected) in [
+            (Regularizer::L1(0.1), 0.344_512_73),
+            (Regularizer::L2(0.1), 0.715_102_02),
+            (Regularizer::L1L2 { l1: 0.1, l2: 0.2 }, 1.774_716_73),
+        ] {
+            let layer = Layer::builder()
+                .activity_regularizer(regularizer)
+                .build()
+                .unwrap();
+            layer.call(&x).unwrap();
+            let loss = data_loss(&layer);
+            assert_eq!(loss.device(), *device);
+            let loss = scalar(&loss);
+            assert!(
+                (loss / expected - 1.0).abs() < 2e-7,
+                "{name}: {regularizer:?} {loss}"
+            );
+        }
+        // The next call's replaces it, and a call without a regularizer has none.
+        let mut layer = Layer::builder()
+            .trainable(false)
+            .activity_regularizer(Regularizer::L2(0.1))
+            .build()
+            .unwrap();
+        layer.call(&x).unwrap();
+        layer.call(&x.rows(0..1).unwrap()).unwrap();
+        let loss = scalar(&data_loss(&layer));
+        assert!((loss / 0.439_957_65 - 1.0).abs() < 2e-7, "{name}: {loss}");
+        layer.call(&x.rows(0..0).unwrap()).unwrap();
+        assert_eq!(scalar(&data_loss(&layer)), 0.0, "{name}: batch 0");
+        layer.set_activity_regularizer(None).unwrap();
+        layer.call(&x).unwrap();
+        assert!(layer.losses().is_empty());
+    });
+}
+
+#[test]
+fn losses_of_nodes_are_found_through_layers() {
+    let regularized = |name: &str| {
+        Layer::builder()
+            .name(name)
+            .activity_regularizer(Regularizer::L2(0.1))
+            .build()
+            .unwrap()
+    };
+    let (first, second) = (Layer::new(1.0).unwrap(), regularized("second"));
+    let (a, b, elsewhere) = (input(), input(), input());
+    let middle = first.connect(&a).unwrap();
+    let from_a = second.connect(&middle).unwrap();
+    let from_b = second.connect(&b).unwrap();
+    let symbolic: Vec<SymbolicTensor> = second
+        .losses()
+        .into_iter()
+        .map(|loss| match loss {
+            Loss::Symbolic(loss) => loss,
+            Loss::Data(_) => panic!("no data was called on"),
+        })
+        .collect();
+    let [loss_a, loss_b] = &symbolic[..] else {
+        panic!("{symbolic:?}")
+    };
+    assert_eq!((loss_a.shape(), loss_a.dtype()), (&[][..], DType::F32));
+    assert_eq!(loss_a.name(), "second/activity_regularizer");
+    assert_eq!(loss_b.name(), "second/activity_regularizer_1");
+    for (inputs, expected) in [
+        (&[&a][..], vec![loss_a.clone()]),
+        (&[&middle], vec![loss_a.clone()]),
+        (&[&from_a], vec![loss_a.clone()]),
+        (&[&b], vec![loss_b.clone()]),
+        (&[&from_b], vec![loss_b.clone()]),
+        (&[&a, &b], vec![loss_a.clone(), loss_b.clone()]),
+        (&[&elsewhere], vec![]),
+        (&[], vec![]),
+    ] {
+        assert_eq!(second.get_losses_for(inputs), expected, "{inputs:?}");
+    }
+    assert!(first.get_losses_for(&[&a]).is_empty());
+    second
+        .call(&Tensor::zeros(&Device::Cpu, DType::F32, &[1, 3]).unwrap())
+        .unwrap();
+    assert!(matches!(
+        second.losses()[..],
+        [Loss::Data(_), Loss::Symbolic(_), Loss::Symbolic(_)]
+    ));
+    let float64 = regularized("float64");
+    float64.connect(&Input::new(&[None], DType::F64)).unwrap();
+    assert!(matches!(&float64.losses()[..], [Loss::Symbolic(loss)] if loss.dtype() == DType::F64));
+}
+
+#[test]
+fn a_long_chain_is_no_trouble() {
+    let mut x = input();
+    let first = x.clone();
+    for _ in 0..200_000 {
+        let layer = named("link");
+        x = layer.connect(&x).unwrap();
+    }
+    let last = Layer::builder()
+        .activity_regularizer(Regularizer::L1(1.0))
+        .build()
+        .unwrap();
+    last.connect(&x).unwrap();
+    assert_eq!(last.get_losses_for(&[&first]).len(), 1);
+    drop((x, last));
+}
+
+#[cfg(feature = "serde")]
+mod json {
+    use super::*;
+
+    fn read(json: &str) -> Config {
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+    }
+
+    fn write(config: &Config) -> String {
+        serde_json::to_string(config).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(json: &str, text: &str) {
+        assert_eq!(
+            serde_json::from_str::<Config>(json)
+                .unwrap_err()
+                .to_string(),
+            text,
+            "{json}"
+        );
+    }
+
+    fn ser() -> Config {
+        Config {
+            alpha: 0.3,
+            name: Some("ser".into()),
+            dtype: Some(DType::F32),
+            ..Config::default()
+        }
+    }
+
+    /// As Keras 3.15.1 wrote it.
+    const KERAS_3: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "alpha": 0.3, "trainable": true, "dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null}}, "registered_name": null}"#;
+    /// As `tf_keras` 2.21.0 wrote it, before and after a call.
+    const TF_KERAS: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "alpha": 0.30000001192092896}, "registered_name": null}"#;
+    const TF_KERAS_CALLED: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "alpha": 0.30000001192092896}, "registered_name": null, "build_config": {"input_shape": [2, 3]}}"#;
+    const TF_KERAS_SHAPE: &str = r#"{"class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "batch_input_shape": [null, 3], "alpha": 0.30000001192092896}}"#;
+    /// As TensorFlow 1.13.1's Keras wrote it, whole and bare.
+    const TENSORFLOW_1: &str = r#"{"class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": null, "alpha": 0.30000001192092896}}"#;
+    const TENSORFLOW_1_BARE: &str = r#"{"name": "elu", "trainable": true, "dtype": "float32", "alpha": 1.0, "batch_input_shape": [4, 3]}"#;
+    /// As Keras 3.15.1 wrote it with `activity_regularizer="l2"`.
+    const KERAS_3_L2: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "elu_2", "alpha": 1.0, "activity_regularizer": {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": 0.01}, "registered_name": null}, "trainable": true, "dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null}}, "registered_name": null}"#;
+
+    #[test]
+    fn every_version_is_read() {
+        let rounded = f64::from(0.3f32);
+        assert_eq!(read(KERAS_3), ser());
+        assert_eq!(
+            read(TF_KERAS),
+            Config {
+                alpha: rounded,
+                ..ser()
+            }
+        );
+        let build_input_shape = Some(vec![Some(2), Some(3)]);
+        let called = Config {
+            alpha: rounded,
+            build_input_shape,
+            ..ser()
+        };
+        assert_eq!(read(TF_KERAS_CALLED), called);
+        assert!(Layer::from_config(&called).unwrap().built());
+        let batch_input_shape = Some(vec![None, Some(3)]);
+        assert_eq!(
+            read(TF_KERAS_SHAPE),
+            Config {
+                alpha: rounded,
+                batch_input_shape,
+                ..ser()
+            }
+        );
+        assert_eq!(
+            read(TENSORFLOW_1),
+            Config {
+                alpha: rounded,
+                dtype: None,
+                ..ser()
+            }
+        );
+        let bare = Config {
+            name: Some("elu".into()),
+            dtype: Some(DType::F32),
+            batch_input_shape: Some(vec![Some(4), Some(3)]),
+            ..Config::default()
+        };
+        assert_eq!(read(TENSORFLOW_1_BARE), bare);
+        let regularized = Config {
+            name: Some("elu_2".into()),
+            dtype: Some(DType::F32),
+            activity_regularizer: Some(Regularizer::L2(0.01)),
+            ..Config::default()
+        };
+        assert_eq!(read(KERAS_3_L2), regularized);
+        assert_eq!(read("{}"), Config::default());
+    }
+
+    #[test]
+    fn written_in_the_form_of_keras_3() {
+        let compact = |json: &str| json.replace(": ", ":").replace(", ", ",");
+        assert_eq!(write(&ser()), compact(KERAS_3));
+        assert_eq!(write(&read(KERAS_3_L2)), compact(KERAS_3_L2));
+        let nothing = r#"{"module":"keras.layers","class_name":"ELU","config":{"name":null,"alpha":1.0,"trainable":true,"dtype":null},"registered_name":null}"#;
+        assert_eq!(write(&Config::default()), nothing);
+        // The one key of a shape that Keras 3 knows, where that is enough, and that of the others.
+        let shaped = |shape: &[Option<usize>]| {
+            write(&Config {
+                batch_input_shape: Some(shape.to_vec()),
+                ..Config::default()
+            })
+        };
+        assert!(shaped(&UNKNOWN_BY_3).contains(r#""dtype":null,"input_shape":[3]}"#));
+        assert!(shaped(&[Some(4), Some(3)]).contains(r#""dtype":null,"batch_input_shape":[4,3]}"#));
+    }
+
+    #[test]
+    fn everything_survives_the_round_trip() {
+        let mut configs = vec![Config::default(), ser()];
+        for alpha in [0.1, 1.0 / 3.0, -0.0, 5e-324, f64::MAX, 2.0] {
+            configs.push(Config { alpha, ..ser() });
+        }
+        for dtype in DType::ALL {
+            configs.push(Config {
+                dtype: Some(dtype),
+                trainable: false,
+                ..ser()
+            });
+        }
+        for shape in [
+            &[][..],
+            &[None],
+            &[Some(0)],
+            &[None, None],
+            &[Some(4), None, Some(3)],
+        ] {
+            let shape = Some(shape.to_vec());
+            configs.push(Config {
+                batch_input_shape: shape.clone(),
+                ..ser()
+            });
+            configs.push(Config {
+                build_input_shape: shape,
+                ..ser()
+            });
+        }
+        let l1_l2 = Regularizer::L1L2 {
+            l1: 1.0 / 3.0,
+            l2: 0.0,
+        };
+        for regularizer in [Regularizer::L1(0.1), Regularizer::L2(0.2), l1_l2] {
+            configs.push(Config {
+                activity_regularizer: Some(regularizer),
+                ..ser()
+            });
+        }
+        for config in configs {
+            let again = read(&write(&config));
+            assert_eq!(again, config);
+            assert_eq!(again.alpha.to_bits(), config.alpha.to_bits());
+        }
+        for name in ["ünï \"code\"\n", "elu"] {
+            let config = Config {
+                name: Some(name.into()),
+                ..ser()
+            };
+            assert_eq!(read(&write(&config)), config);
+        }
+        let text = "JSON has no number for alpha inf";
+        let infinite = Config {
+            alpha: f64::INFINITY,
+            ..ser()
+        };
+        assert_eq!(
+            serde_json::to_string(&infinite).unwrap_err().to_string(),
+            text
+        );
+    }
+
+    #[test]
+    fn values_of_every_version_are_read() {
+        let alpha = |json: &str| read(&format!(r#"{{"alpha": {json}}}"#)).alpha;
+        assert_eq!(
+            (alpha("2"), alpha("true"), alpha("false"), alpha("-1e-3")),
+            (2.0, 1.0, 0.0, -0.001)
+        );
+        let dtype = |json: &str| read(&format!(r#"{{"dtype": {json}}}"#)).dtype;
+        assert_eq!(dtype(r#""bfloat16""#), Some(DType::BF16));
+        assert_eq!(dtype(r#""mixed_float16""#), Some(DType::F16));
+        let policy = r#"{"module": "keras.mixed_precision", "class_name": "Policy", "config": {"name": "mixed_bfloat16"}, "registered_name": null}"#;
+        assert_eq!(dtype(policy), Some(DType::BF16));
+        let shape = |json: &str| read(json).batch_input_shape;
+        assert_eq!(
+            shape(r#"{"input_shape": [3], "batch_size": 4}"#),
+            Some(vec![Some(4), Some(3)])
+        );
+        assert_eq!(shape(r#"{"batch_size": 4}"#), None);
+        let tuple = r#"{"input_shape": {"class_name": "__tuple__", "items": [null, 3]}}"#;
+        assert_eq!(shape(tuple), Some(vec![None, None, Some(3)]));
+        let regularizer = |json: &str| {
+            read(&format!(r#"{{"activity_regularizer": {json}}}"#)).activity_regularizer
+        };
+        assert_eq!(regularizer("null"), None);
+        for (json, expected) in [
+            (r#""l1""#, Regularizer::L1(0.01)),
+            (r#""L2""#, Regularizer::L2(0.01)),
+            (r#""l1_l2""#, Regularizer::L1L2 { l1: 0.01, l2: 0.01 }),
+            (r#""L1L2""#, Regularizer::L1L2 { l1: 0.0, l2: 0.0 }),
+            (
+                r#"{"class_name": "L1", "config": {}}"#,
+                Regularizer::L1(0.01),
+            ),
+            (
+                r#"{"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.5}}"#,
+                Regularizer::L1L2 { l1: 0.0, l2: 0.5 },
+            ),
+        ] {
+            assert_eq!(regularizer(json), Some(expected), "{json}");
+        }
+        let shared =
+            r#"{"class_name": "ELU", "config": {}, "shared_object_id": 7, "build_config": null}"#;
+        assert_eq!(read(shared), Config::default());
+    }
+
+    #[test]
+    fn whatever_else_is_refused_by_name() {
+        refused(
+            r#"{"alpha": 1.0, "dynamic": true, "bogus": 1}"#,
+            "unrecognized keyword arguments passed to ELU: bogus, dynamic",
+        );
+        refused(
+            r#"{"class_name": "ELU", "config": {}, "bogus": 1}"#,
+            "unrecognized keyword arguments passed to deserialize_keras_object: bogus",
+        );
+        refused(
+            r#"{"class_name": "ELU", "config": {}, "build_config": {"shape": []}}"#,
+            "unrecognized keyword arguments passed to build_from_config: shape",
+        );
+        refused(
+            r#"{"activity_regularizer": {"class_name": "L2", "config": {"l2": 1, "l1": 1}}}"#,
+            "unrecognized keyword arguments passed to L2: l1",
+        );
+        refused(
+            r#"{"alpha": null}"#,
+            "alpha of an ELU layer cannot be None, expecting a float",
+        );
+        refused(
+            r#"{"alpha": "abc"}"#,
+            "alpha of an ELU layer cannot be \"abc\", expecting a float",
+        );
+        refused(
+            r#"{"alpha": [0.1,0.2]}"#,
+            "alpha of an ELU layer cannot be [0.1,0.2], expecting a float",
+        );
+        for (json, text) in [
+            (
+                r#"{"trainable": 1}"#,
+                "expected `trainable` to be a boolean, received 1",
+            ),
+            (
+                r#"{"name": 5}"#,
+                "expected `name` to be a string, received 5",
+            ),
+            (
+                r#"{"class_name": "SELU", "config": {}}"#,
+                "expected `class_name` to be ELU, received \"SELU\"",
+            ),
+            (
+                r#"{"config": {}}"#,
+                "expected `class_name` to be ELU, received null",
+            ),
+            (
+                r#"{"class_name": "ELU"}"#,
+                "expected `config` to be an object, received null",
+            ),
+            (
+                r#"{"class_name": "ELU", "config": {}, "registered_name": "my>ELU"}"#,
+                "expected `registered_name` to be ELU, received \"my>ELU\"",
+            ),
+            (
+                r#"{"dtype": "int32"}"#,
+                "expected `dtype` to be float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy of \
+                 such a name, received \"int32\"",
+            ),
+            (
+                r#"{"input_shape": [-1]}"#,
+                "expected `input_shape` to be a list of sizes, or of null where one is not known, received [-1]",
+            ),
+            (
+                r#"{"batch_input_shape": 3}"#,
+                "expected `batch_input_shape` to be a list of sizes, or of null where one is not known, received 3",
+            ),
+            (
+                r#"{"batch_size": 1.5}"#,
+                "expected `batch_size` to be a size, received 1.5",
+            ),
+            (
+                r#"{"activity_regularizer": "l3"}"#,
+                "expected `activity_regularizer` to be L1, L2 or L1L2, received \"l3\"",
+            ),
+            (
+                r#"{"activity_regularizer": {"class_name": "OrthogonalRegularizer", "config": {}}}"#,
+                "expected `class_name` to be L1 or L2 or L1L2, received \"OrthogonalRegularizer\"",
+            ),
+            (
+                r#"{"activity_regularizer": {"class_name": "L1", "config": {"l1": "a"}}}"#,
+                "expected `l1` to be a number, received \"a\"",
+            ),
+        ] {
+            refused(json, text);
+        }
+        let negative =
+            read(r#"{"activity_regularizer": {"class_name": "L1", "config": {"l1": -1}}}"#);
+        assert!(matches!(
+            Layer::from_config(&negative),
+            Err(Error::RegularizerFactor { .. })
+        ));
+    }
+}
