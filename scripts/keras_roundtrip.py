@@ -64,9 +64,9 @@ def main():
         answer = json.loads(rust.stdout.readline())
         return np.array(answer["y"]).reshape(x.shape), answer["loss"], answer["layer"]
 
-    # Keras' own error: it computes exp(x) - 1, and losses in the dtype of the data.
+    # Keras' own error: it computes exp(x) - 1, losses in the dtype of the data, and their factors in float32.
     tolerance = {"float32": 2e-7, "float16": 2e-3, "bfloat16": 2e-2, "float64": 1e-15}
-    loss_tolerance = {"float32": 1e-6, "float16": 1e-2, "bfloat16": 5e-2, "float64": 1e-13}
+    loss_tolerance = {"float32": 1e-6, "float16": 1e-2, "bfloat16": 5e-2, "float64": 3e-8}
     count, worst, worst_loss = {}, {}, {}
     for form, layer, told, dtype in cases():
         for shape in SHAPES:
