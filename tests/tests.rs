@@ -9,7 +9,8 @@
 // against published values; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract;
 // `shader` the WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device
 // that does nothing; `cli` the elu command, as a user runs it; `cases` what ONNX, Keras and PyTorch expect of everything;
-// `properties` what holds of random vectors on everything.
+// `properties` what holds of random vectors on everything; `regularizer` the penalty of Keras'
+// activity regularizer on everything, and its part of the embed contract.
 mod cases;
 #[cfg(feature = "cli")]
 mod cli;
@@ -20,6 +21,7 @@ mod kernel;
 mod numbers;
 mod properties;
 mod reference;
+mod regularizer;
 mod shader;
 mod tensor;
 #[path = "../src/bin/elu/translate.rs"]
