@@ -1,7 +1,8 @@
 //! ELU beside a copy of the same bytes in the same run: that is the ceiling for work that is bound by memory.
 //!
 //! `cpu`: slices in memory. `kernel`: tensors on the GPU, submitted and waited for. `round_trip`: from a slice to a vector.
-//! Bytes are those read plus those written. `WGPU_ADAPTER_NAME` chooses the adapter.
+//! Bytes are those read plus those written. `penalty`: that of a tensor on the GPU, submitted and read, beside a download of the
+//! tensor, and that of a slice beside a copy of it. `WGPU_ADAPTER_NAME` chooses the adapter.
 
 #![allow(missing_docs, reason = "criterion_group makes a function without any")]
 
@@ -13,7 +14,7 @@ use criterion::{
 };
 use rayon::prelude::*;
 use wgpu_elu::{
-    DType, Device, Elu, Gpu, Kernel, Tensor, cpu, reference,
+    DType, Device, Elu, Gpu, Kernel, Regularizer, Tensor, cpu, reference,
     shader::{PARAMS_BINDING, Params, Shape, VECTORS, X_BINDING, Y_BINDING, uniform_size},
     wgpu,
 };
@@ -92,12 +93,7 @@ fn bench_cpu(c: &mut Criterion) {
             b.iter(|| cpu::forward(ALPHA, black_box(&x), &mut y).unwrap());
         });
         group.bench_function(BenchmarkId::new("copy", len), |b| {
-            let chunk = len.div_ceil(rayon::current_num_threads()).max(1 << 16);
-            b.iter(|| {
-                y.par_chunks_mut(chunk)
-                    .zip(black_box(&x).par_chunks(chunk))
-                    .for_each(|(y, x)| y.copy_from_slice(x))
-            });
+            b.iter(|| copy_by_all(black_box(&x), &mut y));
         });
     });
 }
@@ -171,6 +167,55 @@ fn bench_round_trip(c: &mut Criterion) {
             });
         });
     });
+}
+
+fn bench_penalty(c: &mut Criterion) {
+    const FACTOR: f64 = Regularizer::DEFAULT_FACTOR;
+    for_lengths(c, "penalty", |group, len| {
+        let y = values(len);
+        // All that a penalty reads.
+        group.throughput(Throughput::Bytes(4 * len as u64));
+        group.bench_function(BenchmarkId::new("gpu", len), |b| {
+            let (y, _) = tensors(len);
+            let regularizer = Regularizer::L2(FACTOR);
+            let run = || {
+                regularizer
+                    .penalty(&y)
+                    .unwrap()
+                    .to_vec_blocking::<f32>()
+                    .unwrap()[0]
+            };
+            let exact = values(len)
+                .iter()
+                .map(|&y| f64::from(y).powi(2))
+                .sum::<f64>()
+                * FACTOR;
+            let found = f64::from(run());
+            assert!(
+                (found / exact - 1.0).abs() < 1e-6,
+                "{found} instead of {exact}"
+            );
+            b.iter(run);
+        });
+        group.bench_function(BenchmarkId::new("download", len), |b| {
+            let (y, _) = tensors(len);
+            b.iter(|| y.to_vec_blocking::<f32>().unwrap());
+        });
+        group.bench_function(BenchmarkId::new("cpu", len), |b| {
+            b.iter(|| cpu::penalty(0.0, FACTOR, black_box(&y)));
+        });
+        let mut copy = vec![0.0; len];
+        group.bench_function(BenchmarkId::new("copy", len), |b| {
+            b.iter(|| copy_by_all(black_box(&y), &mut copy));
+        });
+    });
+}
+
+fn copy_by_all(x: &[f32], y: &mut [f32]) {
+    let chunk = y.len().div_ceil(rayon::current_num_threads()).max(1 << 16);
+    y.par_chunks_mut(chunk)
+        .zip(x.par_chunks(chunk))
+        .for_each(|(y, x)| y.copy_from_slice(x));
 }
 
 fn tensors(len: usize) -> (Tensor, Tensor) {
@@ -279,5 +324,11 @@ impl ShaderCopy {
     }
 }
 
-criterion_group!(benches, bench_cpu, bench_kernel, bench_round_trip);
+criterion_group!(
+    benches,
+    bench_cpu,
+    bench_kernel,
+    bench_round_trip,
+    bench_penalty
+);
 criterion_main!(benches);

@@ -1,5 +1,5 @@
-// Sums l1 |y| + l2 y^2 over a run of elements. `vectors` makes a sum of 16 vectors of 16 bytes in every invocation and of all of
-// these in every workgroup, `elements` one of the few elements before the first and after the last whole vector; `sums`
+// Sums l1 |y| + l2 y^2 over a run of elements. `vectors` makes a sum of 16 or 64 vectors of 16 bytes in every invocation and of
+// all of these in every workgroup, `elements` one of the few elements before the first and after the last whole vector; `sums`
 // makes fewer sums of many, and `last` the result of those that are left.
 
 // Must stay equal to Params in src/shader/penalty.rs.
@@ -23,22 +23,29 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> result: array<Result>;
 
 override workgroup_size: u32; // at most 256
-// How far an invocation's vectors are apart, and those of neighbours.
+// How many vectors an invocation sums, 16 or 64, how far they are apart, and how far those of neighbours.
+override vectors_per_invocation: u32;
 override vector_stride: u32;
 override invocation_stride: u32;
 
-const VECTORS_PER_INVOCATION = 16u;
 const SUMS_PER_INVOCATION = 4u;
 
 @compute @workgroup_size(workgroup_size)
 fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
     let p = params;
-    let first = (group.y * p.groups_per_row + group.x) * workgroup_size * VECTORS_PER_INVOCATION;
-    let terms = sixteen(first + invocation * invocation_stride, p);
+    let first = (group.y * p.groups_per_row + group.x) * workgroup_size * vectors_per_invocation;
+    let i = first + invocation * invocation_stride;
+    // Written out, as everything here, because naga guards every loop with counters.
+    var terms = sixteen(i, p);
+    if vectors_per_invocation == 64u {
+        let step = 16u * vector_stride;
+        terms = both(terms, sixteen(i + step, p), p.zero);
+        terms = both(terms, both(sixteen(i + 2u * step, p), sixteen(i + 3u * step, p), p.zero), p.zero);
+    }
     let sum = sum_of_group(total(terms, p.zero), invocation, p.zero);
     // Of those workgroups that a last row is too long by, there is no sum.
     if invocation == 0u && first < p.count {
-        sums_after[p.to + first / (workgroup_size * VECTORS_PER_INVOCATION)] = sum;
+        sums_after[p.to + first / (workgroup_size * vectors_per_invocation)] = sum;
     }
 }
 
@@ -69,18 +76,15 @@ fn last(@builtin(local_invocation_index) invocation: u32) {
     }
 }
 
-// Written out, as everything here, because naga guards every loop with counters. What a compiler may regroup is hidden
-// often enough that no order of the additions makes more than 6 roundings.
 fn sixteen(i: u32, p: Params) -> Terms {
     let step = 4u * vector_stride;
-    let first_half = both(four(i, p), four(i + step, p));
-    return hidden(both(first_half, both(four(i + 2u * step, p), four(i + 3u * step, p))), p.zero);
+    let first_half = both(four(i, p), four(i + step, p), p.zero);
+    return both(first_half, both(four(i + 2u * step, p), four(i + 3u * step, p), p.zero), p.zero);
 }
 
 fn four(i: u32, p: Params) -> Terms {
-    let first_half = both(one(i, p), one(i + vector_stride, p));
-    let second_half = both(one(i + 2u * vector_stride, p), one(i + 3u * vector_stride, p));
-    return hidden(both(first_half, second_half), p.zero);
+    let first_half = both(one(i, p), one(i + vector_stride, p), p.zero);
+    return both(first_half, both(one(i + 2u * vector_stride, p), one(i + 3u * vector_stride, p), p.zero), p.zero);
 }
 
 fn one(i: u32, p: Params) -> Terms {

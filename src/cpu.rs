@@ -413,6 +413,26 @@ mod tests {
     }
 
     #[test]
+    fn every_level_sums() {
+        for level in levels() {
+            for len in (0..=67u16).chain([1023, 4099]) {
+                let y: Vec<f32> = (0..len).map(|i| f32::from(i) - 33.0).collect();
+                let exact: f64 = y
+                    .iter()
+                    .map(|&y| 0.5 * f64::from(y.abs()) + 0.25 * f64::from(y).powi(2))
+                    .sum();
+                let penalty = Penalty::new(0.5, 0.25).unwrap();
+                let found = f32::penalty(level, penalty, &y).value();
+                assert!(
+                    (found - exact).abs() <= 8e-7 * exact,
+                    "{}: {found} instead of {exact}",
+                    name(level)
+                );
+            }
+        }
+    }
+
+    #[test]
     fn every_level_does_every_length() {
         for level in levels() {
             for len in 0..=67u16 {

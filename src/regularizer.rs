@@ -26,10 +26,10 @@ use crate::{
 ///
 /// A result is a scalar, a tensor of the shape `[]`, on the device of `y`: nothing is read back, and on a GPU the work is
 /// submitted and not waited for. It is of `float64` for a `y` of that, and else of `float32`. There Keras differs: it computes
-/// in the type of `y`, so that with `float16` a sum of 65520 is infinite already.
+/// in the type of `y`, so that with `float16` a sum of 65520 is infinite already. And with `float64` it keeps the
+/// factors in `float32`: pass `0.1f32.into()` for its results to the last digit.
 ///
-/// NaN in `y` gives NaN, and infinity gives infinity, unless no factor but 0 applies to it: a term with a factor of 0 is left
-/// out, as in Keras.
+/// As in Keras, a term with a factor of 0 is left out. NaN in `y` gives NaN, and infinity gives infinity, unless both are.
 ///
 /// # Accuracy
 ///

@@ -13,7 +13,7 @@ use crate::{
     judge::{self, Judge},
 };
 
-const ALL: BufferUsages = BufferUsages::STORAGE
+pub(crate) const ALL: BufferUsages = BufferUsages::STORAGE
     .union(BufferUsages::COPY_SRC)
     .union(BufferUsages::COPY_DST);
 
@@ -22,7 +22,12 @@ fn buffer(gpu: &Gpu, values: &[f32], usage: BufferUsages) -> wgpu::Buffer {
     buffer_of(gpu, DType::F32, &bits, usage)
 }
 
-fn buffer_of(gpu: &Gpu, dtype: DType, bits: &[u64], usage: BufferUsages) -> wgpu::Buffer {
+pub(crate) fn buffer_of(
+    gpu: &Gpu,
+    dtype: DType,
+    bits: &[u64],
+    usage: BufferUsages,
+) -> wgpu::Buffer {
     let mut bytes: Vec<u8> = bits
         .iter()
         .flat_map(|bits| bits.to_le_bytes().into_iter().take(dtype.size()))
@@ -43,16 +48,21 @@ fn buffer_of(gpu: &Gpu, dtype: DType, bits: &[u64], usage: BufferUsages) -> wgpu
     buffer
 }
 
-fn read(gpu: &Gpu, dtype: DType, buffer: &wgpu::Buffer, len: usize) -> Vec<u64> {
+pub(crate) fn read(gpu: &Gpu, dtype: DType, buffer: &wgpu::Buffer, len: usize) -> Vec<u64> {
     bits_of(&Tensor::from_buffer(gpu, buffer.clone(), 0, dtype, &[len]).unwrap())
 }
 
-fn slice(buffer: &wgpu::Buffer, dtype: DType, first: usize, len: usize) -> wgpu::BufferSlice<'_> {
+pub(crate) fn slice(
+    buffer: &wgpu::Buffer,
+    dtype: DType,
+    first: usize,
+    len: usize,
+) -> wgpu::BufferSlice<'_> {
     let size = dtype.size();
     buffer.slice((first * size) as u64..((first + len) * size) as u64)
 }
 
-fn submit(gpu: &Gpu, steps: &[&Step]) {
+pub(crate) fn submit(gpu: &Gpu, steps: &[&Step]) {
     let mut encoder = gpu
         .device()
         .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -7,13 +7,13 @@ use wgpu_elu::{
     DType,
     shader::{
         ELEMENTS, Factors32, Factors64, GRAD_BINDING, Op, PARAMS_BINDING, Params, Shape, Shared,
-        VECTORS, X_BINDING, Y_BINDING, source, uniform_size,
+        VECTORS, X_BINDING, Y_BINDING, penalty, source, uniform_size,
     },
 };
 
 use crate::{
     common::tell,
-    translate::{Language, Variant, translate},
+    translate::{Language, Variant, translate, translate_source},
 };
 
 /// Every dtype, operation and arrangement of buffers.
@@ -28,9 +28,12 @@ fn every_shader() -> impl Iterator<Item = (DType, Op, Shared)> {
 }
 
 fn parse(dtype: DType, op: Op, shared: Shared) -> naga::Module {
-    let source = source(dtype, op, shared);
-    let module = naga::front::wgsl::parse_str(&source)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
+    parse_source(dtype, &source(dtype, op, shared))
+}
+
+fn parse_source(dtype: DType, source: &str) -> naga::Module {
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
     // With no capability but f64 where it must be: the shaders need no optional feature.
     let capabilities = match dtype {
         DType::F64 => valid::Capabilities::FLOAT64,
@@ -38,35 +41,62 @@ fn parse(dtype: DType, op: Op, shared: Shared) -> naga::Module {
     };
     valid::Validator::new(valid::ValidationFlags::all(), capabilities)
         .validate(&module)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
     module
+}
+
+fn entry_points(module: &naga::Module) -> Vec<&str> {
+    let names = module.entry_points.iter().map(|entry| entry.name.as_str());
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names
+}
+
+/// The numbers that the module's bindings in group 0 have.
+fn bindings(module: &naga::Module) -> Vec<u32> {
+    let mut found: Vec<u32> = module
+        .global_variables
+        .iter()
+        .filter_map(|(_, variable)| variable.binding)
+        .inspect(|binding| assert_eq!(binding.group, 0))
+        .map(|binding| binding.binding)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The fields of a struct and where they are, and its size.
+fn members(module: &naga::Module, name: &str) -> (Vec<(String, usize)>, usize) {
+    let (_, ty) = module
+        .types
+        .iter()
+        .find(|(_, ty)| ty.name.as_deref() == Some(name))
+        .unwrap();
+    let TypeInner::Struct { members, span } = &ty.inner else {
+        panic!("{name} is no struct")
+    };
+    let members = members
+        .iter()
+        .map(|member| (member.name.clone().unwrap(), member.offset as usize));
+    (members.collect(), *span as usize)
+}
+
+fn named(fields: &[(&str, usize)]) -> Vec<(String, usize)> {
+    let named = |&(name, offset): &(&str, usize)| (name.to_owned(), offset);
+    fields.iter().map(named).collect()
 }
 
 #[test]
 fn every_shader_is_valid_and_has_both_entry_points() {
     for (dtype, op, shared) in every_shader() {
         let module = parse(dtype, op, shared);
-        let mut names: Vec<&str> = module
-            .entry_points
-            .iter()
-            .map(|entry| entry.name.as_str())
-            .collect();
-        names.sort_unstable();
-        assert_eq!(names, [ELEMENTS, VECTORS]);
-        let mut found: Vec<u32> = module
-            .global_variables
-            .iter()
-            .filter_map(|(_, variable)| variable.binding)
-            .inspect(|binding| assert_eq!(binding.group, 0))
-            .map(|binding| binding.binding)
-            .collect();
-        found.sort_unstable();
-        found.dedup();
+        assert_eq!(entry_points(&module), [ELEMENTS, VECTORS]);
         let mut expected = vec![PARAMS_BINDING, Y_BINDING];
         expected.extend((!shared.x).then_some(X_BINDING));
         expected.extend((op.has_grad() && !shared.grad).then_some(GRAD_BINDING));
         expected.sort_unstable();
-        assert_eq!(found, expected, "{dtype} {op:?} {shared:?}");
+        assert_eq!(bindings(&module), expected, "{dtype} {op:?} {shared:?}");
     }
 }
 
@@ -109,35 +139,59 @@ fn params_and_factors_have_the_same_layout_in_rust() {
     ];
     for (dtype, op, shared) in every_shader() {
         let module = parse(dtype, op, shared);
-        let members = |name: &str| {
-            let (_, ty) = module
-                .types
-                .iter()
-                .find(|(_, ty)| ty.name.as_deref() == Some(name))
-                .unwrap();
-            let TypeInner::Struct { members, span } = &ty.inner else {
-                panic!("{name} is no struct")
-            };
-            let members: Vec<_> = members
-                .iter()
-                .map(|member| (member.name.clone().unwrap(), member.offset as usize))
-                .collect();
-            (members, *span as usize)
-        };
-        let named = |fields: &[(&str, usize)]| -> Vec<_> {
-            fields
-                .iter()
-                .map(|&(name, offset)| (name.to_owned(), offset))
-                .collect()
-        };
-        let (wgsl, span) = members("Params");
+        let (wgsl, span) = members(&module, "Params");
         assert_eq!(wgsl, named(&params));
         assert_eq!(span, uniform_size(dtype));
         let factors = match dtype {
             DType::F64 => named(&factors_64),
             _ => named(&factors_32),
         };
-        assert_eq!(members("Factors").0, factors);
+        assert_eq!(members(&module, "Factors").0, factors);
+    }
+}
+
+#[test]
+fn the_penaltys_shader_is_valid_and_has_the_layout_and_constants_of_rust() {
+    use penalty::{Factors32, Factors64, LAST, Params, SUMS};
+    let params = [
+        ("first", offset_of!(Params, first)),
+        ("count", offset_of!(Params, count)),
+        ("to", offset_of!(Params, to)),
+        ("groups_per_row", offset_of!(Params, groups_per_row)),
+        ("begin", offset_of!(Params, begin)),
+        ("end", offset_of!(Params, end)),
+        ("zero", offset_of!(Params, zero)),
+        ("padding_1", offset_of!(Params, padding_1)),
+        ("factors", size_of::<Params>()),
+    ];
+    let factors_32 = [
+        ("l1", offset_of!(Factors32, l1)),
+        ("l2", offset_of!(Factors32, l2)),
+        ("scale", offset_of!(Factors32, scale)),
+        ("power", offset_of!(Factors32, power)),
+    ];
+    let factors_64 = [
+        ("l1", offset_of!(Factors64, l1)),
+        ("l2", offset_of!(Factors64, l2)),
+        ("scale", offset_of!(Factors64, scale)),
+        ("padding_1", offset_of!(Factors64, padding_1)),
+    ];
+    for dtype in DType::ALL {
+        let source = penalty::source(dtype);
+        let module = parse_source(dtype, &source);
+        assert_eq!(entry_points(&module), [ELEMENTS, LAST, SUMS, VECTORS]);
+        assert_eq!(bindings(&module), [PARAMS_BINDING, X_BINDING, Y_BINDING]);
+        let (wgsl, span) = members(&module, "Params");
+        assert_eq!(wgsl, named(&params));
+        assert_eq!(span, penalty::uniform_size(dtype));
+        let (factors, sum_size) = match dtype {
+            DType::F64 => (named(&factors_64), 16),
+            _ => (named(&factors_32), 8),
+        };
+        assert_eq!(members(&module, "Factors").0, factors);
+        assert_eq!(members(&module, "Sum").1, sum_size);
+        let sums = penalty::SUMS_PER_INVOCATION;
+        assert!(source.contains(&format!("const SUMS_PER_INVOCATION = {sums}u;")));
     }
 }
 
@@ -159,6 +213,54 @@ fn every_variant() -> impl Iterator<Item = Variant> {
                 entry_point,
             })
         })
+}
+
+/// Every shader of a penalty so too.
+fn every_penalty() -> impl Iterator<Item = (DType, Shape, &'static str)> {
+    let entry_points = [ELEMENTS, penalty::LAST, penalty::SUMS, VECTORS];
+    DType::ALL.into_iter().flat_map(move |dtype| {
+        [Shape::HARDWARE, Shape::SOFTWARE]
+            .into_iter()
+            .flat_map(move |shape| entry_points.map(|entry_point| (dtype, shape, entry_point)))
+    })
+}
+
+fn translate_penalty(
+    (dtype, shape, entry_point): (DType, Shape, &str),
+    language: Language,
+) -> Result<Vec<u8>, String> {
+    let constants = penalty::constants(shape, entry_point);
+    translate_source(
+        penalty::source(dtype),
+        dtype,
+        entry_point,
+        &constants,
+        language,
+    )
+}
+
+#[test]
+fn the_penaltys_shader_translates_to_every_language() {
+    for variant in every_penalty() {
+        let (dtype, _, entry_point) = variant;
+        for language in Language::ALL {
+            let translated = translate_penalty(variant, language);
+            if language == Language::Msl && dtype == DType::F64 {
+                assert!(translated.is_err());
+                continue;
+            }
+            let bytes = translated
+                .unwrap_or_else(|error| panic!("{}, {variant:?}: {error}", language.name()));
+            let name = match language {
+                Language::Glsl => "void main(",
+                _ => entry_point,
+            };
+            let has_name = bytes
+                .windows(name.len())
+                .any(|bytes| bytes == name.as_bytes());
+            assert!(has_name, "{}, {variant:?}", language.name());
+        }
+    }
 }
 
 #[test]
@@ -227,9 +329,12 @@ fn glsl_is_valid() {
 /// Holds every translation to what `program` says of it.
 fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
     let folder = tempfile::tempdir().unwrap();
-    for (i, variant) in every_variant().enumerate() {
+    let elu = every_variant().map(|variant| (format!("{variant:?}"), translate(variant, language)));
+    let penalties = every_penalty()
+        .map(|variant| (format!("{variant:?}"), translate_penalty(variant, language)));
+    for (i, (what, translated)) in elu.chain(penalties).enumerate() {
         let file = folder.path().join(format!("{i}.{extension}"));
-        fs::write(&file, translate(variant, language).unwrap()).unwrap();
+        fs::write(&file, translated.unwrap()).unwrap();
         let output = match Command::new(program).args(args).arg(&file).output() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_default();
@@ -243,6 +348,6 @@ fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
             }
             output => output.unwrap(),
         };
-        assert!(output.status.success(), "{variant:?}: {output:?}");
+        assert!(output.status.success(), "{what}: {output:?}");
     }
 }

@@ -1,5 +1,5 @@
 // Sums in f32. No term is negative, so that a sum's relative error is at most that of its terms and one rounding for every
-// addition on an element's way: 4 for a term, 6 for sixteen vectors, 1 where two elements share a lane, and 3 for the result
+// addition on an element's way: 4 for a term, 6 for 64 vectors in a tree, 1 where two elements share a lane, and 3 for the result
 // make 14, of 2^-24 each. All other additions keep what they lost.
 //
 // NaN and infinity are told by their bits and carried along as such, since a driver may assume in floating point that there
@@ -46,12 +46,8 @@ fn terms(y: vec4<u32>, p: Params) -> Terms {
     return Terms(v * slope, magnitude);
 }
 
-fn both(a: Terms, b: Terms) -> Terms {
-    return Terms(a.sum + b.sum, max(a.largest, b.largest));
-}
-
-fn hidden(terms: Terms, zero: u32) -> Terms {
-    return Terms(opaque_vector(terms.sum, zero), terms.largest);
+fn both(a: Terms, b: Terms, zero: u32) -> Terms {
+    return Terms(opaque_vector(a.sum + b.sum, zero), max(a.largest, b.largest));
 }
 
 fn total(terms: Terms, zero: u32) -> Sum {

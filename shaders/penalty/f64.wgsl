@@ -28,12 +28,9 @@ fn terms(y: vec2<f64>, p: Params) -> Terms {
     return v * select(vec2(p.factors.l1), slope, vec2<bool>(p.factors.l2 > 0.0lf));
 }
 
-fn both(a: Terms, b: Terms) -> Terms {
-    return a + b;
-}
-
-fn hidden(terms: Terms, zero: u32) -> Terms {
-    return vec2(opaque(terms.x, zero), opaque(terms.y, zero));
+fn both(a: Terms, b: Terms, zero: u32) -> Terms {
+    let sum = a + b;
+    return vec2(opaque(sum.x, zero), opaque(sum.y, zero));
 }
 
 fn total(terms: Terms, zero: u32) -> Sum {

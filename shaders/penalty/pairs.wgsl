@@ -3,7 +3,7 @@ alias Vector = vec4<u32>;
 alias Cell = u32;
 
 fn terms_of(y: Vector, p: Params) -> Terms {
-    return hidden(both(terms(widen(y & vec4(0xffffu)), p), terms(widen(y >> vec4(16u)), p)), p.zero);
+    return both(terms(widen(y & vec4(0xffffu)), p), terms(widen(y >> vec4(16u)), p), p.zero);
 }
 
 // A vector by its cells, with zeros for what is not in the run, or not even in the buffer; before the first, `v` wraps around.
