@@ -31,18 +31,32 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     let p = params;
     let groups_before = group.y * p.groups_per_row + group.x;
     let first = groups_before * workgroup_size * vectors_per_invocation + invocation * invocation_stride;
-    vector(first, p);
     // Written out, because naga guards every loop with counters.
     if vectors_per_invocation == 4u {
-        vector(first + vector_stride, p);
-        vector(first + 2u * vector_stride, p);
-        vector(first + 3u * vector_stride, p);
+        pair(first, first + vector_stride, p);
+        pair(first + 2u * vector_stride, first + 3u * vector_stride, p);
+    } else {
+        vector(first, p);
     }
 }
 
 fn vector(i: u32, p: Params) {
     if i < p.count {
         store_vector(p.y_first + i, apply(load_x_vector(p.x_first + i), load_grad_vector(p.grad_first + i), p));
+    }
+}
+
+// Two vectors, of which the second may be past the end: it is then the first again. Loads come before the stores, so that
+// one vector's arithmetic is done while the other is loaded.
+fn pair(i: u32, next: u32, p: Params) {
+    if i < p.count {
+        let j = select(i, next, next < p.count);
+        let x_i = load_x_vector(p.x_first + i);
+        let grad_i = load_grad_vector(p.grad_first + i);
+        let x_j = load_x_vector(p.x_first + j);
+        let grad_j = load_grad_vector(p.grad_first + j);
+        store_vector(p.y_first + i, apply(x_i, grad_i, p));
+        store_vector(p.y_first + j, apply(x_j, grad_j, p));
     }
 }
 

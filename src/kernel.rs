@@ -256,8 +256,8 @@ struct Variant {
     label: String,
     layout: wgpu::BindGroupLayout,
     module: OnceLock<wgpu::ShaderModule>,
-    vectors: OnceLock<wgpu::ComputePipeline>,
-    elements: OnceLock<wgpu::ComputePipeline>,
+    /// By [`Entry`], and by whether they are [`shader::is_plain`].
+    pipelines: [[OnceLock<wgpu::ComputePipeline>; 2]; 2],
 }
 
 impl Variant {
@@ -273,8 +273,7 @@ impl Variant {
             label,
             layout,
             module: OnceLock::new(),
-            vectors: OnceLock::new(),
-            elements: OnceLock::new(),
+            pipelines: Default::default(),
         })
     }
 }
@@ -359,6 +358,7 @@ impl Kernel {
             });
         }
         let variant = self.variant(op, shared)?;
+        let plain = shader::is_plain(self.dtype, op, factors);
         let size = shader::uniform_size(self.dtype);
         let stride = self.uniform_stride(size);
         let mut bytes = vec![0; stride * plan.len()];
@@ -368,7 +368,7 @@ impl Kernel {
         }
         let uniform = self.uniform(&variant.label, &bytes)?;
         let dispatches = plan.iter().enumerate().map(|(i, dispatch)| {
-            let pipeline = self.pipeline(variant, dispatch.entry)?.clone();
+            let pipeline = self.pipeline(variant, dispatch.entry, plain)?.clone();
             let params = (i * stride) as u64..(i * stride + size) as u64;
             let mut entries = vec![binding(shader::PARAMS_BINDING, &uniform, &params)];
             if !shared.x {
@@ -430,11 +430,13 @@ impl Kernel {
         &self,
         variant: &'a Variant,
         entry: Entry,
+        plain: bool,
     ) -> Result<&'a wgpu::ComputePipeline> {
-        let (cell, name) = match entry {
-            Entry::Vectors => (&variant.vectors, shader::VECTORS),
-            Entry::Elements => (&variant.elements, shader::ELEMENTS),
+        let name = match entry {
+            Entry::Vectors => shader::VECTORS,
+            Entry::Elements => shader::ELEMENTS,
         };
+        let cell = &variant.pipelines[entry as usize][usize::from(plain)];
         match cell.get() {
             Some(pipeline) => Ok(pipeline),
             None => {
@@ -448,7 +450,8 @@ impl Kernel {
                 } = variant;
                 let source = || shader::source(self.dtype, *op, *shared);
                 let module = self.module(module, label, source)?;
-                let constants = self.bounds.shape.constants(name);
+                let mut constants = self.bounds.shape.constants(name);
+                constants.extend(plain.then_some((shader::PLAIN, 1.0)));
                 let pipeline = self.compile(label, layout, module, name, &constants)?;
                 Ok(cell.get_or_init(|| pipeline))
             }

@@ -5,7 +5,10 @@ pub mod penalty;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{dtype::DType, factors::Factors};
+use crate::{
+    dtype::DType,
+    factors::{Factors, Products},
+};
 
 /// What is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,6 +174,21 @@ pub const Y_BINDING: u32 = 3;
 pub const VECTORS: &str = "vectors";
 /// The entry point that takes one element at a time, or the two in a word of the output, from anywhere.
 pub const ELEMENTS: &str = "elements";
+
+/// Whether the shader takes the constant [`PLAIN`], and these factors ask for it: all of them are 1.
+pub fn is_plain(dtype: DType, op: Op, factors: Factors) -> bool {
+    let ones = Products {
+        negative: 1.0,
+        positive: 1.0,
+        input_scale: 1.0,
+        slope: 1.0,
+    };
+    dtype != DType::F64 && op == Op::Forward && factors.in_f32() == ones
+}
+
+/// The `override` constant of forward shaders that compute in `f32`: 1 where [`is_plain`], and the shader is then a shorter
+/// one. 0 by default, which does for all factors.
+pub const PLAIN: &str = "plain";
 
 /// How the work is shared out over invocations: the values of the shader's `override` constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

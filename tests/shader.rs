@@ -4,10 +4,10 @@ use std::{fs, io, mem::offset_of, process::Command};
 
 use naga::{TypeInner, valid};
 use wgpu_elu::{
-    DType,
+    DType, Factors,
     shader::{
         ELEMENTS, Factors32, Factors64, GRAD_BINDING, Op, PARAMS_BINDING, Params, Shape, Shared,
-        VECTORS, X_BINDING, Y_BINDING, penalty, source, uniform_size,
+        VECTORS, X_BINDING, Y_BINDING, is_plain, penalty, source, uniform_size,
     },
 };
 
@@ -205,14 +205,20 @@ fn every_variant() -> impl Iterator<Item = Variant> {
     every_shader()
         .filter(|(_, op, shared)| op.has_grad() || !shared.grad)
         .flat_map(move |(dtype, op, shared)| {
-            pipelines.map(|(entry_point, shape)| Variant {
-                dtype,
-                op,
-                shared,
-                shape,
-                entry_point,
+            let plain = is_plain(dtype, op, Factors::elu(1.0));
+            pipelines.into_iter().flat_map(move |(entry_point, shape)| {
+                let variant = Variant {
+                    dtype,
+                    op,
+                    shared,
+                    shape,
+                    plain: false,
+                    entry_point,
+                };
+                [Some(variant), plain.then_some(Variant { plain, ..variant })]
             })
         })
+        .flatten()
 }
 
 /// Every shader of a penalty so too.

@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Error, Result, ensure};
 use wgpu_elu::{
     DType,
-    shader::{ELEMENTS, Op, Shape, Shared, VECTORS},
+    shader::{ELEMENTS, Op, Shape, Shared, VECTORS, is_plain},
 };
 
 use crate::{
     output::Output,
-    place::by_name,
+    place::{by_name, parse_alpha},
     translate::{Language, Variant, translate},
 };
 
@@ -38,6 +38,15 @@ pub(crate) struct Args {
     /// The entry point that is translated: 16 bytes at a time, or an element (of 16 bits, two); WGSL has both
     #[arg(long, default_value = VECTORS, value_parser = by_name(&[VECTORS, ELEMENTS], |name| name))]
     entry: &'static str,
+    /// For this alpha: with 1 the forward shader is a shorter one; in WGSL that is left open
+    #[arg(
+        short,
+        long,
+        value_name = "A",
+        default_value = "1",
+        allow_hyphen_values = true
+    )]
+    alpha: String,
     /// For a result in the buffer of x, or, for a gradient, in that of the gradient it starts from
     #[arg(long)]
     in_place: bool,
@@ -73,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         } else {
             Shape::HARDWARE
         },
+        plain: is_plain(args.dtype, args.op, parse_alpha(&args.alpha)?.into()),
         entry_point: args.entry,
     };
     let shader = translate(variant, args.language).map_err(Error::msg)?;

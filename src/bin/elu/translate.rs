@@ -10,7 +10,9 @@ use naga::{
 };
 use wgpu_elu::{
     DType,
-    shader::{GRAD_BINDING, Op, PARAMS_BINDING, Shape, Shared, X_BINDING, Y_BINDING, source},
+    shader::{
+        GRAD_BINDING, Op, PARAMS_BINDING, PLAIN, Shape, Shared, X_BINDING, Y_BINDING, source,
+    },
 };
 
 /// What a shader is printed in.
@@ -47,6 +49,7 @@ pub(crate) struct Variant {
     pub(crate) shared: Shared,
     /// The values of its `override` constants.
     pub(crate) shape: Shape,
+    pub(crate) plain: bool,
     pub(crate) entry_point: &'static str,
 }
 
@@ -61,10 +64,12 @@ pub(crate) fn translate(variant: Variant, language: Language) -> Result<Vec<u8>,
         op,
         shared,
         shape,
+        plain,
         entry_point,
     } = variant;
     let source = source(dtype, op, shared);
-    let constants = shape.constants(entry_point);
+    let mut constants = shape.constants(entry_point);
+    constants.extend(plain.then_some((PLAIN, 1.0)));
     translate_source(source, dtype, entry_point, &constants, language)
 }
 
