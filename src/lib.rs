@@ -20,6 +20,7 @@
 //!
 //! - **Numbers in, numbers out**: [`Device`], [`Tensor`] and [`Elu`], as above. The same program runs on the CPU and on any
 //!   GPU. Constructors are `async`; outside the browser each has a twin that ends in `_blocking`.
+//! - **From Keras**: [`Regularizer`] is the penalty on an activation, computed where that is.
 //! - **A step in your own wgpu app**: [`Kernel`]. It takes your `wgpu::Device` and your buffers, and records into your
 //!   compute pass; it submits nothing, waits for nothing, and leaves your callbacks alone. [`Elu`] is built from it and
 //!   from nothing private. Use the wgpu that is exported here, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.

@@ -368,7 +368,8 @@ fn small_limits() {
 #[test]
 fn long_and_adversarial() {
     let len = (1 << 20) + 5;
-    let cases: [(&str, fn(usize) -> f32); 4] = [
+    type Case = (&'static str, fn(usize) -> f32);
+    let cases: [Case; 4] = [
         ("constant", |_| 0.1),
         ("huge, then tiny", |i| if i == 0 { 1e8 } else { 1.0 }),
         (
@@ -483,14 +484,14 @@ fn the_shape_for_hardware() {
         });
         // Three workgroups of 256 times 16 vectors, the last of which is not full.
         let vectors = 2 * 256 * 16 + 1234;
-        let values = varied(4 * vectors as usize);
+        let values = varied(4 * vectors);
         let y = buffer_of(gpu, DType::F32, &bits_of_all(DType::F32, &values), ALL);
         let sums = buffer_of(gpu, DType::F32, &[0; 6], ALL);
         let out = buffer_of(gpu, DType::F32, &[0], ALL);
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for (entry_point, from, to, count, groups) in [
-            (VECTORS, &y, &sums, vectors, 3),
+            (VECTORS, &y, &sums, vectors as u64, 3),
             (penalty::LAST, &sums, &out, 3, 1),
         ] {
             let mut uniform = vec![0, count, 0, groups, 0, 0, 0, 0];
