@@ -2,7 +2,8 @@
 //!
 //! `cpu`: slices in memory. `kernel`: tensors on the GPU, submitted and waited for. `round_trip`: from a slice to a vector.
 //! Bytes are those read plus those written. `penalty`: that of a tensor on the GPU, submitted and read, beside a download of the
-//! tensor, and that of a slice beside a copy of it. `WGPU_ADAPTER_NAME` chooses the adapter.
+//! tensor, and that of a slice beside a copy of it. `layer`: a layer's call beside the forward that it makes.
+//! `WGPU_ADAPTER_NAME` chooses the adapter.
 
 #![allow(missing_docs, reason = "criterion_group makes a function without any")]
 
@@ -14,7 +15,7 @@ use criterion::{
 };
 use rayon::prelude::*;
 use wgpu_elu::{
-    DType, Device, Elu, Gpu, Kernel, Regularizer, Tensor, cpu, reference,
+    DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Tensor, cpu, reference,
     shader::{PARAMS_BINDING, Params, Shape, VECTORS, X_BINDING, Y_BINDING, uniform_size},
     wgpu,
 };
@@ -218,6 +219,27 @@ fn copy_by_all(x: &[f32], y: &mut [f32]) {
         .for_each(|(y, x)| y.copy_from_slice(x));
 }
 
+/// What the layer adds to `Elu`: its policy and bookkeeping, whatever the size.
+fn bench_layer(c: &mut Criterion) {
+    let mut group = c.benchmark_group("layer");
+    for len in [1, 1 << 10, 1 << 16] {
+        let x = Tensor::from_vec(&Device::Cpu, values(len), &[len]).unwrap();
+        let elu = Elu::new(ALPHA);
+        group.bench_function(BenchmarkId::new("forward", len), |b| {
+            b.iter(|| elu.forward(black_box(&x)).unwrap());
+        });
+        let layer = Layer::new(ALPHA).unwrap();
+        group.bench_function(BenchmarkId::new("call", len), |b| {
+            confirm(
+                &values(len),
+                &layer.call(&x).unwrap().to_vec_blocking().unwrap(),
+            );
+            b.iter(|| layer.call(black_box(&x)).unwrap());
+        });
+    }
+    group.finish();
+}
+
 fn tensors(len: usize) -> (Tensor, Tensor) {
     let device = Device::Gpu(GPU.clone());
     let x = Tensor::from_vec(&device, values(len), &[len]).unwrap();
@@ -329,6 +351,7 @@ criterion_group!(
     bench_cpu,
     bench_kernel,
     bench_round_trip,
-    bench_penalty
+    bench_penalty,
+    bench_layer
 );
 criterion_main!(benches);

@@ -20,7 +20,8 @@
 //!
 //! - **Numbers in, numbers out**: [`Device`], [`Tensor`] and [`Elu`], as above. The same program runs on the CPU and on any
 //!   GPU. Constructors are `async`; outside the browser each has a twin that ends in `_blocking`.
-//! - **From Keras**: [`Layer`] has the members of `tf.keras.layers.ELU`, under their names.
+//! - **From Keras**: [`Layer`] has the members of `tf.keras.layers.ELU`, under their names. [`Regularizer`] is the penalty on
+//!   its output, computed where that is.
 //! - **A step in your own wgpu app**: [`Kernel`]. It takes your `wgpu::Device` and your buffers, and records into your
 //!   compute pass; it submits nothing, waits for nothing, and leaves your callbacks alone. [`Elu`] is built from it and
 //!   from nothing private. Use the wgpu that is exported here, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
