@@ -2,7 +2,7 @@
 
 use crate::{
     checked::checked,
-    cpu,
+    cpu::{self, Given},
     device::Gpu,
     dtype::{DType, Element, with_element},
     error::{Error, Result},
@@ -144,7 +144,7 @@ impl Elu {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInvertible`] unless alpha is positive and finite, and [as listed above](Self#errors).
+    /// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite, and [as listed above](Self#errors).
     pub fn backward_from_output(&self, y: &Tensor, grad: &Tensor) -> Result<Tensor> {
         self.grad(Given::Output, y, grad)
     }
@@ -161,13 +161,6 @@ impl Elu {
 }
 
 // ---- Internals ----
-
-/// What a gradient is computed from.
-#[derive(Clone, Copy)]
-enum Given {
-    Input,
-    Output,
-}
 
 impl Given {
     fn op(self) -> Op {
