@@ -185,7 +185,10 @@ pub(crate) fn check_results(name: &str, judge: Judge, x: &[u64], grad: &[u64], y
         // of the one above.
         let agrees = (!verdict.is_nearest || verdict.ulp <= 0.5)
             && (verdict.is_nearest || verdict.ulp >= 0.25);
-        assert!(agrees, "{verdict:?}, {judge:?}, x {x:#x}, grad {grad:#x}, y {y:#x}");
+        assert!(
+            agrees,
+            "{verdict:?}, {judge:?}, x {x:#x}, grad {grad:#x}, y {y:#x}"
+        );
         if !verdict.is_allowed {
             let told = |bits| format!("{:e} ({bits:#x})", value(judge.dtype, bits));
             panic!(

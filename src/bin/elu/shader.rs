@@ -13,7 +13,7 @@ use wgpu_elu::{
 
 use crate::{
     output::Output,
-    place::by_name,
+    place::{by_name, dtypes},
     translate::{Language, Variant, translate},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The number format in memory; wgpu runs float64 on Vulkan only
-    #[arg(long, default_value = "float32", value_parser = by_name(&DType::ALL, DType::name))]
+    #[arg(long, default_value = "float32", value_parser = dtypes())]
     dtype: DType,
     /// What it computes
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
