@@ -7,6 +7,9 @@
 
 #![allow(missing_docs, reason = "criterion_group makes a function without any")]
 
+#[path = "../src/bin/elu/bench/copy.rs"]
+mod copy;
+
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 
 use criterion::{
@@ -14,11 +17,9 @@ use criterion::{
     measurement::WallTime,
 };
 use rayon::prelude::*;
-use wgpu_elu::{
-    DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Tensor, cpu, reference,
-    shader::{PARAMS_BINDING, Params, Shape, VECTORS, X_BINDING, Y_BINDING, uniform_size},
-    wgpu,
-};
+use wgpu_elu::{DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Tensor, cpu, reference, wgpu};
+
+use copy::ShaderCopy;
 
 const LENGTHS: [usize; 8] = [
     1 << 12,
@@ -125,16 +126,21 @@ fn bench_kernel(c: &mut Criterion) {
                 });
             });
         });
-        // The kernel cuts what is longer than a binding; this does not.
-        if 4 * len as u64 <= GPU.device().limits().max_storage_buffer_binding_size {
-            group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
-                let (x, y) = tensors(len);
-                let copy = ShaderCopy::new(&x, &y);
-                submit_and_wait(|encoder| copy.record(encoder));
-                assert_eq!(y.to_vec_blocking::<f32>().unwrap(), values(len));
-                b.iter(|| submit_and_wait(|encoder| copy.record(encoder)));
-            });
-        }
+        group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
+            let (x, y) = tensors(len);
+            let (x_bytes, y_bytes) = (x.as_buffer_slice().unwrap(), y.as_buffer_slice().unwrap());
+            let copy = ShaderCopy::new(&GPU, x_bytes, None, y_bytes);
+            let run = || {
+                submit_and_wait(|encoder| {
+                    copy.record(
+                        &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+                    )
+                });
+            };
+            run();
+            assert_eq!(y.to_vec_blocking::<f32>().unwrap(), values(len));
+            b.iter(run);
+        });
         group.bench_function(BenchmarkId::new("buffer_copy", len), |b| {
             let (x, y) = tensors(len);
             let (x, y) = (x.as_buffer_slice().unwrap(), y.as_buffer_slice().unwrap());
@@ -255,95 +261,6 @@ fn submit_and_wait(record: impl FnOnce(&mut wgpu::CommandEncoder)) {
     GPU.device()
         .poll(wgpu::PollType::wait_indefinitely())
         .unwrap();
-}
-
-/// The kernel's shader, shape and bindings, with an `elu` that gives back what it gets.
-struct ShaderCopy {
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
-    groups: [u32; 2],
-}
-
-impl ShaderCopy {
-    fn new(x: &Tensor, y: &Tensor) -> Self {
-        let source = concat!(
-            "struct Factors { padding: array<vec4<f32>, 2> }\n",
-            "fn op(x: vec4<u32>, unused: vec4<u32>, f: Factors, zero: u32) -> vec4<u32> { return x; }\n",
-            include_str!("../shaders/dtype/float32.wgsl"),
-            include_str!("../shaders/buffers/y.wgsl"),
-            include_str!("../shaders/buffers/x_separate.wgsl"),
-            include_str!("../shaders/buffers/grad_none.wgsl"),
-            include_str!("../shaders/map.wgsl"),
-        );
-        let device = GPU.device();
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("shader_copy"),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
-        // As in Kernel::new.
-        let shape = match GPU.info().device_type {
-            wgpu::DeviceType::Cpu => Shape::SOFTWARE,
-            _ => Shape::HARDWARE,
-        };
-        let constants = shape.constants(VECTORS);
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some("shader_copy"),
-            layout: None,
-            module: &module,
-            entry_point: Some(VECTORS),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        });
-        let count = u32::try_from(x.len() / 4).unwrap();
-        let groups = count.div_ceil(shape.workgroup_size * shape.vectors_per_invocation);
-        let rows = groups.div_ceil(65_535);
-        let groups_per_row = groups.div_ceil(rows);
-        let params = Params {
-            count,
-            groups_per_row,
-            ..Params::default()
-        };
-        let uniform = device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: uniform_size(DType::F32) as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        GPU.queue()
-            .write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
-        let buffers = [
-            (PARAMS_BINDING, &uniform),
-            (X_BINDING, x.as_buffer_slice().unwrap().buffer()),
-            (Y_BINDING, y.as_buffer_slice().unwrap().buffer()),
-        ];
-        let entries: Vec<_> = buffers
-            .into_iter()
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
-            .collect();
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
-        Self {
-            pipeline,
-            bind_group,
-            groups: [groups_per_row, rows],
-        }
-    }
-
-    fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.bind_group, &[]);
-        pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
-    }
 }
 
 criterion_group!(

@@ -116,7 +116,7 @@ impl Device {
         }
     }
 
-    /// A device on this adapter, with all of its limits, and with `SHADER_F64` if it has that.
+    /// A device on this adapter, with all of its limits, and with `SHADER_F64` and `TIMESTAMP_QUERY` if it has those.
     ///
     /// # Errors
     ///
@@ -126,7 +126,8 @@ impl Device {
         let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu_elu"),
-            required_features: adapter.features() & wgpu::Features::SHADER_F64,
+            required_features: adapter.features()
+                & (wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY),
             required_limits: wgpu::Limits {
                 // DX12 sets memory aside for each; a tensor or two take a handful.
                 max_non_sampler_bindings: limits.max_non_sampler_bindings.min(1 << 16),

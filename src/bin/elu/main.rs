@@ -1,6 +1,8 @@
 //! `elu`: the ELU activation from the command line.
 
+mod bench;
 mod check;
+mod files;
 mod info;
 mod judge;
 mod npy;
@@ -37,6 +39,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Bench(bench::Args),
     Info(info::Args),
     Shader(shader::Args),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Shader(args) => shader::run(&args),
     };
