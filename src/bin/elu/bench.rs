@@ -29,7 +29,7 @@ use on_cpu::OnCpu;
 use on_gpu::{OnGpu, Timer, Trips};
 use table::{Machine, Report, Row, size_name};
 use way::Round;
-use workload::{Data, Workload};
+use workload::{Data, Workload, zeros};
 
 /// Time ELU on the GPU and on the CPU, by size, each beside a copy of the same bytes
 ///
@@ -122,15 +122,16 @@ impl Bench<'_> {
         for &len in sizes {
             let tell = |what: &str| bar.set_message(format!("{} {what}", size_name(len)));
             tell("on the CPU");
-            let data = match Data::<E>::new(self.work, len) {
-                Ok(data) => data,
-                Err(error) => {
+            let room = || Ok((Data::<E>::new(self.work, len)?, zeros(len)?));
+            let (data, y) = match room() {
+                Ok(room) => room,
+                Err::<_, anyhow::Error>(error) => {
                     report.leave_out(len, error.to_string());
                     bar.inc(groups as u64);
                     continue;
                 }
             };
-            let mut found = OnCpu::new(self.work, &data)?.time()?;
+            let mut found = OnCpu::new(self.work, &data, y).time()?;
             bar.inc(1);
             if let Some(gpu) = self.gpu {
                 match self.time_gpu(gpu, &data, &bar, tell) {

@@ -9,7 +9,7 @@ use wgpu_elu::{Element, cpu, shader::Op};
 use super::{
     stopwatch::{rounds, seconds},
     way::{Round, Way},
-    workload::{Data, Workload, zeros},
+    workload::{Data, Workload},
 };
 
 /// Slices, and the results.
@@ -20,9 +20,9 @@ pub(crate) struct OnCpu<'a, E> {
 }
 
 impl<'a, E: Element> OnCpu<'a, E> {
-    pub(crate) fn new(work: &'a Workload, data: &'a Data<E>) -> Result<Self> {
-        let y = zeros(data.x.len())?;
-        Ok(Self { work, data, y })
+    /// `y` is for the results, and as long as the data.
+    pub(crate) fn new(work: &'a Workload, data: &'a Data<E>, y: Vec<E>) -> Self {
+        Self { work, data, y }
     }
 
     pub(crate) fn time(mut self) -> Result<Round> {
