@@ -113,7 +113,8 @@ impl Kernel {
             });
         }
         let [input, output] = [y, out].map(|slice| slice.offset()..slice.offset() + slice.size());
-        if y.buffer() == out.buffer() && input.start < output.end && output.start < input.end {
+        let overlap = !input.is_empty() && input.start < output.end && output.start < input.end;
+        if overlap && y.buffer() == out.buffer() {
             return Err(Error::OutputWithinInput { input, output });
         }
         Ok(())
