@@ -67,6 +67,7 @@ pub struct Layer {
 
 /// An entry of [`Layer::losses`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Loss {
     /// Of a call on data: a scalar on the data's device, float64 for float64 data and float32 for all other.
     Data(Tensor),
@@ -166,7 +167,8 @@ impl Layer {
             None => None,
         };
         self.called(inputs.dtype())?;
-        self.calls().last_loss = loss;
+        // The one before is let go of once the lock is.
+        let _before = std::mem::replace(&mut self.calls().last_loss, loss);
         Ok(outputs)
     }
 
