@@ -1035,6 +1035,7 @@ fn bench_of_every_adapter() {
                 table.contains("\ndata there: GPU ") && table.contains("\nround trip: GPU "),
                 "{table}"
             );
+            assert_eq!(found["gpu"]["name"], name);
             let timed_by = found["gpu"]["kernel_timed_by"].as_str().unwrap();
             assert!(timed_by == "submit and wait" || has_timestamps);
             let mut ways = vec!["cpu", "cpu_copy"];

@@ -27,7 +27,7 @@ use crate::{
 use chart::SpeedChart;
 use on_cpu::OnCpu;
 use on_gpu::{OnGpu, Timer, Trips};
-use table::{Machine, Report, Row, size_name};
+use table::{Machine, Report, Rival, Row, size_name};
 use way::Round;
 use workload::{Data, Workload, zeros};
 
@@ -71,24 +71,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let files = Files::open(args.json.as_deref(), args.plot.as_deref(), args.force)?;
     let chosen = args.place.rival()?;
     let device = chosen.for_dtype(args.dtype)?;
-    let timer = match &device {
-        Device::Gpu(gpu) => Timer::new(gpu)?,
+    let gpu = match &device {
+        Device::Gpu(gpu) => Some(gpu),
         Device::Cpu => None,
     };
+    let timer = gpu.map(Timer::new).transpose()?.flatten();
     let machine = Machine {
         cpu: format!("{}, threads: {}", cpu::simd_level(), cpu::threads()),
-        gpu: told(&chosen, &device),
-        is_software: is_software(&device),
-        has_gpu: device != Device::Cpu,
-        has_timestamps: timer.is_some(),
+        about_gpu: about_gpu(&chosen, &device),
+        gpu: gpu.map(|_| Rival {
+            name: device.to_string(),
+            is_software: is_software(&device),
+            has_timestamps: timer.is_some(),
+        }),
     };
     let mut report = Report::new(&work, &args.alpha.to_string(), machine);
     let bench = Bench {
         work: &work,
-        gpu: match &device {
-            Device::Gpu(gpu) => Some(gpu),
-            Device::Cpu => None,
-        },
+        gpu,
         timer: timer.as_ref(),
     };
     let sizes = sizes(args.max);
@@ -178,7 +178,7 @@ fn is_software(device: &Device) -> bool {
 }
 
 /// Which GPU there is, or why there is none.
-fn told(chosen: &Chosen, device: &Device) -> String {
+fn about_gpu(chosen: &Chosen, device: &Device) -> String {
     match (device, &chosen.device) {
         (Device::Gpu(_), _) if is_software(device) && !chosen.asked_for => {
             format!("{device}: software, for want of a hardware GPU")

@@ -63,7 +63,10 @@ impl SpeedChart<'_> {
         B::ErrorType: 'static,
     {
         let machine = self.0.machine();
-        let mut lines = vec![format!("CPU: {}     GPU: {}", machine.cpu, machine.gpu)];
+        let mut lines = vec![format!(
+            "CPU: {}     GPU: {}",
+            machine.cpu, machine.about_gpu
+        )];
         lines.extend(self.0.crossovers());
         let center = Pos::new(HPos::Center, VPos::Top);
         let (width, _) = area.dim_in_pixel();

@@ -14,9 +14,14 @@ use crate::report::number;
 /// What was compared with what.
 pub(crate) struct Machine {
     pub(crate) cpu: String,
-    /// Or why there is none.
-    pub(crate) gpu: String,
-    pub(crate) has_gpu: bool,
+    /// In words, or why there is none.
+    pub(crate) about_gpu: String,
+    pub(crate) gpu: Option<Rival>,
+}
+
+/// What the CPU was compared with.
+pub(crate) struct Rival {
+    pub(crate) name: String,
     pub(crate) is_software: bool,
     /// Whether the kernel was timed alone.
     pub(crate) has_timestamps: bool,
@@ -116,10 +121,10 @@ impl<'a> Report<'a> {
         let machine = &self.machine;
         let mut text = format!(
             "{}\nCPU: {}\nGPU: {}\n",
-            self.title, machine.cpu, machine.gpu
+            self.title, machine.cpu, machine.about_gpu
         );
-        if machine.has_gpu {
-            text += if machine.has_timestamps {
+        if let Some(gpu) = &machine.gpu {
+            text += if gpu.has_timestamps {
                 "kernel alone: by the GPU's timestamps, and so are its copies\n"
             } else {
                 "kernel alone: the GPU has no sound timestamps; submit and wait stands for it\n"
@@ -193,14 +198,14 @@ impl<'a> Report<'a> {
             "dtype": self.work.dtype.name(),
             "alpha": number(self.work.factors.alpha()),
             "cpu": machine.cpu,
-            "gpu": machine.has_gpu.then(|| json!({
-                "name": machine.gpu,
-                "software": machine.is_software,
-                "kernel_timed_by": if machine.has_timestamps { "timestamps" } else { "submit and wait" },
+            "gpu": machine.gpu.as_ref().map(|gpu| json!({
+                "name": gpu.name,
+                "software": gpu.is_software,
+                "kernel_timed_by": if gpu.has_timestamps { "timestamps" } else { "submit and wait" },
             })),
             "sizes": sizes.collect::<Vec<_>>(),
             "left_out": left_out.collect::<Vec<_>>(),
-            "gpu_wins_from": machine.has_gpu.then(|| json!({
+            "gpu_wins_from": machine.gpu.as_ref().map(|_| json!({
                 "data_there": self.crossover(Way::SubmitAndWait),
                 "round_trip": self.crossover(Way::RoundTrip),
             })),
@@ -372,10 +377,8 @@ mod tests {
         let work = Workload::new(Op::Forward, DType::F32, 1.0.into());
         let machine = Machine {
             cpu: String::new(),
-            gpu: String::new(),
-            has_gpu: true,
-            is_software: false,
-            has_timestamps: false,
+            about_gpu: String::new(),
+            gpu: None,
         };
         let mut report = Report::new(&work, "1", machine);
         for (i, (&waited, &there_and_back)) in submit_and_wait.iter().zip(round_trip).enumerate() {
