@@ -104,12 +104,7 @@ const VECTOR: u64 = 16;
 /// The text of a file in `shaders`.
 macro_rules! shader {
     ($path:literal) => {
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/",
-            $path,
-            ".wgsl"
-        ))
+        include_str!(concat!("../../../../shaders/", $path, ".wgsl"))
     };
 }
 
