@@ -116,7 +116,8 @@ impl Device {
         }
     }
 
-    /// A device on this adapter, with all of its limits, and with `SHADER_F64` if it has that.
+    /// A device on this adapter, with all of its limits, and with the features `SHADER_F64` and, where the CPU and the GPU
+    /// share their memory, `MAPPABLE_PRIMARY_BUFFERS`, if it has those.
     ///
     /// # Errors
     ///
@@ -126,7 +127,7 @@ impl Device {
         let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu_elu"),
-            required_features: adapter.features() & wgpu::Features::SHADER_F64,
+            required_features: adapter.features() & wanted_features(&info),
             required_limits: wgpu::Limits {
                 // DX12 sets memory aside for each; a tensor or two take a handful.
                 max_non_sampler_bindings: limits.max_non_sampler_bindings.min(1 << 16),
@@ -404,10 +405,7 @@ impl Gpu {
                 found,
             });
         }
-        // A mapping, and a copy, has a multiple of 4 bytes, and at least one.
-        let size = size
-            .next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
-            .max(wgpu::COPY_BUFFER_ALIGNMENT);
+        let size = whole_words(size).max(wgpu::COPY_BUFFER_ALIGNMENT);
         let buffer = checked(self.device(), &format!("a buffer of {size} bytes"), || {
             self.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgpu_elu.tensor"),
@@ -422,50 +420,58 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Hands `slice` of a mappable buffer to `read` once all work on it is done.
-    pub(crate) async fn read<T>(
-        &self,
-        slice: wgpu::BufferSlice<'_>,
-        read: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T> {
+    /// Whether buffers that kernels work on may be mapped, and are as fast as others.
+    pub(crate) fn maps_what_it_computes(&self) -> bool {
+        let needed = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+        shares_memory(self.info()) && self.device().features().contains(needed)
+    }
+
+    /// Maps `slice` once the work up to `until`, or all work without one, is done.
+    pub(crate) async fn map<'a>(
+        &'a self,
+        mode: wgpu::MapMode,
+        slice: wgpu::BufferSlice<'a>,
+        until: Option<wgpu::SubmissionIndex>,
+    ) -> Result<Mapping<'a>> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         // Nobody listens any more if the future was dropped.
         checked(self.device(), "a mapping", || {
-            slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
+            slice.map_async(mode, move |result| drop(sender.send(result)));
         })
         .map_err(|error| self.lost_or(error))?;
-        self.poll()?;
+        // From here on, so that a mapping that is given up is none that is pending.
+        let mapping = Mapping { gpu: self, slice };
+        self.poll(until)?;
         match receiver.receive().await {
-            Some(Ok(())) => {}
+            Some(Ok(())) => Ok(mapping),
             _ => {
                 self.check_alive()?;
-                return Err(lost("a buffer could not be mapped"));
+                Err(lost("a buffer could not be mapped"))
             }
         }
-        let view = slice.get_mapped_range().map_err(lost)?;
-        let value = read(&view);
-        drop(view);
-        slice.buffer().unmap();
-        Ok(value)
     }
 
     async fn wait(&self) -> Result<()> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         self.queue()
             .on_submitted_work_done(move || drop(sender.send(())));
-        self.poll()?;
+        self.poll(None)?;
         match receiver.receive().await {
             Some(()) => self.check_alive(),
             None => Err(lost("its work was never done")),
         }
     }
 
-    /// Lets wgpu call back: outside the browser nothing does so but a poll, and this one blocks until work is done.
-    fn poll(&self) -> Result<()> {
+    /// Lets wgpu call back: outside the browser nothing does so but a poll, and this one blocks until the work up to
+    /// `until`, or all work without one, is done.
+    fn poll(&self, until: Option<wgpu::SubmissionIndex>) -> Result<()> {
         self.check_alive()?;
         // wgpu 30's poll panics when the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`).
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            self.device().poll(wgpu::PollType::wait_indefinitely())
+            self.device().poll(wgpu::PollType::Wait {
+                submission_index: until,
+                timeout: None,
+            })
         }));
         match polled {
             Ok(Ok(_)) => Ok(()),
@@ -473,6 +479,54 @@ impl Gpu {
             Err(_) => Err(lost("wgpu gave up waiting for it")),
         }
     }
+}
+
+/// A part of a buffer that the CPU may read or write, until this is dropped.
+pub(crate) struct Mapping<'a> {
+    gpu: &'a Gpu,
+    slice: wgpu::BufferSlice<'a>,
+}
+
+impl Mapping<'_> {
+    pub(crate) fn view(&self) -> Result<wgpu::BufferView> {
+        self.slice.get_mapped_range().map_err(lost)
+    }
+
+    pub(crate) fn view_mut(&self) -> Result<wgpu::BufferViewMut> {
+        self.slice.get_mapped_range_mut().map_err(lost)
+    }
+}
+
+impl Drop for Mapping<'_> {
+    fn drop(&mut self) {
+        // Where it came to nothing there is nothing to undo, of which wgpu complains.
+        let _ = checked(self.gpu.device(), "the end of a mapping", || {
+            self.slice.buffer().unmap();
+        });
+    }
+}
+
+/// Bytes rounded up to what mappings and copies have a multiple of.
+pub(crate) fn whole_words(bytes: u64) -> u64 {
+    bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
+}
+
+/// Whether the CPU's memory is the device's own.
+fn shares_memory(info: &wgpu::AdapterInfo) -> bool {
+    matches!(
+        info.device_type,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Cpu
+    )
+}
+
+fn wanted_features(info: &wgpu::AdapterInfo) -> wgpu::Features {
+    // Elsewhere a mapped buffer is slow to work on, of which wgpu warns.
+    let mappable = if shares_memory(info) {
+        wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
+    } else {
+        wgpu::Features::empty()
+    };
+    wgpu::Features::SHADER_F64 | mappable
 }
 
 fn can_compute(adapter: &wgpu::Adapter) -> bool {

@@ -69,6 +69,7 @@ pub mod layer;
 pub mod reference;
 mod regularizer;
 pub mod shader;
+mod stream;
 mod tensor;
 
 pub use device::{Device, Gpu};
@@ -80,6 +81,7 @@ pub use half;
 pub use kernel::{Kernel, Step};
 pub use layer::Layer;
 pub use regularizer::Regularizer;
+pub use stream::Stream;
 pub use tensor::Tensor;
 pub use wgpu;
 

@@ -24,6 +24,7 @@ mod properties;
 mod reference;
 mod regularizer;
 mod shader;
+mod stream;
 mod tensor;
 #[path = "../src/bin/elu/translate.rs"]
 mod translate;

@@ -1,0 +1,542 @@
+//! More data than a buffer or the device's memory holds.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::{self, Read, Write},
+    sync::Arc,
+};
+
+use crate::{
+    checked::checked,
+    cpu,
+    device::{Device, Gpu, whole_words},
+    dtype::{DType, Element, with_element},
+    elu::Elu,
+    error::{Error, Result},
+    factors::Factors,
+    kernel::{Kernel, Step},
+};
+
+/// ELU of any amount of data, in constant memory: chunks go in, through the device, and out again.
+///
+/// On a GPU the next chunk goes in and the last one comes out while the device works on others. Where the CPU and the GPU
+/// share their memory (integrated GPUs and software adapters with the feature `MAPPABLE_PRIMARY_BUFFERS`, which
+/// [`Device::from_adapter`] asks for), the kernel works on the very memory that is read and written.
+///
+/// ```
+/// use wgpu_elu::{DType, Device, Elu, Stream};
+///
+/// let mut stream = Stream::new(&Device::Cpu, Elu::new(1.0), DType::F32)?;
+/// let source: &[u8] = bytemuck::cast_slice(&[-1.0f32, 2.0]); // any io::Read
+/// let mut sink = Vec::new(); // any io::Write
+/// assert_eq!(stream.forward_blocking(source, &mut sink)?, 2);
+/// assert_eq!(sink, bytemuck::cast_slice::<f32, u8>(&[-0.63212056, 2.0]));
+/// # Ok::<(), wgpu_elu::Error>(())
+/// ```
+///
+/// # Memory
+///
+/// A budget of bytes, [`Stream::BUDGET`] unless [`Stream::with_budget`] says otherwise, is shared out over all buffers:
+/// [`Stream::chunk_len`] tells how many elements then go at a time. They are made when they are first needed and kept for
+/// the next call.
+///
+/// # Errors
+///
+/// Those of every `forward`: [`Error::Read`], [`Error::Write`]; [`Error::PartialElement`]; [`Error::OutOfMemory`]; on a GPU
+/// also [`Error::DeviceLost`], and [`Error::Limit`] and [`Error::Refused`] as [`Kernel::prepare`]. What was written until
+/// then is the beginning of the results. Unless the device is lost, the stream works on afterwards.
+pub struct Stream {
+    device: Device,
+    factors: Factors,
+    dtype: DType,
+    budget: u64,
+    /// Those made so far; none on the CPU.
+    slots: Vec<Slot>,
+}
+
+impl Stream {
+    /// The bytes that all buffers take together, unless told otherwise.
+    pub const BUDGET: u64 = 64 << 20;
+
+    /// A stream of elements of `dtype` through `device`. Makes no buffer yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::new`].
+    pub fn new(device: &Device, elu: Elu, dtype: DType) -> Result<Self> {
+        if let Device::Gpu(gpu) = device {
+            gpu.kernel(dtype)?;
+        }
+        Ok(Self {
+            device: device.clone(),
+            factors: elu.factors(),
+            dtype,
+            budget: Self::BUDGET,
+            slots: Vec::new(),
+        })
+    }
+
+    /// The same with at most `bytes` for all buffers together, though room for an element each.
+    #[must_use]
+    pub fn with_budget(self, bytes: u64) -> Self {
+        Self {
+            budget: bytes,
+            slots: Vec::new(),
+            ..self
+        }
+    }
+
+    /// The device it runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The type of its elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// How many elements go at a time: what the budget allows, and the device's `max_buffer_size` and
+    /// `max_storage_buffer_binding_size`.
+    pub fn chunk_len(&self) -> u64 {
+        self.chunk_bytes() / self.dtype.size() as u64
+    }
+
+    /// Reads elements from `source` in this machine's byte order until its end, and writes ELU of them to `sink`. How many
+    /// there were.
+    ///
+    /// # Errors
+    ///
+    /// [As listed above](Self#errors).
+    pub async fn forward(&mut self, source: impl Read, mut sink: impl Write) -> Result<u64> {
+        let (chunk, size) = (self.chunk_bytes(), self.dtype.size() as u64);
+        let bytes = match self.device.clone() {
+            Device::Cpu => {
+                with_element!(self.dtype, E => forward_on_cpu::<E>(self.factors, chunk, source, &mut sink)?)
+            }
+            Device::Gpu(gpu) => {
+                let mut reader = Reader {
+                    reader: source,
+                    piece: zeros(chunk.min(PIECE))?,
+                };
+                self.forward_on_gpu(&gpu, chunk, &mut reader, &mut Writer(&mut sink))
+                    .await?
+            }
+        };
+        sink.flush().map_err(write_error)?;
+        Ok(bytes / size)
+    }
+
+    /// Writes ELU of `x` to `y`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] if the slices differ in length, and [`Error::DTypeMismatch`] if their elements are not of
+    /// [`Stream::dtype`]; `y` is then untouched. Else [as listed above](Self#errors).
+    pub async fn forward_slice<E: Element>(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
+        if E::DTYPE != self.dtype {
+            return Err(Error::DTypeMismatch {
+                needed: self.dtype,
+                found: E::DTYPE,
+            });
+        }
+        if x.len() != y.len() {
+            return Err(Error::LengthMismatch {
+                what: "the output",
+                needed: x.len() as u64,
+                found: y.len() as u64,
+            });
+        }
+        match self.device.clone() {
+            Device::Cpu => cpu::forward(self.factors, x, y),
+            Device::Gpu(gpu) => {
+                let mut source: &[u8] = bytemuck::cast_slice(x);
+                let mut sink: &mut [u8] = bytemuck::cast_slice_mut(y);
+                let chunk = self.chunk_bytes();
+                self.forward_on_gpu(&gpu, chunk, &mut source, &mut sink)
+                    .await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// [`Stream::forward`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::forward`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn forward_blocking(&mut self, source: impl Read, sink: impl Write) -> Result<u64> {
+        pollster::block_on(self.forward(source, sink))
+    }
+
+    /// [`Stream::forward_slice`], blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::forward_slice`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn forward_slice_blocking<E: Element>(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
+        pollster::block_on(self.forward_slice(x, y))
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("device", &self.device)
+            .field("factors", &self.factors)
+            .field("dtype", &self.dtype)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+// ---- Internals ----
+
+/// Chunks that are on their way at once: one goes in or comes out while the device works on the others.
+const SLOTS: usize = 3;
+
+/// The most bytes that the CPU path takes at a time: more would leave its cache.
+const CPU_CHUNK: u64 = 4 << 20;
+
+/// Chunks are of whole pages where they are longer than one, so that copies are aligned.
+const PAGE: u64 = 4096;
+
+/// Bytes that are read at a time, and still in the cache when they are copied on: wgpu gives no mapped memory to readers.
+const PIECE: u64 = 256 << 10;
+
+impl Stream {
+    fn chunk_bytes(&self) -> u64 {
+        let most = match &self.device {
+            Device::Cpu => self.budget.min(CPU_CHUNK),
+            Device::Gpu(gpu) => {
+                let limits = gpu.device().limits();
+                let buffers = SLOTS as u64 * Slot::buffers(gpu);
+                (self.budget / buffers)
+                    .min(limits.max_buffer_size)
+                    .min(limits.max_storage_buffer_binding_size)
+            }
+        };
+        let size = self.dtype.size() as u64;
+        let unit = if most >= PAGE { PAGE } else { size };
+        (most - most % unit).max(size)
+    }
+
+    /// The bytes that there were.
+    async fn forward_on_gpu(
+        &mut self,
+        gpu: &Gpu,
+        chunk: u64,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+    ) -> Result<u64> {
+        let kernel = gpu.kernel(self.dtype)?;
+        let size = self.dtype.size() as u64;
+        let mut total = 0;
+        // The slots at work, oldest first, and the bytes in each. What an error leaves there is overwritten later.
+        let mut at_work: VecDeque<(usize, u64)> = VecDeque::with_capacity(SLOTS);
+        for at in (0..SLOTS).cycle() {
+            if at_work.len() == SLOTS
+                && let Some((at, bytes)) = at_work.pop_front()
+            {
+                self.slots[at].empty(gpu, bytes, sink).await?;
+            }
+            if self.slots.len() == at {
+                self.slots
+                    .push(Slot::new(gpu, kernel, self.factors, chunk)?);
+            }
+            let slot = &mut self.slots[at];
+            let bytes = slot.fill(gpu, source).await?;
+            total += bytes;
+            if !bytes.is_multiple_of(size) {
+                return Err(Error::PartialElement {
+                    needed: size,
+                    found: total,
+                });
+            }
+            if bytes > 0 {
+                slot.submit(gpu, kernel, self.factors, bytes)?;
+                at_work.push_back((at, bytes));
+            }
+            if bytes < chunk {
+                break;
+            }
+        }
+        for (at, bytes) in at_work {
+            self.slots[at].empty(gpu, bytes, sink).await?;
+        }
+        Ok(total)
+    }
+}
+
+/// The buffers that a chunk goes through.
+struct Slot {
+    upload: wgpu::Buffer,
+    /// Where the kernel works, if it cannot do so where the CPU writes and reads.
+    staged: Option<wgpu::Buffer>,
+    /// The same buffer as `upload` on a software adapter.
+    download: wgpu::Buffer,
+    chunk: u64,
+    whole: Step,
+    /// For the end of the data, and its bytes.
+    short: Option<(u64, Step)>,
+    last: Option<wgpu::SubmissionIndex>,
+}
+
+impl Slot {
+    /// How many buffers a slot has on this device.
+    fn buffers(gpu: &Gpu) -> u64 {
+        match (gpu.maps_what_it_computes(), gpu.info().device_type) {
+            (false, _) => 3,
+            // What can be mapped for both lies where the CPU writes fast, and on some GPUs reads slowly.
+            (true, wgpu::DeviceType::IntegratedGpu) => 2,
+            (true, _) => 1,
+        }
+    }
+
+    fn new(gpu: &Gpu, kernel: &Kernel, factors: Factors, chunk: u64) -> Result<Self> {
+        use wgpu::BufferUsages as Usage;
+        let buffer = |usage| gpu.buffer(chunk, usage, None);
+        let (upload, staged, download) = match Self::buffers(gpu) {
+            1 => {
+                let both = buffer(Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ)?;
+                (both.clone(), None, both)
+            }
+            2 => (
+                buffer(Usage::STORAGE | Usage::MAP_WRITE)?,
+                None,
+                buffer(Usage::STORAGE | Usage::MAP_READ)?,
+            ),
+            _ => (
+                buffer(Usage::MAP_WRITE | Usage::COPY_SRC)?,
+                Some(buffer(Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)?),
+                buffer(Usage::MAP_READ | Usage::COPY_DST)?,
+            ),
+        };
+        let whole = prepare(
+            kernel,
+            factors,
+            [&upload, &download],
+            staged.as_ref(),
+            chunk,
+        )
+        .map_err(|error| gpu.lost_or(error))?;
+        Ok(Self {
+            upload,
+            staged,
+            download,
+            chunk,
+            whole,
+            short: None,
+            last: None,
+        })
+    }
+
+    /// Lets `source` write as much as there is room for. Less comes in at the end only.
+    async fn fill(&mut self, gpu: &Gpu, source: &mut impl Source) -> Result<u64> {
+        let room = self.upload.slice(..);
+        // An error may have left it at work.
+        let mapping = gpu
+            .map(wgpu::MapMode::Write, room, self.last.clone())
+            .await?;
+        let mut view = mapping.view_mut()?;
+        let chunk = usize::try_from(self.chunk).unwrap_or(usize::MAX);
+        Ok(source.fill(view.slice(..chunk))? as u64)
+    }
+
+    fn submit(&mut self, gpu: &Gpu, kernel: &Kernel, factors: Factors, bytes: u64) -> Result<()> {
+        let step = if bytes == self.chunk {
+            &self.whole
+        } else {
+            let kept = self.short.take().filter(|(of, _)| *of == bytes);
+            let step = match kept {
+                Some((_, step)) => step,
+                None => prepare(
+                    kernel,
+                    factors,
+                    [&self.upload, &self.download],
+                    self.staged.as_ref(),
+                    bytes,
+                )
+                .map_err(|error| gpu.lost_or(error))?,
+            };
+            &self.short.insert((bytes, step)).1
+        };
+        let label = Some("wgpu_elu.stream");
+        let words = whole_words(bytes);
+        let submitted = checked(gpu.device(), "the work", || {
+            let mut encoder = gpu
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+            if let Some(staged) = &self.staged {
+                encoder.copy_buffer_to_buffer(&self.upload, 0, staged, 0, words);
+            }
+            step.record(
+                &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label,
+                    timestamp_writes: None,
+                }),
+            );
+            if let Some(staged) = &self.staged {
+                encoder.copy_buffer_to_buffer(staged, 0, &self.download, 0, words);
+            }
+            gpu.queue().submit([encoder.finish()])
+        });
+        self.last = Some(submitted.map_err(|error| gpu.lost_or(error))?);
+        Ok(())
+    }
+
+    /// Hands the first `bytes` to `sink` once they are results.
+    async fn empty(&mut self, gpu: &Gpu, bytes: u64, sink: &mut impl Sink) -> Result<()> {
+        let words = self.download.slice(..whole_words(bytes));
+        let mapping = gpu
+            .map(wgpu::MapMode::Read, words, self.last.clone())
+            .await?;
+        let view = mapping.view()?;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        sink.take(&view[..bytes.min(view.len())])
+    }
+}
+
+/// From one mapped buffer to the other, or in place where they are one or there is a staged one.
+fn prepare(
+    kernel: &Kernel,
+    factors: Factors,
+    [upload, download]: [&wgpu::Buffer; 2],
+    staged: Option<&wgpu::Buffer>,
+    bytes: u64,
+) -> Result<Step> {
+    let (x, y) = (staged.unwrap_or(upload), staged.unwrap_or(download));
+    kernel.prepare(factors, x.slice(..bytes), y.slice(..bytes))
+}
+
+/// Where chunks come from.
+trait Source {
+    /// Fills `view` from its start; how many bytes there were. Fewer than there is room for at the end only.
+    fn fill(&mut self, view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize>;
+}
+
+/// Where they go.
+trait Sink {
+    fn take(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+impl Source for &[u8] {
+    fn fill(&mut self, mut view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize> {
+        let (first, rest) = self.split_at(self.len().min(view.len()));
+        view.slice(..first.len()).copy_from_slice(first);
+        *self = rest;
+        Ok(first.len())
+    }
+}
+
+impl Sink for &mut [u8] {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        let (first, rest) = std::mem::take(self).split_at_mut(bytes.len());
+        first.copy_from_slice(bytes);
+        *self = rest;
+        Ok(())
+    }
+}
+
+struct Reader<R> {
+    reader: R,
+    piece: Vec<u8>,
+}
+
+impl<R: Read> Source for Reader<R> {
+    fn fill(&mut self, mut view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize> {
+        let mut filled = 0;
+        while filled < view.len() {
+            let room = self.piece.len().min(view.len() - filled);
+            let piece = &mut self.piece[..room];
+            let count = read(&mut self.reader, piece)?;
+            if count == 0 {
+                break;
+            }
+            view.slice(filled..filled + count)
+                .copy_from_slice(&piece[..count]);
+            filled += count;
+        }
+        Ok(filled)
+    }
+}
+
+struct Writer<'a, W>(&'a mut W);
+
+impl<W: Write> Sink for Writer<'_, W> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.write_all(bytes).map_err(write_error)
+    }
+}
+
+/// The bytes that there were.
+fn forward_on_cpu<E: Element>(
+    factors: Factors,
+    chunk: u64,
+    mut source: impl Read,
+    sink: &mut impl Write,
+) -> Result<u64> {
+    let size = size_of::<E>();
+    let mut elements: Vec<E> = zeros(chunk / size as u64)?;
+    let mut total = 0;
+    loop {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match read(&mut source, &mut bytes[filled..])? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        total += filled as u64;
+        if !filled.is_multiple_of(size) {
+            return Err(Error::PartialElement {
+                needed: size as u64,
+                found: total,
+            });
+        }
+        let chunk = &mut elements[..filled / size];
+        cpu::forward_in_place(factors, chunk);
+        sink.write_all(bytemuck::cast_slice(chunk))
+            .map_err(write_error)?;
+        if chunk.len() < elements.len() {
+            return Ok(total);
+        }
+    }
+}
+
+/// Reads some bytes; 0 at the end only.
+fn read(reader: &mut impl Read, bytes: &mut [u8]) -> Result<usize> {
+    let error = loop {
+        match reader.read(bytes) {
+            Ok(count) if count <= bytes.len() => return Ok(count),
+            Ok(_) => {
+                break io::Error::other("the reader says that it read more than it was asked for");
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break error,
+        }
+    };
+    let error = Arc::new(error);
+    Err(Error::Read { error })
+}
+
+fn write_error(error: io::Error) -> Error {
+    let error = Arc::new(error);
+    Error::Write { error }
+}
+
+/// That many, or an error where Rust's own collections would end the process.
+fn zeros<T: bytemuck::Zeroable>(len: u64) -> Result<Vec<T>> {
+    let out_of_memory = |_| Error::OutOfMemory {
+        what: format!("a chunk of {len} elements"),
+    };
+    let mut zeros = Vec::new();
+    let count = usize::try_from(len).unwrap_or(usize::MAX);
+    zeros.try_reserve_exact(count).map_err(out_of_memory)?;
+    zeros.resize_with(count, T::zeroed);
+    Ok(zeros)
+}
