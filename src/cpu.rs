@@ -86,7 +86,7 @@ pub fn backward_in_place<E: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::NotInvertible`] unless alpha is positive and finite; [`Error::LengthMismatch`] if the slices differ in length.
+/// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite; [`Error::LengthMismatch`] if the slices differ in length.
 /// `out` is then untouched.
 pub fn backward_from_output<E: Element>(
     factors: impl Into<Factors>,
@@ -203,7 +203,7 @@ fn check_len<E>(what: &'static str, x: &[E], other: &[E]) -> Result<()> {
 
 /// What a gradient is computed from.
 #[derive(Clone, Copy)]
-enum Given {
+pub(crate) enum Given {
     Input,
     Output,
 }

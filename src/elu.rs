@@ -1,7 +1,7 @@
 //! ELU over tensors, on whichever device they live.
 
 use crate::{
-    cpu,
+    cpu::{self, Given},
     dtype::{Element, with_element},
     error::{Error, Result},
     factors::Factors,
@@ -142,7 +142,7 @@ impl Elu {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInvertible`] unless alpha is positive and finite, and [as listed above](Self#errors).
+    /// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite, and [as listed above](Self#errors).
     pub fn backward_from_output(&self, y: &Tensor, grad: &Tensor) -> Result<Tensor> {
         self.grad(Given::Output, y, grad)
     }
@@ -159,13 +159,6 @@ impl Elu {
 }
 
 // ---- Internals ----
-
-/// What a gradient is computed from.
-#[derive(Clone, Copy)]
-enum Given {
-    Input,
-    Output,
-}
 
 impl Given {
     fn op(self) -> Op {

@@ -139,12 +139,14 @@ pub enum Error {
     },
     /// The gradient was asked for from the output, which does not tell it.
     #[error(
-        "the gradient from the output needs alpha > 0 and finite, found {found}: outputs do not tell negative inputs from positive ones; \
-         call the backward that takes the input"
+        "the gradient from the output needs alpha * scale positive and finite in {arithmetic}, found {found:e}: \
+         otherwise the output does not tell the slope; call the backward that takes the input"
     )]
     NotInvertible {
-        /// alpha.
+        /// alpha * scale, before it is rounded.
         found: f64,
+        /// What the kernel computes in, where the product may round to zero or to infinity.
+        arithmetic: DType,
     },
     /// The device was created without a feature that is needed.
     #[error("{dtype} needs the device feature {needed}; the CPU path does without")]

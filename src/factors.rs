@@ -139,14 +139,15 @@ impl Factors {
     /// Whether the output tells which side the input was on, and how far: only if outputs of negative inputs are
     /// negative and finite.
     pub(crate) fn check_invertible(&self, dtype: DType) -> Result<()> {
-        let negative = match dtype {
-            DType::F64 => self.in_f64().negative,
-            DType::F32 | DType::F16 | DType::BF16 => self.in_f32().negative.into(),
+        let found = self.in_f64().negative;
+        let (arithmetic, rounded) = match dtype {
+            DType::F64 => (DType::F64, found),
+            DType::F32 | DType::F16 | DType::BF16 => (DType::F32, self.in_f32().negative.into()),
         };
-        if negative > 0.0 && negative < f64::INFINITY {
+        if rounded > 0.0 && rounded < f64::INFINITY {
             Ok(())
         } else {
-            Err(Error::NotInvertible { found: self.alpha })
+            Err(Error::NotInvertible { found, arithmetic })
         }
     }
 }

@@ -181,7 +181,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// [`Error::NotInvertible`] unless alpha is positive and finite, and [as listed above](Self#errors).
+    /// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite, and [as listed above](Self#errors).
     pub fn prepare_backward_from_output(
         &self,
         factors: impl Into<Factors>,

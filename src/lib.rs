@@ -1,5 +1,6 @@
 //! The ELU activation on any GPU that [wgpu](https://wgpu.rs) reaches (Vulkan, Metal, DX12, GL, the browser), and on the
-//! CPU where there is none: within one unit in the last place of the exact value for every float.
+//! CPU where there is none: within one unit in the last place of the exact value for every `f32`, `f16` and `bf16`, and
+//! within two for `f64`.
 //!
 //! ```
 //! use wgpu_elu::{Device, Elu, Tensor};
@@ -37,10 +38,12 @@
 //!   as `alpha * scale * input_scale` is smaller than 2^32. With an `input_scale` (CELU), forward is within 2 ULP.
 //! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, by bits: within 1 ULP, and with `alpha` 1
 //!   forward gives the nearest number. `f64` is within 2 ULP.
+//! - Where results are the nearest numbers, they never step back as `x` rises; elsewhere, with `alpha >= 0`, one may be the
+//!   number before that of a smaller `x`.
 //! - With `alpha` 1, forward loses nothing among the smallest numbers. Else a GPU may give zero for what is smaller than 2^-126
 //!   (2^-1022 for `f64`), as WGSL allows, and the CPU may be off by 2^-148 (2^-1073) where results are smaller than 2^-120
 //!   (2^-1016).
-//! - The same `x` gives the same bits wherever it stands in a tensor. Different devices may differ by 1 ULP.
+//! - The same `x` gives the same bits wherever it stands in a tensor. Different devices may differ by 1 ULP (`f64`: by 2).
 //!
 //! # Limits
 //!

@@ -186,8 +186,8 @@ pub fn is_plain(dtype: DType, op: Op, factors: Factors) -> bool {
     dtype != DType::F64 && op == Op::Forward && factors.in_f32() == ones
 }
 
-/// The `override` constant of forward shaders that compute in `f32`: 1 where [`is_plain`], and the shader is then a shorter
-/// one. 0 by default, which does for all factors.
+/// The `override` constant of forward shaders that compute in `f32`: 1 where [`is_plain`], and there is less to compute then.
+/// 0 by default, which does for all factors.
 pub const PLAIN: &str = "plain";
 
 /// How the work is shared out over invocations: the values of the shader's `override` constants.

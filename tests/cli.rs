@@ -1,7 +1,7 @@
 //! The `elu` command, as a user runs it.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -431,12 +431,29 @@ fn alpha() {
             "alpha {alpha}"
         );
     }
-    for alpha in ["one", "", "nan", "1,5", "1e39", "1e400"] {
+    let error = |file, alpha| folder.error(&["run", file, "-o", "z.npy", "--alpha", alpha]);
+    for alpha in ["one", "", "nan", "1,5", "1e400"] {
         assert_eq!(
-            folder.error(&["run", "x.npy", "-o", "z.npy", "--alpha", alpha]),
-            format!("--alpha {alpha:?}: needed a float32 number, such as 1 or 0.5")
+            error("x.npy", alpha),
+            format!("--alpha {alpha:?}: needed a number, such as 1 or 0.5")
         );
     }
+    let data = f64::NEG_INFINITY.to_le_bytes();
+    folder.write("x8.npy", &npy(1, &header("<f8", false, "(1,)"), &data));
+    folder.success(&["run", "x8.npy", "--alpha", "1e300"]);
+    let written = fs::read(folder.path("x8.elu.npy")).unwrap();
+    assert_eq!(written[written.len() - 8..], (-1e300f64).to_le_bytes());
+    assert_eq!(
+        error("x.npy", "-1e39"),
+        "--alpha \"-1e39\": for float32, needed a float32 number, at most 3.4028235e38"
+    );
+    folder.write("model.safetensors", &model());
+    let args = ["run", "model.safetensors", "--alpha", "1e39"];
+    assert_eq!(
+        folder.error(&[&args[..], &["--tensor", "brain"]].concat()),
+        "model.safetensors: tensor \"brain\": --alpha \"1e39\": for bfloat16, needed a float32 number, at most 3.4028235e38"
+    );
+    folder.success(&[&args[..], &["--tensor", "double"]].concat());
 }
 
 #[test]
@@ -582,6 +599,16 @@ fn outputs_that_cannot_be_written() {
         folder.error(&["run", "x.npy", "-o", "."]),
         ".: needed a file to write, found a folder"
     );
+    folder.write("model.safetensors", &model());
+    assert_eq!(
+        folder.error(&["run", "x.npy", "-o", "z.SafeTensors"]),
+        "z.SafeTensors: the result is a .npy file, as INPUT is: give it another name"
+    );
+    assert_eq!(
+        folder.error(&["run", "model.safetensors", "-o", "z.npy"]),
+        "z.npy: the result is a .safetensors file, as INPUT is: give it another name"
+    );
+    folder.success(&["run", "x.npy", "-o", "z.bin"]);
 }
 
 #[cfg(target_os = "linux")]
@@ -595,6 +622,28 @@ fn outputs_on_linux() {
         folder.error(&["run", "x.npy", "-o", "/dev/full"]),
         "/dev/full: No space left on device (os error 28)"
     );
+    for args in [
+        &["info"][..],
+        &["check", "--dtype", "f16", "--json", "found.json"],
+        &["check", "--dtype", "f16", "--json", "-"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_elu"))
+            .args(args)
+            .current_dir(folder.0.path())
+            .env("XDG_RUNTIME_DIR", folder.0.path())
+            .stdout(File::options().write(true).open("/dev/full").unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            "elu: standard output: No space left on device (os error 28)\n"
+        );
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+    }
+    // The table is lost, and nothing else.
+    let json = fs::read(folder.path("found.json")).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&json).unwrap();
+    fs::remove_file(folder.path("found.json")).unwrap();
     // /proc can be written to by no one, root included.
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "/proc/y.npy"]),
@@ -690,6 +739,28 @@ fn adapters_that_are_not_there() {
 }
 
 #[test]
+fn float64_on_a_gpu_that_has_none() {
+    let folder = Folder::new();
+    folder.write("x.npy", &npy(1, &header("<f8", false, "(1,)"), &[0; 8]));
+    folder.write("model.safetensors", &model());
+    for gpu in gpus() {
+        let features = gpu.device().features();
+        if features.contains(wgpu_elu::wgpu::Features::SHADER_F64) {
+            continue;
+        }
+        let name = wgpu_elu::Device::Gpu(gpu.clone()).to_string();
+        let text = format!("{name} has no SHADER_F64, which float64 needs: give --device cpu");
+        let error = |args: &[&str]| folder.error(&[args, &["--adapter", &name]].concat());
+        assert_eq!(error(&["run", "x.npy"]), text);
+        assert_eq!(error(&["check", "--dtype", "float64"]), text);
+        assert_eq!(
+            error(&["run", "model.safetensors"]),
+            format!("model.safetensors: tensor \"double\": {text}")
+        );
+    }
+}
+
+#[test]
 fn wrong_command_lines() {
     let folder = Folder::new();
     for args in [
@@ -774,8 +845,13 @@ fn check_judges_every_device() {
                 serde_json::from_slice(&fs::read(folder.path("found.json")).unwrap()).unwrap();
             assert_eq!(found["contract"]["kept"], true);
             assert_eq!(found["dtype"], args[1]);
+            // Of outputs, there is none below -alpha.
             let results = found["results"].as_u64().unwrap();
-            assert!((30_000..=65_568).contains(&results), "{results}");
+            if args.contains(&"backward-from-output") {
+                assert!((30_000..65_536).contains(&results), "{results}");
+            } else {
+                assert_eq!(results, 65_536);
+            }
             let picture = fs::read_to_string(folder.path("error.svg")).unwrap();
             assert!(picture.starts_with("<svg") && picture.contains("largest error, ULP"));
         }
@@ -796,8 +872,16 @@ fn check_refuses() {
         ),
         (
             &["--alpha", "0", "--op", "backward-from-output"],
-            "the gradient from the output needs alpha > 0 and finite, found 0: outputs do not tell negative inputs from \
-             positive ones; call the backward that takes the input",
+            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the \
+             output does not tell the slope; call the backward that takes the input",
+        ),
+        (
+            &["--dtype", "f16", "--alpha", "1e39"],
+            "--alpha \"1e39\": for float16, needed a float32 number, at most 3.4028235e38",
+        ),
+        (
+            &["--json", "one.svg", "--plot", "./one.svg"],
+            "--json and --plot name the same file, needed two",
         ),
     ] {
         let said = folder.error(&[&["check", "--device", "cpu"], args].concat());
@@ -866,6 +950,14 @@ fn shader() {
         let args = [&args[..], &["--in-place"]].concat();
         assert_eq!(print(&args), wgsl(dtype, op, !op.has_grad(), op.has_grad()));
     }
+    for (alias, name) in [
+        ("f32", "float32"),
+        ("f16", "float16"),
+        ("bf16", "bfloat16"),
+        ("f64", "float64"),
+    ] {
+        assert_eq!(print(&["--dtype", alias]), print(&["--dtype", name]));
+    }
 
     let glsl = |args: &[&str]| {
         String::from_utf8(print(&[&["--language", "glsl"], args].concat())).unwrap()
@@ -888,6 +980,15 @@ fn shader() {
     assert_eq!(fs::read(folder.path("elu.spv")).unwrap(), written);
     print(&["-o", "elu.spv", "--force"]);
     assert_eq!(fs::read(folder.path("elu.spv")).unwrap(), print(&[]));
+
+    let is_plain = |args: &[&str]| {
+        let glsl = print(&[&["--language", "glsl"], args].concat());
+        String::from_utf8(glsl)
+            .unwrap()
+            .contains("const bool plain = true;")
+    };
+    assert!(is_plain(&[]) && is_plain(&["--alpha", "1", "--entry", "elements"]));
+    assert!(!is_plain(&["--alpha", "2"]) && !is_plain(&["--op", "backward"]));
 
     let metal = ["shader", "--dtype", "float64", "--language", "msl"];
     for args in [&metal[..], &[&metal[..], &["-o", "elu.metal"]].concat()] {

@@ -89,7 +89,7 @@ fn poison(dtype: DType) -> u64 {
     judge::bits(dtype, -12345.5)
 }
 
-const FACTORS: f64 = 0.7;
+const ALPHA: f64 = 0.7;
 
 fn prepare(
     kernel: &Kernel,
@@ -99,9 +99,9 @@ fn prepare(
     y: wgpu::BufferSlice<'_>,
 ) -> Step {
     let step = match op {
-        Op::Forward => kernel.prepare(FACTORS, x, y),
-        Op::Backward => kernel.prepare_backward(FACTORS, x, grad, y),
-        Op::BackwardFromOutput => kernel.prepare_backward_from_output(FACTORS, x, grad, y),
+        Op::Forward => kernel.prepare(ALPHA, x, y),
+        Op::Backward => kernel.prepare_backward(ALPHA, x, grad, y),
+        Op::BackwardFromOutput => kernel.prepare_backward_from_output(ALPHA, x, grad, y),
     };
     step.unwrap()
 }
@@ -111,7 +111,7 @@ fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]
     let judge = Judge {
         op,
         dtype: kernel.dtype(),
-        factors: Factors::elu(FACTORS),
+        factors: Factors::elu(ALPHA),
         on_gpu: true,
     };
     // Where results go is what counts here, and the oracle for float64 is slow.
@@ -454,7 +454,7 @@ fn refusals() {
     let error = kernel
         .prepare_backward_from_output_in_place(-1.0, x.slice(..16), y.slice(..16))
         .unwrap_err();
-    assert!(matches!(error, Error::NotInvertible { found: -1.0 }));
+    assert!(matches!(error, Error::NotInvertible { found: -1.0, .. }));
 
     // A buffer may end within the word that its last half belongs to.
     let halves = Kernel::new(gpu.device(), DType::F16).unwrap();

@@ -355,12 +355,21 @@ fn cpu_refusals() {
         let error = cpu::backward_from_output_in_place(alpha, &[-1.0; 2], &mut y).unwrap_err();
         assert!(matches!(error, Error::NotInvertible { .. }), "{alpha}");
     }
-    let error = cpu::backward_from_output(-1.0, &[-1.0; 2], &[1.0; 2], &mut y).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the gradient from the output needs alpha > 0 and finite, found -1: outputs do not tell negative inputs from \
-         positive ones; call the backward that takes the input"
-    );
+    let text = |found, arithmetic| {
+        format!(
+            "the gradient from the output needs alpha * scale positive and finite in {arithmetic}, found {found}: \
+             otherwise the output does not tell the slope; call the backward that takes the input"
+        )
+    };
+    for (alpha, found) in [(-1.0, "-1e0"), (1e-50, "1e-50"), (f64::INFINITY, "inf")] {
+        let error = cpu::backward_from_output(alpha, &[-1.0; 2], &[1.0; 2], &mut y).unwrap_err();
+        assert_eq!(error.to_string(), text(found, "float32"));
+    }
+    // float64 has a number for it.
+    cpu::backward_from_output_in_place(1e-50, &[-1e-60], &mut [1.0]).unwrap();
+    let tiny = Factors::new(1e-320, 0.5f64.powi(20), 1.0).unwrap();
+    let error = cpu::backward_from_output_in_place(tiny, &[-1e-60], &mut [1.0]).unwrap_err();
+    assert_eq!(error.to_string(), text("0e0", "float64"));
     assert_eq!(y, [7.0; 2]);
 }
 

@@ -101,7 +101,7 @@ fn ops(factors: Factors) -> impl Iterator<Item = Op> {
         .filter(move |&op| op != Op::BackwardFromOutput || factors.alpha() > 0.0)
 }
 
-/// Up to one number: the results are not rounded correctly, and among many x that share a result one may step back. Seen for
+/// Up to one number, unless they are the nearest ones: other results are not rounded correctly, and among many x that share a result one may step back. Seen for
 /// float32 between -16 and -12 on the CPU and on a software adapter, in at most 13 of 90 million pairs of neighbours for each
 /// of several alphas; among them, with alpha = 0.5 on both and with 1 on the adapter, x = 0xc1410e49 (about -12.07), which
 /// gives one number less than its neighbour below.
@@ -112,10 +112,11 @@ fn results_rise_with_x() {
         x.retain(|&x| !value(dtype, x).is_nan());
         x.sort_by(|&a, &b| value(dtype, a).total_cmp(&value(dtype, b)));
         let y = forward(place, dtype, alpha, &x);
+        let is_nearest = judge(place, Op::Forward, dtype, alpha).is_rounded_correctly();
         for (x, y) in x.windows(2).zip(y.windows(2)) {
             let [y0, y1] = [y[0], y[1]].map(|bits| value(dtype, bits));
             prop_assert!(
-                y0 <= y1 || steps(dtype, y[0], y[1]) == 1,
+                y0 <= y1 || (!is_nearest && steps(dtype, y[0], y[1]) == 1),
                 "alpha {alpha:e}: {:e} and {:e} give {y0:e} and {y1:e}",
                 value(dtype, x[0]),
                 value(dtype, x[1])
@@ -189,6 +190,9 @@ fn every_gpu_agrees_with_the_cpu() {
         (moderate_alphas(), pairs)
     };
     holds(strategy, |place, dtype, (alpha, pairs)| {
+        if place.device == CPU.device {
+            return Ok(());
+        }
         let (x, grad): (Vec<u64>, Vec<u64>) = pairs.into_iter().unzip();
         // A gradient from the output is asked of outputs only.
         let outputs = forward(CPU, dtype, alpha, &x);

@@ -343,10 +343,10 @@ fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
         fs::write(&file, translated.unwrap()).unwrap();
         let output = match Command::new(program).args(args).arg(&file).output() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_default();
+                let wish = std::env::var("WGPU_ELU_VALIDATORS").unwrap_or_default();
                 assert!(
                     wish != "require",
-                    "WGPU_ELU_GPU=require, and there is no {program}: scripts/test installs it"
+                    "WGPU_ELU_VALIDATORS=require, and there is no {program}: scripts/test installs it"
                 );
                 return tell(&format!(
                     "SKIPPED: everything that needs {program} (scripts/test installs it)"

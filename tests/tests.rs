@@ -6,7 +6,7 @@
 )]
 
 // What belongs where: `common` has the adapters, comparison in ULP, and tables of cases; `reference` holds the oracle
-// against published values; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract;
+// against published values, and `verdicts` the judge that uses it; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract;
 // `shader` the WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device
 // that does nothing; `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `cli` the elu command, as a
 // user runs it; `cases` what ONNX, Keras and PyTorch expect of everything; `properties` what holds of random vectors on
@@ -28,3 +28,4 @@ mod stream;
 mod tensor;
 #[path = "../src/bin/elu/translate.rs"]
 mod translate;
+mod verdicts;

@@ -1,7 +1,5 @@
 //! `elu info`: what there is to run on.
 
-use std::io::Write;
-
 use anyhow::Result;
 use serde_json::{Value, json};
 use wgpu_elu::{
@@ -9,6 +7,8 @@ use wgpu_elu::{
     device::{adapters, backend_name, is_named, objection},
     wgpu,
 };
+
+use crate::output::Output;
 
 /// Every adapter that wgpu sees, which one `auto` takes and why, and the CPU path
 #[derive(clap::Args)]
@@ -28,8 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         as_text(&adapters)
     };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    Output::Stdout.write_text(&text)
 }
 
 // ---- Internals ----

@@ -155,32 +155,24 @@ impl Judge {
             slope,
         } = self.products();
         // In f64 the results for narrower formats have 29 bits to spare, but its own need more.
-        let wide = self.dtype == DType::F64;
+        let is_wide = self.dtype == DType::F64;
         match self.op {
             Op::Forward if x > 0.0 => product(positive, x, 1.0),
-            Op::Forward if wide && x.is_finite() && is_finite_and_not_zero(negative) => {
+            Op::Forward if is_wide && x.is_finite() && is_finite_and_not_zero(negative) => {
                 wide_exact(negative, input_scale, x, 1.0, FBig::exp_m1)
             }
             Op::Forward => Exact::from(reference::family(x, negative, 1.0, input_scale)),
             Op::Backward | Op::BackwardFromOutput if x > 0.0 => product(positive, grad, 1.0),
             Op::Backward
-                if wide
+                if is_wide
                     && x.is_finite()
                     && [slope, grad].into_iter().all(is_finite_and_not_zero) =>
             {
                 wide_exact(slope, input_scale, x, grad, FBig::exp)
             }
             Op::Backward => Exact::from(grad * (slope * (input_scale * x).exp())),
-            Op::BackwardFromOutput if wide => {
-                let sum = x + negative;
-                // What the sum lost, by Knuth's TwoSum.
-                let part = sum - negative;
-                let lost = (x - part) + (negative - (sum - part));
-                let [a, b] = [sum, lost].map(|v| product(v, input_scale, grad));
-                Exact {
-                    high: a.high,
-                    low: a.low + b.high,
-                }
+            Op::BackwardFromOutput if is_wide => {
+                narrow((wide(x) + wide(negative)) * wide(input_scale) * wide(grad))
             }
             Op::BackwardFromOutput => Exact::from(grad * (input_scale * (x + negative))),
         }

@@ -7,8 +7,10 @@ mod npy;
 mod output;
 mod place;
 mod plot;
+mod report;
 mod run;
 mod safetensors;
+mod sample;
 mod shader;
 mod translate;
 
@@ -17,7 +19,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 something failed and nothing was written, 2 the command line is wrong.
+Exit codes: 0 done, 1 something failed and nothing was written, or `elu check` wrote that the contract is broken, \
+2 the command line is wrong.
 
 Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) choose among \
 adapters; RAYON_NUM_THREADS limits the CPU path; RUST_LOG=info shows what wgpu logs.";

@@ -70,6 +70,21 @@ impl Output {
         })
     }
 
+    /// Whether both are one file, however its path is written.
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { target: one, .. }, Self::File { target: other, .. }) => {
+                let whole = |path: &Path| std::path::absolute(path).ok();
+                whole(one) == whole(other)
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn write_text(self, text: &str) -> Result<()> {
+        self.write(|writer| Ok(writer.write_all(text.as_bytes())?))
+    }
+
     /// Lets `write` write it all, and only then puts it in place.
     pub(crate) fn write(self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         let buffered = |file: &mut dyn Write| -> Result<()> {

@@ -1,12 +1,14 @@
 //! Arguments that several commands have: where to run, alpha, and names of what there is.
 
+use std::fmt;
+
 use anyhow::{Context, Result, ensure};
 use clap::{
     CommandFactory, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
     error::ErrorKind,
 };
-use wgpu_elu::Device;
+use wgpu_elu::{DType, Device, wgpu};
 
 /// Arguments that choose a device.
 #[derive(clap::Args)]
@@ -40,36 +42,118 @@ impl Place {
         }
     }
 
-    pub(crate) fn device(&self) -> Result<Device> {
-        let named = std::env::var("WGPU_ADAPTER_NAME").is_ok_and(|name| !name.is_empty());
+    pub(crate) fn device(&self) -> Result<Chosen> {
+        let by_environment = std::env::var("WGPU_ADAPTER_NAME").is_ok_and(|name| !name.is_empty());
         let device = match (&self.adapter, self.device) {
             (Some(name), _) => Device::named_blocking(name).context("--adapter")?,
             (None, Choice::Cpu) => Device::Cpu,
-            (None, Choice::Gpu) if !named => Device::gpu_blocking().context("--device gpu")?,
+            (None, Choice::Gpu) if !by_environment => {
+                Device::gpu_blocking().context("--device gpu")?
+            }
             (None, _) => Device::from_env_blocking()?,
         };
-        Ok(device)
-    }
-
-    /// The device's name, and why it is the CPU where a GPU might have been expected.
-    pub(crate) fn told(&self, device: &Device) -> String {
-        match device {
-            Device::Cpu if self.device == Choice::Auto => {
-                format!("{device}, for want of a hardware GPU")
-            }
-            device => device.to_string(),
-        }
+        let asked_for = self.device != Choice::Auto || self.adapter.is_some() || by_environment;
+        Ok(Chosen { device, asked_for })
     }
 }
 
-/// Infinity must be asked for by name: a number that float32 takes for it is a mistake.
-pub(crate) fn parse_alpha(text: &str) -> Result<f64> {
-    let needed = || format!("--alpha {text:?}: needed a float32 number, such as 1 or 0.5");
-    let alpha = text.trim().parse::<f64>().ok().with_context(needed)?;
-    let by_name = text.to_ascii_lowercase().contains("inf");
-    let fits = alpha.abs() <= f32::MAX.into() || by_name;
-    ensure!(fits, needed());
-    Ok(alpha)
+/// A device, and whether it was asked for or is merely the best there is.
+pub(crate) struct Chosen {
+    device: Device,
+    asked_for: bool,
+}
+
+impl Chosen {
+    /// Where `dtype` runs: what a GPU cannot do goes to the CPU path, unless that GPU was asked for.
+    pub(crate) fn for_dtype(&self, dtype: DType) -> Result<Device> {
+        if !self.lacks(dtype) {
+            return Ok(self.device.clone());
+        }
+        ensure!(
+            !self.asked_for,
+            "{} has no SHADER_F64, which {dtype} needs: give --device cpu",
+            self.device
+        );
+        Ok(Device::Cpu)
+    }
+
+    /// Where all of `dtypes` run, and why it is the CPU where a GPU might have been expected.
+    pub(crate) fn told(&self, dtypes: &[DType]) -> String {
+        let (device, cpu) = (&self.device, Device::Cpu);
+        let lacking = dtypes.iter().filter(|&&dtype| self.lacks(dtype)).count();
+        if *device == cpu && !self.asked_for {
+            format!("{device}, for want of a hardware GPU")
+        } else if lacking == 0 {
+            device.to_string()
+        } else if lacking == dtypes.len() {
+            format!("{cpu}, since {device} has no SHADER_F64")
+        } else {
+            format!("{device}, float64 on {cpu} for want of SHADER_F64")
+        }
+    }
+
+    fn lacks(&self, dtype: DType) -> bool {
+        let needed = wgpu::Features::SHADER_F64;
+        matches!(&self.device, Device::Gpu(gpu)
+            if dtype == DType::F64 && !gpu.device().features().contains(needed))
+    }
+}
+
+/// Alpha, as it was written.
+#[derive(clap::Args)]
+pub(crate) struct Alpha {
+    /// The negative side tends to -A
+    #[arg(
+        id = "alpha",
+        short,
+        long = "alpha",
+        value_name = "A",
+        default_value = "1",
+        allow_hyphen_values = true
+    )]
+    text: String,
+}
+
+impl Alpha {
+    /// Infinity must be asked for by name: a number that is taken for it is a mistake.
+    pub(crate) fn parse(&self) -> Result<f64> {
+        let needed = || format!("--alpha {:?}: needed a number, such as 1 or 0.5", self.text);
+        let alpha = self.text.trim().parse::<f64>().ok().with_context(needed)?;
+        let by_name = self.text.to_ascii_lowercase().contains("inf");
+        ensure!(alpha.is_finite() || by_name, needed());
+        Ok(alpha)
+    }
+
+    /// So too for what `dtype` is computed in.
+    pub(crate) fn of(&self, dtype: DType) -> Result<f64> {
+        let alpha = self.parse()?;
+        let fits = dtype == DType::F64 || alpha.is_infinite() || alpha.abs() <= f32::MAX.into();
+        ensure!(
+            fits,
+            "--alpha {:?}: for {dtype}, needed a float32 number, at most {:e}",
+            self.text,
+            f32::MAX
+        );
+        Ok(alpha)
+    }
+}
+
+impl fmt::Display for Alpha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text.trim())
+    }
+}
+
+/// Takes the names of the number formats, and Rust's and safetensors' short ones, which help does not list.
+pub(crate) fn dtypes() -> impl TypedValueParser<Value = DType> {
+    let alias = |dtype| match dtype {
+        DType::F32 => Some("f32"),
+        DType::F16 => Some("f16"),
+        DType::BF16 => Some("bf16"),
+        DType::F64 => Some("f64"),
+        _ => None,
+    };
+    by_name_or_alias(&DType::ALL, DType::name, alias)
 }
 
 /// Takes the names of `all`, and nothing else.
@@ -80,9 +164,72 @@ pub(crate) fn by_name<T>(
 where
     T: Copy + Send + Sync + 'static,
 {
-    let names = all.iter().map(|&value| name(value));
+    by_name_or_alias(all, name, |_| None)
+}
+
+// ---- Internals ----
+
+fn by_name_or_alias<T>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+    alias: fn(T) -> Option<&'static str>,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let names = all
+        .iter()
+        .map(|&value| PossibleValue::new(name(value)).aliases(alias(value)));
     PossibleValuesParser::new(names).map(move |given| {
-        let found = all.iter().find(|&&value| name(value) == given);
-        *found.expect("clap lets no other name through")
+        let is_given = |&&value: &&T| name(value) == given || alias(value) == Some(&given);
+        *all.iter()
+            .find(is_given)
+            .expect("clap lets no other name through")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A GPU without any feature.
+    fn gpu(asked_for: bool) -> Chosen {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        let device = Device::from_wgpu(&device, &queue);
+        Chosen { device, asked_for }
+    }
+
+    #[test]
+    fn float64_leaves_a_gpu_that_cannot_for_the_cpu() {
+        let chosen = gpu(false);
+        assert_eq!(chosen.for_dtype(DType::F64).unwrap(), Device::Cpu);
+        assert_eq!(chosen.for_dtype(DType::F32).unwrap(), chosen.device);
+        let (gpu, cpu) = (&chosen.device, Device::Cpu);
+        for (dtypes, told) in [
+            (&[DType::F32][..], gpu.to_string()),
+            (
+                &[DType::F64],
+                format!("{cpu}, since {gpu} has no SHADER_F64"),
+            ),
+            (
+                &[DType::F32, DType::F64],
+                format!("{gpu}, float64 on {cpu} for want of SHADER_F64"),
+            ),
+        ] {
+            assert_eq!(chosen.told(dtypes), told);
+        }
+    }
+
+    #[test]
+    fn a_gpu_that_was_asked_for_is_not_left() {
+        let chosen = gpu(true);
+        assert_eq!(
+            chosen.for_dtype(DType::F64).unwrap_err().to_string(),
+            format!(
+                "{} has no SHADER_F64, which float64 needs: give --device cpu",
+                chosen.device
+            )
+        );
+        assert_eq!(chosen.for_dtype(DType::F16).unwrap(), chosen.device);
+    }
 }

@@ -13,7 +13,7 @@ use wgpu_elu::{DType, Device, Elu, Tensor};
 use crate::{
     npy::Array,
     output::Output,
-    place::{Place, parse_alpha},
+    place::{Alpha, Place},
     safetensors::Tensors,
 };
 
@@ -32,15 +32,8 @@ pub(crate) struct Args {
     /// Replace this tensor of a .safetensors file only; may be given several times
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
-    /// The negative side tends to -A
-    #[arg(
-        short,
-        long,
-        value_name = "A",
-        default_value = "1",
-        allow_hyphen_values = true
-    )]
-    alpha: String,
+    #[command(flatten)]
+    alpha: Alpha,
     #[command(flatten)]
     place: Place,
     /// Replace OUTPUT if it exists
@@ -50,30 +43,37 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.place.check();
-    let is_safetensors = args
-        .input
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+    let is_safetensors = has_extension(&args.input, "safetensors");
     if !is_safetensors && !args.tensor.is_empty() {
         let message = "--tensor names a tensor of a .safetensors file, and INPUT is none";
         crate::Cli::command()
             .error(ErrorKind::ArgumentConflict, message)
             .exit();
     }
-    let alpha = parse_alpha(&args.alpha)?;
+    args.alpha.parse()?;
     let path = args
         .output
         .clone()
         .unwrap_or_else(|| default_output(&args.input));
+    let (format, other) = if is_safetensors {
+        ("safetensors", "npy")
+    } else {
+        ("npy", "safetensors")
+    };
+    ensure!(
+        !has_extension(&path, other),
+        "{}: the result is a .{format} file, as INPUT is: give it another name",
+        path.display()
+    );
     let output = Output::open(&path, args.force)?;
     let (what, where_it_ran, took) = if is_safetensors {
-        run_safetensors(args, alpha, output)?
+        run_safetensors(args, output)?
     } else {
-        run_npy(args, alpha, output)?
+        run_npy(args, output)?
     };
     let summary = format!(
         "{what} on {where_it_ran}, alpha {}, {} -> {}",
-        args.alpha.trim(),
+        args.alpha,
         milliseconds(took),
         if path == Path::new("-") {
             "standard output".into()
@@ -92,19 +92,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// What was done, where, and how long it took.
 type Done = (String, String, Duration);
 
-fn run_npy(args: &Args, alpha: f64, output: Output) -> Result<Done> {
+fn run_npy(args: &Args, output: Output) -> Result<Done> {
     let mut array = Array::read(&args.input)?;
-    let device = args.place.device()?;
+    let alpha = args.alpha.of(array.dtype())?;
+    let chosen = args.place.device()?;
+    let device = chosen.for_dtype(array.dtype())?;
     let start = Instant::now();
     let bytes = std::mem::take(&mut array.bytes);
     array.bytes = elu(&device, alpha, array.dtype(), &bytes, array.shape())?;
     let took = start.elapsed();
     let what = format!("{} {}", Shape(array.shape()), array.dtype());
+    let where_it_ran = chosen.told(&[array.dtype()]);
     output.write(|mut writer| array.write(&mut writer))?;
-    Ok((what, args.place.told(&device), took))
+    Ok((what, where_it_ran, took))
 }
 
-fn run_safetensors(args: &Args, alpha: f64, output: Output) -> Result<Done> {
+fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
     let mut tensors = Tensors::read(&args.input)?;
     let file = || args.input.display().to_string();
     for name in &args.tensor {
@@ -119,8 +122,8 @@ fn run_safetensors(args: &Args, alpha: f64, output: Output) -> Result<Done> {
             entry.stored
         );
     }
-    let device = args.place.device()?;
-    let (mut taken, mut elements, mut left) = (0, 0, Vec::new());
+    let chosen = args.place.device()?;
+    let (mut taken, mut elements, mut left) = (Vec::new(), 0, Vec::new());
     let mut took = Duration::ZERO;
     for index in 0..tensors.entries().len() {
         let entry = &tensors.entries()[index];
@@ -129,24 +132,30 @@ fn run_safetensors(args: &Args, alpha: f64, output: Output) -> Result<Done> {
             left.push(format!("{} ({})", entry.name, entry.stored));
             continue;
         };
+        let tensor = || format!("{}: tensor {:?}", file(), entry.name);
+        let alpha = args.alpha.of(dtype).with_context(tensor)?;
+        let device = chosen.for_dtype(dtype).with_context(tensor)?;
         let bytes = tensors.get(entry);
         let start = Instant::now();
-        let result = elu(&device, alpha, dtype, &bytes, &entry.shape)
-            .with_context(|| format!("tensor {:?}", entry.name))
-            .with_context(file)?;
+        let result = elu(&device, alpha, dtype, &bytes, &entry.shape).with_context(tensor)?;
         took += start.elapsed();
-        taken += 1;
+        taken.push(dtype);
         elements += bytes.len() / dtype.size();
         tensors.set(index, result);
     }
-    ensure!(taken > 0, "{}: no tensor of F16, BF16, F32 or F64", file());
-    let s = if taken == 1 { "" } else { "s" };
-    let mut what = format!("{taken} tensor{s} of {elements} elements");
+    ensure!(
+        !taken.is_empty(),
+        "{}: no tensor of F16, BF16, F32 or F64",
+        file()
+    );
+    let count = taken.len();
+    let s = if count == 1 { "" } else { "s" };
+    let mut what = format!("{count} tensor{s} of {elements} elements");
     if !left.is_empty() {
         what += &format!(" (kept as they were: {})", left.join(", "));
     }
     output.write(|mut writer| tensors.write(&mut writer))?;
-    Ok((what, args.place.told(&device), took))
+    Ok((what, chosen.told(&taken), took))
 }
 
 fn elu(
@@ -164,14 +173,16 @@ fn elu(
 fn default_output(input: &Path) -> PathBuf {
     if input == Path::new("-") {
         "-".into()
+    } else if has_extension(input, "safetensors") {
+        input.with_extension("elu.safetensors")
     } else {
-        match input.extension() {
-            Some(extension) if extension.eq_ignore_ascii_case("safetensors") => {
-                input.with_extension("elu.safetensors")
-            }
-            _ => input.with_extension("elu.npy"),
-        }
+        input.with_extension("elu.npy")
     }
+}
+
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
 }
 
 fn milliseconds(took: Duration) -> String {

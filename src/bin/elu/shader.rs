@@ -13,7 +13,7 @@ use wgpu_elu::{
 
 use crate::{
     output::Output,
-    place::{by_name, parse_alpha},
+    place::{Alpha, by_name, dtypes},
     translate::{Language, Variant, translate},
 };
 
@@ -22,12 +22,14 @@ use crate::{
 /// WGSL is the whole module as it is handed to wgpu. The other languages are naga's translation of one entry point, the step
 /// that wgpu takes for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL (GLSL 4.50).
 ///
+/// With alpha 1, forward has less to compute in float32, float16 and bfloat16: the constant `plain`, which WGSL leaves open.
+///
 /// Binding n is descriptor n of set 0 in SPIR-V, register bn, tn or un in HLSL, binding n in GLSL and buffer n in MSL, where
 /// buffer 4 holds the sizes that naga checks against.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The number format in memory; wgpu runs float64 on Vulkan only
-    #[arg(long, default_value = "float32", value_parser = by_name(&DType::ALL, DType::name))]
+    #[arg(long, default_value = "float32", value_parser = dtypes())]
     dtype: DType,
     /// What it computes
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
@@ -38,15 +40,8 @@ pub(crate) struct Args {
     /// The entry point that is translated: 16 bytes at a time, or an element (of 16 bits, two); WGSL has both
     #[arg(long, default_value = VECTORS, value_parser = by_name(&[VECTORS, ELEMENTS], |name| name))]
     entry: &'static str,
-    /// For this alpha: with 1 the forward shader is a shorter one; in WGSL that is left open
-    #[arg(
-        short,
-        long,
-        value_name = "A",
-        default_value = "1",
-        allow_hyphen_values = true
-    )]
-    alpha: String,
+    #[command(flatten)]
+    alpha: Alpha,
     /// For a result in the buffer of x, or, for a gradient, in that of the gradient it starts from
     #[arg(long)]
     in_place: bool,
@@ -82,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         } else {
             Shape::HARDWARE
         },
-        plain: is_plain(args.dtype, args.op, parse_alpha(&args.alpha)?.into()),
+        plain: is_plain(args.dtype, args.op, args.alpha.of(args.dtype)?.into()),
         entry_point: args.entry,
     };
     let shader = translate(variant, args.language).map_err(Error::msg)?;
