@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     io::{self, Read, Write},
+    ops::Range,
     sync::Arc,
 };
 
@@ -39,7 +40,7 @@ use crate::{
 ///
 /// A budget of bytes, [`Stream::BUDGET`] unless [`Stream::with_budget`] says otherwise, is shared out over all buffers:
 /// [`Stream::chunk_len`] tells how many elements then go at a time. They are made when they are first needed and kept for
-/// the next call.
+/// the next call. For short data, [`Stream::with_expected_len`] keeps them small.
 ///
 /// # Errors
 ///
@@ -51,6 +52,7 @@ pub struct Stream {
     factors: Factors,
     dtype: DType,
     budget: u64,
+    expected_len: u64,
     /// Those made so far; none on the CPU.
     slots: Vec<Slot>,
 }
@@ -73,6 +75,7 @@ impl Stream {
             factors: elu.factors(),
             dtype,
             budget: Self::BUDGET,
+            expected_len: u64::MAX,
             slots: Vec::new(),
         })
     }
@@ -82,6 +85,17 @@ impl Stream {
     pub fn with_budget(self, bytes: u64) -> Self {
         Self {
             budget: bytes,
+            slots: Vec::new(),
+            ..self
+        }
+    }
+
+    /// The same for data that is known to have at most `len` elements, which may need less than the budget. If more comes,
+    /// that works too.
+    #[must_use]
+    pub fn with_expected_len(self, len: u64) -> Self {
+        Self {
+            expected_len: len,
             slots: Vec::new(),
             ..self
         }
@@ -119,6 +133,8 @@ impl Stream {
                 let mut reader = Reader {
                     reader: source,
                     piece: zeros(chunk.min(PIECE))?,
+                    left: 0..0,
+                    is_at_end: false,
                 };
                 self.forward_on_gpu(&gpu, chunk, &mut reader, &mut Writer(&mut sink))
                     .await?
@@ -189,6 +205,7 @@ impl fmt::Debug for Stream {
             .field("factors", &self.factors)
             .field("dtype", &self.dtype)
             .field("budget", &self.budget)
+            .field("expected_len", &self.expected_len)
             .finish_non_exhaustive()
     }
 }
@@ -227,7 +244,8 @@ impl Stream {
         };
         let size = self.dtype.size() as u64;
         let unit = if most >= PAGE { PAGE } else { size };
-        (most - most % unit).max(size)
+        let expected = self.expected_len.saturating_mul(size);
+        (most - most % unit).min(expected).max(size)
     }
 
     /// The bytes that there were.
@@ -244,6 +262,9 @@ impl Stream {
         // The slots at work, oldest first, and the bytes in each. What an error leaves there is overwritten later.
         let mut at_work: VecDeque<(usize, u64)> = VecDeque::with_capacity(SLOTS);
         for at in (0..SLOTS).cycle() {
+            if source.is_at_end()? {
+                break;
+            }
             if at_work.len() == SLOTS
                 && let Some((at, bytes)) = at_work.pop_front()
             {
@@ -262,13 +283,8 @@ impl Stream {
                     found: total,
                 });
             }
-            if bytes > 0 {
-                slot.submit(gpu, kernel, self.factors, bytes)?;
-                at_work.push_back((at, bytes));
-            }
-            if bytes < chunk {
-                break;
-            }
+            slot.submit(gpu, kernel, self.factors, bytes)?;
+            at_work.push_back((at, bytes));
         }
         for (at, bytes) in at_work {
             self.slots[at].empty(gpu, bytes, sink).await?;
@@ -420,6 +436,7 @@ fn prepare(
 
 /// Where chunks come from.
 trait Source {
+    fn is_at_end(&mut self) -> Result<bool>;
     /// Fills `view` from its start; how many bytes there were. Fewer than there is room for at the end only.
     fn fill(&mut self, view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize>;
 }
@@ -430,6 +447,10 @@ trait Sink {
 }
 
 impl Source for &[u8] {
+    fn is_at_end(&mut self) -> Result<bool> {
+        Ok(self.is_empty())
+    }
+
     fn fill(&mut self, mut view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize> {
         let (first, rest) = self.split_at(self.len().min(view.len()));
         view.slice(..first.len()).copy_from_slice(first);
@@ -450,20 +471,29 @@ impl Sink for &mut [u8] {
 struct Reader<R> {
     reader: R,
     piece: Vec<u8>,
+    /// What was read and not yet copied on.
+    left: Range<usize>,
+    /// A terminal would go on after its end.
+    is_at_end: bool,
 }
 
 impl<R: Read> Source for Reader<R> {
+    fn is_at_end(&mut self) -> Result<bool> {
+        if self.left.is_empty() && !self.is_at_end {
+            self.left = 0..read(&mut self.reader, &mut self.piece)?;
+            self.is_at_end = self.left.is_empty();
+        }
+        Ok(self.is_at_end)
+    }
+
     fn fill(&mut self, mut view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize> {
         let mut filled = 0;
-        while filled < view.len() {
-            let room = self.piece.len().min(view.len() - filled);
-            let piece = &mut self.piece[..room];
-            let count = read(&mut self.reader, piece)?;
-            if count == 0 {
-                break;
-            }
+        while filled < view.len() && !self.is_at_end()? {
+            let count = self.left.len().min(view.len() - filled);
+            let bytes = self.left.start..self.left.start + count;
             view.slice(filled..filled + count)
-                .copy_from_slice(&piece[..count]);
+                .copy_from_slice(&self.piece[bytes]);
+            self.left.start += count;
             filled += count;
         }
         Ok(filled)

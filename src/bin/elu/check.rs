@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     if let Some((picture, output)) = plot {
         let bytes = picture.draw(&title, &report.curve(), judge.most_ulp())?;
-        output.write(|writer| Ok(writer.write_all(&bytes)?))?;
+        output.write(&bytes)?;
     }
     if let Some(output) = json_output {
         let text = format!("{:#}\n", report.as_json(&device));
