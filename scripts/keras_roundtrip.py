@@ -1,4 +1,4 @@
-"""The Python half of scripts/keras-roundtrip. Its argument is the Rust half, examples/keras_roundtrip.rs."""
+"""The Python half of scripts/keras-roundtrip. Its argument is the Rust half, scripts/keras_roundtrip.rs."""
 
 import json
 import subprocess
@@ -93,6 +93,15 @@ def main():
             assert (losses == []) == (loss is None)
             # Once more through here, nothing changes.
             assert ask(again, dtype, x)[2] == again
+            # A whole shape is for tf_keras to read.
+            if form != "Keras 3":
+                whole = json.loads(json.dumps(told))
+                whole["config"]["batch_input_shape"] = [4, 3]
+                whole = ask(whole, dtype, x)[2]
+                read = tf_keras.layers.deserialize(whole)
+                assert read.get_config()["batch_input_shape"] == (4, 3)
+                assert read.get_config()["dtype"] == dtype
+                assert np.array_equal(run(read, x, dtype)[0], expected, equal_nan=True), (form, whole)
             count[form] = count.get(form, 0) + 1
             worst[dtype] = max(worst.get(dtype, 0), error)
     rust.stdin.close()

@@ -124,7 +124,11 @@ fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
         fold(4u, invocation, zero);
     }
     fold(1u, invocation, zero);
-    return group_sums[0];
+    var sum = own;
+    if invocation == 0u { // which alone knows that it is written
+        sum = group_sums[0];
+    }
+    return sum;
 }
 
 // Leaves the sum of up to four times as many in the first `step`.

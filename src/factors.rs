@@ -179,8 +179,7 @@ impl Penalty {
         ([self.l1, self.l2], 1.0)
     }
 
-    /// So too. Where the larger factor is no normal `f32`, a power of two makes it one; what then underflows of the smaller
-    /// is too small to count.
+    /// So too. Where the larger factor is no normal `f32`, a power of two makes it one; the smaller may underflow.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "rounding is what is wanted"

@@ -3,6 +3,7 @@
 mod config;
 #[cfg(feature = "serde")]
 mod json;
+mod node;
 mod symbolic;
 
 use std::sync::{
@@ -19,6 +20,7 @@ use crate::{
     tensor::Tensor,
 };
 pub use config::{Config, LayerBuilder};
+use node::{Attribute, INPUT, INPUT_MASK, INPUT_SHAPE, Node, OUTPUT, OUTPUT_MASK, OUTPUT_SHAPE};
 pub use symbolic::{Input, Mask, SymbolicTensor};
 
 /// Keras' ELU layer, with the members of `tf.keras.layers.ELU` under their names.
@@ -67,6 +69,7 @@ pub struct Layer {
 
 /// An entry of [`Layer::losses`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Loss {
     /// Of a call on data: a scalar on the data's device, float64 for float64 data and float32 for all other.
     Data(Tensor),
@@ -166,7 +169,8 @@ impl Layer {
             None => None,
         };
         self.called(inputs.dtype())?;
-        self.calls().last_loss = loss;
+        // The one before is let go of once the lock is.
+        let _before = std::mem::replace(&mut self.calls().last_loss, loss);
         Ok(outputs)
     }
 
@@ -522,45 +526,6 @@ struct Calls {
     nodes: Vec<Node>,
     last_loss: Option<Tensor>,
 }
-
-/// A symbolic call.
-#[derive(Debug)]
-struct Node {
-    input: SymbolicTensor,
-    output: SymbolicTensor,
-    loss: Option<SymbolicTensor>,
-}
-
-/// Something that every node has, by its name in errors.
-struct Attribute<T> {
-    what: &'static str,
-    of: fn(&Node) -> T,
-}
-
-const INPUT: Attribute<SymbolicTensor> = Attribute {
-    what: "input",
-    of: |node| node.input.clone(),
-};
-const OUTPUT: Attribute<SymbolicTensor> = Attribute {
-    what: "output",
-    of: |node| node.output.clone(),
-};
-const INPUT_MASK: Attribute<Option<Mask>> = Attribute {
-    what: "input mask",
-    of: |node| node.input.mask().cloned(),
-};
-const OUTPUT_MASK: Attribute<Option<Mask>> = Attribute {
-    what: "output mask",
-    of: |node| node.output.mask().cloned(),
-};
-const INPUT_SHAPE: Attribute<Vec<Option<usize>>> = Attribute {
-    what: "input shape",
-    of: |node| node.input.shape().to_vec(),
-};
-const OUTPUT_SHAPE: Attribute<Vec<Option<usize>>> = Attribute {
-    what: "output shape",
-    of: |node| node.output.shape().to_vec(),
-};
 
 impl Layer {
     fn calls(&self) -> MutexGuard<'_, Calls> {

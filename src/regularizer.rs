@@ -33,10 +33,10 @@ use crate::{
 ///
 /// # Accuracy
 ///
-/// Results are within 1e-6 of the exact value, relative to it, for a `y` of any length and in whatever order a device adds;
-/// for `float64` within 1e-14. That holds as long as the elements, the terms for each, their sum and the result are 0 or normal
-/// numbers of the result's type, so for `float32` between 2^-126 and 2^128: what is smaller may count as 0, and
-/// what is larger is infinite.
+/// Results are within 1e-6 of the exact value, relative to it, for a `y` of any length and in whatever order a device adds, as
+/// long as it rounds to the nearest number; for `float64` within 1e-14. That holds as long as the factors, the elements, the
+/// terms for each, their sum and the result are 0 or normal numbers of the result's type, so for `float32` between 2^-126
+/// and 2^128: what is smaller may count as 0, and what is larger is infinite.
 ///
 /// # Errors
 ///
@@ -44,6 +44,7 @@ use crate::{
 /// not negative, as Keras 3 has it. On a GPU: as [`Kernel::new`](crate::Kernel::new) and
 /// [`Kernel::prepare_penalty`](crate::Kernel::prepare_penalty), and [`Error::DeviceLost`](crate::Error::DeviceLost).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Regularizer {
     /// The factor of the sum of all `|y|`.
     L1(f64),

@@ -566,7 +566,7 @@ fn losses_of_nodes_are_found_through_layers() {
         .into_iter()
         .map(|loss| match loss {
             Loss::Symbolic(loss) => loss,
-            Loss::Data(_) => panic!("no data was called on"),
+            other => panic!("no data was called on: {other:?}"),
         })
         .collect();
     let [loss_a, loss_b] = &symbolic[..] else {
@@ -730,6 +730,13 @@ mod json {
         };
         assert!(shaped(&UNKNOWN_BY_3).contains(r#""dtype":null,"input_shape":[3]}"#));
         assert!(shaped(&[Some(4), Some(3)]).contains(r#""dtype":null,"batch_input_shape":[4,3]}"#));
+        // Which is for tf_keras alone, and that knows no policy of Keras 3.
+        let for_tf_keras = write(&Config {
+            batch_input_shape: Some(vec![Some(4), Some(3)]),
+            ..ser()
+        });
+        let expected = r#"{"module":"keras.layers","class_name":"ELU","config":{"name":"ser","alpha":0.3,"trainable":true,"dtype":"float32","batch_input_shape":[4,3]},"registered_name":null}"#;
+        assert_eq!(for_tf_keras, expected);
     }
 
     #[test]
@@ -780,6 +787,21 @@ mod json {
         for name in ["ünï \"code\"\n", "elu"] {
             let config = Config {
                 name: Some(name.into()),
+                ..ser()
+            };
+            assert_eq!(read(&write(&config)), config);
+        }
+        // What a reader of numbers that rounds twice gets wrong, and many more.
+        let numbers = [0.925_933_892_649_635_9, 0.013_000_000_268_220_901];
+        let many = (1..4000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12);
+        let many = many.map(|bits| f64::from_bits(0x3fe0_0000_0000_0000 | bits));
+        for number in numbers.into_iter().chain(many) {
+            let config = Config {
+                alpha: number,
+                activity_regularizer: Some(Regularizer::L1L2 {
+                    l1: number,
+                    l2: number / 3.0,
+                }),
                 ..ser()
             };
             assert_eq!(read(&write(&config)), config);
@@ -838,6 +860,8 @@ mod json {
         let shared =
             r#"{"class_name": "ELU", "config": {}, "shared_object_id": 7, "build_config": null}"#;
         assert_eq!(read(shared), Config::default());
+        let in_a_model = r#"{"module": "keras.layers", "class_name": "ELU", "config": {}, "registered_name": null, "name": "elu", "inbound_nodes": [{"args": [], "kwargs": {}}]}"#;
+        assert_eq!(read(in_a_model), Config::default());
     }
 
     #[test]
@@ -893,7 +917,20 @@ mod json {
             ),
             (
                 r#"{"class_name": "ELU", "config": {}, "registered_name": "my>ELU"}"#,
-                "expected `registered_name` to be ELU, received \"my>ELU\"",
+                "expected `registered_name` to be null, received \"my>ELU\"",
+            ),
+            // As Keras 3 and tf_keras write a class of that name which is not theirs.
+            (
+                r#"{"module": null, "class_name": "ELU", "config": {}, "registered_name": "ELU"}"#,
+                "expected `module` to be a module of keras or tf_keras, received null",
+            ),
+            (
+                r#"{"module": "kerasify", "class_name": "ELU", "config": {}}"#,
+                "expected `module` to be a module of keras or tf_keras, received \"kerasify\"",
+            ),
+            (
+                r#"{"activity_regularizer": {"module": null, "class_name": "L1", "config": {}, "registered_name": "L1"}}"#,
+                "expected `module` to be a module of keras or tf_keras, received null",
             ),
             (
                 r#"{"dtype": "int32"}"#,

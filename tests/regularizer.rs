@@ -11,8 +11,8 @@ use wgpu_elu::{
 
 use crate::{
     common::{
-        Place, bits_of, noop, on_every_device, on_every_gpu, shaped, supports, tensor, varied,
-        with_limits,
+        Place, bits_of, gpus, noop, on_every_device, on_every_gpu, shaped, supports, tensor,
+        varied, with_limits,
     },
     judge::{bits, value},
     kernel::{ALL, buffer_of, read, slice, submit},
@@ -419,6 +419,35 @@ fn what_additions_lose_is_kept() {
             place.name
         );
     });
+}
+
+/// So too in `f64`, where a stretch of the slice is long enough for what its additions lose to count.
+#[test]
+fn what_additions_lose_is_kept_in_f64_on_the_cpu() {
+    let mut y = vec![15.0 / 256.0; 1 << 15];
+    y[0] = (1u64 << 53) as f64;
+    let exact = y[0] + f64::from((1 << 15) - 1) * y[1];
+    let found = cpu::penalty(1.0, 0.0, &y);
+    assert!(
+        (found / exact - 1.0).abs() < 1e-15,
+        "{found} instead of {exact}"
+    );
+}
+
+#[test]
+fn longest_on_a_gpu() {
+    let Some(gpu) = gpus().first() else {
+        return; // `gpus` says that there is none
+    };
+    let device = Device::Gpu(gpu.clone());
+    let y = Tensor::from_slice(&device, &vec![0.1f32; 1 << 26], &[1 << 26]).unwrap();
+    let found = Regularizer::L1L2 { l1: 1.0, l2: 1.0 }.penalty(&y).unwrap();
+    let found = value(DType::F32, scalar(&found));
+    let exact = (1 << 26) as f64 * f64::from(0.1f32) * (1.0 + f64::from(0.1f32));
+    assert!(
+        (found / exact - 1.0).abs() < 1e-6,
+        "{device}: {found} instead of {exact}"
+    );
 }
 
 #[test]

@@ -85,20 +85,69 @@ fuzz_target!(|input: Input| {
             submit(&gpu, &step);
         }
         Err(error @ Error::NotInvertible { .. }) => assert!(!tells, "{error}"),
-        Err(Error::Limit {
-            limit,
-            needed,
-            found,
-        }) => {
-            assert_eq!(limit, "max_storage_buffer_binding_size");
-            assert_eq!(found, gpu.device().limits().max_storage_buffer_binding_size);
-            // No more than the largest buffer: a device that binds a whole one never has this excuse.
-            assert!(found < needed && needed <= MAX_BUFFER);
+        Err(error) if is_too_small_a_binding(&gpu, &error) => {
             assert!(expected, "these slices should be refused for what they are");
         }
         Err(error) => assert!(!expected, "these slices should be taken: {error}"),
     }
+    penalty(&gpu, dtype, input.factors, x, y);
 });
+
+/// The penalty of `y`, with a place for it where `out` begins. The numbers are its factors and its divisor.
+fn penalty(
+    gpu: &Gpu,
+    dtype: DType,
+    [l1, l2, divisor]: [f64; 3],
+    y: BufferSlice<'_>,
+    out: BufferSlice<'_>,
+) {
+    let result = if dtype == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    };
+    let (size, buffer) = (result.size() as u64, out.buffer());
+    let first = out.offset() / size * size;
+    let out = buffer.slice(first..buffer.size().min(first + size));
+    let are_numbers = l1 >= 0.0
+        && l1.is_finite()
+        && l2 >= 0.0
+        && l2.is_finite()
+        && divisor > 0.0
+        && divisor.is_finite();
+    let apart = y.buffer() != buffer || end(y) <= first || end(out) <= y.offset() || y.size() == 0;
+    let expected =
+        are_numbers && alone(y, dtype) && alone(out, result) && out.size() == size && apart;
+    let Ok(kernel) = gpu.kernel(dtype) else {
+        unreachable!("it was made above")
+    };
+    match kernel.prepare_penalty(l1, l2, divisor, y, out) {
+        Ok(step) => {
+            assert!(expected, "this penalty should be refused");
+            assert!(step.dispatches() > 0);
+            submit(gpu, &step);
+        }
+        Err(error) if is_too_small_a_binding(gpu, &error) => assert!(expected),
+        Err(error) => assert!(!expected, "this penalty should be taken: {error}"),
+    }
+}
+
+/// Whether it is the one limit that slices may exceed, and they do.
+fn is_too_small_a_binding(gpu: &Gpu, error: &Error) -> bool {
+    let Error::Limit {
+        limit,
+        needed,
+        found,
+    } = *error
+    else {
+        return false;
+    };
+    assert_eq!(limit, "max_storage_buffer_binding_size");
+    assert_eq!(found, gpu.device().limits().max_storage_buffer_binding_size);
+    // No more than the largest buffer: a device that binds a whole one never has this excuse.
+    assert!(found < needed && needed <= MAX_BUFFER);
+    true
+}
 
 /// Whether an output tells the slope: alpha * scale is positive and finite, as the kernel has it.
 #[expect(
@@ -116,14 +165,6 @@ fn tells_slope(dtype: DType, factors: Factors) -> bool {
 
 /// The rules of `Kernel`'s documentation, but for the device's limits.
 fn fit(dtype: DType, inputs: &[BufferSlice<'_>], y: BufferSlice<'_>) -> bool {
-    let element = dtype.size() as u64;
-    let end = |slice: BufferSlice<'_>| slice.offset() + slice.size();
-    let alone = |slice: BufferSlice<'_>| {
-        slice.offset().is_multiple_of(element)
-            && slice.size().is_multiple_of(element)
-            && slice.buffer().usage().contains(BufferUsages::STORAGE)
-            && end(slice).next_multiple_of(4) <= slice.buffer().size()
-    };
     let beside_output = |input: BufferSlice<'_>| {
         input.size() == y.size()
             && (input.buffer() != y.buffer()
@@ -131,10 +172,23 @@ fn fit(dtype: DType, inputs: &[BufferSlice<'_>], y: BufferSlice<'_>) -> bool {
                 || end(input) <= y.offset()
                 || end(y) <= input.offset())
     };
-    alone(y)
+    alone(y, dtype)
         && inputs
             .iter()
-            .all(|&input| alone(input) && beside_output(input))
+            .all(|&input| alone(input, dtype) && beside_output(input))
+}
+
+/// The rules for each slice by itself.
+fn alone(slice: BufferSlice<'_>, dtype: DType) -> bool {
+    let element = dtype.size() as u64;
+    slice.offset().is_multiple_of(element)
+        && slice.size().is_multiple_of(element)
+        && slice.buffer().usage().contains(BufferUsages::STORAGE)
+        && end(slice).next_multiple_of(4) <= slice.buffer().size()
+}
+
+fn end(slice: BufferSlice<'_>) -> u64 {
+    slice.offset() + slice.size()
 }
 
 /// Whether wgpu takes what was prepared: it would complain to the error scope.

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::OnceLock};
 
 use super::{
     Kernel, Ready, Step, binding, check_limit, check_slice, layout,
-    plan::{Bounds, VECTOR, WORD},
+    plan::{Bounds, VECTOR, WORD, small},
 };
 use crate::{
     checked::checked,
@@ -113,7 +113,8 @@ impl Kernel {
             });
         }
         let [input, output] = [y, out].map(|slice| slice.offset()..slice.offset() + slice.size());
-        if y.buffer() == out.buffer() && input.start < output.end && output.start < input.end {
+        let overlap = !input.is_empty() && input.start < output.end && output.start < input.end;
+        if overlap && y.buffer() == out.buffer() {
             return Err(Error::OutputWithinInput { input, output });
         }
         Ok(())
@@ -402,15 +403,6 @@ fn most_groups(bounds: &Bounds) -> u64 {
 fn folded(groups: u64, bounds: &Bounds) -> [u32; 2] {
     let per_row = groups.min(bounds.max_groups.into());
     [small(per_row), small(groups.div_ceil(per_row))]
-}
-
-/// Everything within a binding, which is at most 4 GiB long, is counted in units of at least 2 bytes.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "what a binding holds is less than 2^31 elements"
-)]
-fn small(count: u64) -> u32 {
-    count as u32
 }
 
 #[cfg(test)]

@@ -272,7 +272,7 @@ impl Run {
     clippy::cast_possible_truncation,
     reason = "at most MAX_ELEMENTS, plus what a binding may hold before it"
 )]
-fn small(count: u64) -> u32 {
+pub(super) fn small(count: u64) -> u32 {
     count as u32
 }
 

@@ -26,10 +26,13 @@ use crate::{
 /// which the type it computes in is taken, and `activity_regularizer` an object of any of those forms or a name: `l1`, `l2`,
 /// `l1_l2`. `alpha` keeps its `f64` value. Whatever else is there is an error that names it.
 ///
-/// - Keras 3 has no word for `batch_input_shape`, and refuses the key. If only the batch size is unknown, `input_shape` is
-///   written instead, which it does know (and warns of); for other shapes `batch_input_shape`, which `tf_keras` and 1.x know.
+/// - Keras 3 has no word for `batch_input_shape`, and refuses the key. If the batch size is unknown, `input_shape` is written
+///   instead, which it does know (and warns of); else `batch_input_shape`, and `dtype` by its name, for `tf_keras`.
+/// - A class of somebody else's that has the same name is refused where the JSON tells, by its module; the forms without
+///   modules do not tell.
 /// - An infinite `alpha` is an error: JSON has no infinity, whatever Python writes.
-/// - `shared_object_id`, which means something only within a larger file, is not kept.
+/// - What means something only within a larger file is not kept: `shared_object_id`, and a model's `name` and `inbound_nodes`
+///   beside `config`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",

@@ -36,11 +36,18 @@ struct Arguments {
     #[serde(skip_serializing_if = "Option::is_none")]
     activity_regularizer: Option<Object<Factors>>,
     trainable: bool,
-    dtype: Option<Object<Policy>>,
+    dtype: Option<Dtype>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_shape: Option<Vec<Option<usize>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_input_shape: Option<Vec<Option<usize>>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Dtype {
+    Policy(Object<Policy>),
+    Name(&'static str),
 }
 
 #[derive(Serialize)]
@@ -68,6 +75,12 @@ impl From<Config> for Keras3 {
             Some(shape) if shape.first() == Some(&None) => (Some(shape[1..].to_vec()), None),
             other => (None, other),
         };
+        // Of Keras 3's policies tf_keras, which alone reads a whole shape, knows nothing.
+        let for_tf_keras = batch_input_shape.is_some();
+        let dtype = config.dtype.map(|dtype| match for_tf_keras {
+            true => Dtype::Name(dtype.name()),
+            false => Dtype::Policy(policy(dtype)),
+        });
         Self {
             layer: Object {
                 module: "keras.layers",
@@ -77,7 +90,7 @@ impl From<Config> for Keras3 {
                     alpha: config.alpha,
                     activity_regularizer: config.activity_regularizer.map(regularizer),
                     trainable: config.trainable,
-                    dtype: config.dtype.map(policy),
+                    dtype,
                     input_shape,
                     batch_input_shape,
                 },
@@ -104,6 +117,11 @@ impl TryFrom<Map<String, Value>> for Config {
         }
         let config = Keys::of_class(&mut object, &["ELU"])?.1;
         let build_config = object.take("build_config", "an object", Keys::new)?;
+        // Within a model: what it is called there, and what it is connected to.
+        object.take("name", "a string", |value| value.as_str().map(drop))?;
+        object.take("inbound_nodes", "a list", |value| {
+            value.as_array().map(drop)
+        })?;
         object.finish("deserialize_keras_object")?;
         let build_input_shape = match build_config {
             Some(mut keys) => {
@@ -208,13 +226,25 @@ impl Keys {
         let expected = classes.join(" or ");
         let known = |value: &Value| classes.iter().find(|&&class| value.as_str() == Some(class));
         let class = object.need("class_name", &expected, |value| known(value).copied())?;
-        // Which of Keras' modules it is from, and its number within a larger file, make no difference.
-        object.take("module", "a string", |value| value.as_str().map(drop))?;
+        // Keras' own classes are of its modules, and registered nowhere; a namesake of somebody else's is of none. (TensorFlow
+        // 1.x writes neither.)
+        if let Some(module) = object.0.remove("module") {
+            let is_keras = |name: &str| {
+                ["keras", "tf_keras"].contains(&name.split('.').next().unwrap_or_default())
+            };
+            if !module.as_str().is_some_and(is_keras) {
+                return Err(unexpected(
+                    "module",
+                    "a module of keras or tf_keras",
+                    &module,
+                ));
+            }
+        }
+        object.take("registered_name", "null", |_| None::<()>)?;
+        // Its number within a larger file.
         object.take("shared_object_id", "a number", |value| {
             value.as_u64().map(drop)
         })?;
-        // A class of somebody else's is registered under another name.
-        object.take("registered_name", &expected, |value| known(value).map(drop))?;
         Ok((class, object.need("config", "an object", Self::new)?))
     }
 

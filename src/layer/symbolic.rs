@@ -52,13 +52,14 @@ impl SymbolicTensor {
         }))
     }
 
-    /// This name instead. Names need not be unique.
+    /// This name instead. Names need not be unique. Where it has clones already, or a layer was connected to it, that is
+    /// another tensor.
     pub fn with_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.changed(|symbol| symbol.name = name)
     }
 
-    /// With this mask.
+    /// With this mask. As for a name, that may be another tensor.
     pub fn with_mask(self, mask: Mask) -> Self {
         self.changed(|symbol| symbol.mask = Some(mask))
     }
