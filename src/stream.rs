@@ -53,6 +53,7 @@ pub struct Stream {
     dtype: DType,
     budget: u64,
     expected_len: u64,
+    arrangement: Arrangement,
     /// Those made so far; none on the CPU.
     slots: Vec<Slot>,
 }
@@ -67,15 +68,20 @@ impl Stream {
     ///
     /// As [`Kernel::new`].
     pub fn new(device: &Device, elu: Elu, dtype: DType) -> Result<Self> {
-        if let Device::Gpu(gpu) = device {
-            gpu.kernel(dtype)?;
-        }
+        let arrangement = match device {
+            Device::Cpu => Arrangement::InPlace,
+            Device::Gpu(gpu) => {
+                gpu.kernel(dtype)?;
+                Arrangement::of(gpu)
+            }
+        };
         Ok(Self {
             device: device.clone(),
             factors: elu.factors(),
             dtype,
             budget: Self::BUDGET,
             expected_len: u64::MAX,
+            arrangement,
             slots: Vec::new(),
         })
     }
@@ -231,7 +237,7 @@ impl Stream {
             Device::Cpu => self.budget.min(CACHED_CHUNK),
             Device::Gpu(gpu) => {
                 let limits = gpu.device().limits();
-                let buffers = SLOTS as u64 * Slot::buffers(gpu);
+                let buffers = SLOTS as u64 * self.arrangement.buffers();
                 let most = match gpu.info().device_type {
                     wgpu::DeviceType::Cpu => CACHED_CHUNK,
                     _ => u64::MAX,
@@ -271,8 +277,8 @@ impl Stream {
                 self.slots[at].empty(gpu, bytes, sink).await?;
             }
             if self.slots.len() == at {
-                self.slots
-                    .push(Slot::new(gpu, kernel, self.factors, chunk)?);
+                let slot = Slot::new(gpu, kernel, self.factors, self.arrangement, chunk)?;
+                self.slots.push(slot);
             }
             let slot = &mut self.slots[at];
             let bytes = slot.fill(gpu, source).await?;
@@ -293,12 +299,42 @@ impl Stream {
     }
 }
 
+/// Which buffers a chunk goes through.
+#[derive(Clone, Copy)]
+enum Arrangement {
+    /// One that the CPU writes and reads and the kernel works on.
+    InPlace,
+    /// One that the CPU writes and the kernel reads, and one the other way round.
+    Mapped,
+    /// One that the CPU writes, one that the kernel works on, and one that the CPU reads, with copies in between.
+    Staged,
+}
+
+impl Arrangement {
+    fn of(gpu: &Gpu) -> Self {
+        match gpu.info().device_type {
+            _ if !gpu.maps_what_it_computes() => Self::Staged,
+            wgpu::DeviceType::Cpu => Self::InPlace,
+            // A buffer that is mapped for both lies where the CPU writes fast, and on some GPUs reads very slowly.
+            _ => Self::Mapped,
+        }
+    }
+
+    fn buffers(self) -> u64 {
+        match self {
+            Self::InPlace => 1,
+            Self::Mapped => 2,
+            Self::Staged => 3,
+        }
+    }
+}
+
 /// The buffers that a chunk goes through.
 struct Slot {
     upload: wgpu::Buffer,
     /// Where the kernel works, if it cannot do so where the CPU writes and reads.
     staged: Option<wgpu::Buffer>,
-    /// The same buffer as `upload` on a software adapter.
+    /// Perhaps the same buffer as `upload`.
     download: wgpu::Buffer,
     chunk: u64,
     whole: Step,
@@ -308,49 +344,38 @@ struct Slot {
 }
 
 impl Slot {
-    /// How many buffers a slot has on this device.
-    fn buffers(gpu: &Gpu) -> u64 {
-        match (gpu.maps_what_it_computes(), gpu.info().device_type) {
-            (false, _) => 3,
-            // What can be mapped for both lies where the CPU writes fast, and on some GPUs reads slowly.
-            (true, wgpu::DeviceType::IntegratedGpu) => 2,
-            (true, _) => 1,
-        }
-    }
-
-    fn new(gpu: &Gpu, kernel: &Kernel, factors: Factors, chunk: u64) -> Result<Self> {
+    fn new(
+        gpu: &Gpu,
+        kernel: &Kernel,
+        factors: Factors,
+        arrangement: Arrangement,
+        chunk: u64,
+    ) -> Result<Self> {
         use wgpu::BufferUsages as Usage;
         let buffer = |usage| gpu.buffer(chunk, usage, None);
-        let (upload, staged, download) = match Self::buffers(gpu) {
-            1 => {
+        let (upload, staged, download) = match arrangement {
+            Arrangement::InPlace => {
                 let both = buffer(Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ)?;
                 (both.clone(), None, both)
             }
-            2 => (
-                buffer(Usage::STORAGE | Usage::MAP_WRITE)?,
-                None,
-                buffer(Usage::STORAGE | Usage::MAP_READ)?,
-            ),
-            _ => (
-                buffer(Usage::MAP_WRITE | Usage::COPY_SRC)?,
-                Some(buffer(Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)?),
-                buffer(Usage::MAP_READ | Usage::COPY_DST)?,
-            ),
+            Arrangement::Mapped => {
+                let upload = buffer(Usage::STORAGE | Usage::MAP_WRITE)?;
+                (upload, None, buffer(Usage::STORAGE | Usage::MAP_READ)?)
+            }
+            Arrangement::Staged => {
+                let upload = buffer(Usage::MAP_WRITE | Usage::COPY_SRC)?;
+                let staged = buffer(Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)?;
+                let download = buffer(Usage::MAP_READ | Usage::COPY_DST)?;
+                (upload, Some(staged), download)
+            }
         };
-        let whole = prepare(
-            kernel,
-            factors,
-            [&upload, &download],
-            staged.as_ref(),
-            chunk,
-        )
-        .map_err(|error| gpu.lost_or(error))?;
+        let buffers = (&upload, staged.as_ref(), &download);
         Ok(Self {
+            whole: prepare(gpu, kernel, factors, buffers, chunk)?,
             upload,
             staged,
             download,
             chunk,
-            whole,
             short: None,
             last: None,
         })
@@ -372,17 +397,11 @@ impl Slot {
         let step = if bytes == self.chunk {
             &self.whole
         } else {
+            let buffers = (&self.upload, self.staged.as_ref(), &self.download);
             let kept = self.short.take().filter(|(of, _)| *of == bytes);
             let step = match kept {
                 Some((_, step)) => step,
-                None => prepare(
-                    kernel,
-                    factors,
-                    [&self.upload, &self.download],
-                    self.staged.as_ref(),
-                    bytes,
-                )
-                .map_err(|error| gpu.lost_or(error))?,
+                None => prepare(gpu, kernel, factors, buffers, bytes)?,
             };
             &self.short.insert((bytes, step)).1
         };
@@ -422,16 +441,18 @@ impl Slot {
     }
 }
 
-/// From one mapped buffer to the other, or in place where they are one or there is a staged one.
+/// The kernel's work on the first `bytes` of a slot: on the staged buffer, or from the first mapped one to the last.
 fn prepare(
+    gpu: &Gpu,
     kernel: &Kernel,
     factors: Factors,
-    [upload, download]: [&wgpu::Buffer; 2],
-    staged: Option<&wgpu::Buffer>,
+    (upload, staged, download): (&wgpu::Buffer, Option<&wgpu::Buffer>, &wgpu::Buffer),
     bytes: u64,
 ) -> Result<Step> {
     let (x, y) = (staged.unwrap_or(upload), staged.unwrap_or(download));
-    kernel.prepare(factors, x.slice(..bytes), y.slice(..bytes))
+    kernel
+        .prepare(factors, x.slice(..bytes), y.slice(..bytes))
+        .map_err(|error| gpu.lost_or(error))
 }
 
 /// Where chunks come from.
@@ -575,4 +596,41 @@ fn zeros<T: bytemuck::Zeroable>(len: u64) -> Result<Vec<T>> {
     zeros.try_reserve_exact(count).map_err(out_of_memory)?;
     zeros.resize_with(count, T::zeroed);
     Ok(zeros)
+}
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use super::*;
+    use crate::device::adapters;
+
+    /// Whichever way the chunks go. The adapters that a machine has seldom take all of them by themselves.
+    #[test]
+    fn every_arrangement_gives_the_same() {
+        if std::env::var("WGPU_ELU_GPU").is_ok_and(|wish| wish == "skip") {
+            return;
+        }
+        for adapter in pollster::block_on(adapters()) {
+            let device = pollster::block_on(Device::from_adapter(&adapter)).unwrap();
+            let x: Vec<f32> = (0u8..=200).map(|i| f32::from(i) / 50.0 - 2.0).collect();
+            let run = |arrangement| {
+                let stream = Stream::new(&device, Elu::new(0.5), DType::F32).unwrap();
+                let mut stream = Stream {
+                    arrangement,
+                    ..stream.with_budget(300)
+                };
+                let mut y = vec![0.0; x.len()];
+                stream.forward_slice_blocking(&x, &mut y).unwrap();
+                y
+            };
+            let staged = run(Arrangement::Staged);
+            assert!(staged[0] > x[0] && staged[200] == x[200], "{device}");
+            match &device {
+                Device::Gpu(gpu) if gpu.maps_what_it_computes() => {
+                    assert_eq!(run(Arrangement::Mapped), staged, "{device}");
+                    assert_eq!(run(Arrangement::InPlace), staged, "{device}");
+                }
+                _ => {}
+            }
+        }
+    }
 }
