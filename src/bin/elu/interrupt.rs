@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::PathBuf,
-    process,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,7 +22,8 @@ pub(crate) fn listen() {
         for path in unfinished.iter() {
             let _ = fs::remove_file(path);
         }
-        process::exit(EXIT_CODE);
+        // std's own exit calls the drivers', while other threads are in there: Mesa's has crashed.
+        signal_hook::low_level::exit(EXIT_CODE);
     });
 }
 
