@@ -184,7 +184,7 @@ fn errors_and_then_on() {
     on_every_device(|place| {
         let mut stream = stream(place.device, DType::F32).with_budget(1200);
         let x = elements(DType::F32, 1000);
-        let mut works_on = |stream: &mut Stream| check(place, stream, &x[..], &x);
+        let works_on = |stream: &mut Stream| check(place, stream, &x[..], &x);
         for good in [0, 3, 400, 1201, 4000] {
             let error = stream.forward_blocking(Broken { good }, io::sink());
             let error = error.unwrap_err();
