@@ -3,7 +3,8 @@
 //! `cpu`: slices in memory. `kernel`: tensors on the GPU, submitted and waited for. `round_trip`: from a slice to a vector.
 //! `stream`: from slice to slice in chunks, beside copying in, kernel and copying out, each alone and all at once.
 //! Bytes are those read plus those written. `penalty`: that of a tensor on the GPU, submitted and read, beside a download of the
-//! tensor, and that of a slice beside a copy of it. `layer`: a layer's call beside the forward that it makes.
+//! tensor, and that of a slice beside a copy of it. `step`: recording and preparing beside the same wgpu calls by hand.
+//! `layer`: a layer's call beside the forward that it makes.
 //! `WGPU_ADAPTER_NAME` chooses the adapter.
 
 #![allow(missing_docs, reason = "criterion_group makes a function without any")]
@@ -11,14 +12,14 @@
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 
 use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
-    measurement::WallTime,
+    BatchSize, Bencher, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group,
+    criterion_main, measurement::WallTime,
 };
 use rayon::prelude::*;
 use wgpu_elu::{
     DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Stream, Tensor, cpu, reference,
     shader::{PARAMS_BINDING, Params, Shape, VECTORS, X_BINDING, Y_BINDING, uniform_size},
-    wgpu,
+    wgpu::{self, util::DeviceExt},
 };
 
 const LENGTHS: [usize; 8] = [
@@ -218,6 +219,78 @@ fn copy_by_all(x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(chunk)
         .zip(x.par_chunks(chunk))
         .for_each(|(y, x)| y.copy_from_slice(x));
+}
+
+/// A step beside the same wgpu calls by hand: recorded a thousand times, and prepared.
+fn bench_step(c: &mut Criterion) {
+    const RECORDINGS: u64 = 1000;
+    let mut group = c.benchmark_group("step");
+    group.throughput(Throughput::Elements(RECORDINGS));
+    let record = |b: &mut Bencher<'_>, record: &dyn Fn(&mut wgpu::ComputePass<'_>)| {
+        let device = GPU.device();
+        b.iter_batched(
+            || device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()),
+            |mut encoder| {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                for _ in 0..RECORDINGS {
+                    record(&mut pass);
+                }
+                drop(pass);
+                encoder
+            },
+            BatchSize::SmallInput,
+        );
+    };
+    let (x, y) = tensors(1 << 12);
+    let bytes = |tensor: &Tensor| tensor.as_buffer_slice().unwrap().buffer().clone();
+    let (x_buffer, y_buffer) = (bytes(&x), bytes(&y));
+    let kernel = Kernel::new(GPU.device(), DType::F32).unwrap();
+    let prepare = || {
+        kernel
+            .prepare(ALPHA, x_buffer.slice(..), y_buffer.slice(..))
+            .unwrap()
+    };
+    let step = prepare();
+    let copy = ShaderCopy::new(&x, &y);
+    group.bench_function("record", |b| record(b, &|pass| step.record(pass)));
+    group.bench_function("record_by_hand", |b| record(b, &|pass| copy.dispatch(pass)));
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("prepare", |b| b.iter(prepare));
+    let layout = copy.pipeline.get_bind_group_layout(0);
+    group.bench_function("prepare_by_hand", |b| {
+        b.iter(|| {
+            let contents = [0; uniform_size(DType::F32)];
+            let uniform = GPU
+                .device()
+                .create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                    label: None,
+                    contents: &contents,
+                    usage: wgpu::BufferUsages::UNIFORM,
+                });
+            let buffers = [
+                (PARAMS_BINDING, &uniform),
+                (X_BINDING, &x_buffer),
+                (Y_BINDING, &y_buffer),
+            ];
+            bind_group(&layout, buffers)
+        });
+    });
+    group.finish();
+}
+
+fn bind_group(
+    layout: &wgpu::BindGroupLayout,
+    buffers: [(u32, &wgpu::Buffer); 3],
+) -> wgpu::BindGroup {
+    let entries = buffers.map(|(binding, buffer)| wgpu::BindGroupEntry {
+        binding,
+        resource: buffer.as_entire_binding(),
+    });
+    GPU.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout,
+        entries: &entries,
+    })
 }
 
 /// What the layer adds to `Elu`: its policy and bookkeeping, whatever the size.
@@ -435,18 +508,7 @@ impl ShaderCopy {
             (X_BINDING, x.as_buffer_slice().unwrap().buffer()),
             (Y_BINDING, y.as_buffer_slice().unwrap().buffer()),
         ];
-        let entries: Vec<_> = buffers
-            .into_iter()
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
-            .collect();
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
+        let bind_group = bind_group(&pipeline.get_bind_group_layout(0), buffers);
         Self {
             pipeline,
             bind_group,
@@ -455,7 +517,10 @@ impl ShaderCopy {
     }
 
     fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        self.dispatch(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
@@ -469,6 +534,7 @@ criterion_group!(
     bench_round_trip,
     bench_stream,
     bench_penalty,
+    bench_step,
     bench_layer
 );
 criterion_main!(benches);

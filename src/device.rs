@@ -56,10 +56,9 @@ impl Device {
     ///
     /// [`Error::NoDevice`] if there is a hardware GPU whose driver gives no device.
     pub async fn auto() -> Result<Self> {
-        let adapters = adapters().await;
-        match adapters.iter().find(|adapter| objection(adapter).is_none()) {
-            Some(adapter) => Self::from_adapter(adapter).await,
-            None => {
+        match first(|adapter| objection(adapter).is_none()).await {
+            Ok(adapter) => Self::from_adapter(&adapter).await,
+            Err(_) => {
                 log::info!("no hardware GPU: using the CPU");
                 Ok(Self::Cpu)
             }
@@ -72,7 +71,10 @@ impl Device {
     ///
     /// [`Error::NoAdapter`] if none can run compute shaders; [`Error::NoDevice`].
     pub async fn gpu() -> Result<Self> {
-        let adapters = adapters().await;
+        let adapters = match first(|adapter| objection(adapter).is_none()).await {
+            Ok(hardware) => return Self::from_adapter(&hardware).await,
+            Err(adapters) => adapters,
+        };
         match adapters.iter().find(|adapter| can_compute(adapter)) {
             Some(adapter) => Self::from_adapter(adapter).await,
             None => Err(Error::NoAdapter {
@@ -82,22 +84,16 @@ impl Device {
         }
     }
 
-    /// The best adapter whose name contains `name` in any case, software renderers included. The backend counts as part
-    /// of the name: `llvmpipe (GL)`.
+    /// The best adapter whose name contains `name` in any case, software renderers included, and GL's only where no other
+    /// backend has one. The backend counts as part of the name: `llvmpipe (GL)`.
     ///
     /// # Errors
     ///
     /// [`Error::NoAdapter`], which lists those that are there; [`Error::NoDevice`].
     pub async fn named(name: &str) -> Result<Self> {
-        let adapters = adapters().await;
-        let named = |adapter: &&wgpu::Adapter| is_named(adapter, name);
-        match adapters
-            .iter()
-            .filter(|adapter| can_compute(adapter))
-            .find(named)
-        {
-            Some(adapter) => Self::from_adapter(adapter).await,
-            None => Err(Error::NoAdapter {
+        match first(|adapter| can_compute(adapter) && is_named(adapter, name)).await {
+            Ok(adapter) => Self::from_adapter(&adapter).await,
+            Err(adapters) => Err(Error::NoAdapter {
                 wanted: format!("adapter named {name:?}"),
                 found: names(&adapters),
             }),
@@ -297,17 +293,7 @@ impl Gpu {
 ///
 /// `WGPU_BACKEND` narrows them down, and `WGPU_POWER_PREF=low` puts integrated before discrete.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
-    if wgpu::Instance::enabled_backend_features().is_empty() {
-        return Vec::new(); // compiled without any backend, where wgpu would panic
-    }
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    // A device that does nothing must not pass for a GPU.
-    adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
-    let low_power = wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower);
-    adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
-    adapters
+    first(|_| false).await.err().unwrap_or_default()
 }
 
 /// Why [`Device::auto`] would not take this adapter, if it would not.
@@ -342,6 +328,38 @@ pub fn backend_name(backend: wgpu::Backend) -> &'static str {
 }
 
 // ---- Internals ----
+
+/// The best adapter that fits, or else all there are, best first.
+///
+/// GL comes last: looking for its drivers takes longer than all else till a first result, and is mostly in vain.
+async fn first(fits: impl Fn(&wgpu::Adapter) -> bool) -> Result<wgpu::Adapter, Vec<wgpu::Adapter>> {
+    let low_power = wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower);
+    let mut all = Vec::new();
+    for backends in [wgpu::Backends::GL.complement(), wgpu::Backends::GL] {
+        let mut adapters = adapters_of(backends).await;
+        adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
+        if let Some(at) = adapters.iter().position(&fits) {
+            return Ok(adapters.swap_remove(at));
+        }
+        all.append(&mut adapters);
+    }
+    all.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
+    Err(all)
+}
+
+/// Those of `backends` that `WGPU_BACKEND` does not exclude.
+async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends &= backends & wgpu::Instance::enabled_backend_features();
+    if descriptor.backends.is_empty() {
+        return Vec::new(); // where wgpu may panic
+    }
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = instance.enumerate_adapters(backends).await;
+    // A device that does nothing must not pass for a GPU.
+    adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
+    adapters
+}
 
 impl Gpu {
     /// Fails once the device is known to be lost: wgpu itself lets every call on it pass in silence.
