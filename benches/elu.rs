@@ -9,6 +9,9 @@
 
 #![allow(missing_docs, reason = "criterion_group makes a function without any")]
 
+#[path = "../src/bin/elu/bench/copy.rs"]
+mod copy;
+
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 
 use criterion::{
@@ -18,9 +21,11 @@ use criterion::{
 use rayon::prelude::*;
 use wgpu_elu::{
     DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Stream, Tensor, cpu, reference,
-    shader::{PARAMS_BINDING, Params, Shape, VECTORS, X_BINDING, Y_BINDING, uniform_size},
+    shader::{PARAMS_BINDING, X_BINDING, Y_BINDING, uniform_size},
     wgpu::{self, util::DeviceExt},
 };
+
+use copy::ShaderCopy;
 
 const LENGTHS: [usize; 8] = [
     1 << 12,
@@ -127,16 +132,21 @@ fn bench_kernel(c: &mut Criterion) {
                 });
             });
         });
-        // The kernel cuts what is longer than a binding; this does not.
-        if 4 * len as u64 <= GPU.device().limits().max_storage_buffer_binding_size {
-            group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
-                let (x, y) = tensors(len);
-                let copy = ShaderCopy::new(&x, &y);
-                submit_and_wait(|encoder| copy.record(encoder));
-                assert_eq!(y.to_vec_blocking::<f32>().unwrap(), values(len));
-                b.iter(|| submit_and_wait(|encoder| copy.record(encoder)));
-            });
-        }
+        group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
+            let (x, y) = tensors(len);
+            let (x_bytes, y_bytes) = (x.as_buffer_slice().unwrap(), y.as_buffer_slice().unwrap());
+            let copy = ShaderCopy::new(&GPU, x_bytes, None, y_bytes);
+            let run = || {
+                submit_and_wait(|encoder| {
+                    copy.record(
+                        &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+                    )
+                });
+            };
+            run();
+            assert_eq!(y.to_vec_blocking::<f32>().unwrap(), values(len));
+            b.iter(run);
+        });
         group.bench_function(BenchmarkId::new("buffer_copy", len), |b| {
             let (x, y) = tensors(len);
             let (x, y) = (x.as_buffer_slice().unwrap(), y.as_buffer_slice().unwrap());
@@ -251,12 +261,12 @@ fn bench_step(c: &mut Criterion) {
             .unwrap()
     };
     let step = prepare();
-    let copy = ShaderCopy::new(&x, &y);
+    let copy = ShaderCopy::new(&GPU, x_buffer.slice(..), None, y_buffer.slice(..));
     group.bench_function("record", |b| record(b, &|pass| step.record(pass)));
-    group.bench_function("record_by_hand", |b| record(b, &|pass| copy.dispatch(pass)));
+    group.bench_function("record_by_hand", |b| record(b, &|pass| copy.record(pass)));
     group.throughput(Throughput::Elements(1));
     group.bench_function("prepare", |b| b.iter(prepare));
-    let layout = copy.pipeline.get_bind_group_layout(0);
+    let layout = layout_by_hand();
     group.bench_function("prepare_by_hand", |b| {
         b.iter(|| {
             let contents = [0; uniform_size(DType::F32)];
@@ -272,25 +282,47 @@ fn bench_step(c: &mut Criterion) {
                 (X_BINDING, &x_buffer),
                 (Y_BINDING, &y_buffer),
             ];
-            bind_group(&layout, buffers)
+            let entries = buffers.map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            });
+            GPU.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &layout,
+                entries: &entries,
+            })
         });
     });
     group.finish();
 }
 
-fn bind_group(
-    layout: &wgpu::BindGroupLayout,
-    buffers: [(u32, &wgpu::Buffer); 3],
-) -> wgpu::BindGroup {
-    let entries = buffers.map(|(binding, buffer)| wgpu::BindGroupEntry {
+fn layout_by_hand() -> wgpu::BindGroupLayout {
+    let entries = [
+        (PARAMS_BINDING, wgpu::BufferBindingType::Uniform),
+        (
+            X_BINDING,
+            wgpu::BufferBindingType::Storage { read_only: true },
+        ),
+        (
+            Y_BINDING,
+            wgpu::BufferBindingType::Storage { read_only: false },
+        ),
+    ]
+    .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
         binding,
-        resource: buffer.as_entire_binding(),
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
     });
-    GPU.device().create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout,
-        entries: &entries,
-    })
+    GPU.device()
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: None,
+            entries: &entries,
+        })
 }
 
 /// What the layer adds to `Elu`: its policy and bookkeeping, whatever the size.
@@ -444,87 +476,6 @@ fn submit_and_wait(record: impl FnOnce(&mut wgpu::CommandEncoder)) {
     GPU.device()
         .poll(wgpu::PollType::wait_indefinitely())
         .unwrap();
-}
-
-/// The kernel's shader, shape and bindings, with an `elu` that gives back what it gets.
-struct ShaderCopy {
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
-    groups: [u32; 2],
-}
-
-impl ShaderCopy {
-    fn new(x: &Tensor, y: &Tensor) -> Self {
-        let source = concat!(
-            "struct Factors { padding: array<vec4<f32>, 2> }\n",
-            "fn op(x: vec4<u32>, unused: vec4<u32>, f: Factors, zero: u32) -> vec4<u32> { return x; }\n",
-            include_str!("../shaders/dtype/float32.wgsl"),
-            include_str!("../shaders/buffers/y.wgsl"),
-            include_str!("../shaders/buffers/x_separate.wgsl"),
-            include_str!("../shaders/buffers/grad_none.wgsl"),
-            include_str!("../shaders/map.wgsl"),
-        );
-        let device = GPU.device();
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("shader_copy"),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
-        // As in Kernel::new.
-        let shape = match GPU.info().device_type {
-            wgpu::DeviceType::Cpu => Shape::SOFTWARE,
-            _ => Shape::HARDWARE,
-        };
-        let constants = shape.constants(VECTORS);
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some("shader_copy"),
-            layout: None,
-            module: &module,
-            entry_point: Some(VECTORS),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        });
-        let count = u32::try_from(x.len() / 4).unwrap();
-        let groups = count.div_ceil(shape.workgroup_size * shape.vectors_per_invocation);
-        let rows = groups.div_ceil(65_535);
-        let groups_per_row = groups.div_ceil(rows);
-        let params = Params {
-            count,
-            groups_per_row,
-            ..Params::default()
-        };
-        let uniform = device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: uniform_size(DType::F32) as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        GPU.queue()
-            .write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
-        let buffers = [
-            (PARAMS_BINDING, &uniform),
-            (X_BINDING, x.as_buffer_slice().unwrap().buffer()),
-            (Y_BINDING, y.as_buffer_slice().unwrap().buffer()),
-        ];
-        let bind_group = bind_group(&pipeline.get_bind_group_layout(0), buffers);
-        Self {
-            pipeline,
-            bind_group,
-            groups: [groups_per_row, rows],
-        }
-    }
-
-    fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.dispatch(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
-    }
-
-    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>) {
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.bind_group, &[]);
-        pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
-    }
 }
 
 criterion_group!(

@@ -112,8 +112,8 @@ impl Device {
         }
     }
 
-    /// A device on this adapter, with all of its limits, and with the features `SHADER_F64` and, where the CPU and the GPU
-    /// share their memory, `MAPPABLE_PRIMARY_BUFFERS`, if it has those.
+    /// A device on this adapter, with all of its limits, and with those of these features that it has: `SHADER_F64`,
+    /// `TIMESTAMP_QUERY` and, where the CPU and the GPU share their memory, `MAPPABLE_PRIMARY_BUFFERS`.
     ///
     /// # Errors
     ///
@@ -544,7 +544,7 @@ fn wanted_features(info: &wgpu::AdapterInfo) -> wgpu::Features {
     } else {
         wgpu::Features::empty()
     };
-    wgpu::Features::SHADER_F64 | mappable
+    wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY | mappable
 }
 
 fn can_compute(adapter: &wgpu::Adapter) -> bool {

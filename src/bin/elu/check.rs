@@ -1,9 +1,6 @@
 //! `elu check`: a device's results against the exact values.
 
-use std::{
-    io::IsTerminal,
-    path::{Path, PathBuf},
-};
+use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,10 +8,10 @@ use rayon::prelude::*;
 use wgpu_elu::{DType, Device, Elu, Tensor, shader::Op};
 
 use crate::{
+    files::Files,
     judge::{Judge, bits},
-    output::Output,
     place::{Alpha, Place, by_name, dtypes},
-    plot,
+    plot::ErrorChart,
     report::{Case, Report},
     sample::Sample,
 };
@@ -57,19 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         !args.exhaustive || dtype != DType::F64,
         "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample"
     );
-    let open = |path: &PathBuf| Output::open(path, args.force);
-    let json_output = args.json.as_ref().map(open).transpose()?;
-    let plot = args.plot.as_ref().map(|path| -> Result<_> {
-        let picture = plot::Picture::by_extension(path)?;
-        Ok((picture, open(path)?))
-    });
-    let plot = plot.transpose()?;
-    if let (Some(json), Some((_, plot))) = (&json_output, &plot) {
-        ensure!(
-            !json.is_same_file(plot),
-            "--json and --plot name the same file, needed two"
-        );
-    }
+    let files = Files::open(args.json.as_deref(), args.plot.as_deref(), args.force)?;
     let chosen = args.place.device()?;
     let device = chosen.for_dtype(dtype)?;
     let judge = Judge {
@@ -79,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         on_gpu: device != Device::Cpu,
     };
     let sample = Sample::new(dtype, args.exhaustive);
-    let report = examine(&device, judge, &sample, plot.is_some())?;
+    let report = examine(&device, judge, &sample, args.plot.is_some())?;
 
     let title = format!(
         "{} {dtype}, alpha {}, on {}",
@@ -87,19 +72,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         args.alpha,
         chosen.told(&[dtype])
     );
-    // Files first: a table that nobody listens to is no reason to lose them.
-    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
-    if let Some((picture, output)) = plot {
-        let bytes = picture.draw(&title, &report.curve(), judge.most_ulp())?;
-        output.write(&bytes)?;
-    }
-    if let Some(output) = json_output {
-        let text = format!("{:#}\n", report.as_json(&device));
-        output.write_text(&text)?;
-    }
-    if !to_stdout {
-        Output::Stdout.write_text(&report.as_text(&title))?;
-    }
+    let chart = ErrorChart {
+        title: &title,
+        points: &report.curve(),
+        most: judge.most_ulp(),
+    };
+    files.write(&chart, &report.as_json(&device), &report.as_text(&title))?;
     report.check()
 }
 
@@ -154,7 +132,7 @@ fn compute(device: &Device, judge: Judge, x: &[u64], grad: &[u64]) -> Result<Vec
     Ok(y.to_bytes_blocking()?)
 }
 
-fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
+pub(crate) fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
     let size = dtype.size();
     let mut bytes = vec![0; bits.len() * size];
     for (bytes, bits) in bytes.chunks_exact_mut(size).zip(bits) {
@@ -166,7 +144,7 @@ fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
     bytes
 }
 
-fn from_bytes(bytes: &[u8]) -> u64 {
+pub(crate) fn from_bytes(bytes: &[u8]) -> u64 {
     let join = |all: u64, &byte: &u8| all << 8 | u64::from(byte);
     if cfg!(target_endian = "big") {
         bytes.iter().fold(0, join)

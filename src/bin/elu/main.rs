@@ -1,7 +1,9 @@
 //! `elu`: the ELU activation from the command line.
 
+mod bench;
 mod bytes;
 mod check;
+mod files;
 mod info;
 mod interrupt;
 mod judge;
@@ -39,6 +41,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Bench(bench::Args),
     Info(info::Args),
     Shader(shader::Args),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Shader(args) => shader::run(&args),
     };

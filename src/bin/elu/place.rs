@@ -8,7 +8,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
     error::ErrorKind,
 };
-use wgpu_elu::{DType, Device, wgpu};
+use wgpu_elu::{DType, Device, Error, wgpu};
 
 /// Arguments that choose a device.
 #[derive(clap::Args)]
@@ -55,12 +55,25 @@ impl Place {
         let asked_for = self.device != Choice::Auto || self.adapter.is_some() || by_environment;
         Ok(Chosen { device, asked_for })
     }
+
+    /// What the CPU is compared with: as [`Place::device`], but a software adapter rather than none.
+    pub(crate) fn rival(&self) -> Result<Chosen> {
+        let chosen = self.device()?;
+        if chosen.device != Device::Cpu || chosen.asked_for {
+            return Ok(chosen);
+        }
+        match Device::gpu_blocking() {
+            Ok(device) => Ok(Chosen { device, ..chosen }),
+            Err(Error::NoAdapter { .. }) => Ok(chosen),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// A device, and whether it was asked for or is merely the best there is.
 pub(crate) struct Chosen {
-    device: Device,
-    asked_for: bool,
+    pub(crate) device: Device,
+    pub(crate) asked_for: bool,
 }
 
 impl Chosen {

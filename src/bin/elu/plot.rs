@@ -1,4 +1,4 @@
-//! The picture of `elu check`: error against x, both on logarithmic axes.
+//! Pictures, and that of `elu check`: error against x, both on logarithmic axes.
 
 use std::path::Path;
 
@@ -33,13 +33,8 @@ impl Picture {
         }
     }
 
-    /// The file's bytes. `points` are -x and the largest errors there in ULP: the device's, and the plain formula's.
-    pub(crate) fn draw(
-        self,
-        title: &str,
-        points: &[(f64, [f64; 2])],
-        most: f64,
-    ) -> Result<Vec<u8>> {
+    /// The file's bytes.
+    pub(crate) fn draw(self, chart: &impl Chart) -> Result<Vec<u8>> {
         // Text is measured and, in a PNG, drawn with a font of our own: a machine may have none.
         let font = epaint_default_fonts::UBUNTU_LIGHT;
         if register_font("sans-serif", FontStyle::Normal, font).is_err() {
@@ -48,23 +43,13 @@ impl Picture {
         match self {
             Self::Svg => {
                 let mut svg = String::new();
-                chart(
-                    &SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(),
-                    title,
-                    points,
-                    most,
-                )?;
+                chart.draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area())?;
                 Ok(svg.into_bytes())
             }
             Self::Png => {
                 let (width, height) = SIZE;
                 let mut pixels = vec![0; (width * height * 3) as usize];
-                chart(
-                    &BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area(),
-                    title,
-                    points,
-                    most,
-                )?;
+                chart.draw(&BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area())?;
                 let mut bytes = Vec::new();
                 let mut encoder = png::Encoder::new(&mut bytes, width, height);
                 encoder.set_color(png::ColorType::Rgb);
@@ -76,77 +61,94 @@ impl Picture {
     }
 }
 
-// ---- Internals ----
+/// What is drawn, on an area of 1200 x 700 pixels.
+pub(crate) trait Chart {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
+    where
+        B::ErrorType: 'static;
+}
 
-fn chart<B: DrawingBackend>(
-    area: &DrawingArea<B, Shift>,
-    title: &str,
-    points: &[(f64, [f64; 2])],
-    most: f64,
-) -> Result<()>
-where
-    B::ErrorType: 'static,
-{
-    let (first, last) = (1e-10, 1e2);
-    let highest = points.iter().flat_map(|(_, errors)| errors).copied();
-    let highest = highest
-        .filter(|error| error.is_finite())
-        .fold(10.0, f64::max)
-        * 2.0;
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 26))
-        .margin(20)
-        .x_label_area_size(60)
-        .y_label_area_size(90)
-        .build_cartesian_2d((first..last).log_scale(), (LEAST..highest).log_scale())?;
-    // The marks are powers of ten, but for their last bits.
-    let power = |v: &f64| format!("1e{}", v.log10().round());
-    chart
-        .configure_mesh()
-        .x_desc("-x")
-        .y_desc("largest error, ULP")
-        .x_label_formatter(&power)
-        .y_label_formatter(&power)
-        .label_style(("sans-serif", 18))
-        .axis_desc_style(("sans-serif", 22))
-        .light_line_style(TRANSPARENT)
-        .draw()?;
-    for (which, name, color) in [
-        (
-            1,
-            "the formula in plain floating point",
-            RGBColor(200, 90, 0),
-        ),
-        (0, "this device", RGBColor(0, 90, 170)),
-    ] {
-        let dots = points
-            .iter()
-            .filter(|(_, errors)| errors[which] > 0.0)
-            .map(|&(x, errors)| {
-                Circle::new((x, errors[which].clamp(LEAST, highest)), 2, color.filled())
-            });
+/// The errors of a device's results.
+pub(crate) struct ErrorChart<'a> {
+    pub(crate) title: &'a str,
+    /// -x, and the largest errors there in ULP: the device's, and the plain formula's.
+    pub(crate) points: &'a [(f64, [f64; 2])],
+    /// What the contract allows.
+    pub(crate) most: f64,
+}
+
+impl Chart for ErrorChart<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
+    where
+        B::ErrorType: 'static,
+    {
+        let Self {
+            title,
+            points,
+            most,
+        } = *self;
+        let (first, last) = (1e-10, 1e2);
+        let highest = points.iter().flat_map(|(_, errors)| errors).copied();
+        let highest = highest
+            .filter(|error| error.is_finite())
+            .fold(10.0, f64::max)
+            * 2.0;
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, ("sans-serif", 26))
+            .margin(20)
+            .x_label_area_size(60)
+            .y_label_area_size(90)
+            .build_cartesian_2d((first..last).log_scale(), (LEAST..highest).log_scale())?;
+        // The marks are powers of ten, but for their last bits.
+        let power = |v: &f64| format!("1e{}", v.log10().round());
         chart
-            .draw_series(dots)?
-            .label(name)
-            .legend(move |(x, y)| Circle::new((x + 10, y), 5, color.filled()));
+            .configure_mesh()
+            .x_desc("-x")
+            .y_desc("largest error, ULP")
+            .x_label_formatter(&power)
+            .y_label_formatter(&power)
+            .label_style(("sans-serif", 18))
+            .axis_desc_style(("sans-serif", 22))
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        for (which, name, color) in [
+            (
+                1,
+                "the formula in plain floating point",
+                RGBColor(200, 90, 0),
+            ),
+            (0, "this device", RGBColor(0, 90, 170)),
+        ] {
+            let dots =
+                points
+                    .iter()
+                    .filter(|(_, errors)| errors[which] > 0.0)
+                    .map(|&(x, errors)| {
+                        Circle::new((x, errors[which].clamp(LEAST, highest)), 2, color.filled())
+                    });
+            chart
+                .draw_series(dots)?
+                .label(name)
+                .legend(move |(x, y)| Circle::new((x + 10, y), 5, color.filled()));
+        }
+        chart
+            .draw_series(DashedLineSeries::new(
+                [(first, most), (last, most)],
+                8,
+                6,
+                BLACK.into(),
+            ))?
+            .label("what the contract allows")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], BLACK));
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE.mix(0.9))
+            .border_style(BLACK.mix(0.3))
+            .label_font(("sans-serif", 20))
+            .draw()?;
+        area.present()?;
+        Ok(())
     }
-    chart
-        .draw_series(DashedLineSeries::new(
-            [(first, most), (last, most)],
-            8,
-            6,
-            BLACK.into(),
-        ))?
-        .label("what the contract allows")
-        .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], BLACK));
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.9))
-        .border_style(BLACK.mix(0.3))
-        .label_font(("sans-serif", 20))
-        .draw()?;
-    area.present()?;
-    Ok(())
 }

@@ -178,14 +178,6 @@ impl Report {
 
     pub(crate) fn as_json(&self, device: &Device) -> Value {
         let judge = self.judge;
-        // JSON has no infinity.
-        let number = |v: f64| {
-            if v.is_finite() {
-                json!(v)
-            } else {
-                json!(v.to_string())
-            }
-        };
         let rows = self.rows.iter().filter(|row| row.count > 0).map(|row| {
             let worst = row.worst.map(|case| {
                 let told = |bits: u64| {
@@ -229,6 +221,15 @@ impl Report {
             .enumerate()
             .map(|(i, &errors)| (x(i), errors))
             .collect()
+    }
+}
+
+/// JSON has no infinity.
+pub(crate) fn number(v: f64) -> Value {
+    if v.is_finite() {
+        json!(v)
+    } else {
+        json!(v.to_string())
     }
 }
 

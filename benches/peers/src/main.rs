@@ -1,0 +1,292 @@
+//! ELU by this crate, by burn-wgpu and by candle, on the same numbers, in one process, each beside a copy of as many bytes.
+//!
+//! `cargo run --release [-- ELEMENTS...]`, in this folder, prints a table in Markdown. `WGPU_ADAPTER_NAME` chooses this crate's
+//! adapter, and `CUBECL_WGPU_DEFAULT_DEVICE` burn's. `--no-default-features` builds burn without fusion.
+
+#[path = "../../../src/bin/elu/bench/copy.rs"]
+mod copy;
+#[path = "../../../src/bin/elu/bench/stopwatch.rs"]
+#[allow(dead_code, reason = "elu bench uses all of it")]
+mod stopwatch;
+
+use std::{hint::black_box, time::Instant};
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::{Device as BurnDevice, DeviceKind, Tensor as BurnTensor, activation};
+use candle_core::{Device as CandleDevice, Tensor as CandleTensor};
+use rayon::prelude::*;
+use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference, wgpu};
+
+use copy::ShaderCopy;
+use stopwatch::{rounds, seconds};
+
+const ALPHA: f64 = 1.0;
+
+fn main() -> Result<()> {
+    let sizes: Vec<usize> = std::env::args()
+        .skip(1)
+        .map(|size| size.parse())
+        .collect::<Result<_, _>>()?;
+    let sizes = if sizes.is_empty() {
+        vec![1 << 20, 1 << 24]
+    } else {
+        sizes
+    };
+    let device = if std::env::var("WGPU_ADAPTER_NAME").is_ok() {
+        Device::from_env_blocking()?
+    } else {
+        Device::gpu_blocking()?
+    };
+    let Device::Gpu(gpu) = &device else {
+        anyhow::bail!("no GPU adapter");
+    };
+    let burn = BurnDevice::wgpu(DeviceKind::DefaultDevice);
+    println!(
+        "float32, alpha {ALPHA}; CPU: {}; this crate's GPU: {device}; burn's: {:?}\n",
+        Device::Cpu,
+        burn.identity()
+    );
+    println!(
+        "| elements | what | median | quartiles | GB/s | largest error | copy | share of it |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for len in sizes {
+        let x: Vec<f32> = (0..len)
+            .map(|i| ((i * 7919) % 4001) as f32 / 1000.0 - 2.5)
+            .collect();
+        let mut bench = Bench::new(&x, &device, gpu, &burn)?;
+        let started = Instant::now();
+        let mut errors = Vec::new();
+        for way in Way::ALL {
+            errors.push(bench.error(way).with_context(|| way.name())?);
+        }
+        let found = rounds(&Way::ALL, started, |way| bench.sample(way))?;
+        for ((way, stats), error) in found.iter().zip(errors) {
+            let copy = way
+                .copy()
+                .and_then(|copy| found.iter().find(|(way, _)| *way == copy));
+            let [copy_name, share] = match copy {
+                Some((copy, copied)) => [
+                    copy.name().into(),
+                    format!("{:.2}", copied.median / stats.median),
+                ],
+                None => ["".into(), "".into()],
+            };
+            println!(
+                "| {len} | {} | {:.3} ms | {:.3}..{:.3} | {:.2} | {error:.1e} | {copy_name} | {share} |",
+                way.name(),
+                stats.median * 1e3,
+                stats.first_quartile * 1e3,
+                stats.third_quartile * 1e3,
+                (2 * 4 * len) as f64 / stats.median / 1e9,
+            );
+        }
+        let median = |wanted| {
+            found
+                .iter()
+                .find(|(way, _)| *way == wanted)
+                .map_or(f64::NAN, |(_, stats)| stats.median)
+        };
+        eprintln!(
+            "{len}: burn-wgpu takes {:.1} times as long as the kernel",
+            median(Way::Burn) / median(Way::Kernel)
+        );
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Into a slice that is there.
+    Cpu,
+    /// A new tensor each time.
+    Candle,
+    CpuCopy,
+    /// Recorded, submitted and waited for, into a buffer that is there.
+    Kernel,
+    /// A new tensor each time.
+    Tensor,
+    Burn,
+    ShaderCopy,
+    BufferCopy,
+}
+
+impl Way {
+    const ALL: [Self; 8] = [
+        Self::Cpu,
+        Self::Candle,
+        Self::CpuCopy,
+        Self::Kernel,
+        Self::Tensor,
+        Self::Burn,
+        Self::ShaderCopy,
+        Self::BufferCopy,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "wgpu-elu, CPU path",
+            Self::Candle => "candle, CPU",
+            Self::CpuCopy => "memcpy by all threads",
+            Self::Kernel => "wgpu-elu, kernel, submit and wait",
+            Self::Tensor => "wgpu-elu, `Elu::forward`, wait",
+            Self::Burn if cfg!(feature = "fusion") => "burn-wgpu with fusion, `elu`, sync",
+            Self::Burn => "burn-wgpu without fusion, `elu`, sync",
+            Self::ShaderCopy => "shader that copies",
+            Self::BufferCopy => "buffer copy",
+        }
+    }
+
+    fn copy(self) -> Option<Self> {
+        match self {
+            Self::Cpu | Self::Candle => Some(Self::CpuCopy),
+            Self::Kernel | Self::Tensor | Self::Burn => Some(Self::ShaderCopy),
+            Self::CpuCopy | Self::ShaderCopy | Self::BufferCopy => None,
+        }
+    }
+}
+
+struct Bench<'a> {
+    x: &'a [f32],
+    y: Vec<f32>,
+    device: &'a Device,
+    gpu: &'a Gpu,
+    gpu_x: Tensor,
+    gpu_y: Tensor,
+    step: Step,
+    copy: ShaderCopy,
+    candle_x: CandleTensor,
+    burn: &'a BurnDevice,
+    burn_x: BurnTensor<1>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(x: &'a [f32], device: &'a Device, gpu: &'a Gpu, burn: &'a BurnDevice) -> Result<Self> {
+        let gpu_x = Tensor::from_slice(device, x, &[x.len()])?;
+        let gpu_y = Tensor::zeros(device, DType::F32, &[x.len()])?;
+        let (x_bytes, y_bytes) = (slice(&gpu_x)?, slice(&gpu_y)?);
+        let step = gpu.kernel(DType::F32)?.prepare(ALPHA, x_bytes, y_bytes)?;
+        let copy = ShaderCopy::new(gpu, x_bytes, None, y_bytes);
+        Ok(Self {
+            x,
+            y: vec![0.0; x.len()],
+            device,
+            gpu,
+            step,
+            copy,
+            candle_x: CandleTensor::from_slice(x, x.len(), &CandleDevice::Cpu)?,
+            burn,
+            burn_x: BurnTensor::from_floats(x, burn),
+            gpu_x,
+            gpu_y,
+        })
+    }
+
+    /// The largest error, or that of a copy from what it copies: 0.
+    fn error(&mut self, way: Way) -> Result<f64> {
+        let y = match way {
+            Way::Cpu | Way::CpuCopy => {
+                self.sample(way)?;
+                self.y.clone()
+            }
+            Way::Candle => self.candle_x.elu(ALPHA)?.to_vec1()?,
+            Way::Tensor => Elu::new(ALPHA).forward(&self.gpu_x)?.to_vec_blocking()?,
+            Way::Burn => {
+                let y = activation::elu(self.burn_x.clone(), ALPHA).into_data();
+                y.try_to_vec()?
+            }
+            Way::Kernel | Way::ShaderCopy | Way::BufferCopy => {
+                self.sample(way)?;
+                self.gpu_y.to_vec_blocking()?
+            }
+        };
+        let is_copy = way.copy().is_none();
+        let exact = |x: f32| {
+            if is_copy {
+                x.into()
+            } else {
+                reference::elu(x.into(), ALPHA)
+            }
+        };
+        let errors = self
+            .x
+            .iter()
+            .zip(&y)
+            .map(|(&x, &y)| (f64::from(y) - exact(x)).abs());
+        let largest = errors.fold(0.0, f64::max);
+        let most = if is_copy { 0.0 } else { 1e-6 };
+        ensure!(
+            y.len() == self.x.len() && largest <= most,
+            "wrong by {largest:e}"
+        );
+        Ok(largest)
+    }
+
+    /// The seconds that it takes, once.
+    fn sample(&mut self, way: Way) -> Result<f64> {
+        let Self {
+            x,
+            y,
+            device,
+            gpu,
+            gpu_x,
+            gpu_y,
+            step,
+            copy,
+            candle_x,
+            burn,
+            burn_x,
+        } = self;
+        match way {
+            Way::Cpu => seconds(|| Ok(cpu::forward(ALPHA, black_box(x), y)?)),
+            Way::CpuCopy => seconds(|| {
+                let chunk = x.len().div_ceil(cpu::threads()).max(1 << 16);
+                y.par_chunks_mut(chunk)
+                    .zip(black_box(x).par_chunks(chunk))
+                    .for_each(|(y, x)| y.copy_from_slice(x));
+                Ok(())
+            }),
+            Way::Candle => seconds(|| Ok(candle_x.elu(ALPHA)?)),
+            Way::Tensor => seconds(|| {
+                let y = Elu::new(ALPHA).forward(gpu_x)?;
+                device.wait_blocking()?;
+                Ok(y)
+            }),
+            Way::Burn => seconds(|| {
+                let y = activation::elu(burn_x.clone(), ALPHA);
+                burn.sync().map_err(|error| anyhow::anyhow!("{error:?}"))?;
+                Ok(y)
+            }),
+            Way::Kernel | Way::ShaderCopy | Way::BufferCopy => seconds(|| {
+                let mut encoder = gpu
+                    .device()
+                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                if way == Way::BufferCopy {
+                    let (x, y) = (slice(gpu_x)?, slice(gpu_y)?);
+                    encoder.copy_buffer_to_buffer(
+                        x.buffer(),
+                        x.offset(),
+                        y.buffer(),
+                        y.offset(),
+                        x.size(),
+                    );
+                } else {
+                    let mut pass =
+                        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                    match way {
+                        Way::Kernel => step.record(&mut pass),
+                        _ => copy.record(&mut pass),
+                    }
+                }
+                gpu.queue().submit([encoder.finish()]);
+                Ok(device.wait_blocking()?)
+            }),
+        }
+    }
+}
+
+fn slice(tensor: &Tensor) -> Result<wgpu::BufferSlice<'_>> {
+    tensor
+        .as_buffer_slice()
+        .context("a tensor is not on the GPU")
+}
