@@ -242,8 +242,11 @@ impl Report<'_> {
         let column = |heading, way| {
             self.column(["", heading], |row| {
                 let stats = row.get(way)?;
-                let spread = percent(stats.spread());
-                Some(format!("{} ±{spread:>5}", time(stats.median)))
+                let spread = match stats.spread() {
+                    ..0.995 => percent(stats.spread()),
+                    _ => ">99%".into(),
+                };
+                Some(format!("{} ±{spread:>4}", time(stats.median)))
             })
         };
         vec![
@@ -352,7 +355,7 @@ fn digits(value: f64) -> String {
 }
 
 fn percent(part: f64) -> String {
-    format!("{:.0} %", 100.0 * part)
+    format!("{:.0}%", 100.0 * part)
 }
 
 /// `1.23 ms`
