@@ -1,23 +1,24 @@
 //! More data than a buffer or the device's memory holds.
 
+mod ends;
+mod slot;
+
 use std::{
     collections::VecDeque,
     fmt,
-    io::{self, Read, Write},
-    ops::Range,
-    sync::Arc,
+    io::{Read, Write},
 };
 
 use crate::{
-    checked::checked,
     cpu,
-    device::{Device, Gpu, whole_words},
+    device::{Device, Gpu},
     dtype::{DType, Element, with_element},
     elu::Elu,
     error::{Error, Result},
     factors::Factors,
-    kernel::{Kernel, Step},
 };
+use ends::{Reader, Sink, Source, Writer, read, write_error};
+use slot::{Arrangement, Slot};
 
 /// ELU of any amount of data, in constant memory: chunks go in, through the device, and out again.
 ///
@@ -45,8 +46,9 @@ use crate::{
 /// # Errors
 ///
 /// Those of every `forward`: [`Error::Read`], [`Error::Write`]; [`Error::PartialElement`]; [`Error::OutOfMemory`]; on a GPU
-/// also [`Error::DeviceLost`], and [`Error::Limit`] and [`Error::Refused`] as [`Kernel::prepare`]. What was written until
-/// then is the beginning of the results. Unless the device is lost, the stream works on afterwards.
+/// also [`Error::DeviceLost`], and [`Error::Limit`] and [`Error::Refused`] as
+/// [`Kernel::prepare`](crate::Kernel::prepare). What was written until then is the beginning of the results. Unless the
+/// device is lost, the stream works on afterwards.
 pub struct Stream {
     device: Device,
     factors: Factors,
@@ -66,7 +68,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// As [`Kernel::new`].
+    /// As [`Kernel::new`](crate::Kernel::new).
     pub fn new(device: &Device, elu: Elu, dtype: DType) -> Result<Self> {
         let arrangement = match device {
             Device::Cpu => Arrangement::InPlace,
@@ -136,12 +138,7 @@ impl Stream {
                 with_element!(self.dtype, E => forward_on_cpu::<E>(self.factors, chunk, source, &mut sink)?)
             }
             Device::Gpu(gpu) => {
-                let mut reader = Reader {
-                    reader: source,
-                    piece: zeros(chunk.min(PIECE))?,
-                    left: 0..0,
-                    is_at_end: false,
-                };
+                let mut reader = Reader::new(source, zeros(chunk.min(PIECE))?);
                 self.forward_on_gpu(&gpu, chunk, &mut reader, &mut Writer(&mut sink))
                     .await?
             }
@@ -228,7 +225,7 @@ const CACHED_CHUNK: u64 = 4 << 20;
 /// Chunks are of whole pages where they are longer than one, so that copies are aligned.
 const PAGE: u64 = 4096;
 
-/// Bytes that are read at a time, and still in the cache when they are copied on: wgpu gives no mapped memory to readers.
+/// Bytes that a reader gives at a time, and still in the cache when they are copied on.
 const PIECE: u64 = 256 << 10;
 
 impl Stream {
@@ -299,236 +296,6 @@ impl Stream {
     }
 }
 
-/// Which buffers a chunk goes through.
-#[derive(Clone, Copy)]
-enum Arrangement {
-    /// One that the CPU writes and reads and the kernel works on.
-    InPlace,
-    /// One that the CPU writes and the kernel reads, and one the other way round.
-    Mapped,
-    /// One that the CPU writes, one that the kernel works on, and one that the CPU reads, with copies in between.
-    Staged,
-}
-
-impl Arrangement {
-    fn of(gpu: &Gpu) -> Self {
-        match gpu.info().device_type {
-            _ if !gpu.maps_what_it_computes() => Self::Staged,
-            wgpu::DeviceType::Cpu => Self::InPlace,
-            // A buffer that is mapped for both lies where the CPU writes fast, and on some GPUs reads very slowly.
-            _ => Self::Mapped,
-        }
-    }
-
-    fn buffers(self) -> u64 {
-        match self {
-            Self::InPlace => 1,
-            Self::Mapped => 2,
-            Self::Staged => 3,
-        }
-    }
-}
-
-/// The buffers that a chunk goes through.
-struct Slot {
-    upload: wgpu::Buffer,
-    /// Where the kernel works, if it cannot do so where the CPU writes and reads.
-    staged: Option<wgpu::Buffer>,
-    /// Perhaps the same buffer as `upload`.
-    download: wgpu::Buffer,
-    chunk: u64,
-    whole: Step,
-    /// For the end of the data, and its bytes.
-    short: Option<(u64, Step)>,
-    last: Option<wgpu::SubmissionIndex>,
-}
-
-impl Slot {
-    fn new(
-        gpu: &Gpu,
-        kernel: &Kernel,
-        factors: Factors,
-        arrangement: Arrangement,
-        chunk: u64,
-    ) -> Result<Self> {
-        use wgpu::BufferUsages as Usage;
-        let buffer = |usage| gpu.buffer(chunk, usage, None);
-        let (upload, staged, download) = match arrangement {
-            Arrangement::InPlace => {
-                let both = buffer(Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ)?;
-                (both.clone(), None, both)
-            }
-            Arrangement::Mapped => {
-                let upload = buffer(Usage::STORAGE | Usage::MAP_WRITE)?;
-                (upload, None, buffer(Usage::STORAGE | Usage::MAP_READ)?)
-            }
-            Arrangement::Staged => {
-                let upload = buffer(Usage::MAP_WRITE | Usage::COPY_SRC)?;
-                let staged = buffer(Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)?;
-                let download = buffer(Usage::MAP_READ | Usage::COPY_DST)?;
-                (upload, Some(staged), download)
-            }
-        };
-        let buffers = (&upload, staged.as_ref(), &download);
-        Ok(Self {
-            whole: prepare(gpu, kernel, factors, buffers, chunk)?,
-            upload,
-            staged,
-            download,
-            chunk,
-            short: None,
-            last: None,
-        })
-    }
-
-    /// Lets `source` write as much as there is room for. Less comes in at the end only.
-    async fn fill(&mut self, gpu: &Gpu, source: &mut impl Source) -> Result<u64> {
-        let room = self.upload.slice(..);
-        // An error may have left it at work.
-        let mapping = gpu
-            .map(wgpu::MapMode::Write, room, self.last.clone())
-            .await?;
-        let mut view = mapping.view_mut()?;
-        let chunk = usize::try_from(self.chunk).unwrap_or(usize::MAX);
-        Ok(source.fill(view.slice(..chunk))? as u64)
-    }
-
-    fn submit(&mut self, gpu: &Gpu, kernel: &Kernel, factors: Factors, bytes: u64) -> Result<()> {
-        let step = if bytes == self.chunk {
-            &self.whole
-        } else {
-            let buffers = (&self.upload, self.staged.as_ref(), &self.download);
-            let kept = self.short.take().filter(|(of, _)| *of == bytes);
-            let step = match kept {
-                Some((_, step)) => step,
-                None => prepare(gpu, kernel, factors, buffers, bytes)?,
-            };
-            &self.short.insert((bytes, step)).1
-        };
-        let label = Some("wgpu_elu.stream");
-        let words = whole_words(bytes);
-        let submitted = checked(gpu.device(), "the work", || {
-            let mut encoder = gpu
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-            if let Some(staged) = &self.staged {
-                encoder.copy_buffer_to_buffer(&self.upload, 0, staged, 0, words);
-            }
-            step.record(
-                &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label,
-                    timestamp_writes: None,
-                }),
-            );
-            if let Some(staged) = &self.staged {
-                encoder.copy_buffer_to_buffer(staged, 0, &self.download, 0, words);
-            }
-            gpu.queue().submit([encoder.finish()])
-        });
-        self.last = Some(submitted.map_err(|error| gpu.lost_or(error))?);
-        Ok(())
-    }
-
-    /// Hands the first `bytes` to `sink` once they are results.
-    async fn empty(&mut self, gpu: &Gpu, bytes: u64, sink: &mut impl Sink) -> Result<()> {
-        let words = self.download.slice(..whole_words(bytes));
-        let mapping = gpu
-            .map(wgpu::MapMode::Read, words, self.last.clone())
-            .await?;
-        let view = mapping.view()?;
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        sink.take(&view[..bytes.min(view.len())])
-    }
-}
-
-/// The kernel's work on the first `bytes` of a slot: on the staged buffer, or from the first mapped one to the last.
-fn prepare(
-    gpu: &Gpu,
-    kernel: &Kernel,
-    factors: Factors,
-    (upload, staged, download): (&wgpu::Buffer, Option<&wgpu::Buffer>, &wgpu::Buffer),
-    bytes: u64,
-) -> Result<Step> {
-    let (x, y) = (staged.unwrap_or(upload), staged.unwrap_or(download));
-    kernel
-        .prepare(factors, x.slice(..bytes), y.slice(..bytes))
-        .map_err(|error| gpu.lost_or(error))
-}
-
-/// Where chunks come from.
-trait Source {
-    fn is_at_end(&mut self) -> Result<bool>;
-    /// Fills `view` from its start; how many bytes there were. Fewer than there is room for at the end only.
-    fn fill(&mut self, view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize>;
-}
-
-/// Where they go.
-trait Sink {
-    fn take(&mut self, bytes: &[u8]) -> Result<()>;
-}
-
-impl Source for &[u8] {
-    fn is_at_end(&mut self) -> Result<bool> {
-        Ok(self.is_empty())
-    }
-
-    fn fill(&mut self, mut view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize> {
-        let (first, rest) = self.split_at(self.len().min(view.len()));
-        view.slice(..first.len()).copy_from_slice(first);
-        *self = rest;
-        Ok(first.len())
-    }
-}
-
-impl Sink for &mut [u8] {
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let (first, rest) = std::mem::take(self).split_at_mut(bytes.len());
-        first.copy_from_slice(bytes);
-        *self = rest;
-        Ok(())
-    }
-}
-
-struct Reader<R> {
-    reader: R,
-    piece: Vec<u8>,
-    /// What was read and not yet copied on.
-    left: Range<usize>,
-    /// A terminal would go on after its end.
-    is_at_end: bool,
-}
-
-impl<R: Read> Source for Reader<R> {
-    fn is_at_end(&mut self) -> Result<bool> {
-        if self.left.is_empty() && !self.is_at_end {
-            self.left = 0..read(&mut self.reader, &mut self.piece)?;
-            self.is_at_end = self.left.is_empty();
-        }
-        Ok(self.is_at_end)
-    }
-
-    fn fill(&mut self, mut view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize> {
-        let mut filled = 0;
-        while filled < view.len() && !self.is_at_end()? {
-            let count = self.left.len().min(view.len() - filled);
-            let bytes = self.left.start..self.left.start + count;
-            view.slice(filled..filled + count)
-                .copy_from_slice(&self.piece[bytes]);
-            self.left.start += count;
-            filled += count;
-        }
-        Ok(filled)
-    }
-}
-
-struct Writer<'a, W>(&'a mut W);
-
-impl<W: Write> Sink for Writer<'_, W> {
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        self.0.write_all(bytes).map_err(write_error)
-    }
-}
-
 /// The bytes that there were.
 fn forward_on_cpu<E: Element>(
     factors: Factors,
@@ -563,27 +330,6 @@ fn forward_on_cpu<E: Element>(
             return Ok(total);
         }
     }
-}
-
-/// Reads some bytes; 0 at the end only.
-fn read(reader: &mut impl Read, bytes: &mut [u8]) -> Result<usize> {
-    let error = loop {
-        match reader.read(bytes) {
-            Ok(count) if count <= bytes.len() => return Ok(count),
-            Ok(_) => {
-                break io::Error::other("the reader says that it read more than it was asked for");
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break error,
-        }
-    };
-    let error = Arc::new(error);
-    Err(Error::Read { error })
-}
-
-fn write_error(error: io::Error) -> Error {
-    let error = Arc::new(error);
-    Error::Write { error }
 }
 
 /// That many, or an error where Rust's own collections would end the process.
