@@ -1,8 +1,10 @@
 //! ELU beside a copy of the same bytes in the same run: that is the ceiling for work that is bound by memory.
 //!
 //! `cpu`: slices in memory. `kernel`: tensors on the GPU, submitted and waited for. `round_trip`: from a slice to a vector.
+//! `stream`: from slice to slice in chunks, beside copying in, kernel and copying out, each alone and all at once.
 //! Bytes are those read plus those written. `penalty`: that of a tensor on the GPU, submitted and read, beside a download of the
-//! tensor, and that of a slice beside a copy of it. `layer`: a layer's call beside the forward that it makes.
+//! tensor, and that of a slice beside a copy of it. `step`: recording and preparing beside the same wgpu calls by hand.
+//! `layer`: a layer's call beside the forward that it makes.
 //! `WGPU_ADAPTER_NAME` chooses the adapter.
 
 #![allow(missing_docs, reason = "criterion_group makes a function without any")]
@@ -13,11 +15,15 @@ mod copy;
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 
 use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
-    measurement::WallTime,
+    BatchSize, Bencher, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group,
+    criterion_main, measurement::WallTime,
 };
 use rayon::prelude::*;
-use wgpu_elu::{DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Tensor, cpu, reference, wgpu};
+use wgpu_elu::{
+    DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Stream, Tensor, cpu, reference,
+    shader::{PARAMS_BINDING, X_BINDING, Y_BINDING, uniform_size},
+    wgpu::{self, util::DeviceExt},
+};
 
 use copy::ShaderCopy;
 
@@ -225,6 +231,100 @@ fn copy_by_all(x: &[f32], y: &mut [f32]) {
         .for_each(|(y, x)| y.copy_from_slice(x));
 }
 
+/// A step beside the same wgpu calls by hand: recorded a thousand times, and prepared.
+fn bench_step(c: &mut Criterion) {
+    const RECORDINGS: u64 = 1000;
+    let mut group = c.benchmark_group("step");
+    group.throughput(Throughput::Elements(RECORDINGS));
+    let record = |b: &mut Bencher<'_>, record: &dyn Fn(&mut wgpu::ComputePass<'_>)| {
+        let device = GPU.device();
+        b.iter_batched(
+            || device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()),
+            |mut encoder| {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                for _ in 0..RECORDINGS {
+                    record(&mut pass);
+                }
+                drop(pass);
+                encoder
+            },
+            BatchSize::SmallInput,
+        );
+    };
+    let (x, y) = tensors(1 << 12);
+    let bytes = |tensor: &Tensor| tensor.as_buffer_slice().unwrap().buffer().clone();
+    let (x_buffer, y_buffer) = (bytes(&x), bytes(&y));
+    let kernel = Kernel::new(GPU.device(), DType::F32).unwrap();
+    let prepare = || {
+        kernel
+            .prepare(ALPHA, x_buffer.slice(..), y_buffer.slice(..))
+            .unwrap()
+    };
+    let step = prepare();
+    let copy = ShaderCopy::new(&GPU, x_buffer.slice(..), None, y_buffer.slice(..));
+    group.bench_function("record", |b| record(b, &|pass| step.record(pass)));
+    group.bench_function("record_by_hand", |b| record(b, &|pass| copy.record(pass)));
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("prepare", |b| b.iter(prepare));
+    let layout = layout_by_hand();
+    group.bench_function("prepare_by_hand", |b| {
+        b.iter(|| {
+            let contents = [0; uniform_size(DType::F32)];
+            let uniform = GPU
+                .device()
+                .create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                    label: None,
+                    contents: &contents,
+                    usage: wgpu::BufferUsages::UNIFORM,
+                });
+            let buffers = [
+                (PARAMS_BINDING, &uniform),
+                (X_BINDING, &x_buffer),
+                (Y_BINDING, &y_buffer),
+            ];
+            let entries = buffers.map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            });
+            GPU.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &layout,
+                entries: &entries,
+            })
+        });
+    });
+    group.finish();
+}
+
+fn layout_by_hand() -> wgpu::BindGroupLayout {
+    let entries = [
+        (PARAMS_BINDING, wgpu::BufferBindingType::Uniform),
+        (
+            X_BINDING,
+            wgpu::BufferBindingType::Storage { read_only: true },
+        ),
+        (
+            Y_BINDING,
+            wgpu::BufferBindingType::Storage { read_only: false },
+        ),
+    ]
+    .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
+    });
+    GPU.device()
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: None,
+            entries: &entries,
+        })
+}
+
 /// What the layer adds to `Elu`: its policy and bookkeeping, whatever the size.
 fn bench_layer(c: &mut Criterion) {
     let mut group = c.benchmark_group("layer");
@@ -244,6 +344,121 @@ fn bench_layer(c: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+fn bench_stream(c: &mut Criterion) {
+    const LEN: usize = 1 << 26;
+    let mut group = c.benchmark_group("stream");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Bytes(2 * 4 * LEN as u64));
+    group.bench_function(BenchmarkId::new("elu", LEN), |b| {
+        let device = Device::Gpu(GPU.clone());
+        let (x, mut y) = (values(LEN), vec![0.0; LEN]);
+        let mut stream = Stream::new(&device, Elu::new(ALPHA), DType::F32).unwrap();
+        stream.forward_slice_blocking(&x, &mut y).unwrap();
+        confirm(&x, &y);
+        b.iter(|| {
+            stream
+                .forward_slice_blocking(black_box(&x), &mut y)
+                .unwrap();
+        });
+    });
+    group.bench_function(BenchmarkId::new("copy_in", LEN), |b| {
+        let (x, buffers) = (values(LEN), Whole::new(LEN));
+        b.iter(|| buffers.copy_in(black_box(&x)));
+    });
+    group.bench_function(BenchmarkId::new("kernel", LEN), |b| {
+        let buffers = Whole::new(LEN);
+        buffers.copy_in(&values(LEN));
+        let kernel = Kernel::new(GPU.device(), DType::F32).unwrap();
+        let step = kernel
+            .prepare_in_place(ALPHA, buffers.device.slice(..))
+            .unwrap();
+        b.iter(|| {
+            submit_and_wait(|encoder| {
+                step.record(
+                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+                )
+            });
+        });
+    });
+    group.bench_function(BenchmarkId::new("copy_out", LEN), |b| {
+        let (x, mut y, buffers) = (values(LEN), vec![0.0; LEN], Whole::new(LEN));
+        buffers.copy_in(&x);
+        buffers.copy_out(&mut y);
+        assert_eq!(x, y);
+        b.iter(|| buffers.copy_out(black_box(&mut y)));
+    });
+    group.finish();
+}
+
+/// A buffer for everything at once that the CPU writes, one that it reads, and one that the kernel works on: one and the
+/// same where the device can do that.
+struct Whole {
+    upload: wgpu::Buffer,
+    device: wgpu::Buffer,
+    download: wgpu::Buffer,
+}
+
+impl Whole {
+    fn new(len: usize) -> Self {
+        use wgpu::BufferUsages as Usage;
+        let buffer = |usage| {
+            GPU.device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: 4 * len as u64,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let mappable = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+        if GPU.device().features().contains(mappable) {
+            let one = buffer(Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ);
+            Self {
+                upload: one.clone(),
+                device: one.clone(),
+                download: one,
+            }
+        } else {
+            Self {
+                upload: buffer(Usage::MAP_WRITE | Usage::COPY_SRC),
+                device: buffer(Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST),
+                download: buffer(Usage::MAP_READ | Usage::COPY_DST),
+            }
+        }
+    }
+
+    fn copy_in(&self, x: &[f32]) {
+        map(&self.upload, wgpu::MapMode::Write);
+        let mut view = self.upload.slice(..).get_mapped_range_mut().unwrap();
+        view.copy_from_slice(bytemuck::cast_slice(x));
+        drop(view);
+        self.upload.unmap();
+        copy(&self.upload, &self.device);
+    }
+
+    fn copy_out(&self, y: &mut [f32]) {
+        copy(&self.device, &self.download);
+        map(&self.download, wgpu::MapMode::Read);
+        let view = self.download.slice(..).get_mapped_range().unwrap();
+        y.copy_from_slice(bytemuck::cast_slice(&view));
+        drop(view);
+        self.download.unmap();
+    }
+}
+
+fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) {
+    buffer.slice(..).map_async(mode, |mapped| mapped.unwrap());
+    GPU.device()
+        .poll(wgpu::PollType::wait_indefinitely())
+        .unwrap();
+}
+
+fn copy(from: &wgpu::Buffer, to: &wgpu::Buffer) {
+    if from != to {
+        submit_and_wait(|encoder| encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size()));
+    }
 }
 
 fn tensors(len: usize) -> (Tensor, Tensor) {
@@ -268,7 +483,9 @@ criterion_group!(
     bench_cpu,
     bench_kernel,
     bench_round_trip,
+    bench_stream,
     bench_penalty,
+    bench_step,
     bench_layer
 );
 criterion_main!(benches);

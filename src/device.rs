@@ -56,10 +56,9 @@ impl Device {
     ///
     /// [`Error::NoDevice`] if there is a hardware GPU whose driver gives no device.
     pub async fn auto() -> Result<Self> {
-        let adapters = adapters().await;
-        match adapters.iter().find(|adapter| objection(adapter).is_none()) {
-            Some(adapter) => Self::from_adapter(adapter).await,
-            None => {
+        match first(|adapter| objection(adapter).is_none()).await {
+            Ok(adapter) => Self::from_adapter(&adapter).await,
+            Err(_) => {
                 log::info!("no hardware GPU: using the CPU");
                 Ok(Self::Cpu)
             }
@@ -72,7 +71,10 @@ impl Device {
     ///
     /// [`Error::NoAdapter`] if none can run compute shaders; [`Error::NoDevice`].
     pub async fn gpu() -> Result<Self> {
-        let adapters = adapters().await;
+        let adapters = match first(|adapter| objection(adapter).is_none()).await {
+            Ok(hardware) => return Self::from_adapter(&hardware).await,
+            Err(adapters) => adapters,
+        };
         match adapters.iter().find(|adapter| can_compute(adapter)) {
             Some(adapter) => Self::from_adapter(adapter).await,
             None => Err(Error::NoAdapter {
@@ -82,22 +84,16 @@ impl Device {
         }
     }
 
-    /// The best adapter whose name contains `name` in any case, software renderers included. The backend counts as part
-    /// of the name: `llvmpipe (GL)`.
+    /// The best adapter whose name contains `name` in any case, software renderers included, and GL's only where no other
+    /// backend has one. The backend counts as part of the name: `llvmpipe (GL)`.
     ///
     /// # Errors
     ///
     /// [`Error::NoAdapter`], which lists those that are there; [`Error::NoDevice`].
     pub async fn named(name: &str) -> Result<Self> {
-        let adapters = adapters().await;
-        let named = |adapter: &&wgpu::Adapter| is_named(adapter, name);
-        match adapters
-            .iter()
-            .filter(|adapter| can_compute(adapter))
-            .find(named)
-        {
-            Some(adapter) => Self::from_adapter(adapter).await,
-            None => Err(Error::NoAdapter {
+        match first(|adapter| can_compute(adapter) && is_named(adapter, name)).await {
+            Ok(adapter) => Self::from_adapter(&adapter).await,
+            Err(adapters) => Err(Error::NoAdapter {
                 wanted: format!("adapter named {name:?}"),
                 found: names(&adapters),
             }),
@@ -116,7 +112,8 @@ impl Device {
         }
     }
 
-    /// A device on this adapter, with all of its limits, and with `SHADER_F64` and `TIMESTAMP_QUERY` if it has those.
+    /// A device on this adapter, with all of its limits, and with those of these features that it has: `SHADER_F64`,
+    /// `TIMESTAMP_QUERY` and, where the CPU and the GPU share their memory, `MAPPABLE_PRIMARY_BUFFERS`.
     ///
     /// # Errors
     ///
@@ -126,8 +123,7 @@ impl Device {
         let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu_elu"),
-            required_features: adapter.features()
-                & (wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY),
+            required_features: adapter.features() & wanted_features(&info),
             required_limits: wgpu::Limits {
                 // DX12 sets memory aside for each; a tensor or two take a handful.
                 max_non_sampler_bindings: limits.max_non_sampler_bindings.min(1 << 16),
@@ -297,17 +293,7 @@ impl Gpu {
 ///
 /// `WGPU_BACKEND` narrows them down, and `WGPU_POWER_PREF=low` puts integrated before discrete.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
-    if wgpu::Instance::enabled_backend_features().is_empty() {
-        return Vec::new(); // compiled without any backend, where wgpu would panic
-    }
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    // A device that does nothing must not pass for a GPU.
-    adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
-    let low_power = wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower);
-    adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
-    adapters
+    first(|_| false).await.err().unwrap_or_default()
 }
 
 /// Why [`Device::auto`] would not take this adapter, if it would not.
@@ -342,6 +328,38 @@ pub fn backend_name(backend: wgpu::Backend) -> &'static str {
 }
 
 // ---- Internals ----
+
+/// The best adapter that fits, or else all there are, best first.
+///
+/// GL comes last: looking for its drivers takes longer than all else till a first result, and is mostly in vain.
+async fn first(fits: impl Fn(&wgpu::Adapter) -> bool) -> Result<wgpu::Adapter, Vec<wgpu::Adapter>> {
+    let low_power = wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower);
+    let mut all = Vec::new();
+    for backends in [wgpu::Backends::GL.complement(), wgpu::Backends::GL] {
+        let mut adapters = adapters_of(backends).await;
+        adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
+        if let Some(at) = adapters.iter().position(&fits) {
+            return Ok(adapters.swap_remove(at));
+        }
+        all.append(&mut adapters);
+    }
+    all.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
+    Err(all)
+}
+
+/// Those of `backends` that `WGPU_BACKEND` does not exclude.
+async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends &= backends & wgpu::Instance::enabled_backend_features();
+    if descriptor.backends.is_empty() {
+        return Vec::new(); // where wgpu may panic
+    }
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = instance.enumerate_adapters(backends).await;
+    // A device that does nothing must not pass for a GPU.
+    adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
+    adapters
+}
 
 impl Gpu {
     /// Fails once the device is known to be lost: wgpu itself lets every call on it pass in silence.
@@ -405,10 +423,7 @@ impl Gpu {
                 found,
             });
         }
-        // A mapping, and a copy, has a multiple of 4 bytes, and at least one.
-        let size = size
-            .next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
-            .max(wgpu::COPY_BUFFER_ALIGNMENT);
+        let size = whole_words(size).max(wgpu::COPY_BUFFER_ALIGNMENT);
         let buffer = checked(self.device(), &format!("a buffer of {size} bytes"), || {
             self.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgpu_elu.tensor"),
@@ -423,50 +438,58 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Hands `slice` of a mappable buffer to `read` once all work on it is done.
-    pub(crate) async fn read<T>(
-        &self,
-        slice: wgpu::BufferSlice<'_>,
-        read: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T> {
+    /// Whether buffers that kernels work on may be mapped, and are as fast as others.
+    pub(crate) fn maps_what_it_computes(&self) -> bool {
+        let needed = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+        shares_memory(self.info()) && self.device().features().contains(needed)
+    }
+
+    /// Maps `slice` once the work up to `until`, or all work without one, is done.
+    pub(crate) async fn map<'a>(
+        &'a self,
+        mode: wgpu::MapMode,
+        slice: wgpu::BufferSlice<'a>,
+        until: Option<wgpu::SubmissionIndex>,
+    ) -> Result<Mapping<'a>> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         // Nobody listens any more if the future was dropped.
         checked(self.device(), "a mapping", || {
-            slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
+            slice.map_async(mode, move |result| drop(sender.send(result)));
         })
         .map_err(|error| self.lost_or(error))?;
-        self.poll()?;
+        // From here on, so that a mapping that is given up is none that is pending.
+        let mapping = Mapping { gpu: self, slice };
+        self.poll(until)?;
         match receiver.receive().await {
-            Some(Ok(())) => {}
+            Some(Ok(())) => Ok(mapping),
             _ => {
                 self.check_alive()?;
-                return Err(lost("a buffer could not be mapped"));
+                Err(lost("a buffer could not be mapped"))
             }
         }
-        let view = slice.get_mapped_range().map_err(lost)?;
-        let value = read(&view);
-        drop(view);
-        slice.buffer().unmap();
-        Ok(value)
     }
 
     async fn wait(&self) -> Result<()> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         self.queue()
             .on_submitted_work_done(move || drop(sender.send(())));
-        self.poll()?;
+        self.poll(None)?;
         match receiver.receive().await {
             Some(()) => self.check_alive(),
             None => Err(lost("its work was never done")),
         }
     }
 
-    /// Lets wgpu call back: outside the browser nothing does so but a poll, and this one blocks until work is done.
-    fn poll(&self) -> Result<()> {
+    /// Lets wgpu call back: outside the browser nothing does so but a poll, and this one blocks until the work up to
+    /// `until`, or all work without one, is done.
+    fn poll(&self, until: Option<wgpu::SubmissionIndex>) -> Result<()> {
         self.check_alive()?;
         // wgpu 30's poll panics when the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`).
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            self.device().poll(wgpu::PollType::wait_indefinitely())
+            self.device().poll(wgpu::PollType::Wait {
+                submission_index: until,
+                timeout: None,
+            })
         }));
         match polled {
             Ok(Ok(_)) => Ok(()),
@@ -474,6 +497,54 @@ impl Gpu {
             Err(_) => Err(lost("wgpu gave up waiting for it")),
         }
     }
+}
+
+/// A part of a buffer that the CPU may read or write, until this is dropped.
+pub(crate) struct Mapping<'a> {
+    gpu: &'a Gpu,
+    slice: wgpu::BufferSlice<'a>,
+}
+
+impl Mapping<'_> {
+    pub(crate) fn view(&self) -> Result<wgpu::BufferView> {
+        self.slice.get_mapped_range().map_err(lost)
+    }
+
+    pub(crate) fn view_mut(&self) -> Result<wgpu::BufferViewMut> {
+        self.slice.get_mapped_range_mut().map_err(lost)
+    }
+}
+
+impl Drop for Mapping<'_> {
+    fn drop(&mut self) {
+        // Where it came to nothing there is nothing to undo, of which wgpu complains.
+        let _ = checked(self.gpu.device(), "the end of a mapping", || {
+            self.slice.buffer().unmap();
+        });
+    }
+}
+
+/// Bytes rounded up to what mappings and copies have a multiple of.
+pub(crate) fn whole_words(bytes: u64) -> u64 {
+    bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
+}
+
+/// Whether the CPU's memory is the device's own.
+fn shares_memory(info: &wgpu::AdapterInfo) -> bool {
+    matches!(
+        info.device_type,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Cpu
+    )
+}
+
+fn wanted_features(info: &wgpu::AdapterInfo) -> wgpu::Features {
+    // Elsewhere a mapped buffer is slow to work on, of which wgpu warns.
+    let mappable = if shares_memory(info) {
+        wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
+    } else {
+        wgpu::Features::empty()
+    };
+    wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY | mappable
 }
 
 fn can_compute(adapter: &wgpu::Adapter) -> bool {

@@ -1,6 +1,6 @@
 //! What can go wrong, with what was needed and what was found.
 
-use std::{fmt, ops::Range};
+use std::{fmt, io, ops::Range, sync::Arc};
 
 use crate::dtype::DType;
 
@@ -81,8 +81,8 @@ pub enum Error {
         /// The tensor's shape.
         shape: Vec<usize>,
     },
-    /// Elements of one type were asked of a tensor of another.
-    #[error("needed a tensor of {needed}, found {found}")]
+    /// Elements of one type were asked of a tensor of another, or given to a stream of another.
+    #[error("needed elements of {needed}, found {found}")]
     DTypeMismatch {
         /// The type asked for.
         needed: DType,
@@ -223,6 +223,26 @@ pub enum Error {
         bytes: Range<u64>,
         /// The output's bytes.
         output: Range<u64>,
+    },
+    /// What a stream reads from gave an error.
+    #[error("reading failed: {error}")]
+    Read {
+        /// The reader's word.
+        error: Arc<io::Error>,
+    },
+    /// What a stream writes to gave an error.
+    #[error("writing failed: {error}")]
+    Write {
+        /// The writer's word.
+        error: Arc<io::Error>,
+    },
+    /// What a stream reads from ends within an element.
+    #[error("the data ends within an element: needed a multiple of {needed} bytes, found {found}")]
+    PartialElement {
+        /// The element's size in bytes.
+        needed: u64,
+        /// The bytes that were read.
+        found: u64,
     },
     /// A layer's alpha is no number.
     #[error("alpha of an ELU layer cannot be {found}, expecting a float")]

@@ -23,6 +23,7 @@
 //!   GPU. Constructors are `async`; outside the browser each has a twin that ends in `_blocking`.
 //! - **From Keras**: [`Layer`] has the members of `tf.keras.layers.ELU`, under their names. [`Regularizer`] is the penalty on
 //!   its output, computed where that is.
+//! - **More data than memory**: [`Stream`], from a reader to a writer in chunks, copies and kernel at once.
 //! - **A step in your own wgpu app**: [`Kernel`]. It takes your `wgpu::Device` and your buffers, and records into your
 //!   compute pass; it submits nothing, waits for nothing, and leaves your callbacks alone. [`Elu`] is built from it and
 //!   from nothing private. Use the wgpu that is exported here, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
@@ -47,8 +48,8 @@
 //!
 //! # Limits
 //!
-//! A tensor is at most as large as the device's `max_buffer_size`; [`Kernel`] itself takes buffers of any size. `f64` on a GPU
-//! needs the device feature `SHADER_F64`. No part of this crate is `unsafe`.
+//! A tensor is at most as large as the device's `max_buffer_size`; [`Kernel`] itself takes buffers of any size, and [`Stream`]
+//! any amount of data. `f64` on a GPU needs the device feature `SHADER_F64`. No part of this crate is `unsafe`.
 //!
 //! # Features
 //!
@@ -72,6 +73,7 @@ pub mod layer;
 pub mod reference;
 mod regularizer;
 pub mod shader;
+mod stream;
 mod tensor;
 
 pub use device::{Device, Gpu};
@@ -83,6 +85,7 @@ pub use half;
 pub use kernel::{Kernel, Step};
 pub use layer::Layer;
 pub use regularizer::Regularizer;
+pub use stream::Stream;
 pub use tensor::Tensor;
 pub use wgpu;
 

@@ -429,8 +429,11 @@ impl Tensor {
         .map_err(|error| gpu.lost_or(error))?;
         let before = usize::from(slice.offset() != start) * size;
         let bytes = before..before + self.len * size;
-        gpu.read(staging.slice(..), |words| read(&words[bytes]))
-            .await
+        let mapping = gpu
+            .map(wgpu::MapMode::Read, staging.slice(..), None)
+            .await?;
+        let view = mapping.view()?;
+        Ok(read(&view[bytes]))
     }
 
     fn check_dtype<E: Element>(&self) -> Result<()> {

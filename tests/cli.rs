@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use ndarray_npy::npy::header::Header;
@@ -23,24 +23,24 @@ use crate::{
 const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits");
 
 /// A folder of its own for each test, and the command run in it.
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         fs::write(self.path(name), bytes).unwrap();
         self.path(name)
     }
 
     /// The names of all that is there, hidden files too.
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(self.0.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -53,8 +53,9 @@ impl Folder {
         self.elu_with_input(args, &[])
     }
 
-    fn elu_with_input(&self, args: &[&str], input: &[u8]) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_elu"))
+    /// The command, with pipes for all it reads and says.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_elu"))
             .args(args)
             .current_dir(self.0.path())
             .env("XDG_RUNTIME_DIR", self.0.path()) // without it Mesa complains on standard error
@@ -63,7 +64,11 @@ impl Folder {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    fn elu_with_input(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut child = self.start(args);
         // It may have failed before it read all.
         let _ = child.stdin.take().unwrap().write_all(input);
         child.wait_with_output().unwrap()
@@ -71,7 +76,7 @@ impl Folder {
 
     /// Runs it to the one line on standard error that says what was wrong; nothing else may be said or left behind.
     #[track_caller]
-    fn error(&self, args: &[&str]) -> String {
+    pub(crate) fn error(&self, args: &[&str]) -> String {
         let before = self.names();
         let output = self.elu(args);
         let error = String::from_utf8(output.stderr).unwrap();
@@ -90,7 +95,7 @@ impl Folder {
 
     /// Runs it to success, and gives what it said.
     #[track_caller]
-    fn success(&self, args: &[&str]) -> String {
+    pub(crate) fn success(&self, args: &[&str]) -> String {
         let output = self.elu(args);
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
@@ -104,7 +109,7 @@ impl Folder {
 }
 
 /// A `.npy` file as NumPy writes it, in the version and with the header asked for.
-fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
+pub(crate) fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     let size_bytes = if version == 1 { 2 } else { 4 };
     let padding = 64 - (8 + size_bytes + header.len() + 1) % 64;
     let text = format!("{header}{}\n", " ".repeat(padding));
@@ -116,7 +121,7 @@ fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn header(descr: &str, fortran: bool, shape: &str) -> String {
+pub(crate) fn header(descr: &str, fortran: bool, shape: &str) -> String {
     let fortran = if fortran { "True" } else { "False" };
     format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}")
 }

@@ -608,3 +608,93 @@ fn the_hosts_error_scope_is_left_alone() {
         "the host's error was swallowed"
     );
 }
+
+/// What a host would write by hand: one bind group, one dispatch.
+struct ByHand {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+}
+
+impl ByHand {
+    fn new(gpu: &Gpu, buffers: [&wgpu::Buffer; 3]) -> Self {
+        let source = "
+            @group(0) @binding(0) var<uniform> alpha: f32;
+            @group(0) @binding(1) var<storage, read> x: array<f32>;
+            @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+            @compute @workgroup_size(64)
+            fn elu(@builtin(global_invocation_id) id: vec3<u32>) {
+                if id.x < arrayLength(&x) { y[id.x] = select(alpha * (exp(x[id.x]) - 1.0), x[id.x], x[id.x] > 0.0); }
+            }";
+        let device = gpu.device();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: None,
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: None,
+            module: &module,
+            entry_point: None,
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        });
+        let entries: Vec<_> = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        Self {
+            pipeline,
+            bind_group,
+        }
+    }
+
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+    }
+}
+
+#[test]
+fn recording_allocates_no_more_than_the_same_calls_by_hand() {
+    let gpu = noop(wgpu::Limits::default());
+    let buffer = |usage| {
+        gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 4096,
+            usage,
+            mapped_at_creation: false,
+        })
+    };
+    let (x, y) = (buffer(BufferUsages::STORAGE), buffer(BufferUsages::STORAGE));
+    let uniform = buffer(BufferUsages::UNIFORM);
+    let by_hand = ByHand::new(&gpu, [&uniform, &x, &y]);
+    let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+    let step = kernel.prepare(1.0, x.slice(..), y.slice(..)).unwrap();
+    assert_eq!(step.dispatches(), 1);
+
+    let allocations = |record: &dyn Fn(&mut wgpu::ComputePass<'_>)| {
+        let mut encoder = gpu
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        // wgpu's own list of commands grows now and then.
+        let counted = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                record(&mut pass);
+            }
+        });
+        (counted.count_total, counted.bytes_total)
+    };
+    let by_hand = allocations(&|pass| by_hand.record(pass));
+    assert!(by_hand.0 > 0, "nothing is counted");
+    assert_eq!(allocations(&|pass| step.record(pass)), by_hand);
+}

@@ -1,6 +1,6 @@
 //! Devices, tensors and Elu: the same program on the CPU, on every adapter, and on a device that does nothing.
 
-use wgpu_elu::{DType, Device, Elu, Error, Gpu, Kernel, Step, Tensor, device, wgpu};
+use wgpu_elu::{DType, Device, Elu, Error, Gpu, Kernel, Step, Stream, Tensor, device, wgpu};
 
 use crate::common::{gpu, gpus, noop, on_every_gpu, varied, with_limits};
 
@@ -385,5 +385,6 @@ fn public_types_can_cross_threads() {
     check::<Elu>();
     check::<Kernel>();
     check::<Step>();
+    check::<Stream>();
     check::<Error>();
 }

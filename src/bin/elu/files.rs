@@ -38,7 +38,7 @@ impl Files {
         // Files first: a table that nobody listens to is no reason to lose them.
         if let Some((picture, output)) = self.plot {
             let bytes = picture.draw(chart)?;
-            output.write(|writer| Ok(writer.write_all(&bytes)?))?;
+            output.write(&bytes)?;
         }
         if let Some(output) = self.json {
             output.write_text(&format!("{json:#}\n"))?;

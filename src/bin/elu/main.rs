@@ -1,9 +1,11 @@
 //! `elu`: the ELU activation from the command line.
 
 mod bench;
+mod bytes;
 mod check;
 mod files;
 mod info;
+mod interrupt;
 mod judge;
 mod npy;
 mod output;
@@ -22,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 something failed and nothing was written, or `elu check` wrote that the contract is broken, \
-2 the command line is wrong.
+2 the command line is wrong, 130 stopped by Ctrl-C or another signal and nothing was written.
 
 Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) choose among \
 adapters; RAYON_NUM_THREADS limits the CPU path; RUST_LOG=info shows what wgpu logs.";
@@ -46,7 +48,9 @@ enum Command {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    interrupt::listen();
+    let done = match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),

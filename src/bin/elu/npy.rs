@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Read, Write},
+    io::{self, Read, Write},
     path::Path,
 };
 
@@ -10,87 +10,83 @@ use anyhow::{Context, Result, bail, ensure};
 use ndarray_npy::npy::header::{Header, ParseHeaderError, ReadHeaderError};
 use wgpu_elu::DType;
 
-/// An array as its file has it: shape, order of axes and byte order are kept.
-pub(crate) struct Array {
+use crate::bytes::{Exact, Ordered, fill};
+
+/// What a file says of its array: shape, order of axes and byte order are kept.
+pub(crate) struct Form {
     header: Header,
     dtype: DType,
     big_endian: bool,
-    /// The elements in this machine's byte order.
-    pub(crate) bytes: Vec<u8>,
+    len: usize,
 }
 
-impl Array {
-    /// Reads a whole file; `-` is standard input.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+/// The elements of a file, in this machine's byte order.
+pub(crate) type Elements<R> = Ordered<Exact<R>>;
+
+/// Opens a file; `-` is standard input.
+pub(crate) fn open(path: &Path) -> Result<(Form, Elements<Box<dyn Read>>)> {
+    let open = || {
         if path == Path::new("-") {
-            return Self::from_reader(&mut io::stdin().lock(), None).context("standard input");
+            return read(Box::new(io::stdin().lock()) as _, None);
         }
-        let read = || {
-            ensure!(!path.is_dir(), "needed a .npy file, found a folder");
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            let size = metadata.is_file().then_some(metadata.len());
-            Self::from_reader(&mut BufReader::new(file), size)
-        };
-        read().with_context(|| path.display().to_string())
+        ensure!(!path.is_dir(), "needed a .npy file, found a folder");
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        let size = metadata.is_file().then_some(metadata.len());
+        read(Box::new(file) as _, size)
+    };
+    open().with_context(|| name(path))
+}
+
+/// The input's name in errors.
+pub(crate) fn name(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard input".into()
+    } else {
+        path.display().to_string()
     }
+}
 
-    /// `size` is that of the whole file, where it is known.
-    pub(crate) fn from_reader(reader: &mut impl Read, size: Option<u64>) -> Result<Self> {
-        let mut reader = Counted { reader, count: 0 };
-        let header = read_header(&mut reader)?;
-        let (dtype, big_endian) = format(&header)?;
-        let shape = &header.shape;
-        let dimensions = shape.len();
-        ensure!(
-            dimensions <= MAX_DIMENSIONS,
-            "shape of {dimensions} dimensions, needed at most {MAX_DIMENSIONS}"
-        );
-        let len = if shape.contains(&0) {
-            Some(0)
-        } else {
-            shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d))
-        };
-        let needed = len
-            .and_then(|len| len.checked_mul(dtype.size()))
-            .filter(|&n| isize::try_from(n).is_ok());
-        let Some(needed) = needed else {
-            bail!("shape {shape:?} has more elements than this machine can address");
-        };
-        let wrong_size = |found: &str| {
-            format!("shape {shape:?} of {dtype} needs {needed} bytes of data, found {found}")
-        };
-
-        let mut bytes = Vec::new();
-        if let Some(size) = size {
-            let found = size.saturating_sub(reader.count);
-            ensure!(found == needed as u64, wrong_size(&found.to_string()));
-            bytes
-                .try_reserve_exact(needed)
-                .with_context(|| format!("out of memory for {needed} bytes"))?;
-        }
-        // What comes through a pipe is believed piece by piece, so that a false header cannot ask for all memory.
-        const PIECE: usize = 1 << 22;
-        while bytes.len() < needed {
-            let start = bytes.len();
-            let piece = PIECE.min(needed - start);
-            bytes
-                .try_reserve(piece)
-                .with_context(|| format!("out of memory for {needed} bytes"))?;
-            bytes.resize(start + piece, 0);
-            let found = fill(&mut reader, &mut bytes[start..])?;
-            ensure!(found == piece, wrong_size(&(start + found).to_string()));
-        }
-        ensure!(fill(&mut reader, &mut [0])? == 0, wrong_size("more"));
-        swap_bytes(dtype, big_endian, &mut bytes);
-        Ok(Self {
-            header,
-            dtype,
-            big_endian,
-            bytes,
-        })
+/// Reads what stands before the elements. `size` is that of the whole file, where it is known.
+///
+/// Of more or fewer elements than there should be, their reader tells at the end, or here if the size is known.
+pub(crate) fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Form, Elements<R>)> {
+    let mut reader = Counted { reader, count: 0 };
+    let header = read_header(&mut reader)?;
+    let (dtype, big_endian) = format(&header)?;
+    let shape = &header.shape;
+    let dimensions = shape.len();
+    ensure!(
+        dimensions <= MAX_DIMENSIONS,
+        "shape of {dimensions} dimensions, needed at most {MAX_DIMENSIONS}"
+    );
+    let len = if shape.contains(&0) {
+        Some(0)
+    } else {
+        shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d))
+    };
+    let bytes = len
+        .and_then(|len| len.checked_mul(dtype.size()))
+        .filter(|&n| isize::try_from(n).is_ok());
+    let (Some(len), Some(bytes)) = (len, bytes) else {
+        bail!("shape {shape:?} has more elements than this machine can address");
+    };
+    let Counted { reader, count } = reader;
+    let data = Exact::new(reader, bytes as u64, format!("shape {shape:?} of {dtype}"));
+    if let Some(size) = size {
+        let found = size.saturating_sub(count);
+        ensure!(found == bytes as u64, data.wrong_size(found));
     }
+    let form = Form {
+        dtype,
+        big_endian,
+        len,
+        header,
+    };
+    Ok((form, Ordered::new(data, dtype.size(), big_endian)))
+}
 
+impl Form {
     pub(crate) fn dtype(&self) -> DType {
         self.dtype
     }
@@ -100,12 +96,17 @@ impl Array {
         &self.header.shape
     }
 
-    /// Writes it as it was read, but for the values.
-    pub(crate) fn write(mut self, writer: &mut impl Write) -> Result<()> {
-        self.header.write(&mut *writer)?;
-        swap_bytes(self.dtype, self.big_endian, &mut self.bytes);
-        writer.write_all(&self.bytes)?;
-        Ok(())
+    /// The number of its elements.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes what stands before the elements as it was read, and takes those in this machine's byte order from then on.
+    pub(crate) fn write<W: Write>(&self, mut writer: W) -> io::Result<Ordered<W>> {
+        let mut header = Vec::new();
+        self.header.write(&mut header).map_err(io::Error::other)?;
+        writer.write_all(&header)?;
+        Ok(Ordered::new(writer, self.dtype.size(), self.big_endian))
     }
 }
 
@@ -213,28 +214,6 @@ fn describe(type_string: &str) -> String {
         _ => return format!("'{type_string}'"),
     };
     format!("{name} ('{type_string}')")
-}
-
-fn swap_bytes(dtype: DType, big_endian: bool, bytes: &mut [u8]) {
-    if big_endian != cfg!(target_endian = "big") {
-        for element in bytes.chunks_exact_mut(dtype.size()) {
-            element.reverse();
-        }
-    }
-}
-
-/// Reads until `bytes` is full or the end is reached; how many were read.
-fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
-    let mut found = 0;
-    while found < bytes.len() {
-        match reader.read(&mut bytes[found..]) {
-            Ok(0) => break,
-            Ok(count) => found += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
 }
 
 fn one_line(text: &str) -> String {

@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::NamedTempFile;
 
+use crate::interrupt::unfinished;
+
 /// A place that can be written to, checked before any work is done.
 pub(crate) enum Output {
     Stdout,
@@ -62,7 +64,7 @@ impl Output {
             folder(&target).display()
         );
         // Now rather than after the work. It is gone at once.
-        temporary(&target)?;
+        Temporary::beside(&target)?;
         Ok(Self::File {
             path: path.into(),
             target,
@@ -82,44 +84,91 @@ impl Output {
     }
 
     pub(crate) fn write_text(self, text: &str) -> Result<()> {
-        self.write(|writer| Ok(writer.write_all(text.as_bytes())?))
+        self.write(text.as_bytes())
     }
 
-    /// Lets `write` write it all, and only then puts it in place.
-    pub(crate) fn write(self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-        let buffered = |file: &mut dyn Write| -> Result<()> {
-            let mut writer = BufWriter::with_capacity(1 << 20, file);
-            write(&mut writer)?;
-            writer.flush()?;
-            Ok(())
-        };
-        match self {
-            Self::Stdout => buffered(&mut io::stdout().lock()).context("standard output"),
-            Self::Special(path, mut file) => {
-                buffered(&mut file).with_context(|| path.display().to_string())
-            }
+    pub(crate) fn write(self, bytes: &[u8]) -> Result<()> {
+        let mut pending = self.begin()?;
+        let written = pending.write_all(bytes);
+        written.with_context(|| pending.name())?;
+        pending.finish()
+    }
+
+    /// Begins to write. Nothing is in place before [`Pending::finish`].
+    pub(crate) fn begin(self) -> Result<Pending> {
+        let (path, target) = match self {
+            Self::Stdout => (None, Target::Stdout(io::stdout())),
+            Self::Special(path, file) => (Some(path), Target::Special(file)),
             Self::File {
                 path,
                 target,
                 permissions,
             } => {
-                let put = || -> Result<()> {
-                    let mut temporary = temporary(&target)?;
-                    buffered(temporary.as_file_mut())?;
-                    if let Some(permissions) = permissions {
-                        temporary.as_file().set_permissions(permissions)?;
-                        temporary.persist(&target).map_err(|error| error.error)?;
-                    } else {
-                        // Someone may have made it meanwhile.
-                        temporary
-                            .persist_noclobber(&target)
-                            .map_err(|error| error.error)?;
-                    }
-                    Ok(())
+                let file =
+                    Temporary::beside(&target).with_context(|| path.display().to_string())?;
+                let target = Target::File {
+                    file,
+                    target,
+                    permissions,
                 };
-                put().with_context(|| path.display().to_string())
+                (Some(path), target)
             }
+        };
+        let writer = Some(BufWriter::with_capacity(1 << 20, target));
+        Ok(Pending { path, writer })
+    }
+}
+
+/// A result that is being written. Dropped before [`Pending::finish`], it leaves no file, and less than the buffer holds
+/// was never written anywhere.
+pub(crate) struct Pending {
+    path: Option<PathBuf>,
+    /// Until it is finished or dropped.
+    writer: Option<BufWriter<Target>>,
+}
+
+impl Pending {
+    /// The place, for errors.
+    pub(crate) fn name(&self) -> String {
+        match &self.path {
+            None => "standard output".into(),
+            Some(path) => path.display().to_string(),
         }
+    }
+
+    /// Writes what is left, and puts the file in place.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let finish = |pending: &mut Self| -> io::Result<()> {
+            pending.flush()?;
+            match pending.writer.take().map(|writer| writer.into_parts().0) {
+                Some(Target::File {
+                    file,
+                    target,
+                    permissions,
+                }) => file.persist(&target, permissions),
+                _ => Ok(()),
+            }
+        };
+        finish(&mut self).with_context(|| self.name())
+    }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer
+            .as_mut()
+            .map_or(Ok(0), |writer| writer.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // Dropped itself, it would write what it holds.
+        let _ = self.writer.take().map(BufWriter::into_parts);
     }
 }
 
@@ -132,15 +181,68 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// A file beside `path`, which disappears unless it takes `path`'s place.
-fn temporary(path: &Path) -> Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".elu-").suffix(".tmp");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
-    builder
-        .tempfile_in(folder(path))
-        // tempfile's own text names the temporary file, which tells a user nothing.
-        .map_err(|error| io::Error::from(error.kind()))
-        .with_context(|| format!("cannot write to folder {}", folder(path).display()))
+enum Target {
+    Stdout(io::Stdout),
+    Special(File),
+    File {
+        file: Temporary,
+        target: PathBuf,
+        permissions: Option<fs::Permissions>,
+    },
+}
+
+impl Target {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Stdout(stdout) => stdout,
+            Self::Special(file) => file,
+            Self::File { file, .. } => file.0.as_file_mut(),
+        }
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer().flush()
+    }
+}
+
+/// A file that disappears unless it takes another's place, be it by a signal.
+struct Temporary(NamedTempFile);
+
+impl Temporary {
+    fn beside(path: &Path) -> Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".elu-").suffix(".tmp");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
+        let mut unfinished = unfinished();
+        let file = builder
+            .tempfile_in(folder(path))
+            // tempfile's own text names the temporary file, which tells a user nothing.
+            .map_err(|error| io::Error::from(error.kind()))
+            .with_context(|| format!("cannot write to folder {}", folder(path).display()))?;
+        // It stays listed when it is dropped: nobody else has a file of that name.
+        unfinished.push(file.path().into());
+        Ok(Self(file))
+    }
+
+    /// Puts it in the place of `target`, which exists if it has permissions.
+    fn persist(self, target: &Path, permissions: Option<fs::Permissions>) -> io::Result<()> {
+        let mut unfinished = unfinished();
+        unfinished.retain(|path| path != self.0.path());
+        if let Some(permissions) = permissions {
+            self.0.as_file().set_permissions(permissions)?;
+            self.0.persist(target).map_err(|error| error.error)?;
+        } else {
+            // Someone may have made it meanwhile.
+            let persisted = self.0.persist_noclobber(target);
+            persisted.map_err(|error| error.error)?;
+        }
+        Ok(())
+    }
 }

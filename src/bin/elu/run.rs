@@ -1,25 +1,29 @@
 //! `elu run`: ELU of a file.
 
 use std::{
-    io::Write,
+    cell::Cell,
+    io::{IsTerminal, Read, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{CommandFactory, error::ErrorKind};
-use wgpu_elu::{DType, Device, Elu, Tensor};
+use indicatif::{ProgressBar, ProgressStyle};
+use wgpu_elu::{DType, Elu, Stream};
 
 use crate::{
-    npy::Array,
+    bytes::{Ordered, Timed, copy, write_error},
+    npy,
     output::Output,
-    place::{Alpha, Place},
-    safetensors::Tensors,
+    place::{Alpha, Chosen, Place},
+    safetensors::{self, Entry},
 };
 
 /// ELU of every number in a .npy file, or of tensors in a .safetensors file
 ///
-/// Tells on standard error what ran, where, and how long it took from the numbers in memory to the results in memory.
+/// The file may be larger than all memory. Tells on standard error what ran, where, and how long it took, from the numbers in
+/// memory to the results in memory: the time for reading and writing is left out.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A .npy file, versions 1 to 3, of float16, float32 or float64, or `-` for one on standard input; or a .safetensors
@@ -93,81 +97,127 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 type Done = (String, String, Duration);
 
 fn run_npy(args: &Args, output: Output) -> Result<Done> {
-    let mut array = Array::read(&args.input)?;
-    let alpha = args.alpha.of(array.dtype())?;
+    let (form, elements) = npy::open(&args.input)?;
+    let (dtype, len) = (form.dtype(), form.len() as u64);
+    let alpha = args.alpha.of(dtype)?;
     let chosen = args.place.device()?;
-    let device = chosen.for_dtype(array.dtype())?;
-    let start = Instant::now();
-    let bytes = std::mem::take(&mut array.bytes);
-    array.bytes = elu(&device, alpha, array.dtype(), &bytes, array.shape())?;
-    let took = start.elapsed();
-    let what = format!("{} {}", Shape(array.shape()), array.dtype());
-    let where_it_ran = chosen.told(&[array.dtype()]);
-    output.write(|mut writer| array.write(&mut writer))?;
-    Ok((what, where_it_ran, took))
+    let elu = Elu::new(alpha);
+    let mut stream = Stream::new(&chosen.for_dtype(dtype)?, elu, dtype)?.with_expected_len(len);
+    let bar = progress_bar(len * dtype.size() as u64)?;
+    let mut pending = output.begin()?;
+    let name = pending.name();
+    let sink = form.write(bar.wrap_write(&mut pending));
+    let done = sink
+        .map_err(write_error)
+        .and_then(|sink| forward(&mut stream, elements, sink));
+    let took = done.map_err(|error| in_file(error, &npy::name(&args.input), &name))?;
+    bar.finish_and_clear();
+    pending.finish()?;
+    let what = format!("{} {dtype}", Shape(form.shape()));
+    Ok((what, chosen.told(&[dtype]), took))
 }
 
 fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
-    let mut tensors = Tensors::read(&args.input)?;
-    let file = || args.input.display().to_string();
-    for name in &args.tensor {
-        let entry = tensors.entries().iter().find(|entry| entry.name == *name);
-        let entry = entry
-            .with_context(|| format!("no tensor named {name:?}"))
-            .with_context(file)?;
-        ensure!(
-            entry.dtype.is_some(),
-            "{}: tensor {name:?} is {}, needed F16, BF16, F32 or F64",
-            file(),
-            entry.stored
-        );
-    }
+    let (tensors, mut data) = safetensors::open(&args.input)?;
+    let entries = tensors.entries();
+    let file = args.input.display().to_string();
     let chosen = args.place.device()?;
-    let (mut taken, mut elements, mut left) = (Vec::new(), 0, Vec::new());
-    let mut took = Duration::ZERO;
-    for index in 0..tensors.entries().len() {
-        let entry = &tensors.entries()[index];
-        let is_wanted = args.tensor.is_empty() || args.tensor.contains(&entry.name);
-        let Some(dtype) = entry.dtype.filter(|_| is_wanted) else {
+    // All that can be wrong with them is found before anything is written.
+    let streams = streams(args, &chosen, entries).with_context(|| file.clone())?;
+    let dtypes: Vec<DType> = streams.iter().flatten().map(Stream::dtype).collect();
+    let bar = progress_bar(entries.iter().map(|entry| entry.size).sum())?;
+    let mut pending = output.begin()?;
+    let name = pending.name();
+    tensors.write(&mut pending).with_context(|| name.clone())?;
+    let (mut elements, mut left, mut took) = (0, Vec::new(), Duration::ZERO);
+    for (entry, stream) in entries.iter().zip(streams) {
+        let source = (&mut data).take(entry.size);
+        let sink = bar.wrap_write(&mut pending);
+        let done = if let Some(mut stream) = stream {
+            elements += entry.len();
+            let size = stream.dtype().size();
+            let source = Ordered::new(source, size, safetensors::BIG_ENDIAN);
+            let sink = Ordered::new(sink, size, safetensors::BIG_ENDIAN);
+            forward(&mut stream, source, sink).map(|time| took += time)
+        } else {
             left.push(format!("{} ({})", entry.name, entry.stored));
-            continue;
+            copy(source, sink)
         };
-        let tensor = || format!("{}: tensor {:?}", file(), entry.name);
-        let alpha = args.alpha.of(dtype).with_context(tensor)?;
-        let device = chosen.for_dtype(dtype).with_context(tensor)?;
-        let bytes = tensors.get(entry);
-        let start = Instant::now();
-        let result = elu(&device, alpha, dtype, &bytes, &entry.shape).with_context(tensor)?;
-        took += start.elapsed();
-        taken.push(dtype);
-        elements += bytes.len() / dtype.size();
-        tensors.set(index, result);
+        done.map_err(|error| in_file(error, &file, &name))?;
     }
-    ensure!(
-        !taken.is_empty(),
-        "{}: no tensor of F16, BF16, F32 or F64",
-        file()
-    );
-    let count = taken.len();
+    // Where all are empty, nobody has looked whether there is more.
+    copy(data, &mut pending).map_err(|error| in_file(error, &file, &name))?;
+    bar.finish_and_clear();
+    pending.finish()?;
+    let count = dtypes.len();
     let s = if count == 1 { "" } else { "s" };
     let mut what = format!("{count} tensor{s} of {elements} elements");
     if !left.is_empty() {
         what += &format!(" (kept as they were: {})", left.join(", "));
     }
-    output.write(|mut writer| tensors.write(&mut writer))?;
-    Ok((what, chosen.told(&taken), took))
+    Ok((what, chosen.told(&dtypes), took))
 }
 
-fn elu(
-    device: &Device,
-    alpha: f64,
-    dtype: DType,
-    bytes: &[u8],
-    shape: &[usize],
-) -> Result<Vec<u8>> {
-    let mut x = Tensor::from_bytes(device, dtype, bytes, shape)?;
-    Elu::new(alpha).forward_in_place(&mut x)?;
-    Ok(x.to_bytes_blocking()?)
+/// A stream for every tensor that is to be replaced. They take no memory before they run.
+fn streams(args: &Args, chosen: &Chosen, entries: &[Entry]) -> Result<Vec<Option<Stream>>> {
+    for name in &args.tensor {
+        let entry = entries.iter().find(|entry| entry.name == *name);
+        let entry = entry.with_context(|| format!("no tensor named {name:?}"))?;
+        ensure!(
+            entry.dtype.is_some(),
+            "tensor {name:?} is {}, needed F16, BF16, F32 or F64",
+            entry.stored
+        );
+    }
+    let stream = |entry: &Entry| -> Result<Option<Stream>> {
+        let is_wanted = args.tensor.is_empty() || args.tensor.contains(&entry.name);
+        let Some(dtype) = entry.dtype.filter(|_| is_wanted) else {
+            return Ok(None);
+        };
+        let elu = Elu::new(args.alpha.of(dtype)?);
+        let stream = Stream::new(&chosen.for_dtype(dtype)?, elu, dtype)?;
+        Ok(Some(stream.with_expected_len(entry.len())))
+    };
+    let named = |entry: &Entry| stream(entry).with_context(|| format!("tensor {:?}", entry.name));
+    let streams: Vec<_> = entries.iter().map(named).collect::<Result<_>>()?;
+    ensure!(
+        streams.iter().any(Option::is_some),
+        "no tensor of F16, BF16, F32 or F64"
+    );
+    Ok(streams)
+}
+
+/// From `source` to `sink`; how long it took besides reading and writing.
+fn forward(
+    stream: &mut Stream,
+    source: impl Read,
+    sink: impl Write,
+) -> Result<Duration, wgpu_elu::Error> {
+    let spent = Cell::default();
+    let source = Timed::new(source, &spent);
+    let sink = Timed::new(sink, &spent);
+    let start = Instant::now();
+    stream.forward_blocking(source, sink)?;
+    Ok(start.elapsed().saturating_sub(spent.get()))
+}
+
+/// The error with the file that it comes from, if it comes from one.
+fn in_file(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error {
+    match error {
+        wgpu_elu::Error::Read { error } => anyhow!("{input}: {error}"),
+        wgpu_elu::Error::Write { error } => anyhow!("{output}: {error}"),
+        error => error.into(),
+    }
+}
+
+/// For so much that a person would wait, and if one is there.
+fn progress_bar(bytes: u64) -> Result<ProgressBar> {
+    if bytes > Stream::BUDGET && std::io::stderr().is_terminal() {
+        let template = "{bar:40} {percent}%  {binary_bytes_per_sec}  {eta} left";
+        Ok(ProgressBar::new(bytes).with_style(ProgressStyle::with_template(template)?))
+    } else {
+        Ok(ProgressBar::hidden())
+    }
 }
 
 fn default_output(input: &Path) -> PathBuf {

@@ -1,97 +1,126 @@
 //! `.safetensors` files: in, and out again with the same header and other values.
 
-use std::{fs, io::Write, ops::Range, path::Path};
+use std::{
+    fs::File,
+    io::{Read, Write},
+    path::Path,
+};
 
 use anyhow::{Context, Result, ensure};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, tensor::Metadata};
 use wgpu_elu::DType;
 
-/// A whole file, whose tensors can be replaced by others of the same shape and dtype. All else is kept as it is.
+use crate::bytes::Exact;
+
+/// What a file says of its tensors, which come one after the other.
 pub(crate) struct Tensors {
-    bytes: Vec<u8>,
+    /// All that stands before them.
+    header: Vec<u8>,
     /// By their order in the data.
     entries: Vec<Entry>,
 }
 
 pub(crate) struct Entry {
     pub(crate) name: String,
-    pub(crate) shape: Vec<usize>,
     /// The file's name for its dtype.
     pub(crate) stored: String,
     /// Its dtype, if it is one that ELU is made for.
     pub(crate) dtype: Option<DType>,
-    range: Range<usize>,
+    /// How many bytes it takes.
+    pub(crate) size: u64,
+}
+
+/// The byte order of these files, everywhere.
+pub(crate) const BIG_ENDIAN: bool = false;
+
+impl Entry {
+    /// The number of its elements, if it has a dtype.
+    pub(crate) fn len(&self) -> u64 {
+        self.dtype
+            .map_or(0, |dtype| self.size / dtype.size() as u64)
+    }
+}
+
+pub(crate) fn open(path: &Path) -> Result<(Tensors, Exact<File>)> {
+    let open = || {
+        ensure!(!path.is_dir(), "needed a .safetensors file, found a folder");
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        let size = metadata.is_file().then_some(metadata.len());
+        read(file, size)
+    };
+    open().with_context(|| path.display().to_string())
+}
+
+/// Reads what stands before the tensors. `size` is that of the whole file, where it is known.
+///
+/// Of more or fewer bytes than there should be, the tensors' reader tells at the end, or here if the size is known.
+pub(crate) fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)> {
+    let mut reader = reader;
+    let (header, metadata) = read_header(&mut reader).context(NO_SAFETENSORS)?;
+    let entry = |name: String| {
+        let info = metadata.info(&name)?;
+        let (start, end) = info.data_offsets;
+        Some(Entry {
+            stored: info.dtype.to_string(),
+            dtype: match info.dtype {
+                Dtype::F16 => Some(DType::F16),
+                Dtype::BF16 => Some(DType::BF16),
+                Dtype::F32 => Some(DType::F32),
+                Dtype::F64 => Some(DType::F64),
+                _ => None,
+            },
+            size: (end - start) as u64,
+            name,
+        })
+    };
+    let entries: Vec<Entry> = metadata
+        .offset_keys()
+        .into_iter()
+        .filter_map(entry)
+        .collect();
+    let needed = entries.iter().map(|entry| entry.size).sum();
+    if let Some(size) = size {
+        let found = size.saturating_sub(header.len() as u64);
+        if found != needed {
+            return Err(SafeTensorError::MetadataIncompleteBuffer).context(NO_SAFETENSORS);
+        }
+    }
+    let data = Exact::new(reader, needed, "the header".into());
+    Ok((Tensors { header, entries }, data))
 }
 
 impl Tensors {
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        let read = || {
-            ensure!(!path.is_dir(), "needed a .safetensors file, found a folder");
-            Self::from_bytes(fs::read(path)?)
-        };
-        read().with_context(|| path.display().to_string())
-    }
-
-    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        let (header, metadata) =
-            SafeTensors::read_metadata(&bytes).context("not a .safetensors file")?;
-        // Eight bytes for the header's length come first.
-        let data = size_of::<u64>() + header;
-        let entry = |name: String| {
-            let info = metadata.info(&name)?;
-            let (start, end) = info.data_offsets;
-            Some(Entry {
-                shape: info.shape.clone(),
-                stored: info.dtype.to_string(),
-                dtype: match info.dtype {
-                    Dtype::F16 => Some(DType::F16),
-                    Dtype::BF16 => Some(DType::BF16),
-                    Dtype::F32 => Some(DType::F32),
-                    Dtype::F64 => Some(DType::F64),
-                    _ => None,
-                },
-                range: data + start..data + end,
-                name,
-            })
-        };
-        let entries = metadata
-            .offset_keys()
-            .into_iter()
-            .filter_map(entry)
-            .collect();
-        Ok(Self { bytes, entries })
-    }
-
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// An entry's elements in this machine's byte order.
-    pub(crate) fn get(&self, entry: &Entry) -> Vec<u8> {
-        swapped(entry, self.bytes[entry.range.clone()].to_vec())
-    }
-
-    /// Replaces the elements of the entry at `index` by as many others.
-    pub(crate) fn set(&mut self, index: usize, elements: Vec<u8>) {
-        let entry = &self.entries[index];
-        let elements = swapped(entry, elements);
-        self.bytes[entry.range.clone()].copy_from_slice(&elements);
-    }
-
-    pub(crate) fn write(self, writer: &mut impl Write) -> Result<()> {
-        writer.write_all(&self.bytes)?;
-        Ok(())
+    /// Writes all that stands before the tensors as it was read.
+    pub(crate) fn write(&self, writer: &mut impl Write) -> std::io::Result<()> {
+        writer.write_all(&self.header)
     }
 }
 
 // ---- Internals ----
 
-/// The file's byte order is little-endian everywhere.
-fn swapped(entry: &Entry, mut bytes: Vec<u8>) -> Vec<u8> {
-    if let (true, Some(dtype)) = (cfg!(target_endian = "big"), entry.dtype) {
-        bytes
-            .chunks_exact_mut(dtype.size())
-            .for_each(<[u8]>::reverse);
-    }
-    bytes
+const NO_SAFETENSORS: &str = "not a .safetensors file";
+
+/// As the crate's own reader, which wants the whole file in memory.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// All bytes before the data, and what they say.
+fn read_header(reader: &mut impl Read) -> Result<(Vec<u8>, Metadata)> {
+    const LENGTH: usize = size_of::<u64>();
+    let mut bytes = Vec::new();
+    reader.take(LENGTH as u64).read_to_end(&mut bytes)?;
+    let length: [u8; LENGTH] = bytes[..]
+        .try_into()
+        .map_err(|_| SafeTensorError::HeaderTooSmall)?;
+    let length = u64::from_le_bytes(length);
+    ensure!(length <= MAX_HEADER, SafeTensorError::HeaderTooLarge);
+    // Believed only as far as there are bytes.
+    let found = reader.take(length).read_to_end(&mut bytes)?;
+    ensure!(found as u64 == length, SafeTensorError::InvalidHeaderLength);
+    let metadata = serde_json::from_slice(&bytes[LENGTH..])?;
+    Ok((bytes, metadata))
 }

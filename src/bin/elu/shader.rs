@@ -81,5 +81,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         entry_point: args.entry,
     };
     let shader = translate(variant, args.language).map_err(Error::msg)?;
-    output.write(|writer| Ok(writer.write_all(&shader)?))
+    output.write(&shader)
 }

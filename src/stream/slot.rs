@@ -1,0 +1,179 @@
+//! The buffers that a chunk goes through, and the way from one to the next.
+
+use super::ends::{Sink, Source};
+use crate::{
+    checked::checked,
+    device::{Gpu, whole_words},
+    error::Result,
+    factors::Factors,
+    kernel::{Kernel, Step},
+};
+
+/// Which buffers a chunk goes through.
+#[derive(Clone, Copy)]
+pub(super) enum Arrangement {
+    /// One that the CPU writes and reads and the kernel works on.
+    InPlace,
+    /// One that the CPU writes and the kernel reads, and one the other way round.
+    Mapped,
+    /// One that the CPU writes, one that the kernel works on, and one that the CPU reads, with copies in between.
+    Staged,
+}
+
+impl Arrangement {
+    pub(super) fn of(gpu: &Gpu) -> Self {
+        match gpu.info().device_type {
+            _ if !gpu.maps_what_it_computes() => Self::Staged,
+            wgpu::DeviceType::Cpu => Self::InPlace,
+            // A buffer that is mapped for both lies where the CPU writes fast, and on some GPUs reads very slowly.
+            _ => Self::Mapped,
+        }
+    }
+
+    pub(super) fn buffers(self) -> u64 {
+        match self {
+            Self::InPlace => 1,
+            Self::Mapped => 2,
+            Self::Staged => 3,
+        }
+    }
+}
+
+/// The buffers that a chunk goes through.
+pub(super) struct Slot {
+    upload: wgpu::Buffer,
+    /// Where the kernel works, if it cannot do so where the CPU writes and reads.
+    staged: Option<wgpu::Buffer>,
+    /// Perhaps the same buffer as `upload`.
+    download: wgpu::Buffer,
+    chunk: u64,
+    whole: Step,
+    /// For the end of the data, and its bytes.
+    short: Option<(u64, Step)>,
+    last: Option<wgpu::SubmissionIndex>,
+}
+
+impl Slot {
+    pub(super) fn new(
+        gpu: &Gpu,
+        kernel: &Kernel,
+        factors: Factors,
+        arrangement: Arrangement,
+        chunk: u64,
+    ) -> Result<Self> {
+        use wgpu::BufferUsages as Usage;
+        let buffer = |usage| gpu.buffer(chunk, usage, None);
+        let (upload, staged, download) = match arrangement {
+            Arrangement::InPlace => {
+                let both = buffer(Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ)?;
+                (both.clone(), None, both)
+            }
+            Arrangement::Mapped => {
+                let upload = buffer(Usage::STORAGE | Usage::MAP_WRITE)?;
+                (upload, None, buffer(Usage::STORAGE | Usage::MAP_READ)?)
+            }
+            Arrangement::Staged => {
+                let upload = buffer(Usage::MAP_WRITE | Usage::COPY_SRC)?;
+                let staged = buffer(Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)?;
+                let download = buffer(Usage::MAP_READ | Usage::COPY_DST)?;
+                (upload, Some(staged), download)
+            }
+        };
+        let buffers = (&upload, staged.as_ref(), &download);
+        Ok(Self {
+            whole: prepare(gpu, kernel, factors, buffers, chunk)?,
+            upload,
+            staged,
+            download,
+            chunk,
+            short: None,
+            last: None,
+        })
+    }
+
+    /// Lets `source` write as much as there is room for. Less comes in at the end only.
+    pub(super) async fn fill(&mut self, gpu: &Gpu, source: &mut impl Source) -> Result<u64> {
+        let room = self.upload.slice(..);
+        // An error may have left it at work.
+        let mapping = gpu
+            .map(wgpu::MapMode::Write, room, self.last.clone())
+            .await?;
+        let mut view = mapping.view_mut()?;
+        let chunk = usize::try_from(self.chunk).unwrap_or(usize::MAX);
+        Ok(source.fill(view.slice(..chunk))? as u64)
+    }
+
+    pub(super) fn submit(
+        &mut self,
+        gpu: &Gpu,
+        kernel: &Kernel,
+        factors: Factors,
+        bytes: u64,
+    ) -> Result<()> {
+        let step = if bytes == self.chunk {
+            &self.whole
+        } else {
+            let buffers = (&self.upload, self.staged.as_ref(), &self.download);
+            let kept = self.short.take().filter(|(of, _)| *of == bytes);
+            let step = match kept {
+                Some((_, step)) => step,
+                None => prepare(gpu, kernel, factors, buffers, bytes)?,
+            };
+            &self.short.insert((bytes, step)).1
+        };
+        let label = Some("wgpu_elu.stream");
+        let words = whole_words(bytes);
+        let submitted = checked(gpu.device(), "the work", || {
+            let mut encoder = gpu
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+            if let Some(staged) = &self.staged {
+                encoder.copy_buffer_to_buffer(&self.upload, 0, staged, 0, words);
+            }
+            step.record(
+                &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label,
+                    timestamp_writes: None,
+                }),
+            );
+            if let Some(staged) = &self.staged {
+                encoder.copy_buffer_to_buffer(staged, 0, &self.download, 0, words);
+            }
+            gpu.queue().submit([encoder.finish()])
+        });
+        self.last = Some(submitted.map_err(|error| gpu.lost_or(error))?);
+        Ok(())
+    }
+
+    /// Hands the first `bytes` to `sink` once they are results.
+    pub(super) async fn empty(
+        &mut self,
+        gpu: &Gpu,
+        bytes: u64,
+        sink: &mut impl Sink,
+    ) -> Result<()> {
+        let words = self.download.slice(..whole_words(bytes));
+        let mapping = gpu
+            .map(wgpu::MapMode::Read, words, self.last.clone())
+            .await?;
+        let view = mapping.view()?;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        sink.take(&view[..bytes.min(view.len())])
+    }
+}
+
+// ---- Internals ----
+
+/// The kernel's work on the first `bytes` of a slot: on the staged buffer, or from the first mapped one to the last.
+fn prepare(
+    gpu: &Gpu,
+    kernel: &Kernel,
+    factors: Factors,
+    (upload, staged, download): (&wgpu::Buffer, Option<&wgpu::Buffer>, &wgpu::Buffer),
+    bytes: u64,
+) -> Result<Step> {
+    let (x, y) = (staged.unwrap_or(upload), staged.unwrap_or(download));
+    kernel
+        .prepare(factors, x.slice(..bytes), y.slice(..bytes))
+        .map_err(|error| gpu.lost_or(error))
+}
