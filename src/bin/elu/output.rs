@@ -1,4 +1,4 @@
-//! Where results go: whole or not at all.
+//! Where results go: into files whole or not at all, to standard output, pipes and devices as they come.
 
 use std::{
     fs::{self, File},
