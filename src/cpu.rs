@@ -377,7 +377,7 @@ mod tests {
     use crate::reference;
 
     /// All that this machine has, not just the best.
-    fn levels() -> Vec<Level> {
+    pub(super) fn levels() -> Vec<Level> {
         let best = Level::new();
         let mut levels = vec![best, Level::baseline()];
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
