@@ -189,6 +189,11 @@ fn name(level: Level) -> &'static str {
     "portable"
 }
 
+/// Whether `mul_add` is known to round once.
+fn fuses(level: Level) -> bool {
+    matches!(name(level), "AVX-512" | "AVX2+FMA" | "NEON")
+}
+
 fn check_len<E>(what: &'static str, x: &[E], other: &[E]) -> Result<()> {
     if x.len() == other.len() {
         Ok(())
@@ -337,9 +342,13 @@ macro_rules! walks {
                 grad: Option<&[Self]>,
                 out: &mut [Self],
             ) {
-                use arithmetic::$arithmetic::{Backward, BackwardFromOutput};
+                use arithmetic::$arithmetic::{Backward, BackwardElu, BackwardFromOutput};
                 let products = factors.$products();
+                let is_plain = [products.slope, products.positive, products.input_scale] == [1.0; 3];
                 match given {
+                    Given::Input if is_plain && fuses(level) => dispatch!(level, simd => {
+                        walk_with_grad(simd, BackwardElu::new(simd, products), x, grad, out)
+                    }),
                     Given::Input => dispatch!(level, simd => {
                         walk_with_grad(simd, Backward::new(simd, products), x, grad, out)
                     }),
@@ -377,7 +386,7 @@ mod tests {
     use crate::reference;
 
     /// All that this machine has, not just the best.
-    fn levels() -> Vec<Level> {
+    pub(super) fn levels() -> Vec<Level> {
         let best = Level::new();
         let mut levels = vec![best, Level::baseline()];
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -408,6 +417,42 @@ mod tests {
                 } else {
                     assert_eq!(x.to_bits(), y.to_bits(), "{}", name(level));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_has_gradients_within_an_ulp() {
+        let mut random = 1u32;
+        for level in levels() {
+            let x: Vec<f32> = (0x8000_0000..0xc2e0_0000u32)
+                .step_by(4999)
+                .chain((0xbf80_0000..0xc1a0_0000).step_by(101))
+                .map(f32::from_bits)
+                .collect();
+            // Of either sign, from 1 to 2; a few are any number there is.
+            let grads = (0..x.len()).map(|i| {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let kept = if i % 16 == 0 { u32::MAX } else { 0x807f_ffff };
+                f32::from_bits(random.rotate_right(9) & kept | (!kept & 0x3f80_0000))
+            });
+            let grad: Vec<f32> = grads.collect();
+            let mut out = vec![0.0; x.len()];
+            f32::backward(level, Given::Input, 1.0.into(), &x, Some(&grad), &mut out);
+            for ((&x, &grad), &out) in x.iter().zip(&grad).zip(&out) {
+                let exact = f64::from(grad) * reference::elu_grad(f64::from(x), 1.0);
+                if !grad.is_finite() {
+                    continue;
+                }
+                let power =
+                    exact.abs().max(f32::MIN_POSITIVE.into()).to_bits() & f64::INFINITY.to_bits();
+                let ulp = f64::from_bits(power) / f64::from(1 << 23);
+                assert!(
+                    (f64::from(out) - exact).abs() <= ulp
+                        && out.is_sign_negative() == grad.is_sign_negative(),
+                    "{}: x {x:e}, grad {grad:e}, out {out:e}, exact {exact:e}",
+                    name(level)
+                );
             }
         }
     }

@@ -20,9 +20,10 @@ macro_rules! arithmetic {
         $float:ident, $bits:ident, $floats:ident, $uints:ident,
         mantissa: $mantissa:literal, exponent_bias: $bias:literal, high_bits: $high_bits:literal,
         one_below: $one_below:literal, zero_below: $zero_below:literal, linear_above: $linear_above:literal,
+        normal_above: $normal_above:literal,
         ln_2_for_expm1: [$($ln_2_part:expr),+], ln_2_for_exp: $ln_2:expr,
         grow: $grow:expr, small: $small:expr, deep: $deep:expr,
-        q: $q:ident,
+        q: $q:ident, lean: $lean:literal, q_leant: $q_leant:ident,
     ) => {
         pub(super) mod $float {
             use super::*;
@@ -182,6 +183,51 @@ macro_rules! arithmetic {
                     let rest = [first, power_of_two(simd, n - third - third)];
                     let product = self.slope.product(simd, grad, high * first, low * first, rest);
                     self.positive.by_side(simd, x, grad, product)
+                }
+            }
+
+            /// The gradient from the input for ELU with alpha = 1. Only where `mul_add` rounds once: two roundings would add
+            /// up to more than an ULP.
+            #[derive(Clone, Copy)]
+            pub(in super::super) struct BackwardElu<S: Simd>(Backward<S>);
+
+            impl<S: Simd> BackwardElu<S> {
+                #[inline(always)]
+                pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                    Self(Backward::new(simd, products))
+                }
+            }
+
+            impl<S: Simd> Op<S, S::$floats> for BackwardElu<S> {
+                #[inline(always)]
+                fn apply(self, simd: S, x: S::$floats, grad: S::$floats) -> S::$floats {
+                    let splat = |v: $float| S::$floats::splat(simd, v);
+                    // In `f32`, so that exp(r) is between 0.75 and 1.5: what is added to 1 then has the smallest error.
+                    let leant = x - splat($lean);
+                    let biased = leant.mul_add(splat(LOG2_E), splat(MAGIC));
+                    let s = (biased.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
+                    let n = biased - MAGIC;
+                    // r = high + low, of which high is exact: rounded, it would cost a quarter of an ULP.
+                    let [ln_2_high, ln_2_low] = LN_2;
+                    let high = n.mul_add(splat(-ln_2_high), x);
+                    let low = n * splat(-ln_2_low);
+                    let r = high + low;
+                    let e = high + (r * r).mul_add(super::$q_leant(simd, r), low);
+                    // A sum drops the sign of zero.
+                    let product = (grad.mul_add(e, grad) * s).copysign(grad);
+
+                    // Not where s is subnormal or the product overflows on the way. Chosen by lane, not by vector: the
+                    // bits must not depend on the neighbours.
+                    let is_plain = x.simd_ge(splat($normal_above))
+                        & grad.abs().simd_le(splat(0.5 * $float::MAX));
+                    let is_negative = x.simd_le(splat(0.0));
+                    let is_other = is_negative & !is_plain;
+                    let product = if is_other.any_true() {
+                        is_other.select(self.0.apply(simd, x, grad), product)
+                    } else {
+                        product
+                    };
+                    is_negative.select(product, x.simd_eq(x).select(grad, x))
                 }
             }
 
@@ -399,20 +445,22 @@ arithmetic! {
     f32, u32, f32s, u32s,
     mantissa: 23, exponent_bias: 127, high_bits: 0xffff_f000,
     one_below: -18.0, zero_below: -240.0, linear_above: -3e-8,
+    normal_above: -87.0,
     ln_2_for_expm1: [std::f32::consts::LN_2],
     ln_2_for_exp: [0.693_145_75, 1.428_606_8e-6],
     grow: (1u128 << 64) as f32, small: 1e-12, deep: 2e-10,
-    q: q_of_f32,
+    q: q_of_f32, lean: 0.0589, q_leant: q_of_f32_leant,
 }
 
 arithmetic! {
     f64, u64, f64s, u64s,
     mantissa: 52, exponent_bias: 1023, high_bits: 0xffff_ffff_f800_0000,
     one_below: -40.0, zero_below: -1500.0, linear_above: -5e-17,
+    normal_above: -708.0,
     ln_2_for_expm1: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
     ln_2_for_exp: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
     grow: (1u128 << 100) as f64 * (1u128 << 100) as f64, small: 1e-100, deep: 1e-102,
-    q: q_of_f64,
+    q: q_of_f64, lean: 0.0, q_leant: q_of_f64,
 }
 
 /// In Estrin's order: the chain of dependent operations is what limits a core, not their number.
@@ -423,6 +471,17 @@ fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     let q01 = r.mul_add(splat(0.166_666_36), splat(0.5));
     let q23 = r.mul_add(splat(0.008_341_51), splat(0.041_666_51));
     let q45 = r.mul_add(splat(0.000_150_461_45), splat(0.001_393_054));
+    r2.mul_add(r2.mul_add(q45, q23), q01)
+}
+
+/// For r between ln 0.75 and ln 1.5: the polynomial through six Chebyshev nodes, its coefficients rounded.
+#[inline(always)]
+fn q_of_f32_leant<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
+    let splat = |v: f32| S::f32s::splat(simd, v);
+    let r2 = r * r;
+    let q01 = r.mul_add(splat(0.166_666_69), splat(0.5));
+    let q23 = r.mul_add(splat(0.008_332_327), splat(0.041_666_552));
+    let q45 = r.mul_add(splat(0.000_207_903_64), splat(0.001_392_098_4));
     r2.mul_add(r2.mul_add(q45, q23), q01)
 }
 
