@@ -444,12 +444,12 @@ impl Gpu {
         shares_memory(self.info()) && self.device().features().contains(needed)
     }
 
-    /// Maps `slice` once the work up to `until`, or all work without one, is done.
+    /// Maps `slice` once the work `until` then is done, which must be all that uses its buffer.
     pub(crate) async fn map<'a>(
         &'a self,
         mode: wgpu::MapMode,
         slice: wgpu::BufferSlice<'a>,
-        until: Option<wgpu::SubmissionIndex>,
+        until: Until,
     ) -> Result<Mapping<'a>> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         // Nobody listens any more if the future was dropped.
@@ -473,30 +473,43 @@ impl Gpu {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         self.queue()
             .on_submitted_work_done(move || drop(sender.send(())));
-        self.poll(None)?;
+        self.poll(Until::All)?;
         match receiver.receive().await {
             Some(()) => self.check_alive(),
             None => Err(lost("its work was never done")),
         }
     }
 
-    /// Lets wgpu call back: outside the browser nothing does so but a poll, and this one blocks until the work up to
-    /// `until`, or all work without one, is done.
-    fn poll(&self, until: Option<wgpu::SubmissionIndex>) -> Result<()> {
+    /// Lets wgpu call back: outside the browser nothing does so but a poll, and this one blocks `until` then.
+    fn poll(&self, until: Until) -> Result<()> {
         self.check_alive()?;
+        let wait = |submission_index| wgpu::PollType::Wait {
+            submission_index,
+            timeout: None,
+        };
+        let poll = match until {
+            Until::Now => wgpu::PollType::Poll,
+            Until::Submission(index) => wait(Some(index)),
+            Until::All => wait(None),
+        };
         // wgpu 30's poll panics when the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`).
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            self.device().poll(wgpu::PollType::Wait {
-                submission_index: until,
-                timeout: None,
-            })
-        }));
+        let polled = catch_unwind(AssertUnwindSafe(|| self.device().poll(poll)));
         match polled {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(lost(error)),
             Err(_) => Err(lost("wgpu gave up waiting for it")),
         }
     }
+}
+
+/// How long to wait for the device.
+pub(crate) enum Until {
+    /// Not at all.
+    Now,
+    /// Until this work, and all before it, is done.
+    Submission(wgpu::SubmissionIndex),
+    /// Until all work is done.
+    All,
 }
 
 /// A part of a buffer that the CPU may read or write, until this is dropped.

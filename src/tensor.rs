@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     checked::checked,
-    device::{Device, Gpu},
+    device::{Device, Gpu, Until},
     dtype::{DType, Element, Values},
     error::{Error, Result},
 };
@@ -430,7 +430,7 @@ impl Tensor {
         let before = usize::from(slice.offset() != start) * size;
         let bytes = before..before + self.len * size;
         let mapping = gpu
-            .map(wgpu::MapMode::Read, staging.slice(..), None)
+            .map(wgpu::MapMode::Read, staging.slice(..), Until::All)
             .await?;
         let view = mapping.view()?;
         Ok(read(&view[bytes]))

@@ -20,6 +20,8 @@ use crate::{
     judge::{self, Judge},
 };
 
+pub(crate) const ELU: &str = env!("CARGO_BIN_EXE_elu");
+
 const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits");
 
 /// A folder of its own for each test, and the command run in it.
@@ -55,7 +57,11 @@ impl Folder {
 
     /// The command, with pipes for all it reads and says.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_elu"))
+        self.start_as(Command::new(ELU), args)
+    }
+
+    pub(crate) fn start_as(&self, mut command: Command, args: &[&str]) -> Child {
+        command
             .args(args)
             .current_dir(self.0.path())
             .env("XDG_RUNTIME_DIR", self.0.path()) // without it Mesa complains on standard error
@@ -633,7 +639,7 @@ fn outputs_on_linux() {
         &["check", "--dtype", "f16", "--json", "-"],
         &["bench", "--max", "2^10", "--device", "cpu"],
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_elu"))
+        let output = Command::new(ELU)
             .args(args)
             .current_dir(folder.0.path())
             .env("XDG_RUNTIME_DIR", folder.0.path())
@@ -669,7 +675,7 @@ fn outputs_on_linux() {
         .args([
             "-c",
             "trap '' 25; ulimit -f 8; exec \"$0\" run \"$1\" -o full.npy --force --device cpu",
-            env!("CARGO_BIN_EXE_elu"),
+            ELU,
             &digits,
         ])
         .current_dir(folder.0.path())
@@ -1077,7 +1083,7 @@ fn bench_finds_a_rival() {
 fn bench_without_any_adapter() {
     let folder = Folder::new();
     let run = |args: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_elu"))
+        Command::new(ELU)
             .args(["bench", "--max", "1500"])
             .args(args)
             .current_dir(folder.0.path())

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     thread,
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use wgpu_elu::{DType, Device, Elu, Tensor};
 
 use crate::{
-    cli::{Folder, header, npy},
+    cli::{ELU, Folder, header, npy},
     common::{gpus, tell, varied},
 };
 
@@ -166,38 +166,95 @@ fn send(signal: &str, child: &Child) {
 
 #[test]
 fn signals_leave_nothing_behind() {
-    let data = vec![0; 4 * LEN];
-    let header = header("<f4", false, &format!("({},)", 2 * LEN));
     for (device, args) in devices() {
-        for (signal, fed) in [("-INT", 0), ("-INT", 4 * LEN), ("-TERM", 1000)] {
-            let folder = Folder::new();
-            folder.write("y.npy", b"precious");
-            let args = with(&["run", "-", "-o", "y.npy", "--force"], &args);
-            let mut child = folder.start(&args);
-            let mut stdin = child.stdin.take().unwrap();
-            let file = npy(1, &header, &data[..fed]);
-            stdin.write_all(&file).unwrap();
-            let begun = Instant::now();
-            while folder.names().len() < 2 {
-                assert!(begun.elapsed() < Duration::from_secs(60), "{device}");
-                thread::sleep(Duration::from_millis(5));
-            }
-            send(signal, &child);
-            let status = child.wait().unwrap();
-            let mut said = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut said)
-                .unwrap();
-            assert_eq!(
-                (status.code(), &*said),
-                (Some(130), ""),
-                "{device} {status}"
-            );
-            assert_eq!(folder.names(), ["y.npy"], "{device}");
-            assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"precious");
+        for (signal, code, fed) in [
+            ("-INT", 130, 0),
+            ("-INT", 130, 4 * LEN),
+            (
+                "-TERM",
+                if cfg!(target_os = "linux") { 143 } else { 130 },
+                1000,
+            ),
+        ] {
+            let command = if cfg!(target_os = "linux") {
+                // A shell may have ignored some for these tests.
+                elu_by_env("--default-signal=INT,TERM")
+            } else {
+                Command::new(ELU)
+            };
+            let run = Unfinished::start(command, &device, &args, fed);
+            send(signal, &run.child);
+            run.leaves_nothing(code);
         }
+    }
+}
+
+/// As `nohup` has it.
+#[cfg(target_os = "linux")]
+#[test]
+fn ignored_signals_stay_ignored() {
+    let args = ["--device".into(), "cpu".into()];
+    let nohup = elu_by_env("--ignore-signal=HUP");
+    let mut run = Unfinished::start(nohup, &Device::Cpu, &args, 1000);
+    send("-HUP", &run.child);
+    thread::sleep(Duration::from_millis(200));
+    assert!(run.child.try_wait().unwrap().is_none());
+    send("-TERM", &run.child);
+    run.leaves_nothing(143);
+}
+
+/// `env` becomes the command, which then has its process number.
+fn elu_by_env(option: &str) -> Command {
+    let mut env = Command::new("env");
+    env.args([option, ELU]);
+    env
+}
+
+/// The command at work, with a file that it would replace.
+struct Unfinished {
+    folder: Folder,
+    child: Child,
+    /// Open, so that it waits for more.
+    _stdin: ChildStdin,
+    device: String,
+}
+
+impl Unfinished {
+    fn start(command: Command, device: &Device, args: &[String], fed: usize) -> Self {
+        let data = vec![0; fed];
+        let header = header("<f4", false, &format!("({},)", 2 * LEN));
+        let folder = Folder::new();
+        folder.write("y.npy", b"precious");
+        let args = with(&["run", "-", "-o", "y.npy", "--force"], args);
+        let mut child = folder.start_as(command, &args);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&npy(1, &header, &data)).unwrap();
+        let begun = Instant::now();
+        while folder.names().len() < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{device}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        Self {
+            folder,
+            child,
+            _stdin: stdin,
+            device: device.to_string(),
+        }
+    }
+
+    fn leaves_nothing(mut self, code: i32) {
+        let status = self.child.wait().unwrap();
+        let mut said = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        let device = self.device;
+        assert_eq!(
+            (status.code(), &*said),
+            (Some(code), ""),
+            "{device} {status}"
+        );
+        assert_eq!(self.folder.names(), ["y.npy"], "{device}");
+        let kept = fs::read(self.folder.path("y.npy")).unwrap();
+        assert_eq!(kept, b"precious", "{device}");
     }
 }

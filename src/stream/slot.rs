@@ -3,7 +3,7 @@
 use super::ends::{Sink, Source};
 use crate::{
     checked::checked,
-    device::{Gpu, whole_words},
+    device::{Gpu, Until, whole_words},
     error::Result,
     factors::Factors,
     kernel::{Kernel, Step},
@@ -95,9 +95,7 @@ impl Slot {
     pub(super) async fn fill(&mut self, gpu: &Gpu, source: &mut impl Source) -> Result<u64> {
         let room = self.upload.slice(..);
         // An error may have left it at work.
-        let mapping = gpu
-            .map(wgpu::MapMode::Write, room, self.last.clone())
-            .await?;
+        let mapping = gpu.map(wgpu::MapMode::Write, room, self.until()).await?;
         let mut view = mapping.view_mut()?;
         let chunk = usize::try_from(self.chunk).unwrap_or(usize::MAX);
         Ok(source.fill(view.slice(..chunk))? as u64)
@@ -153,12 +151,15 @@ impl Slot {
         sink: &mut impl Sink,
     ) -> Result<()> {
         let words = self.download.slice(..whole_words(bytes));
-        let mapping = gpu
-            .map(wgpu::MapMode::Read, words, self.last.clone())
-            .await?;
+        let mapping = gpu.map(wgpu::MapMode::Read, words, self.until()).await?;
         let view = mapping.view()?;
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         sink.take(&view[..bytes.min(view.len())])
+    }
+
+    /// When it is no longer at work; other slots may be.
+    fn until(&self) -> Until {
+        self.last.clone().map_or(Until::Now, Until::Submission)
     }
 }
 

@@ -233,8 +233,8 @@ impl Temporary {
 
     /// Puts it in the place of `target`, which exists if it has permissions.
     fn persist(self, target: &Path, permissions: Option<fs::Permissions>) -> io::Result<()> {
-        let mut unfinished = unfinished();
-        unfinished.retain(|path| path != self.0.path());
+        // A signal waits until this is done.
+        let _unfinished = unfinished();
         if let Some(permissions) = permissions {
             self.0.as_file().set_permissions(permissions)?;
             self.0.persist(target).map_err(|error| error.error)?;
