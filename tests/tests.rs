@@ -9,7 +9,7 @@
 // against published values, and `verdicts` the judge that uses it; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract;
 // `shader` the WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device
 // that does nothing; `stream` data of any size through all of those; `large` the elu command on files larger than what it
-// holds in memory, and by signals; `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `cli` the elu command, as a
+// holds in memory, and by signals; `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `memory` that calls leave nothing behind; `cli` the elu command, as a
 // user runs it; `cases` what ONNX, Keras and PyTorch expect of everything; `properties` what holds of random vectors on
 // everything.
 mod cases;
@@ -22,6 +22,7 @@ mod kernel;
 #[cfg(all(feature = "cli", unix))]
 mod large;
 mod layer;
+mod memory;
 mod numbers;
 mod properties;
 mod reference;

@@ -1,0 +1,78 @@
+//! How much memory is in use after many calls.
+
+use std::{env, fs, process::Command};
+
+use wgpu_elu::{Elu, Tensor};
+
+use crate::common::{on_every_device, tell, varied};
+
+const CALLS: usize = 10_000;
+/// Then everything that is made once has been made.
+const WARM: usize = 100;
+/// Less than a hundred and some bytes a call, which is less than any object of wgpu's.
+const MOST_GROWTH: usize = 1 << 20;
+
+/// In a process of its own, since other tests share this one's memory.
+#[test]
+fn is_steady() {
+    let output = Command::new(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "memory::is_steady_alone",
+            "--ignored",
+            "--nocapture",
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    for line in said.lines().filter(|line| line.contains("KiB")) {
+        tell(line);
+    }
+    assert!(
+        output.status.success() && said.contains("test result: ok. 1 passed"),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+#[ignore = "run by `is_steady`"]
+fn is_steady_alone() {
+    on_every_device(|place| {
+        let elu = Elu::new(0.5);
+        let values = varied(4096);
+        let x = Tensor::from_slice(place.device, &values, &[4096]).unwrap();
+        let mut before = None;
+        for call in 1..=CALLS {
+            let y = elu.forward(&x).unwrap();
+            // As somebody does who looks at a result now and then.
+            if call % WARM == 0 {
+                assert_eq!(y.to_vec_blocking::<f32>().unwrap().len(), values.len());
+            }
+            if call == WARM {
+                before = resident();
+            }
+        }
+        let (Some(before), Some(after)) = (before, resident()) else {
+            tell("SKIPPED: growth of memory (/proc does not tell it)");
+            return;
+        };
+        println!(
+            "{}: {} KiB after {WARM} calls, {} KiB after {CALLS}",
+            place.name,
+            before >> 10,
+            after >> 10
+        );
+        assert!(after < before + MOST_GROWTH);
+    });
+}
+
+/// Bytes of this process in memory (proc_pid_status(5)), where that is told.
+fn resident() -> Option<usize> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| {
+        let kib = line.strip_prefix("VmRSS:")?.strip_suffix("kB")?;
+        kib.trim().parse::<usize>().ok()
+    })?;
+    Some(kib << 10)
+}
