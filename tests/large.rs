@@ -120,6 +120,42 @@ fn safetensors_files_of_many_chunks() {
     }
 }
 
+/// Part of it is out by then, and the exit code says that it is not all.
+#[test]
+fn standard_input_that_ends_too_soon() {
+    let x = bytemuck::cast_slice(&varied(LEN)).to_vec();
+    let header = header("<f4", false, &format!("({},)", 2 * LEN));
+    for (device, args) in devices() {
+        let folder = Folder::new();
+        let mut child = folder.start(&with(&["run", "-", "-o", "-"], &args));
+        let mut stdin = child.stdin.take().unwrap();
+        let output = thread::scope(|scope| {
+            scope.spawn(|| {
+                stdin.write_all(&npy(1, &header, &x)).unwrap();
+                drop(stdin);
+            });
+            child.wait_with_output().unwrap()
+        });
+        let (needed, found) = (8 * LEN, 4 * LEN);
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            format!(
+                "elu: standard input: shape [{}] of float32 needs {needed} bytes of data, found {found}\n",
+                2 * LEN
+            ),
+            "{device}"
+        );
+        assert_eq!(output.status.code(), Some(1), "{device}");
+        let header = 10 + usize::from(u16::from_le_bytes([output.stdout[8], output.stdout[9]]));
+        let y = &output.stdout[header..];
+        assert!(
+            y.len() > 1 << 20 && elu(&device, DType::F32, &x).starts_with(y),
+            "{device}: {} bytes",
+            y.len()
+        );
+    }
+}
+
 /// Feeds it more than it may hold, and looks what it held.
 #[cfg(target_os = "linux")]
 #[test]

@@ -67,7 +67,7 @@ fn is_steady_alone() {
     });
 }
 
-/// Bytes of this process in memory (proc_pid_status(5)), where that is told.
+/// Bytes of this process in memory (`proc_pid_status(5)`), where that is told.
 fn resident() -> Option<usize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| {

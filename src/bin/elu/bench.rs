@@ -9,7 +9,7 @@ mod table;
 mod way;
 mod workload;
 
-use std::{io::IsTerminal, path::PathBuf};
+use std::io::IsTerminal;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,7 +21,7 @@ use wgpu_elu::{
 };
 
 use crate::{
-    files::Files,
+    files::{self, Files},
     place::{Alpha, Chosen, Place, by_name, dtypes},
 };
 use chart::SpeedChart;
@@ -54,21 +54,14 @@ pub(crate) struct Args {
     /// The largest number of elements, such as 2^20, 1e6 or 4096; the others are 2^10, 2^12, 2^14 and so on below it
     #[arg(long, value_name = "N", default_value = "2^26", value_parser = max)]
     max: usize,
-    /// Write what was found as JSON; `-` is standard output, in place of the table
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Draw GB/s against size: FILE ends in .svg or .png
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-    /// Replace FILE if it exists
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    files: files::Args,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.place.check();
     let work = Workload::new(args.op, args.dtype, args.alpha.of(args.dtype)?.into());
-    let files = Files::open(args.json.as_deref(), args.plot.as_deref(), args.force)?;
+    let files = Files::open(&args.files)?;
     let chosen = args.place.rival()?;
     let device = chosen.for_dtype(args.dtype)?;
     let gpu = match &device {

@@ -1,6 +1,10 @@
 //! `elu check`: a device's results against the exact values.
 
-use std::{io::IsTerminal, path::PathBuf};
+mod chart;
+mod report;
+mod sample;
+
+use std::io::IsTerminal;
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,13 +12,13 @@ use rayon::prelude::*;
 use wgpu_elu::{DType, Device, Elu, Tensor, shader::Op};
 
 use crate::{
-    files::Files,
+    files::{self, Files},
     judge::{Judge, bits},
     place::{Alpha, Place, by_name, dtypes},
-    plot::ErrorChart,
-    report::{Case, Report},
-    sample::Sample,
 };
+use chart::ErrorChart;
+use report::{Case, Report};
+use sample::Sample;
 
 /// Judge a device's results by the exact values, range by range of x
 ///
@@ -35,15 +39,8 @@ pub(crate) struct Args {
     /// Every bit pattern there is: minutes for float32
     #[arg(long)]
     exhaustive: bool,
-    /// Write what was found as JSON; `-` is standard output, in place of the table
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Draw the error against x, beside that of the formula in plain floating point: FILE ends in .svg or .png
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-    /// Replace FILE if it exists
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    files: files::Args,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -54,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         !args.exhaustive || dtype != DType::F64,
         "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample"
     );
-    let files = Files::open(args.json.as_deref(), args.plot.as_deref(), args.force)?;
+    let files = Files::open(&args.files)?;
     let chosen = args.place.device()?;
     let device = chosen.for_dtype(dtype)?;
     let judge = Judge {
@@ -64,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         on_gpu: device != Device::Cpu,
     };
     let sample = Sample::new(dtype, args.exhaustive);
-    let report = examine(&device, judge, &sample, args.plot.is_some())?;
+    let report = examine(&device, judge, &sample, args.files.plots())?;
 
     let title = format!(
         "{} {dtype}, alpha {}, on {}",

@@ -1,14 +1,34 @@
 //! Where the reports of `elu check` and `elu bench` go.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     output::Output,
     plot::{Chart, Picture},
 };
+
+/// Where besides.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Write what was found as JSON; `-` is standard output, in place of the table
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw what was found: FILE ends in .svg or .png
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Replace FILE if it exists
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Args {
+    pub(crate) fn plots(&self) -> bool {
+        self.plot.is_some()
+    }
+}
 
 /// What `--json` and `--plot` name.
 pub(crate) struct Files {
@@ -17,11 +37,13 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn open(json: Option<&Path>, plot: Option<&Path>, replace: bool) -> Result<Self> {
-        let open = |path| Output::open(path, replace);
-        let json = json.map(open).transpose()?;
-        let plot =
-            plot.map(|path| Ok::<_, anyhow::Error>((Picture::by_extension(path)?, open(path)?)));
+    pub(crate) fn open(args: &Args) -> Result<Self> {
+        let open = |path: &PathBuf| Output::open(path, args.force);
+        let json = args.json.as_ref().map(open).transpose()?;
+        let plot = args.plot.as_ref().map(|path| {
+            let picture = Picture::by_extension(path)?;
+            Ok::<_, anyhow::Error>((picture, open(path)?))
+        });
         let plot = plot.transpose()?;
         if let (Some(json), Some((_, plot))) = (&json, &plot) {
             ensure!(
@@ -47,5 +69,14 @@ impl Files {
             return Ok(());
         }
         Output::Stdout.write_text(table)
+    }
+}
+
+/// JSON has no infinity.
+pub(crate) fn number(v: f64) -> Value {
+    if v.is_finite() {
+        json!(v)
+    } else {
+        json!(v.to_string())
     }
 }

@@ -56,7 +56,7 @@ mod linux {
         Ok(())
     }
 
-    /// A bit for each signal, from 1 up (proc_pid_status(5)).
+    /// A bit for each signal, from 1 up (`proc_pid_status(5)`).
     fn ignored() -> io::Result<u64> {
         let status = fs::read_to_string("/proc/self/status")?;
         let mask = status.lines().find_map(|line| {

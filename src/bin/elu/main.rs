@@ -11,10 +11,8 @@ mod npy;
 mod output;
 mod place;
 mod plot;
-mod report;
 mod run;
 mod safetensors;
-mod sample;
 mod shader;
 mod translate;
 

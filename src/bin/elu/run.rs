@@ -22,8 +22,8 @@ use crate::{
 
 /// ELU of every number in a .npy file, or of tensors in a .safetensors file
 ///
-/// The file may be larger than all memory. Tells on standard error what ran, where, and how long it took, from the numbers in
-/// memory to the results in memory: the time for reading and writing is left out.
+/// The file may be larger than all memory. Tells on standard error what ran, where, and how long it took: the time during
+/// which it read or wrote is left out.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A .npy file, versions 1 to 3, of float16, float32 or float64, or `-` for one on standard input; or a .safetensors

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use wgpu_elu::{Device, Element, Elu, Gpu, Step, Tensor, shader::Op, wgpu};
 
 use super::{
@@ -158,9 +158,23 @@ impl Timer {
 
 // ---- Internals ----
 
+const TRIES: usize = 100;
+
 impl OnGpu<'_> {
-    /// The seconds that `way` takes, once.
+    /// The seconds that `way` takes, once. Some devices' timestamps are wrong now and then.
     fn sample(&self, way: Way) -> Result<f64> {
+        for _ in 0..TRIES {
+            let start = Instant::now();
+            let seconds = self.sample_once(way)?;
+            if seconds > 0.0 && seconds <= start.elapsed().as_secs_f64() {
+                return Ok(seconds);
+            }
+        }
+        let device = &self.device;
+        bail!("{device}: its timestamps are no times, {TRIES} times in a row, so nothing is timed")
+    }
+
+    fn sample_once(&self, way: Way) -> Result<f64> {
         let timer = self.timer.filter(|_| way != Way::SubmitAndWait);
         let start = Instant::now();
         let mut encoder = self

@@ -9,7 +9,7 @@ use super::{
     way::{Round, Way},
     workload::Workload,
 };
-use crate::report::number;
+use crate::files::number;
 
 /// What was compared with what.
 pub(crate) struct Machine {

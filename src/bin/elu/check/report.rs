@@ -6,7 +6,10 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use wgpu_elu::{DType, Device, shader::Op};
 
-use crate::judge::{Judge, bits, smallest_normal, value};
+use crate::{
+    files::number,
+    judge::{Judge, bits, smallest_normal, value},
+};
 
 /// One result, as bits.
 #[derive(Clone, Copy)]
@@ -221,15 +224,6 @@ impl Report {
             .enumerate()
             .map(|(i, &errors)| (x(i), errors))
             .collect()
-    }
-}
-
-/// JSON has no infinity.
-pub(crate) fn number(v: f64) -> Value {
-    if v.is_finite() {
-        json!(v)
-    } else {
-        json!(v.to_string())
     }
 }
 
