@@ -132,6 +132,23 @@ fn bench_kernel(c: &mut Criterion) {
                 });
             });
         });
+        group.bench_function(BenchmarkId::new("in_place", len), |b| {
+            let (x, _) = tensors(len);
+            let kernel = Kernel::new(GPU.device(), DType::F32).unwrap();
+            let step = kernel
+                .prepare_in_place(ALPHA, x.as_buffer_slice().unwrap())
+                .unwrap();
+            let run = || {
+                submit_and_wait(|encoder| {
+                    step.record(
+                        &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+                    )
+                });
+            };
+            run();
+            confirm(&values(len), &x.to_vec_blocking().unwrap());
+            b.iter(run);
+        });
         group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
             let (x, y) = tensors(len);
             let (x_bytes, y_bytes) = (x.as_buffer_slice().unwrap(), y.as_buffer_slice().unwrap());

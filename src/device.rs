@@ -20,7 +20,7 @@ use crate::{
 ///
 /// Every constructor that looks for adapters honours wgpu's own: `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`, `gl`, several
 /// with commas), `WGPU_POWER_PREF` (`low` prefers an integrated GPU) and the debugging ones. [`Device::from_env`] also
-/// takes `WGPU_ADAPTER_NAME`.
+/// takes `WGPU_ADAPTER_NAME`. GL is asked only where no other backend has what fits, whatever the preference.
 ///
 /// # Async and blocking
 ///
