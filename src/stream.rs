@@ -386,13 +386,9 @@ mod tests {
             bytemuck::pod_collect_to_vec::<E, u8>(&y)
         };
         let staged = run(Arrangement::Staged);
-        let mut y = vec![E::zeroed(); x.len()];
-        cpu::forward(0.5, x, &mut y).unwrap();
-        assert_eq!(
-            staged,
-            bytemuck::pod_collect_to_vec::<E, u8>(&y),
-            "{device}"
-        );
+        let whole = Tensor::from_slice(device, x, &[x.len()]).unwrap();
+        let whole = Elu::new(0.5).forward(&whole).unwrap();
+        assert_eq!(staged, whole.to_bytes_blocking().unwrap(), "{device}");
         match device {
             Device::Gpu(gpu) if gpu.maps_what_it_computes() => {
                 assert_eq!(run(Arrangement::Mapped), staged, "{device}");

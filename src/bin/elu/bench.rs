@@ -21,7 +21,7 @@ use wgpu_elu::{
 };
 
 use crate::{
-    files::{self, Files},
+    files::{FileArgs, Files},
     place::{Alpha, Chosen, Place, by_name, dtypes},
 };
 use chart::SpeedChart;
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "2^26", value_parser = max)]
     max: usize,
     #[command(flatten)]
-    files: files::Args,
+    files: FileArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use wgpu_elu::{DType, Device, Elu, Tensor, shader::Op};
 
 use crate::{
-    files::{self, Files},
+    files::{FileArgs, Files},
     judge::{Judge, bits},
     place::{Alpha, Place, by_name, dtypes},
 };
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long)]
     exhaustive: bool,
     #[command(flatten)]
-    files: files::Args,
+    files: FileArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {

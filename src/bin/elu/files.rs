@@ -12,7 +12,7 @@ use crate::{
 
 /// Where besides.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct FileArgs {
     /// Write what was found as JSON; `-` is standard output, in place of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     force: bool,
 }
 
-impl Args {
+impl FileArgs {
     pub(crate) fn plots(&self) -> bool {
         self.plot.is_some()
     }
@@ -37,7 +37,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn open(args: &Args) -> Result<Self> {
+    pub(crate) fn open(args: &FileArgs) -> Result<Self> {
         let open = |path: &PathBuf| Output::open(path, args.force);
         let json = args.json.as_ref().map(open).transpose()?;
         let plot = args.plot.as_ref().map(|path| {
