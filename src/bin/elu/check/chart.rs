@@ -1,0 +1,94 @@
+//! The picture of `elu check`: error against x, both on logarithmic axes.
+
+use anyhow::Result;
+use plotters::{coord::Shift, prelude::*};
+
+use crate::plot::Chart;
+
+/// What is less is drawn there, zero too.
+const LEAST: f64 = 1e-3;
+
+/// The errors of a device's results.
+pub(crate) struct ErrorChart<'a> {
+    pub(crate) title: &'a str,
+    /// -x, and the largest errors there in ULP: the device's, and the plain formula's.
+    pub(crate) points: &'a [(f64, [f64; 2])],
+    /// What the contract allows.
+    pub(crate) most: f64,
+}
+
+impl Chart for ErrorChart<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
+    where
+        B::ErrorType: 'static,
+    {
+        let Self {
+            title,
+            points,
+            most,
+        } = *self;
+        let (first, last) = (1e-10, 1e2);
+        let highest = points.iter().flat_map(|(_, errors)| errors).copied();
+        let highest = highest
+            .filter(|error| error.is_finite())
+            .fold(10.0, f64::max)
+            * 2.0;
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, ("sans-serif", 26))
+            .margin(20)
+            .x_label_area_size(60)
+            .y_label_area_size(90)
+            .build_cartesian_2d((first..last).log_scale(), (LEAST..highest).log_scale())?;
+        // The marks are powers of ten, but for their last bits.
+        let power = |v: &f64| format!("1e{}", v.log10().round());
+        chart
+            .configure_mesh()
+            .x_desc("-x")
+            .y_desc("largest error, ULP")
+            .x_label_formatter(&power)
+            .y_label_formatter(&power)
+            .label_style(("sans-serif", 18))
+            .axis_desc_style(("sans-serif", 22))
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        for (which, name, color) in [
+            (
+                1,
+                "the formula in plain floating point",
+                RGBColor(200, 90, 0),
+            ),
+            (0, "this device", RGBColor(0, 90, 170)),
+        ] {
+            let dots =
+                points
+                    .iter()
+                    .filter(|(_, errors)| errors[which] > 0.0)
+                    .map(|&(x, errors)| {
+                        Circle::new((x, errors[which].clamp(LEAST, highest)), 2, color.filled())
+                    });
+            chart
+                .draw_series(dots)?
+                .label(name)
+                .legend(move |(x, y)| Circle::new((x + 10, y), 5, color.filled()));
+        }
+        chart
+            .draw_series(DashedLineSeries::new(
+                [(first, most), (last, most)],
+                8,
+                6,
+                BLACK.into(),
+            ))?
+            .label("what the contract allows")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], BLACK));
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE.mix(0.9))
+            .border_style(BLACK.mix(0.3))
+            .label_font(("sans-serif", 20))
+            .draw()?;
+        area.present()?;
+        Ok(())
+    }
+}
