@@ -191,7 +191,15 @@ fn name(level: Level) -> &'static str {
 
 /// Whether `mul_add` is known to round once.
 fn fuses(level: Level) -> bool {
-    matches!(name(level), "AVX-512" | "AVX2+FMA" | "NEON")
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return matches!(level, Level::Avx512(_) | Level::Avx2(_));
+    #[cfg(target_arch = "aarch64")]
+    return level.as_neon().is_some();
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let _ = level;
+        false
+    }
 }
 
 fn check_len<E>(what: &'static str, x: &[E], other: &[E]) -> Result<()> {

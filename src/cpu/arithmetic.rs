@@ -218,10 +218,10 @@ macro_rules! arithmetic {
 
                     // Not where s is subnormal or the product overflows on the way. Chosen by lane, not by vector: the
                     // bits must not depend on the neighbours.
-                    let is_plain = x.simd_ge(splat($normal_above))
+                    let is_moderate = x.simd_ge(splat($normal_above))
                         & grad.abs().simd_le(splat(0.5 * $float::MAX));
                     let is_negative = x.simd_le(splat(0.0));
-                    let is_other = is_negative & !is_plain;
+                    let is_other = is_negative & !is_moderate;
                     let product = if is_other.any_true() {
                         is_other.select(self.0.apply(simd, x, grad), product)
                     } else {
@@ -474,14 +474,14 @@ fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     r2.mul_add(r2.mul_add(q45, q23), q01)
 }
 
-/// For r between ln 0.75 and ln 1.5: the polynomial through six Chebyshev nodes, its coefficients rounded.
+/// For r between ln 0.75 and ln 1.5: `scripts/expm1-coefficients leant`.
 #[inline(always)]
 fn q_of_f32_leant<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     let splat = |v: f32| S::f32s::splat(simd, v);
     let r2 = r * r;
     let q01 = r.mul_add(splat(0.166_666_69), splat(0.5));
-    let q23 = r.mul_add(splat(0.008_332_327), splat(0.041_666_552));
-    let q45 = r.mul_add(splat(0.000_207_903_64), splat(0.001_392_098_4));
+    let q23 = r.mul_add(splat(0.008_332_329), splat(0.041_666_552));
+    let q45 = r.mul_add(splat(0.000_207_901_32), splat(0.001_392_090_2));
     r2.mul_add(r2.mul_add(q45, q23), q01)
 }
 

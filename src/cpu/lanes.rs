@@ -260,7 +260,7 @@ fn with_payload<S: Simd>(simd: S, v: S::f32s) -> S::f32s {
     v.simd_eq(v).select(v, quiet.bitcast())
 }
 
-/// So too, if the upper half of any NaN has a payload.
+/// The same, provided that every NaN has payload bits in its upper half.
 #[inline(always)]
 fn narrow_bf16_numbers<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
     let (even, odd) = (rounded_to_bf16(simd, even), rounded_to_bf16(simd, odd));

@@ -10,7 +10,7 @@ use crate::{
     plot::{Chart, Picture},
 };
 
-/// Where besides.
+/// Where reports go besides standard output.
 #[derive(clap::Args)]
 pub(crate) struct FileArgs {
     /// Write what was found as JSON; `-` is standard output, in place of the table

@@ -36,7 +36,7 @@ fn end(exit_code: i32) {
 /// ctrlc listens to no signal if it may not listen to all.
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{fs, io, thread};
+    use std::{fs, io, sync::mpsc, thread};
 
     use signal_hook::{
         consts::{SIGHUP, SIGINT, SIGTERM},
@@ -44,16 +44,21 @@ mod linux {
     };
 
     pub(super) fn listen() -> io::Result<()> {
-        let ignored = ignored()?;
-        let signals = [SIGINT, SIGTERM, SIGHUP];
-        let heard = signals.iter().filter(|&&s| ignored >> (s - 1) & 1 == 0);
-        let mut signals = Signals::new(heard)?;
-        thread::Builder::new().spawn(move || {
-            for signal in signals.forever() {
-                super::end(128 + signal); // as a shell reports it
+        let ignored = ignored().unwrap_or(0);
+        let heard = [SIGINT, SIGTERM, SIGHUP].into_iter();
+        let heard = heard.filter(move |s| ignored >> (s - 1) & 1 == 0);
+        let (sender, receiver) = mpsc::channel();
+        // The thread first: signals that nobody listens to would end nothing any more.
+        thread::Builder::new().spawn(move || match Signals::new(heard) {
+            Ok(mut signals) => {
+                let _ = sender.send(Ok(()));
+                for signal in signals.forever() {
+                    super::end(128 + signal); // as a shell reports it
+                }
             }
+            Err(error) => drop(sender.send(Err(error))),
         })?;
-        Ok(())
+        receiver.recv().unwrap_or(Ok(()))
     }
 
     /// A bit for each signal, from 1 up (`proc_pid_status(5)`).

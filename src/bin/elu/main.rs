@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 something failed and no file was written, or `elu check` wrote that the contract is broken, \
-2 the command line is wrong, 130 stopped by Ctrl-C, or above 128 by another signal, and no file was written. \
+2 the command line is wrong, 130 stopped by Ctrl-C, more than 128 by another signal, and no file is half-written. \
 Standard output may have had a part by then, except with 2.
 
 Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) choose among \

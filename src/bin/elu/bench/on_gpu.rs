@@ -171,7 +171,9 @@ impl OnGpu<'_> {
             }
         }
         let device = &self.device;
-        bail!("{device}: its timestamps are no times, {TRIES} times in a row, so nothing is timed")
+        bail!(
+            "{device}: its timestamps were zero or longer than the wait, {TRIES} times in a row, so nothing is timed"
+        )
     }
 
     fn sample_once(&self, way: Way) -> Result<f64> {
