@@ -123,9 +123,9 @@ fn params_and_factors_have_the_same_layout_in_rust() {
         ("positive", offset_of!(Factors32, positive)),
         ("input_scale", offset_of!(Factors32, input_scale)),
         ("slope", offset_of!(Factors32, slope)),
-        ("padding_1", offset_of!(Factors32, padding_1)),
-        ("padding_2", offset_of!(Factors32, padding_2)),
-        ("padding_3", offset_of!(Factors32, padding_3)),
+        ("padding_a", offset_of!(Factors32, padding_a)),
+        ("padding_b", offset_of!(Factors32, padding_b)),
+        ("padding_c", offset_of!(Factors32, padding_c)),
     ];
     let factors_64 = [
         ("negative", offset_of!(Factors64, negative)),
@@ -135,7 +135,7 @@ fn params_and_factors_have_the_same_layout_in_rust() {
         ("input_scale_high", offset_of!(Factors64, input_scale_high)),
         ("slope", offset_of!(Factors64, slope)),
         ("odd", offset_of!(Factors64, odd)),
-        ("padding_1", offset_of!(Factors64, padding_1)),
+        ("padding", offset_of!(Factors64, padding)),
     ];
     for (dtype, op, shared) in every_shader() {
         let module = parse(dtype, op, shared);

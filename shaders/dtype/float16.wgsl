@@ -3,7 +3,7 @@
 fn widen(h: vec4<u32>) -> vec4<u32> {
     let magnitude = h & vec4(0x7fffu);
     let normal = (magnitude << vec4(13u)) + vec4(0x38000000u); // the exponent's bias is 112 less
-    let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 0x1p-24); // exact, and normal in f32
+    let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 5.9604644775390625e-8); // exact, and normal in f32
     let special = (magnitude << vec4(13u)) | vec4(0x7f800000u);
     let finite = select(normal, subnormal, magnitude < vec4(0x0400u));
     return select(finite, special, magnitude >= vec4(0x7c00u)) | ((h & vec4(0x8000u)) << vec4(16u));

@@ -1,21 +1,15 @@
-// Whether all factors are 1, as in ELU with alpha = 1: most of the arithmetic is for the others' sake.
-override plain: bool = false;
-
 // positive * x where x >= 0, else negative * expm1(input_scale * x), of which the first factor is 1 for ELU and CELU. For ELU
 // it is within 0.93 ULP of the exact value for every x and every alpha. A result smaller than 2^-126 may come out as zero
 // where the driver flushes subnormals, but not at alpha = 1.
-fn op(x_bits: vec4<u32>, unused: vec4<u32>, f: Factors, zero: u32) -> vec4<u32> {
-    if plain {
-        return expm1_or_same(x_bits, zero);
-    }
+fn elu(x_bits: vec4<u32>, f: Factors, zero: u32) -> vec4<u32> {
     let x = bitcast<vec4<f32>>(x_bits);
     let t = x * f.input_scale;
     let tiny = (bitcast<vec4<u32>>(t) & vec4(MAGNITUDE)) < vec4(0x33000000u); // 2^-25: expm1(t) rounds to t
 
     // A subnormal x may be flushed, but as an integer, in units of 2^-149, it is still there.
     let magnitude = x_bits & vec4(MAGNITUDE);
-    let m = opaque(vec4<f32>(magnitude) * -0x1p-24, zero);
-    let subnormal = opaque(f.slope * m, zero) * 0x1p-125;
+    let m = opaque(vec4<f32>(magnitude) * -5.9604644775390625e-8, zero);
+    let subnormal = opaque(f.slope * m, zero) * 2.350988701644575e-38;
     let small = select(bitcast<vec4<u32>>(f.slope * x), bitcast<vec4<u32>>(subnormal), magnitude < vec4(0x00800000u));
     let product = select(times_expm1(f.negative, t, zero), small, tiny);
     let rescaled = bitcast<vec4<u32>>(bitcast<vec4<f32>>(product) * f.rescale);

@@ -7,6 +7,9 @@
 // product. Compilers regroup floating-point sums unless told not to, which WGSL cannot: Mesa makes one product of two with
 // a common factor, and Metal's fast math more than that. So some sums hide behind `opaque`: `zero` is 0, and no compiler
 // knows.
+//
+// What is also a function for other people's shaders (src/shader.rs) has no hexadecimal floats, which wesl 0.4 misreads,
+// and no name that ends in an underscore and a number, which naga_oil refuses.
 
 // Must stay equal to Factors32 in src/shader.rs.
 struct Factors {
@@ -15,9 +18,9 @@ struct Factors {
     positive: f32,    // scale
     input_scale: f32,
     slope: f32,       // negative * input_scale
-    padding_1: f32,
-    padding_2: f32,
-    padding_3: f32,
+    padding_a: f32,
+    padding_b: f32,
+    padding_c: f32,
 }
 
 const MAGNITUDE = 0x7fffffffu;

@@ -10,7 +10,7 @@ struct Factors {
     input_scale_high: f64, // its first 24 bits
     slope: f64,            // negative * input_scale
     odd: f64,              // 1 if `negative` is zero, infinite or NaN, else 0
-    padding_1: f64,
+    padding: f64,
 }
 
 fn leading_bits(v: vec2<f64>) -> vec2<f64> {

@@ -1,0 +1,16 @@
+//! ELU of a slice, on a GPU if there is one: `cargo run --example hello`.
+
+use wgpu_elu::{Device, Elu, Tensor};
+
+fn main() -> wgpu_elu::Result<()> {
+    let device = Device::from_env_blocking()?; // WGPU_ADAPTER_NAME may choose
+    let x = [-2.0f32, -1.0, -0.5, 0.0, 0.5, 1.0];
+
+    let y = Elu::new(1.0).forward(&Tensor::from_slice(&device, &x, &[6])?)?;
+
+    println!("on {device}");
+    for (x, y) in x.iter().zip(y.to_vec_blocking::<f32>()?) {
+        println!("ELU({x}) = {y}");
+    }
+    Ok(())
+}
