@@ -2,10 +2,9 @@
 //!
 //! `cargo run --release` in this folder, or `scripts/web serve` in the repository's root for the browser.
 
-#[cfg(not(target_arch = "wasm32"))]
-fn main() -> std::process::ExitCode {
-    use playground::{App, Panel, wgpu_configuration};
+use playground::{App, Panel, wgpu_configuration};
 
+fn main() -> std::process::ExitCode {
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("error"));
     let panel = match std::env::args().nth(1) {
         None => Panel::Curves,
@@ -36,7 +35,3 @@ fn main() -> std::process::ExitCode {
         }
     }
 }
-
-/// The page starts it: see `web.rs`.
-#[cfg(target_arch = "wasm32")]
-fn main() {}
