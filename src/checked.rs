@@ -1,5 +1,8 @@
 //! Calls on a wgpu device whose errors come back as ours, instead of reaching the host's.
 
+#[cfg(target_family = "wasm")]
+mod late;
+
 use std::{
     fmt,
     future::Future,
@@ -26,8 +29,12 @@ pub(crate) fn lost(error: impl fmt::Display) -> Error {
 }
 
 /// Makes something on `device` and catches what wgpu says against it, so that it reaches neither the host's own error
-/// scopes nor its error callback. In a browser the answer comes later than we can wait: there it goes to the host.
+/// scopes nor its error callback. In a browser the answer comes later than we can wait: there it goes to the host, unless
+/// [`Checks`] are there to take it.
 pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
+    if cfg!(target_family = "wasm") {
+        return Ok(make());
+    }
     let filters = [
         wgpu::ErrorFilter::Internal,
         wgpu::ErrorFilter::OutOfMemory,
@@ -45,11 +52,47 @@ pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() 
     }
     match first {
         None => Ok(made),
-        Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { what: what.into() }),
-        Some(error) => Err(Error::Refused {
-            what: what.into(),
+        Some(error) => Err(told(&error, what)),
+    }
+}
+
+/// The checks of a device that is waited for now and then: in a browser, their answers come by then.
+#[cfg(target_family = "wasm")]
+pub(crate) use late::Checks;
+
+/// The checks of a device: outside the browser, each is answered at once.
+#[cfg(not(target_family = "wasm"))]
+#[derive(Debug, Default)]
+pub(crate) struct Checks;
+
+#[cfg(not(target_family = "wasm"))]
+impl Checks {
+    /// As [`checked`].
+    #[expect(clippy::unused_self, reason = "in a browser it keeps the answers")]
+    pub(crate) fn checked<T>(
+        &self,
+        device: &wgpu::Device,
+        what: &str,
+        make: impl FnOnce() -> T,
+    ) -> Result<T> {
+        checked(device, what, make)
+    }
+
+    /// The first error since this was last asked.
+    #[expect(clippy::unused_async, reason = "in a browser it waits for the answers")]
+    pub(crate) async fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn told(error: &wgpu::Error, what: &str) -> Error {
+    let what = what.into();
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { what },
+        _ => Error::Refused {
+            what,
             reason: one_line(&error.to_string()),
-        }),
+        },
     }
 }
 

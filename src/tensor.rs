@@ -3,7 +3,6 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    checked::checked,
     device::{Device, Gpu, Until},
     dtype::{DType, Element, Values},
     error::{Error, Result},
@@ -418,7 +417,7 @@ impl Tensor {
             None,
         )?;
         // A host's buffer may be mapped or destroyed.
-        checked(gpu.device(), "a copy", || {
+        gpu.checked("a copy", || {
             let label = Some("wgpu_elu.to_vec");
             let mut encoder = gpu
                 .device()
