@@ -16,6 +16,7 @@ mod cases;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;
+mod everywhere;
 #[path = "../src/bin/elu/judge.rs"]
 mod judge;
 mod kernel;
@@ -28,8 +29,16 @@ mod properties;
 mod reference;
 mod regularizer;
 mod shader;
+mod slices;
 mod stream;
 mod tensor;
 #[path = "../src/bin/elu/translate.rs"]
 mod translate;
 mod verdicts;
+
+use common::no_complaints;
+
+/// The devices that tests run on.
+async fn gpus() -> &'static [wgpu_elu::Gpu] {
+    common::gpus()
+}

@@ -1,0 +1,22 @@
+//! The tests that run everywhere, in a browser's page: `scripts/test-web` builds it and drives the browser.
+
+#![expect(
+    clippy::excessive_precision,
+    reason = "values are given as they were computed or published"
+)]
+
+mod browser;
+#[path = "../../everywhere.rs"]
+mod everywhere;
+#[path = "../../../src/bin/elu/judge.rs"]
+mod judge;
+#[path = "../../numbers.rs"]
+mod numbers;
+#[path = "../../slices.rs"]
+mod slices;
+#[path = "../../tensor.rs"]
+mod tensor;
+
+use browser::{gpus, no_complaints};
+
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
