@@ -1,5 +1,7 @@
 //! Calls on a wgpu device whose errors come back as ours, instead of reaching the host's.
 
+#[cfg(all(target_family = "wasm", feature = "webgpu"))]
+mod fill;
 #[cfg(target_family = "wasm")]
 mod late;
 
@@ -11,9 +13,18 @@ use std::{
 };
 
 use crate::error::{Error, Result};
+#[cfg(all(target_family = "wasm", feature = "webgpu"))]
+pub(crate) use fill::{FILLED, fill};
+#[cfg(target_family = "wasm")]
+pub(crate) use late::Checks;
 
-/// Writes `bytes` to a buffer that was mapped at its creation, and unmaps it.
-pub(crate) fn fill(buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
+/// What a buffer is created with so that [`fill`] can write to it.
+#[cfg(not(all(target_family = "wasm", feature = "webgpu")))]
+pub(crate) const FILLED: (wgpu::BufferUsages, bool) = (wgpu::BufferUsages::empty(), true);
+
+/// Writes `bytes` to the start of a buffer that was created so.
+#[cfg(not(all(target_family = "wasm", feature = "webgpu")))]
+pub(crate) fn fill(_: &wgpu::Device, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
     let mut view = buffer.slice(..).get_mapped_range_mut().map_err(lost)?;
     view.slice(..bytes.len()).copy_from_slice(bytes);
     drop(view);
@@ -29,8 +40,8 @@ pub(crate) fn lost(error: impl fmt::Display) -> Error {
 }
 
 /// Makes something on `device` and catches what wgpu says against it, so that it reaches neither the host's own error
-/// scopes nor its error callback. In a browser the answer comes later than we can wait: there it goes to the host, unless
-/// [`Checks`] are there to take it.
+/// scopes nor its error callback. In a browser the answer comes later than we can wait: there it goes to the host, or to
+/// [`Checks`].
 pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
     if cfg!(target_family = "wasm") {
         return Ok(make());
@@ -55,10 +66,6 @@ pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() 
         Some(error) => Err(told(&error, what)),
     }
 }
-
-/// The checks of a device that is waited for now and then: in a browser, their answers come by then.
-#[cfg(target_family = "wasm")]
-pub(crate) use late::Checks;
 
 /// The checks of a device: outside the browser, each is answered at once.
 #[cfg(not(target_family = "wasm"))]

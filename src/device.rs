@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    checked::{Checks, checked, fill, lost},
+    checked::{Checks, FILLED, checked, fill, lost},
     cpu,
     dtype::DType,
     error::{Error, Result},
@@ -454,40 +454,23 @@ impl Gpu {
             });
         }
         let size = whole_words(size).max(wgpu::COPY_BUFFER_ALIGNMENT);
-        // In a browser, wgpu panics where there is no memory for such a mapping (wgpu-30.0.1/src/backend/webgpu.rs,
-        // `fn create_buffer`), and it copies the zeros in it, too.
-        let is_mapped = contents.is_some() && !cfg!(target_family = "wasm");
-        let written = if is_mapped || contents.is_none() {
-            wgpu::BufferUsages::empty()
-        } else {
-            wgpu::BufferUsages::COPY_DST
+        let (filled, is_mapped) = match contents {
+            Some(_) => FILLED,
+            None => (wgpu::BufferUsages::empty(), false),
         };
         let buffer = self.checked(&format!("a buffer of {size} bytes"), || {
             self.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgpu_elu.tensor"),
                 size,
-                usage: usage | written,
+                usage: usage | filled,
                 mapped_at_creation: is_mapped,
             })
         })?;
-        match contents {
-            Some(bytes) if is_mapped => fill(&buffer, bytes)?,
-            Some(bytes) => self.checked("a copy", || self.write(&buffer, bytes))?,
-            None => {}
+        if let Some(bytes) = contents {
+            self.checked("an upload", || fill(self.device(), &buffer, bytes))
+                .flatten()?;
         }
         Ok(buffer)
-    }
-
-    /// Copies `bytes` to the start of `buffer`, zeros after them to the end of their last word.
-    fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
-        const WORD: usize = size_of::<u32>(); // wgpu::COPY_BUFFER_ALIGNMENT
-        let (words, rest) = bytes.split_at(bytes.len() - bytes.len() % WORD);
-        self.queue().write_buffer(buffer, 0, words);
-        if !rest.is_empty() {
-            let mut word = [0; WORD];
-            word[..rest.len()].copy_from_slice(rest);
-            self.queue().write_buffer(buffer, words.len() as u64, &word);
-        }
     }
 
     /// Whether buffers that kernels work on may be mapped, and are as fast as others.

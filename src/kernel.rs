@@ -6,7 +6,7 @@ mod plan;
 use std::{ops::Range, sync::OnceLock};
 
 use crate::{
-    checked::{checked, fill},
+    checked::{FILLED, checked, fill},
     dtype::DType,
     error::{Error, Result},
     factors::Factors,
@@ -399,15 +399,16 @@ impl Kernel {
 
     /// The parameters, in a buffer that is made with its contents: recording then needs no queue.
     fn uniform(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+        let (filled, is_mapped) = FILLED;
         let buffer = checked(&self.device, "the parameters", || {
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
                 size: bytes.len() as u64,
-                usage: wgpu::BufferUsages::UNIFORM,
-                mapped_at_creation: true,
+                usage: wgpu::BufferUsages::UNIFORM | filled,
+                mapped_at_creation: is_mapped,
             })
         })?;
-        fill(&buffer, bytes)?;
+        fill(&self.device, &buffer, bytes)?;
         Ok(buffer)
     }
 

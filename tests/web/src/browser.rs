@@ -172,3 +172,39 @@ async fn a_destroyed_device_gives_errors() {
         lost("uploading", y.await.unwrap_err());
     }
 }
+
+/// The page's test ends the browser's GPU process meanwhile.
+#[everywhere]
+#[ignore = "for a browser whose GPU process ends"]
+async fn the_gpu_process_ends() {
+    let own = gpu_of_its_own().await;
+    let another = gpu_of_its_own().await;
+    let lent = gpu(Device::from_wgpu(another.device(), another.queue()));
+    for gpu in [own, lent] {
+        let device = Device::Gpu(gpu.clone());
+        let values = varied(1000);
+        let round_trip = async || {
+            let x = Tensor::from_slice(&device, &values, &[1000])?;
+            Elu::default().forward(&x)?.to_vec::<f32>().await
+        };
+        let kernel = Kernel::new(gpu.device(), DType::F16).unwrap();
+        let buffer = host_buffer(&gpu, 16, false);
+        let error = loop {
+            if let Err(error) = round_trip().await {
+                break error;
+            }
+        };
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+        let error = round_trip().await.unwrap_err();
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+        // A guest hears nothing of it, and records in vain.
+        let step = kernel.prepare_in_place(1.0, buffer.slice(..)).unwrap();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        step.record(&mut encoder.begin_compute_pass(&Default::default()));
+        gpu.queue().submit([encoder.finish()]);
+    }
+    assert!(
+        Device::auto().await.is_ok(),
+        "another GPU process, or the CPU"
+    );
+}
