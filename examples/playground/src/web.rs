@@ -14,7 +14,6 @@ pub struct Playground {
 #[wasm_bindgen]
 impl Playground {
     #[wasm_bindgen(constructor)]
-    #[expect(clippy::new_without_default, reason = "for JavaScript")]
     pub fn new() -> Self {
         let runner = eframe::WebRunner::new();
         Self { runner }

@@ -1,10 +1,5 @@
 //! The tests that run everywhere, in a browser's page: `scripts/test-web` builds it and drives the browser.
 
-#![expect(
-    clippy::excessive_precision,
-    reason = "values are given as they were computed or published"
-)]
-
 mod browser;
 #[path = "../../everywhere.rs"]
 mod everywhere;
