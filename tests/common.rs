@@ -8,9 +8,7 @@ use std::{
 use pollster::block_on;
 use wgpu_elu::{DType, Device, Gpu, Tensor, device, wgpu};
 
-pub(crate) use crate::everywhere::{
-    Place, SPECIAL_BITS, check_results, judge, shaped, supports, tensor, varied,
-};
+pub(crate) use crate::everywhere::{Place, check_results, judge, shaped, supports, tensor, varied};
 use crate::{
     everywhere,
     judge::{Judge, value},

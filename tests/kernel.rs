@@ -1,20 +1,14 @@
 //! The embed contract, without a driver: refusals, limits, error scopes, and what recording costs.
 
 use wgpu_elu::{
-    DType, Error, Gpu, Kernel, Tensor,
+    DType, Error, Gpu, Kernel,
     wgpu::{self, BufferUsages},
 };
 
-pub(crate) use crate::slices::{ALL, buffer_of, slice, submit};
 use crate::{
-    common::{bits_of, noop, noop_pair},
-    slices::buffer,
+    common::{noop, noop_pair},
+    slices::{ALL, buffer},
 };
-
-/// [`slices::read`](crate::slices::read), blocking.
-pub(crate) fn read(gpu: &Gpu, dtype: DType, buffer: &wgpu::Buffer, len: usize) -> Vec<u64> {
-    bits_of(&Tensor::from_buffer(gpu, buffer.clone(), 0, dtype, &[len]).unwrap())
-}
 
 /// Each refusal: which variant, in which words, and that the kernel works on.
 #[test]

@@ -7,8 +7,12 @@ mod everywhere;
 mod judge;
 #[path = "../../numbers.rs"]
 mod numbers;
+#[path = "../../regularizer.rs"]
+mod regularizer;
 #[path = "../../slices.rs"]
 mod slices;
+#[path = "../../stream.rs"]
+mod stream;
 #[path = "../../tensor.rs"]
 mod tensor;
 
