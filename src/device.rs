@@ -359,17 +359,15 @@ async fn first(fits: impl Fn(&wgpu::Adapter) -> bool) -> Result<wgpu::Adapter, V
 async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends &= backends & wgpu::Instance::enabled_backend_features();
+    let is_browser = cfg!(target_family = "wasm");
     // Otherwise wgpu may panic.
-    let is_safe = if cfg!(target_family = "wasm") {
-        wgpu::util::is_browser_webgpu_supported().await
-    } else {
-        true
-    };
-    if descriptor.backends.is_empty() || !is_safe {
+    if descriptor.backends.is_empty()
+        || (is_browser && !wgpu::util::is_browser_webgpu_supported().await)
+    {
         return Vec::new();
     }
     let instance = wgpu::Instance::new(descriptor);
-    let mut adapters = if cfg!(target_family = "wasm") {
+    let mut adapters = if is_browser {
         // A browser names one only, and by itself perhaps not the fastest.
         let fastest = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,

@@ -48,7 +48,8 @@ use plan::{Bounds, Dispatch, Each, Entry};
 /// Those of every `prepare`: [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (all need
 /// `STORAGE`), [`Error::Overlap`], [`Error::PartialWord`]; [`Error::Limit`] if the device cannot bind them;
 /// [`Error::Refused`] if a buffer belongs to another device or the driver refuses the shader; [`Error::OutOfMemory`]. In a
-/// browser, where errors come later, the last two go to the device's error callback instead.
+/// browser, where errors come later, the last two go to the device's error scopes or callback instead, as those of the
+/// host's own calls do.
 #[derive(Debug)]
 pub struct Kernel {
     device: wgpu::Device,

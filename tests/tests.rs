@@ -11,7 +11,7 @@
 // every adapter against the oracle; `slices` the embed contract on every adapter, and `kernel` without a driver; `shader` the
 // WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device that does
 // nothing; `stream` data of any size through all of those; `large` the elu command on files larger than what it holds in
-// memory, and by signals; `memory` that it stays steady; `regularizer` the penalty, so too; `layer` the Keras layer and its
+// memory, and by signals; `memory` that calls leave nothing behind; `regularizer` the penalty, so too; `layer` the Keras layer and its
 // JSON; `cli` the elu command, as a user runs it; `cases` what ONNX, Keras and PyTorch expect of everything; `properties` what
 // holds of random vectors on everything.
 mod cases;
