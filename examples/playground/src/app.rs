@@ -13,7 +13,6 @@ use eframe::{
 use egui_plot::{
     Corner, GridInput, GridMark, HoverPosition, Legend, Line, MarkerShape, Plot, Points,
 };
-use wgpu_elu::reference;
 
 use crate::{
     comparison::{Comparison, Found, State, Way},
@@ -103,8 +102,9 @@ impl App {
         self.slider
     }
 
-    /// Reads back what is plotted: x, and then y of each curve in the order of [`Curve::ALL`].
-    pub fn plotted(&self) -> impl Future<Output = Result<Vec<Vec<f32>>, String>> + use<> {
+    /// Reads back what is plotted: all x, and then all y of each curve in the order of [`Curve::ALL`]. A hidden curve's y are
+    /// those that it had when it was last seen.
+    pub fn plotted(&self) -> impl Future<Output = Result<Vec<f32>, String>> + use<> {
         let reading = match &self.gpu {
             Ok(parts) => Ok(parts.curves.read(&parts.state)),
             Err(error) => Err(error.clone()),
@@ -204,6 +204,10 @@ impl Parts {
                 trouble(ui, &format!("{} is not drawn: {error}", curve.name()));
             }
         }
+        let hovered: Vec<_> = known
+            .iter()
+            .filter_map(|(curve, factors, _)| Some((*curve, factors.as_ref().ok().copied()?)))
+            .collect();
         if let Some(error) = self.curves.trouble() {
             trouble(ui, &error);
         }
@@ -218,12 +222,16 @@ impl Parts {
                     .position(Corner::LeftTop)
                     .background_alpha(0.9),
             )
+            .grid_color(palette::grid(ui.visuals()))
             .label_formatter(move |hover| {
                 let (HoverPosition::NearDataPoint { position, .. }
                 | HoverPosition::Elsewhere { position }) = hover;
-                let (x, y) = (position.x, position.y);
-                let elu = reference::elu(x, alpha);
-                Some(format!("x = {x:.3}\ny = {y:.3}\nELU(x) = {elu:.4}"))
+                let mut text = format!("x = {:.3}", position.x);
+                for (curve, factors) in &hovered {
+                    let y = curve.exact(*factors, position.x);
+                    text += &format!("\n{} = {y:.4}", curve.name());
+                }
+                Some(text)
             })
             .show(ui, |plot| {
                 for (curve, factors, color) in known {
@@ -294,6 +302,12 @@ impl Parts {
         });
         ui.add_space(6.0);
         if found.rows.is_empty() {
+            ui.add_space(6.0);
+            ui.label("Medians for 2¹⁰ to 2²⁴ elements, after a check of all answers. It takes half a minute or so.");
+            ui.add_space(6.0);
+            for way in Way::ALL {
+                ui.label(format!("•  {}: {}", way.name(), way.about()));
+            }
             return;
         }
         let table = 26.0 * (found.rows.len() as f32 + 2.0);
@@ -331,7 +345,7 @@ fn show_alpha(ui: &mut Ui, alpha: &mut f64, said: &str) -> Rect {
         let slider = Slider::new(alpha, 0.0..=3.0).text("alpha").max_decimals(3);
         let slider = ui.add(slider);
         ui.add_space(16.0);
-        ui.label(RichText::new(said).weak());
+        ui.label(said);
         slider
     });
     ui.add_space(6.0);
@@ -355,8 +369,8 @@ fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
     const STEPS: usize = 64;
     let [negative, zero, positive] = palette::values(ui.visuals());
     let bar = Rect::from_min_size(
-        picture.right_top() + vec2(16.0, 8.0),
-        vec2(18.0, picture.height() - 16.0),
+        picture.right_top() + vec2(16.0, 24.0),
+        vec2(18.0, picture.height() - 32.0),
     );
     let (low, high) = (-field::lowest(alpha), field::HIGHEST);
     let height_of = |value: f32| egui::remap(value, low..=high, bar.bottom()..=bar.top());
@@ -379,18 +393,16 @@ fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
         ui.visuals().window_stroke,
         egui::StrokeKind::Outside,
     );
-    let text = |value: f32| {
-        let place = egui::pos2(bar.right() + 6.0, height_of(value));
+    let text = |place, align, text: String| {
         let font = FontId::proportional(13.0);
-        painter.text(
-            place,
-            Align2::LEFT_CENTER,
-            format!("{value:.1}"),
-            font,
-            ui.visuals().text_color(),
-        );
+        painter.text(place, align, text, font, ui.visuals().text_color());
     };
-    [low, 0.0, 0.5 * high, high].into_iter().for_each(text);
+    let above = bar.left_top() - vec2(0.0, 8.0);
+    text(above, Align2::LEFT_BOTTOM, "ELU(x)".into());
+    for value in [low, 0.0, 0.5 * high, high] {
+        let beside = egui::pos2(bar.right() + 6.0, height_of(value));
+        text(beside, Align2::LEFT_CENTER, format!("{value:.1}"));
+    }
 }
 
 fn verdict(found: &Found) -> String {
@@ -429,6 +441,7 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
     Plot::new("speeds")
         .height(height)
         .allow_scroll(false)
+        .grid_color(palette::grid(ui.visuals()))
         .x_axis_label("elements")
         .y_axis_label("GB/s, read and written")
         .x_grid_spacer(marks(2.0))
@@ -454,7 +467,9 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
                 .background_alpha(0.9),
         )
         .show(ui, |plot| {
-            for (way, (color, shape)) in Way::ALL.into_iter().zip(std::iter::zip(colors, shape)) {
+            let ways = Way::ALL.into_iter().zip(std::iter::zip(colors, shape));
+            // In a lower corner the legend begins at its end.
+            for (way, (color, shape)) in ways.rev() {
                 let points: Vec<[f64; 2]> = found
                     .rows
                     .iter()
@@ -488,11 +503,11 @@ fn show_times(ui: &mut Ui, found: &Found) {
         .show(ui, |ui| {
             ui.strong("elements");
             for way in Way::ALL {
-                ui.strong(way.name());
+                ui.strong(way.name()).on_hover_text(way.about());
             }
             ui.end_row();
             for row in &found.rows {
-                ui.monospace(size_name(row.elements));
+                ui.label(size_name(row.elements));
                 for seconds in row.seconds {
                     ui.monospace(seconds.map_or_else(|| "no clock".into(), duration));
                 }
@@ -506,7 +521,13 @@ fn size_name(elements: usize) -> String {
 }
 
 fn power_name(power: f64) -> String {
-    format!("2^{power:.0}")
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let digits = format!("{power:.0}");
+    let raised = digits.chars().map(|digit| match digit.to_digit(10) {
+        Some(digit) => RAISED[digit as usize],
+        None => '⁻',
+    });
+    std::iter::once('2').chain(raised).collect()
 }
 
 /// With three digits.
@@ -523,7 +544,7 @@ fn plain(value: f64) -> String {
 fn duration(seconds: f64) -> String {
     let (value, unit) = match seconds {
         s if s < 1e-6 => (1e9 * s, "ns"),
-        s if s < 1e-3 => (1e6 * s, "us"),
+        s if s < 1e-3 => (1e6 * s, "µs"),
         s if s < 1.0 => (1e3 * s, "ms"),
         s => (s, "s"),
     };

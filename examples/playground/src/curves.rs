@@ -8,7 +8,7 @@ use eframe::{
     wgpu::{self, util::DeviceExt},
 };
 use egui_plot::{PlotBounds, PlotGeometry, PlotItem, PlotItemBase, PlotTransform};
-use wgpu_elu::{DType, Device, Factors, Kernel, Result, Step, Tensor};
+use wgpu_elu::{DType, Device, Factors, Kernel, Result, Step, Tensor, reference};
 
 use crate::palette;
 
@@ -34,6 +34,15 @@ impl Curve {
             Self::EluGradient => "ELU's gradient",
             Self::Selu => "SELU",
             Self::Celu => "CELU",
+        }
+    }
+
+    /// What is computed at `x`, in double precision.
+    pub fn exact(self, factors: Factors, x: f64) -> f64 {
+        let (alpha, scale, input_scale) = (factors.alpha(), factors.scale(), factors.input_scale());
+        match self {
+            Self::EluGradient => reference::family_grad(x, alpha, scale, input_scale),
+            _ => reference::family(x, alpha, scale, input_scale),
         }
     }
 
@@ -114,27 +123,38 @@ impl Curves {
         }
     }
 
+    /// What went wrong in the last frame, if anything.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+        self.trouble.lock().take()
     }
 
-    /// Reads back what is plotted: x, and then y of each curve. Nothing else does.
+    /// Reads back what is plotted: all x, and then all y of each curve. Nothing else does.
     pub(crate) fn read(
         &self,
         state: &RenderState,
-    ) -> impl Future<Output = Result<Vec<Vec<f32>>>> + use<> {
-        let Device::Gpu(gpu) = Device::from_wgpu(&state.device, &state.queue) else {
-            unreachable!("a wgpu device is a GPU")
-        };
-        let Buffers { x, y } = self.buffers.clone();
-        async move {
-            let mut values = Vec::new();
-            for buffer in std::iter::once(x).chain(y) {
-                let tensor = Tensor::from_buffer(&gpu, buffer, 0, DType::F32, &[POINTS])?;
-                values.push(tensor.to_vec().await?);
-            }
-            Ok(values)
+    ) -> impl Future<Output = Result<Vec<f32>>> + use<> {
+        let Buffers { x, y } = &self.buffers;
+        let all = state.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("curves, read back"),
+            size: (1 + y.len() as u64) * x.size(),
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = state.device.create_command_encoder(&Default::default());
+        let mut end = 0;
+        for buffer in std::iter::once(x).chain(y) {
+            encoder.copy_buffer_to_buffer(buffer, 0, &all, end, buffer.size());
+            end += buffer.size();
         }
+        state.queue.submit([encoder.finish()]);
+        let shape = [1 + y.len(), POINTS];
+        let tensor = match Device::from_wgpu(&state.device, &state.queue) {
+            Device::Gpu(gpu) => Tensor::from_buffer(&gpu, all, 0, DType::F32, &shape),
+            Device::Cpu => unreachable!("a wgpu device is a GPU"),
+        };
+        async { tensor?.to_vec().await }
     }
 }
 
@@ -196,10 +216,10 @@ impl PlotItem for Item {
             y_range: range(1),
             color: self.color,
             width: match self.curve {
-                _ if self.highlighted() => 7.0,
+                _ if self.highlighted() => 8.0,
                 // Seen below another that lies on it.
-                Curve::Elu => 5.0,
-                _ => 2.0,
+                Curve::Elu => 6.0,
+                _ => 2.5,
             },
             trouble: self.trouble.clone(),
         };
@@ -253,7 +273,9 @@ impl CallbackTrait for Draw {
     ) -> Vec<wgpu::CommandBuffer> {
         if let Some(resources) = resources.get_mut::<Resources>() {
             let computed = resources.compute(self, queue, encoder);
-            *self.trouble.lock() = computed.err().map(|error| error.to_string());
+            if let Err(error) = computed {
+                *self.trouble.lock() = Some(error.to_string());
+            }
             let scale = screen.pixels_per_point;
             let view = View {
                 x_range: self.x_range,

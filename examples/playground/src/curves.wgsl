@@ -51,7 +51,11 @@ fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -
     } else if i > 0u && !is_broken(i - 1u) {
         before = pixel(i - 1u);
     }
-    let direction = normalize(after - before);
+    var direction = vec2f(1.0, 0.0);
+    // Deep in a zoom, neighbours are the same float.
+    if any(after != before) {
+        direction = normalize(after - before);
+    }
     let side = select(-1.0, 1.0, (vertex & 1u) != 0u);
     let distance = side * (view.half_width + 1.0);
     let middle = select(start, end, is_end);

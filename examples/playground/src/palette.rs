@@ -38,6 +38,11 @@ pub(crate) fn values(visuals: &Visuals) -> [Color32; 3] {
     }
 }
 
+/// Of grids, behind lines.
+pub(crate) fn grid(visuals: &Visuals) -> Color32 {
+    visuals.text_color().gamma_multiply(0.5)
+}
+
 /// As the target wants it from a fragment shader: egui blends in gamma space unless the target is linear.
 pub(crate) fn to_shader(color: Color32, format: eframe::wgpu::TextureFormat) -> [f32; 4] {
     if format.is_srgb() {

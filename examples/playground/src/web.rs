@@ -49,13 +49,14 @@ impl Playground {
         Some(vec![rect.left(), rect.top(), rect.right(), rect.bottom()])
     }
 
-    /// Reads back what is plotted: all x, then all y of ELU, of its gradient, of SELU and of CELU.
+    /// Reads back what is plotted: all x, then all y of ELU, of its gradient, of SELU and of CELU. A hidden curve's y are
+    /// those that it had when it was last seen.
     pub async fn plotted(&self) -> Result<Vec<f32>, JsValue> {
         let reading = match self.runner.app_mut::<App>() {
             Some(app) => app.plotted(),
             None => return Err("the playground has stopped".into()),
         };
-        Ok(reading.await?.concat())
+        Ok(reading.await?)
     }
 
     /// How far the comparison is: from 0 to 1.
@@ -65,4 +66,19 @@ impl Playground {
             None => Err("the playground has stopped".into()),
         }
     }
+}
+
+// ---- Internals ----
+
+/// Comes back when the page has had its turn.
+pub(crate) async fn next_task() {
+    let mut wait = |resolve: js_sys::Function, _| {
+        // Without a window there is no page to wait for.
+        let waits =
+            eframe::web_sys::window().map(|window| window.set_timeout_with_callback(&resolve));
+        if !matches!(waits, Some(Ok(_))) {
+            let _ = resolve.call0(&JsValue::NULL);
+        }
+    };
+    let _ = wasm_bindgen_futures::JsFuture::from(js_sys::Promise::new(&mut wait)).await;
 }
