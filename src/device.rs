@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    checked::{checked, fill, lost},
+    checked::{Checks, FILLED, checked, fill, lost},
     cpu,
     dtype::DType,
     error::{Error, Result},
@@ -25,6 +25,11 @@ use crate::{
 /// # Async and blocking
 ///
 /// Constructors are `async`, as wgpu's are. Outside the browser each has a twin that ends in `_blocking`.
+///
+/// # In a browser
+///
+/// Whether a call went well is told later there: [`Error::OutOfMemory`] and [`Error::Refused`] come from what is next waited
+/// for on the device, be it [`Device::wait`], a tensor that is read or a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Device {
     /// The CPU path, [`crate::cpu`].
@@ -47,6 +52,7 @@ struct Shared {
     kernels: [OnceLock<Kernel>; DType::ALL.len()],
     /// Why the device was lost; known for devices made here only, since a host's own callback must stay in place.
     lost: Arc<OnceLock<String>>,
+    checks: Checks,
 }
 
 impl Device {
@@ -156,6 +162,7 @@ impl Device {
                 info,
                 kernels: Default::default(),
                 lost,
+                checks: Default::default(),
             }),
         }))
     }
@@ -169,6 +176,7 @@ impl Device {
                 info: device.adapter_info(),
                 kernels: Default::default(),
                 lost: Arc::default(),
+                checks: Default::default(),
             }),
         })
     }
@@ -351,11 +359,24 @@ async fn first(fits: impl Fn(&wgpu::Adapter) -> bool) -> Result<wgpu::Adapter, V
 async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends &= backends & wgpu::Instance::enabled_backend_features();
-    if descriptor.backends.is_empty() {
-        return Vec::new(); // where wgpu may panic
+    let is_browser = cfg!(target_family = "wasm");
+    // Otherwise wgpu may panic.
+    if descriptor.backends.is_empty()
+        || (is_browser && !wgpu::util::is_browser_webgpu_supported().await)
+    {
+        return Vec::new();
     }
     let instance = wgpu::Instance::new(descriptor);
-    let mut adapters = instance.enumerate_adapters(backends).await;
+    let mut adapters = if is_browser {
+        // A browser names one only, and by itself perhaps not the fastest.
+        let fastest = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..wgpu::RequestAdapterOptions::default()
+        };
+        Vec::from_iter(instance.request_adapter(&fastest).await)
+    } else {
+        instance.enumerate_adapters(backends).await
+    };
     // A device that does nothing must not pass for a GPU.
     adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
     adapters
@@ -380,9 +401,10 @@ impl Gpu {
         prepare: impl FnOnce(&Kernel) -> Result<Step>,
     ) -> Result<()> {
         self.check_alive()?;
-        let step = prepare(self.kernel(dtype)?)?;
+        let kernel = self.kernel(dtype)?;
         // A host's buffer may be mapped or destroyed.
-        checked(self.device(), "the work", || {
+        self.checked("the work", || {
+            let step = prepare(kernel)?;
             let label = Some(label);
             let mut encoder = self
                 .device()
@@ -394,8 +416,14 @@ impl Gpu {
                 }),
             );
             self.queue().submit([encoder.finish()]);
+            Ok(())
         })
-        .map_err(|error| self.lost_or(error))
+        .map_err(|error| self.lost_or(error))?
+    }
+
+    /// [`checked`], but that in a browser the error comes from what is next waited for.
+    pub(crate) fn checked<T>(&self, what: &str, make: impl FnOnce() -> T) -> Result<T> {
+        self.shared.checks.checked(self.device(), what, make)
     }
 
     /// What `error` comes from, if the device is lost: wgpu then makes objects that are none, says nothing, and refuses them
@@ -424,16 +452,21 @@ impl Gpu {
             });
         }
         let size = whole_words(size).max(wgpu::COPY_BUFFER_ALIGNMENT);
-        let buffer = checked(self.device(), &format!("a buffer of {size} bytes"), || {
+        let (filled, is_mapped) = match contents {
+            Some(_) => FILLED,
+            None => (wgpu::BufferUsages::empty(), false),
+        };
+        let buffer = self.checked(&format!("a buffer of {size} bytes"), || {
             self.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgpu_elu.tensor"),
                 size,
-                usage,
-                mapped_at_creation: contents.is_some(),
+                usage: usage | filled,
+                mapped_at_creation: is_mapped,
             })
         })?;
         if let Some(bytes) = contents {
-            fill(&buffer, bytes)?;
+            self.checked("an upload", || fill(self.device(), &buffer, bytes))
+                .flatten()?;
         }
         Ok(buffer)
     }
@@ -453,14 +486,16 @@ impl Gpu {
     ) -> Result<Mapping<'a>> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         // Nobody listens any more if the future was dropped.
-        checked(self.device(), "a mapping", || {
+        self.checked("a mapping", || {
             slice.map_async(mode, move |result| drop(sender.send(result)));
         })
         .map_err(|error| self.lost_or(error))?;
         // From here on, so that a mapping that is given up is none that is pending.
         let mapping = Mapping { gpu: self, slice };
         self.poll(until)?;
-        match receiver.receive().await {
+        let mapped = receiver.receive().await;
+        self.shared.checks.settle().await?;
+        match mapped {
             Some(Ok(())) => Ok(mapping),
             _ => {
                 self.check_alive()?;
@@ -474,7 +509,9 @@ impl Gpu {
         self.queue()
             .on_submitted_work_done(move || drop(sender.send(())));
         self.poll(Until::All)?;
-        match receiver.receive().await {
+        let done = receiver.receive().await;
+        self.shared.checks.settle().await?;
+        match done {
             Some(()) => self.check_alive(),
             None => Err(lost("its work was never done")),
         }
@@ -591,11 +628,16 @@ fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
 }
 
 fn full_name(info: &wgpu::AdapterInfo) -> String {
-    format!("{} ({})", info.name, backend_name(info.backend))
+    with_backend(&info.name, info)
 }
 
 /// Without what the driver adds in parentheses, such as the version of its compiler.
 fn short_name(info: &wgpu::AdapterInfo) -> String {
-    let name = info.name.split(" (").next().unwrap_or_default();
+    with_backend(info.name.split(" (").next().unwrap_or_default(), info)
+}
+
+/// Browsers mostly keep the name to themselves.
+fn with_backend(name: &str, info: &wgpu::AdapterInfo) -> String {
+    let name = if name.is_empty() { "a GPU" } else { name };
     format!("{name} ({})", backend_name(info.backend))
 }

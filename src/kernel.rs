@@ -6,7 +6,7 @@ mod plan;
 use std::{ops::Range, sync::OnceLock};
 
 use crate::{
-    checked::{checked, fill},
+    checked::{FILLED, checked, fill},
     dtype::DType,
     error::{Error, Result},
     factors::Factors,
@@ -48,7 +48,8 @@ use plan::{Bounds, Dispatch, Each, Entry};
 /// Those of every `prepare`: [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (all need
 /// `STORAGE`), [`Error::Overlap`], [`Error::PartialWord`]; [`Error::Limit`] if the device cannot bind them;
 /// [`Error::Refused`] if a buffer belongs to another device or the driver refuses the shader; [`Error::OutOfMemory`]. In a
-/// browser, where errors come later, the last two go to the device's error callback instead.
+/// browser, where errors come later, the last two go to the device's error scopes or callback instead, as those of the
+/// host's own calls do.
 #[derive(Debug)]
 pub struct Kernel {
     device: wgpu::Device,
@@ -399,15 +400,16 @@ impl Kernel {
 
     /// The parameters, in a buffer that is made with its contents: recording then needs no queue.
     fn uniform(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+        let (filled, is_mapped) = FILLED;
         let buffer = checked(&self.device, "the parameters", || {
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
                 size: bytes.len() as u64,
-                usage: wgpu::BufferUsages::UNIFORM,
-                mapped_at_creation: true,
+                usage: wgpu::BufferUsages::UNIFORM | filled,
+                mapped_at_creation: is_mapped,
             })
         })?;
-        fill(&buffer, bytes)?;
+        fill(&self.device, &buffer, bytes)?;
         Ok(buffer)
     }
 

@@ -61,6 +61,14 @@
 //! - `serde`: [`layer::Config`] as Keras' JSON.
 //! - `cli`: the `elu` command, with the crates that it needs.
 
+#![cfg_attr(
+    target_family = "wasm",
+    allow(
+        clippy::arc_with_non_send_sync,
+        reason = "in a browser, wgpu's objects may cross threads only with its feature fragile-send-sync-non-atomic-wasm"
+    )
+)]
+
 mod checked;
 pub mod cpu;
 pub mod device;

@@ -1,206 +1,18 @@
-//! Adapters to test on, comparison in ULP, and tables of cases.
+//! Adapters to test on, without waiting in between.
 
 use std::{
     io::Write,
     sync::{Mutex, OnceLock},
 };
 
-use wgpu_elu::{DType, Device, Elu, Error, Factors, Gpu, Tensor, device, shader::Op, wgpu};
+use pollster::block_on;
+use wgpu_elu::{DType, Device, Gpu, Tensor, device, wgpu};
 
-use crate::judge::{Judge, value};
-
-/// A float where something changes: the ends of the formats, of the branches and of the ranges.
-pub(crate) const SPECIAL_BITS: [u32; 46] = {
-    const POSITIVE: [u32; 23] = [
-        0,           // 0
-        1,           // the smallest subnormal
-        0x0000_0100, // a subnormal
-        0x007f_ffff, // the largest subnormal
-        0x0080_0000, // the smallest normal
-        0x0080_0001, // its neighbour
-        0x0d80_0000, // 2^-100
-        0x2edb_e6ff, // 1e-10
-        0x322b_cc77, // 1e-8
-        0x3300_0000, // 2^-25, where expm1(x) stops to round to x
-        0x33d6_bf95, // 1e-7
-        0x3a83_126f, // 1e-3
-        0x3eb1_7217, // just below ln 2 / 2
-        0x3eb1_7218, // ln 2 / 2, where the reduction begins
-        0x3f31_7218, // ln 2
-        0x3f80_0000, // 1
-        0x4120_0000, // 10
-        0x418a_a123, // 17.33, where the result rounds to -1
-        0x4190_0000, // 18, where the shaders clamp
-        0x42b2_0000, // 89, where exp overflows
-        0x7f7f_ffff, // the largest
-        0x7f80_0000, // infinity
-        0x7fc0_0001, // NaN
-    ];
-    let mut all = [0; 46];
-    let mut i = 0;
-    while i < 23 {
-        all[i] = POSITIVE[i];
-        all[23 + i] = POSITIVE[i] | 0x8000_0000;
-        i += 1;
-    }
-    all
+pub(crate) use crate::everywhere::{Place, check_results, judge, shaped, supports, tensor, varied};
+use crate::{
+    everywhere,
+    judge::{Judge, value},
 };
-
-/// Alphas at the ends of everything. All are exact in f32.
-pub(crate) fn special_alphas() -> Vec<f32> {
-    let positive = [
-        1.0,
-        0.5,
-        0.3,
-        1.673_263_2,
-        0.0,
-        f32::MIN_POSITIVE,
-        1e-40,
-        1e-30,
-        1e30,
-        f32::MAX,
-        f32::INFINITY,
-    ];
-    positive
-        .into_iter()
-        .flat_map(|alpha| [alpha, -alpha])
-        .chain([f32::NAN])
-        .collect()
-}
-
-/// A few numbers of every kind, for tests of where results go rather than what they are.
-pub(crate) fn varied(len: usize) -> Vec<f32> {
-    (0..len)
-        .map(|i| ((i * 7919 + 13) % 4001) as f32 / 1000.0 - 2.5)
-        .collect()
-}
-
-/// Where a test runs.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
-    pub(crate) device: &'a Device,
-    pub(crate) name: &'a str,
-}
-
-/// The CPU path and every adapter.
-pub(crate) fn on_every_device(test: impl Fn(Place<'_>)) {
-    let device = &Device::Cpu;
-    test(Place {
-        device,
-        name: "the CPU",
-    });
-    on_every_gpu(|gpu, name| {
-        let device = &Device::Gpu(gpu.clone());
-        test(Place { device, name });
-    });
-}
-
-/// Whether the device works on these: a GPU may be without `SHADER_F64`, and must then say so.
-pub(crate) fn supports(device: &Device, dtype: DType) -> bool {
-    match device {
-        Device::Gpu(gpu)
-            if dtype == DType::F64
-                && !gpu.device().features().contains(wgpu::Features::SHADER_F64) =>
-        {
-            let error = gpu.kernel(dtype).unwrap_err();
-            assert!(matches!(
-                error,
-                Error::MissingFeature {
-                    needed: "SHADER_F64",
-                    ..
-                }
-            ));
-            assert_eq!(
-                error.to_string(),
-                "float64 needs the device feature SHADER_F64; the CPU path does without"
-            );
-            false
-        }
-        _ => true,
-    }
-}
-
-/// The judge of what a device computes.
-pub(crate) fn judge(place: Place<'_>, op: Op, dtype: DType, factors: impl Into<Factors>) -> Judge {
-    Judge {
-        op,
-        dtype,
-        factors: factors.into(),
-        on_gpu: *place.device != Device::Cpu,
-    }
-}
-
-/// A tensor of these bits, and so back.
-pub(crate) fn tensor(device: &Device, dtype: DType, bits: &[u64]) -> Tensor {
-    shaped(device, dtype, bits, &[bits.len()])
-}
-
-pub(crate) fn shaped(device: &Device, dtype: DType, bits: &[u64], shape: &[usize]) -> Tensor {
-    let size = dtype.size();
-    let bytes: Vec<u8> = bits
-        .iter()
-        .flat_map(|bits| bits.to_le_bytes().into_iter().take(size))
-        .collect();
-    Tensor::from_bytes(device, dtype, &bytes, shape).unwrap()
-}
-
-pub(crate) fn bits_of(tensor: &Tensor) -> Vec<u64> {
-    let bytes = tensor.to_bytes_blocking().unwrap();
-    let whole = |bytes: &[u8]| {
-        let mut whole = [0; 8];
-        whole[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(whole)
-    };
-    bytes.chunks(tensor.dtype().size()).map(whole).collect()
-}
-
-/// What the judge's device computes from `x` and, for a gradient, `grad`.
-pub(crate) fn compute(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
-    let elu = Elu::from(judge.factors);
-    let x = tensor(place.device, judge.dtype, x);
-    let result = match judge.op {
-        Op::Forward => elu.forward(&x),
-        Op::Backward => elu.backward(&x, &tensor(place.device, judge.dtype, grad)),
-        Op::BackwardFromOutput => {
-            elu.backward_from_output(&x, &tensor(place.device, judge.dtype, grad))
-        }
-    };
-    bits_of(&result.unwrap())
-}
-
-/// Panics unless every result is within the contract. `grad` is as long as `x`, or empty for forward.
-#[track_caller]
-pub(crate) fn check(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) {
-    let y = compute(place, judge, x, grad);
-    check_results(place.name, judge, x, grad, &y);
-}
-
-#[track_caller]
-pub(crate) fn check_results(name: &str, judge: Judge, x: &[u64], grad: &[u64], y: &[u64]) {
-    assert_eq!(x.len(), y.len());
-    for (i, (&x, &y)) in x.iter().zip(y).enumerate() {
-        let grad = grad.get(i).copied().unwrap_or_default();
-        let verdict = judge.judge(x, grad, y);
-        // What is called nearest is, and nothing else: just below a power of two, half of the spacing there is a quarter
-        // of the one above.
-        let agrees = (!verdict.is_nearest || verdict.ulp <= 0.5)
-            && (verdict.is_nearest || verdict.ulp >= 0.25);
-        assert!(
-            agrees,
-            "{verdict:?}, {judge:?}, x {x:#x}, grad {grad:#x}, y {y:#x}"
-        );
-        if !verdict.is_allowed {
-            let told = |bits| format!("{:e} ({bits:#x})", value(judge.dtype, bits));
-            panic!(
-                "{name}: x {}, grad {} gives {}: {} ULP off, {judge:?}",
-                told(x),
-                told(grad),
-                told(y),
-                verdict.ulp
-            );
-        }
-    }
-}
 
 /// How many numbers of the format lie from `a` to `b`, one of them counted. Both zeros are one number, and all NaNs.
 pub(crate) fn steps(dtype: DType, a: u64, b: u64) -> u64 {
@@ -233,11 +45,6 @@ pub(crate) fn underflows(place: Place<'_>, dtype: DType, a: u64, b: u64) -> bool
             .all(|&bits| value(dtype, bits).abs() <= smallest)
 }
 
-/// The `f32`s of a slice as bits.
-pub(crate) fn f32_bits(values: &[f32]) -> Vec<u64> {
-    values.iter().map(|v| v.to_bits().into()).collect()
-}
-
 /// The devices of all adapters, each with all that its adapter has to give.
 ///
 /// `WGPU_ELU_GPU=require` fails where there is none, `skip` asks for none, and `auto`, the default, takes what is there.
@@ -255,7 +62,7 @@ pub(crate) fn gpus() -> &'static [Gpu] {
         let adapters = if wish == "skip" {
             Vec::new()
         } else {
-            pollster::block_on(device::adapters())
+            block_on(device::adapters())
         };
         log::set_max_level(log::LevelFilter::Warn);
         if wish != "require" {
@@ -263,7 +70,7 @@ pub(crate) fn gpus() -> &'static [Gpu] {
         }
         let gpus: Vec<Gpu> = adapters
             .iter()
-            .map(|adapter| gpu(pollster::block_on(Device::from_adapter(adapter)).unwrap()))
+            .map(|adapter| gpu(block_on(Device::from_adapter(adapter)).unwrap()))
             .collect();
         let names: Vec<String> = gpus
             .iter()
@@ -284,18 +91,35 @@ pub(crate) fn gpus() -> &'static [Gpu] {
     })
 }
 
-/// Runs `test` on every adapter, and checks that wgpu and the validation layer had nothing to say.
-pub(crate) fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
-    for gpu in gpus() {
-        test(gpu, &Device::Gpu(gpu.clone()).to_string());
-    }
+/// Panics if wgpu or the validation layer had something to say.
+pub(crate) fn no_complaints() {
     let complaints = COMPLAINTS.lock().unwrap().join("\n");
     assert_eq!(complaints, "", "wgpu or the validation layer complained");
 }
 
+/// [`everywhere::on_every_gpu`] for tests that block.
+pub(crate) fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
+    block_on(everywhere::on_every_gpu(async |gpu, name| test(gpu, name)));
+}
+
+/// [`everywhere::on_every_device`] for tests that block.
+pub(crate) fn on_every_device(test: impl Fn(Place<'_>)) {
+    block_on(everywhere::on_every_device(async |place| test(place)));
+}
+
+/// [`everywhere::bits_of`], blocking.
+pub(crate) fn bits_of(tensor: &Tensor) -> Vec<u64> {
+    block_on(everywhere::bits_of(tensor))
+}
+
+/// [`everywhere::compute`], blocking.
+pub(crate) fn compute(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
+    block_on(everywhere::compute(place, judge, x, grad))
+}
+
 /// Another device on the same adapter, created with other limits.
 pub(crate) fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
-    let adapters = pollster::block_on(device::adapters());
+    let adapters = block_on(device::adapters());
     let adapter = adapters
         .iter()
         .find(|adapter| adapter.get_info() == *gpu.info())
@@ -305,7 +129,7 @@ pub(crate) fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limi
         required_limits,
         ..wgpu::DeviceDescriptor::default()
     };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let (device, queue) = block_on(adapter.request_device(&descriptor)).unwrap();
     self::gpu(Device::from_wgpu(&device, &queue))
 }
 
@@ -333,11 +157,10 @@ pub(crate) fn noop_pair() -> [Gpu; 2] {
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
     let adapter =
-        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
-            .unwrap();
+        block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
     [(); 2].map(|()| {
         let (device, queue) =
-            pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+            block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
         gpu(Device::from_wgpu(&device, &queue))
     })
 }

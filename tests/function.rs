@@ -7,9 +7,8 @@ use wgpu_elu::{
 };
 
 use crate::{
-    common::{
-        SPECIAL_BITS, bits_of, check_results, on_every_gpu, special_alphas, supports, tensor,
-    },
+    common::{bits_of, on_every_gpu},
+    everywhere::{SPECIAL_BITS, check_results, special_alphas, supports, tensor},
     judge::{Judge, bits},
 };
 

@@ -7,8 +7,8 @@ use wgpu_elu::{
 };
 
 use crate::{
-    common::{
-        SPECIAL_BITS, check, check_results, compute, f32_bits, judge, on_every_device,
+    everywhere::{
+        SPECIAL_BITS, check, check_results, compute, everywhere, f32_bits, judge, on_every_device,
         special_alphas, supports, varied,
     },
     judge::{bits, value},
@@ -76,9 +76,9 @@ fn pairs(x: &[u64], grad: &[u64]) -> (Vec<u64>, Vec<u64>) {
         .unzip()
 }
 
-#[test]
-fn special_values_with_special_alphas() {
-    on_every_device(|place| {
+#[everywhere]
+async fn special_values_with_special_alphas() {
+    on_every_device(async |place| {
         for dtype in DType::ALL {
             if !supports(place.device, dtype) {
                 continue;
@@ -94,35 +94,37 @@ fn special_values_with_special_alphas() {
                 for op in ops(factors) {
                     let judge = judge(place, op, dtype, factors);
                     if op == Op::Forward {
-                        check(place, judge, &x, &[]);
+                        check(place, judge, &x, &[]).await;
                     } else if moderate {
-                        check(place, judge, &xs, &grads);
+                        check(place, judge, &xs, &grads).await;
                     }
                 }
             }
         }
-    });
+    })
+    .await;
 }
 
-#[test]
-fn every_97th_float32() {
+#[everywhere]
+async fn every_97th_float32() {
     const STEP: u64 = 97;
     // In pieces, since a software adapter's memory is this machine's. A piece is no multiple of a vector.
     const PIECE: usize = (1 << 22) + 3;
     let count = (1u64 << 32).div_ceil(STEP);
-    on_every_device(|place| {
+    on_every_device(async |place| {
         let judge = judge(place, Op::Forward, DType::F32, 1.0);
         for start in (0..count).step_by(PIECE) {
             let x: Vec<u64> = (start..count.min(start + PIECE as u64))
                 .map(|i| i * STEP)
                 .collect();
-            check(place, judge, &x, &[]);
+            check(place, judge, &x, &[]).await;
         }
-    });
+    })
+    .await;
 }
 
-#[test]
-fn other_factors_over_the_whole_range_of_float32() {
+#[everywhere]
+async fn other_factors_over_the_whole_range_of_float32() {
     let x: Vec<u64> = (0..1u64 << 16).map(|i| 0x8000_0000 | i << 15).collect();
     let alphas = [
         0.3,
@@ -140,20 +142,22 @@ fn other_factors_over_the_whole_range_of_float32() {
         7e-38,
         -2.1e-38,
     ];
-    on_every_device(|place| {
+    on_every_device(async |place| {
         for factors in alphas.into_iter().map(Factors::elu).chain(families()) {
             check(
                 place,
                 judge(place, Op::Forward, DType::F32, factors),
                 &x,
                 &[],
-            );
+            )
+            .await;
         }
-    });
+    })
+    .await;
 }
 
-#[test]
-fn gradients_over_the_whole_range_of_float32() {
+#[everywhere]
+async fn gradients_over_the_whole_range_of_float32() {
     // Densely from -256 to -2^-28, where exp changes, and sparsely everywhere.
     let dense = (0xb180_0000..0xc380_0000u64).step_by(1511);
     let sparse = (0..1u64 << 32).step_by(65_537);
@@ -167,39 +171,41 @@ fn gradients_over_the_whole_range_of_float32() {
         })
         .collect();
     let elus = [1.0, 0.3, 1.999_999_9, -0.7, 50.0].map(Factors::elu);
-    on_every_device(|place| {
+    on_every_device(async |place| {
         for factors in elus.into_iter().chain(families()) {
             for op in ops(factors).filter(|op| op.has_grad()) {
-                check(place, judge(place, op, DType::F32, factors), &x, &grad);
+                check(place, judge(place, op, DType::F32, factors), &x, &grad).await;
             }
         }
-    });
+    })
+    .await;
 }
 
-#[test]
-fn every_number_of_16_bits() {
+#[everywhere]
+async fn every_number_of_16_bits() {
     let x: Vec<u64> = (0..1 << 16).collect();
     let elus = [1.0, 0.3, 1.7, -2.0].map(Factors::elu);
-    on_every_device(|place| {
+    on_every_device(async |place| {
         for dtype in HALVES {
             for factors in elus.into_iter().chain(families()) {
                 for op in ops(factors) {
                     let judge = judge(place, op, dtype, factors);
                     if op == Op::Forward {
-                        check(place, judge, &x, &[]);
+                        check(place, judge, &x, &[]).await;
                         continue;
                     }
                     for grad in [1.0, -0.37, 300.0] {
-                        check(place, judge, &x, &vec![bits(dtype, grad); x.len()]);
+                        check(place, judge, &x, &vec![bits(dtype, grad); x.len()]).await;
                     }
                 }
             }
         }
-    });
+    })
+    .await;
 }
 
-#[test]
-fn float64_over_the_whole_range() {
+#[everywhere]
+async fn float64_over_the_whole_range() {
     // Every exponent from -2^-60 to -1024, and sparsely everywhere.
     let low = (-(0.5f64.powi(60))).to_bits();
     let step = (1 << 52) / 37 + 12_345;
@@ -210,21 +216,22 @@ fn float64_over_the_whole_range() {
         .map(|i| GRADS[i % GRADS.len()].to_bits())
         .collect();
     let elus = [1.0, 0.3, 1.999_999_9, -0.7].map(Factors::elu);
-    on_every_device(|place| {
+    on_every_device(async |place| {
         if !supports(place.device, DType::F64) {
             return;
         }
         for factors in elus.into_iter().chain(families()) {
             for op in ops(factors) {
-                check(place, judge(place, op, DType::F64, factors), &x, &grad);
+                check(place, judge(place, op, DType::F64, factors), &x, &grad).await;
             }
         }
-    });
+    })
+    .await;
 }
 
-#[test]
-fn the_same_x_gives_the_same_bits_in_every_position() {
-    on_every_device(|place| {
+#[everywhere]
+async fn the_same_x_gives_the_same_bits_in_every_position() {
+    on_every_device(async |place| {
         for dtype in DType::ALL {
             if !supports(place.device, dtype) {
                 continue;
@@ -234,9 +241,9 @@ fn the_same_x_gives_the_same_bits_in_every_position() {
                     let judge = judge(place, op, dtype, factors);
                     for x in [-1.0, -0.286_867_7, -1e-4, -1e-40, -17.3, 2.5] {
                         let (x, grad) = (bits(dtype, x), bits(dtype, 0.6));
-                        let alone = compute(place, judge, &[x], &[grad])[0];
+                        let alone = compute(place, judge, &[x], &[grad]).await[0];
                         for len in [2, 3, 5, 17, 67, 1031, 300_003] {
-                            let all = compute(place, judge, &vec![x; len], &vec![grad; len]);
+                            let all = compute(place, judge, &vec![x; len], &vec![grad; len]).await;
                             let other = all.iter().position(|&y| y != alone);
                             assert_eq!(
                                 other,
@@ -250,12 +257,13 @@ fn the_same_x_gives_the_same_bits_in_every_position() {
                 }
             }
         }
-    });
+    })
+    .await;
 }
 
 /// Slices of every small length, at an odd place within a larger one, apart and in place.
-#[test]
-fn cpu_slices_of_every_length() {
+#[everywhere]
+async fn cpu_slices_of_every_length() {
     fn lengths<E: wgpu_elu::Element + PartialEq + std::fmt::Debug>(from: fn(f32) -> E) {
         let bits_of = |values: &[E]| -> Vec<u64> {
             let bytes: &[u8] = bytemuck::cast_slice(values);
@@ -329,8 +337,8 @@ fn cpu_slices_of_every_length() {
     lengths(bf16::from_f32);
 }
 
-#[test]
-fn cpu_refusals() {
+#[everywhere]
+async fn cpu_refusals() {
     let mut y = [7.0f32; 2];
     let error = cpu::forward(1.0, &[-1.0; 3], &mut y).unwrap_err();
     assert_eq!(
@@ -373,8 +381,8 @@ fn cpu_refusals() {
     assert_eq!(y, [7.0; 2]);
 }
 
-#[test]
-fn factors_out_of_range_are_refused() {
+#[everywhere]
+async fn factors_out_of_range_are_refused() {
     for (made, text) in [
         (
             Elu::celu(0.0).map(drop),
@@ -398,8 +406,8 @@ fn factors_out_of_range_are_refused() {
 }
 
 /// With a small alpha even subnormal results are within an ULP, since the product is made at a larger scale.
-#[test]
-fn cpu_small_alphas_where_results_are_subnormal() {
+#[everywhere]
+async fn cpu_small_alphas_where_results_are_subnormal() {
     let x: Vec<f32> = (0xb300_0000..0xc198_0000u32)
         .step_by(997)
         .map(f32::from_bits)

@@ -9,13 +9,14 @@ use wgpu_elu::{
     wgpu::{self, BufferUsages},
 };
 
+#[cfg(test)]
+use crate::common::{gpus, noop, with_limits};
 use crate::{
-    common::{
-        Place, bits_of, gpus, noop, on_every_device, on_every_gpu, shaped, supports, tensor,
-        varied, with_limits,
+    everywhere::{
+        Place, bits_of, everywhere, on_every_device, on_every_gpu, shaped, supports, tensor, varied,
     },
     judge::{bits, value},
-    kernel::{ALL, buffer_of, read, slice, submit},
+    slices::{ALL, buffer_of, read, slice, submit},
 };
 
 /// The contract's bound on the relative error.
@@ -49,20 +50,21 @@ fn check(what: &str, dtype: DType, found: u64, exact: f64) {
     );
 }
 
-fn scalar(tensor: &Tensor) -> u64 {
+async fn scalar(tensor: &Tensor) -> u64 {
     assert_eq!(tensor.shape(), [0; 0]);
-    bits_of(tensor)[0]
+    bits_of(tensor).await[0]
 }
 
 /// Every dtype that the device has.
-fn on_every_dtype(test: impl Fn(Place<'_>, DType)) {
-    on_every_device(|place| {
+async fn on_every_dtype(test: impl AsyncFn(Place<'_>, DType)) {
+    on_every_device(async |place| {
         for dtype in DType::ALL {
             if supports(place.device, dtype) {
-                test(place, dtype);
+                test(place, dtype).await;
             }
         }
-    });
+    })
+    .await;
 }
 
 fn bits_of_all(dtype: DType, values: &[f32]) -> Vec<u64> {
@@ -77,9 +79,9 @@ fn factors(regularizer: Regularizer) -> [f64; 2] {
     [regularizer.l1(), regularizer.l2()]
 }
 
-#[test]
-fn what_keras_computes() {
-    on_every_dtype(|place, dtype| {
+#[everywhere]
+async fn what_keras_computes() {
+    on_every_dtype(async |place, dtype| {
         let x = bits_of_all(dtype, &[-1.0, 0.0, 2.0, 3.0, -2.0, -0.5]);
         let x = shaped(place.device, dtype, &x, &[2, 3]);
         let y = Elu::default().forward(&x).unwrap();
@@ -93,15 +95,15 @@ fn what_keras_computes() {
             let found = regularizer.activity_loss(&y).unwrap();
             assert_eq!(found.dtype(), result_dtype(dtype));
             assert!(found.device() == *place.device);
-            let found = value(found.dtype(), scalar(&found));
+            let found = value(found.dtype(), scalar(&found).await);
             let error = (found / loss - 1.0).abs();
             assert!(error <= tolerance, "{}, {dtype}: {found}", place.name);
-            let sum = scalar(&regularizer.penalty(&y).unwrap());
+            let sum = scalar(&regularizer.penalty(&y).unwrap()).await;
             let sum = value(result_dtype(dtype), sum);
             assert!((sum / found - 2.0).abs() < 1e-6, "{}: {sum}", place.name);
         }
         let row = L2.activity_loss(&y.rows(0..1).unwrap()).unwrap();
-        let row = value(row.dtype(), scalar(&row));
+        let row = value(row.dtype(), scalar(&row).await);
         assert!(
             (row / 0.43995765 - 1.0).abs() <= tolerance,
             "{}: {row}",
@@ -111,40 +113,41 @@ fn what_keras_computes() {
             // Keras keeps the factor in float32.
             let kept = Regularizer::L2(0.1f32.into());
             let loss = kept.activity_loss(&y).unwrap();
-            check(place.name, dtype, scalar(&loss), 0.7151019904086205);
+            check(place.name, dtype, scalar(&loss).await, 0.7151019904086205);
         }
 
         for shape in [&[0, 3][..], &[2, 0], &[0], &[0, usize::MAX]] {
             let empty = shaped(place.device, dtype, &[], shape);
             for regularizer in [L1, L2, BOTH] {
-                assert_eq!(scalar(&regularizer.activity_loss(&empty).unwrap()), 0);
-                assert_eq!(scalar(&regularizer.penalty(&empty).unwrap()), 0);
+                assert_eq!(scalar(&regularizer.activity_loss(&empty).unwrap()).await, 0);
+                assert_eq!(scalar(&regularizer.penalty(&empty).unwrap()).await, 0);
             }
         }
         let one = shaped(place.device, dtype, &[bits(dtype, -3.0)], &[]);
         check(
             place.name,
             dtype,
-            scalar(&L1.activity_loss(&one).unwrap()),
+            scalar(&L1.activity_loss(&one).unwrap()).await,
             0.1 * 3.0,
         );
         let rows = shaped(place.device, dtype, &[bits(dtype, -3.0); 5], &[5]);
         check(
             place.name,
             dtype,
-            scalar(&L1.activity_loss(&rows).unwrap()),
+            scalar(&L1.activity_loss(&rows).unwrap()).await,
             0.1 * 3.0,
         );
-    });
+    })
+    .await;
 }
 
-#[test]
-fn factors_that_keras_refuses() {
+#[everywhere]
+async fn factors_that_keras_refuses() {
     assert_eq!(Regularizer::DEFAULT_FACTOR, 0.01);
     assert_eq!(factors(BOTH), [0.1, 0.2]);
     assert_eq!((L1.l2(), L2.l1()), (0.0, 0.0));
     assert!(BOTH.check().is_ok() && Regularizer::L1(0.0).check().is_ok());
-    on_every_device(|place| {
+    on_every_device(async |place| {
         let y = tensor(place.device, DType::F32, &[0; 4]);
         for (regularizer, text) in [
             (
@@ -172,14 +175,15 @@ fn factors_that_keras_refuses() {
                 assert_eq!(error.to_string(), text);
             }
         }
-    });
+    })
+    .await;
     assert!(cpu::penalty(-1.0, 0.0, &[1.0f32]).is_nan());
 }
 
-#[test]
-fn nan_and_infinity_and_what_is_almost() {
+#[everywhere]
+async fn nan_and_infinity_and_what_is_almost() {
     let (nan, infinity) = (f64::NAN, f64::INFINITY);
-    on_every_dtype(|place, dtype| {
+    on_every_dtype(async |place, dtype| {
         for len in [1, 9, 300] {
             for at in [0, len / 2, len - 1] {
                 for special in [nan, infinity, -infinity] {
@@ -189,7 +193,7 @@ fn nan_and_infinity_and_what_is_almost() {
                         y[at] = bits(dtype, special);
                         let y = tensor(place.device, dtype, &y);
                         for regularizer in [L1, L2, BOTH] {
-                            let found = scalar(&regularizer.penalty(&y).unwrap());
+                            let found = scalar(&regularizer.penalty(&y).unwrap()).await;
                             let found = value(result_dtype(dtype), found);
                             let expected = special.abs();
                             assert!(
@@ -200,16 +204,17 @@ fn nan_and_infinity_and_what_is_almost() {
                             );
                         }
                         let none = Regularizer::L1L2 { l1: 0.0, l2: 0.0 };
-                        assert_eq!(scalar(&none.penalty(&y).unwrap()), 0, "no term at all");
+                        assert_eq!(scalar(&none.penalty(&y).unwrap()).await, 0, "no term at all");
                     }
                 }
             }
         }
-    });
-    on_every_device(|place| {
-        let penalty = |regularizer: Regularizer, y: f32| {
+    })
+    .await;
+    on_every_device(async |place| {
+        let penalty = async |regularizer: Regularizer, y: f32| {
             let y = Tensor::from_slice(place.device, &[y; 5], &[5]).unwrap();
-            let found = scalar(&regularizer.activity_loss(&y).unwrap());
+            let found = scalar(&regularizer.activity_loss(&y).unwrap()).await;
             value(DType::F32, found)
         };
         for (regularizer, y, expected) in [
@@ -222,7 +227,7 @@ fn nan_and_infinity_and_what_is_almost() {
             (Regularizer::L1(1e300), 0.0, 0.0), // ... nor anything near one
             (Regularizer::L2(1.0), 1e20, infinity),
         ] {
-            let found = penalty(regularizer, y);
+            let found = penalty(regularizer, y).await;
             let error = (found / expected - 1.0).abs();
             assert!(
                 found == expected || error < 1e-6,
@@ -232,14 +237,14 @@ fn nan_and_infinity_and_what_is_almost() {
         }
         // Where float16 itself ends.
         let y = tensor(place.device, DType::F16, &[bits(DType::F16, 65504.0); 3]);
-        let found = scalar(&Regularizer::L2(1.0).penalty(&y).unwrap());
+        let found = scalar(&Regularizer::L2(1.0).penalty(&y).unwrap()).await;
         check(place.name, DType::F16, found, 3.0 * 65504.0 * 65504.0);
-    });
+    })
+    .await;
 }
 
 /// Every length up to 200 at every offset within 16 bytes in turn, among poison, in one pass with the same results' places.
-#[track_caller]
-fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
+async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
     let (dtype, nan) = (kernel.dtype(), bits(kernel.dtype(), f64::NAN));
     let result = result_dtype(dtype);
     let values = bits_of_all(dtype, &varied(200));
@@ -269,7 +274,7 @@ fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
         })
         .collect();
     submit(gpu, &steps.iter().collect::<Vec<_>>());
-    let found = read(gpu, result, &out, 403);
+    let found = read(gpu, result, &out, 403).await;
     for len in 0..=200 {
         assert_eq!(found[2 * len], poison, "{what}: a neighbour was touched");
         let y = values[200 - len..].iter().map(|&y| value(dtype, y));
@@ -283,15 +288,16 @@ fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
     }
 }
 
-#[test]
-fn every_small_length_and_offset_in_one_pass() {
-    on_every_gpu(|gpu, name| {
+#[everywhere]
+async fn every_small_length_and_offset_in_one_pass() {
+    on_every_gpu(async |gpu, name| {
         for dtype in DType::ALL {
             if supports(&Device::Gpu(gpu.clone()), dtype) {
-                run_small(gpu, gpu.kernel(dtype).unwrap(), name);
+                run_small(gpu, gpu.kernel(dtype).unwrap(), name).await;
             }
         }
-    });
+    })
+    .await;
     for dtype in DType::ALL {
         let values = bits_of_all(dtype, &varied(200));
         let y = tensor(&Device::Cpu, dtype, &values);
@@ -305,7 +311,7 @@ fn every_small_length_and_offset_in_one_pass() {
                 check(
                     &format!("the CPU, {first}..{end}"),
                     dtype,
-                    scalar(&found),
+                    scalar(&found).await,
                     exact,
                 );
             }
@@ -314,9 +320,10 @@ fn every_small_length_and_offset_in_one_pass() {
 }
 
 /// Few elements to a workgroup and few workgroups to a dispatch: all of the levels, rows and cuts that large runs have.
-#[test]
-fn small_limits() {
-    on_every_gpu(|gpu, name| {
+#[cfg(test)]
+#[pollster::test]
+async fn small_limits() {
+    on_every_gpu(async |gpu, name| {
         for (dtype, size, groups, binding) in [
             (DType::F32, 1, 3, 1 << 20),
             (DType::F32, 8, 3, 4096),
@@ -333,7 +340,7 @@ fn small_limits() {
             });
             let what = format!("{name}, {size} to a workgroup, {binding} to a binding");
             let kernel = Kernel::new(small.device(), dtype).unwrap();
-            run_small(&small, &kernel, &what);
+            run_small(&small, &kernel, &what).await;
             for (first, len) in [(0, 4096), (3, 9001), (1, 40_000)] {
                 let mut y = bits_of_all(dtype, &varied(first + len + 1));
                 y[..first].fill(bits(dtype, f64::NAN));
@@ -350,7 +357,7 @@ fn small_limits() {
                     "{what}: nothing was cut"
                 );
                 submit(&small, &[&step]);
-                let found = read(&small, DType::F32, &out, 3);
+                let found = read(&small, DType::F32, &out, 3).await;
                 let y = y[first..first + len].iter().map(|&y| value(dtype, y));
                 let what = format!("{what}, {len} elements");
                 check(&what, dtype, found[1], exact([1.0, 0.5], y));
@@ -361,12 +368,13 @@ fn small_limits() {
                 );
             }
         }
-    });
+    })
+    .await;
 }
 
 /// Sums that go wrong when they are added one after the other.
-#[test]
-fn long_and_adversarial() {
+#[everywhere]
+async fn long_and_adversarial() {
     let len = (1 << 20) + 5;
     type Case = (&'static str, fn(usize) -> f32);
     let cases: [Case; 4] = [
@@ -378,12 +386,12 @@ fn long_and_adversarial() {
         ),
         ("varied", |i| ((i * 7919) % 4001) as f32 / 1000.0 - 2.5),
     ];
-    on_every_device(|place| {
+    on_every_device(async |place| {
         for (what, y) in cases {
             let y: Vec<f32> = (0..len).map(y).collect();
             let tensor = Tensor::from_slice(place.device, &y, &[len]).unwrap();
             for regularizer in [L1, L2] {
-                let found = scalar(&regularizer.penalty(&tensor).unwrap());
+                let found = scalar(&regularizer.penalty(&tensor).unwrap()).await;
                 let exact = exact(factors(regularizer), y.iter().map(|&y| y.into()));
                 let what = format!("{}: {what}, {regularizer:?}", place.name);
                 check(&what, DType::F32, found, exact);
@@ -392,33 +400,35 @@ fn long_and_adversarial() {
         for dtype in [DType::F16, DType::BF16, DType::F64] {
             if supports(place.device, dtype) {
                 let y = vec![bits(dtype, 0.1); len];
-                let found = scalar(&BOTH.penalty(&tensor(place.device, dtype, &y)).unwrap());
+                let found = scalar(&BOTH.penalty(&tensor(place.device, dtype, &y)).unwrap()).await;
                 let exact = exact([0.1, 0.2], y.iter().map(|&y| value(dtype, y)));
                 check(place.name, dtype, found, exact);
             }
         }
-    });
+    })
+    .await;
 }
 
 /// The nearest float, where nothing but the last addition has anything to round: one huge element, before the first whole
 /// vector, and sums beside it that are each less than half of its last bit.
-#[test]
-fn what_additions_lose_is_kept() {
+#[everywhere]
+async fn what_additions_lose_is_kept() {
     let mut y = vec![60.0 / 16384.0; 4 + (1 << 20)];
     y[3] = (1u32 << 30) as f32;
     let exact = exact([1.0, 0.0], y[3..].iter().map(|&y| y.into()));
-    on_every_device(|place| {
+    on_every_device(async |place| {
         let y = Tensor::from_slice(place.device, &y, &[y.len()]).unwrap();
         let found = Regularizer::L1(1.0)
             .penalty(&y.rows(3..y.len()).unwrap())
             .unwrap();
-        let found = value(DType::F32, scalar(&found));
+        let found = value(DType::F32, scalar(&found).await);
         assert!(
             (found - exact).abs() < 64.5,
             "{}: {found} instead of {exact}",
             place.name
         );
-    });
+    })
+    .await;
 }
 
 /// So too in `f64`, where a stretch of the slice is long enough for what its additions lose to count.
@@ -434,15 +444,16 @@ fn what_additions_lose_is_kept_in_f64_on_the_cpu() {
     );
 }
 
-#[test]
-fn longest_on_a_gpu() {
+#[cfg(test)]
+#[pollster::test]
+async fn longest_on_a_gpu() {
     let Some(gpu) = gpus().first() else {
         return; // `gpus` says that there is none
     };
     let device = Device::Gpu(gpu.clone());
     let y = Tensor::from_slice(&device, &vec![0.1f32; 1 << 26], &[1 << 26]).unwrap();
     let found = Regularizer::L1L2 { l1: 1.0, l2: 1.0 }.penalty(&y).unwrap();
-    let found = value(DType::F32, scalar(&found));
+    let found = value(DType::F32, scalar(&found).await);
     let exact = (1 << 26) as f64 * f64::from(0.1f32) * (1.0 + f64::from(0.1f32));
     assert!(
         (found / exact - 1.0).abs() < 1e-6,
@@ -475,9 +486,9 @@ fn any_number_of_threads_makes_the_same_sum() {
     }
 }
 
-#[test]
-fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
-    on_every_gpu(|gpu, name| {
+#[everywhere]
+async fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
+    on_every_gpu(async |gpu, name| {
         let kernel = gpu.kernel(DType::F32).unwrap();
         // Elements 5 to 5004, and results before and after them.
         let values = bits_of_all(DType::F32, &varied(5010));
@@ -490,7 +501,7 @@ fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
         submit(gpu, &[&steps[0], &steps[1], &steps[0]]);
         submit(gpu, &[&steps[1]]);
         drop(steps); // with its work in flight
-        let after = read(gpu, DType::F32, &y, values.len());
+        let after = read(gpu, DType::F32, &y, values.len()).await;
         for (i, (&before, &after)) in values.iter().zip(&after).enumerate() {
             let y = || values[5..5005].iter().map(|&y| value(DType::F32, y));
             match i {
@@ -499,13 +510,14 @@ fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
                 _ => assert_eq!(before, after, "{name}: {i} was touched"),
             }
         }
-    });
+    })
+    .await;
 }
 
 /// All adapters that tests run on may be software: the shape for hardware is bound by hand.
-#[test]
-fn the_shape_for_hardware() {
-    on_every_gpu(|gpu, name| {
+#[everywhere]
+async fn the_shape_for_hardware() {
+    on_every_gpu(async |gpu, name| {
         let device = gpu.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
@@ -557,10 +569,11 @@ fn the_shape_for_hardware() {
         }
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
-        let found = read(gpu, DType::F32, &out, 1)[0];
+        let found = read(gpu, DType::F32, &out, 1).await[0];
         let exact = exact([0.5, 0.25], values.iter().map(|&y| y.into()));
         check(name, DType::F32, found, exact);
-    });
+    })
+    .await;
 }
 
 /// Each refusal: which variant, in which words, and that the kernel works on.

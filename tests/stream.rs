@@ -2,13 +2,14 @@
 
 use std::io::{self, Read, Write};
 
-use wgpu_elu::{DType, Device, Elu, Error, Gpu, Stream, Tensor, device, half::f16, wgpu};
+use wgpu_elu::{DType, Device, Elu, Error, Stream, Tensor, half::f16};
+#[cfg(test)]
+use wgpu_elu::{Gpu, device, wgpu};
 
+#[cfg(test)]
+use crate::common::{gpu, noop, on_every_gpu, with_limits};
 use crate::{
-    common::{
-        Place, SPECIAL_BITS, gpu, noop, on_every_device, on_every_gpu, supports, varied,
-        with_limits,
-    },
+    everywhere::{Place, SPECIAL_BITS, everywhere, on_every_device, supports, varied},
     judge,
 };
 
@@ -24,11 +25,11 @@ fn elements(dtype: DType, len: usize) -> Vec<u8> {
 }
 
 /// What Elu makes of them.
-fn expected(place: Place<'_>, dtype: DType, x: &[u8]) -> Vec<u8> {
+async fn expected(place: Place<'_>, dtype: DType, x: &[u8]) -> Vec<u8> {
     let shape = [x.len() / dtype.size()];
     let x = Tensor::from_bytes(place.device, dtype, x, &shape).unwrap();
     let y = Elu::new(ELU).forward(&x).unwrap();
-    y.to_bytes_blocking().unwrap()
+    y.to_bytes().await.unwrap()
 }
 
 fn stream(device: &Device, dtype: DType) -> Stream {
@@ -59,18 +60,17 @@ impl Read for Trickle<'_> {
 }
 
 /// Runs a stream over `x` by readers and writers, and checks the results.
-#[track_caller]
-fn check(place: Place<'_>, stream: &mut Stream, source: impl Read, x: &[u8]) {
+async fn check(place: Place<'_>, stream: &mut Stream, source: impl Read, x: &[u8]) {
     let (name, dtype) = (place.name, stream.dtype());
     let mut y = Vec::new();
-    let len = stream.forward_blocking(source, &mut y).unwrap();
+    let len = stream.forward(source, &mut y).await.unwrap();
     assert_eq!(len, (x.len() / dtype.size()) as u64, "{name} {dtype}");
-    assert!(y == expected(place, dtype, x), "{name} {dtype} {len}");
+    assert!(y == expected(place, dtype, x).await, "{name} {dtype} {len}");
 }
 
-#[test]
-fn every_length_around_the_ends_of_chunks() {
-    on_every_device(|place| {
+#[everywhere]
+async fn every_length_around_the_ends_of_chunks() {
+    on_every_device(async |place| {
         for dtype in DType::ALL {
             if !supports(place.device, dtype) {
                 continue;
@@ -83,50 +83,56 @@ fn every_length_around_the_ends_of_chunks() {
                 lengths.extend([chunk - 1, chunk, chunk + 1, 2 * chunk]);
                 for len in lengths {
                     let x = elements(dtype, len);
-                    check(place, &mut stream, &x[..], &x);
+                    check(place, &mut stream, &x[..], &x).await;
                 }
                 let x = elements(dtype, 5 * chunk + chunk / 3);
-                check(place, &mut stream, Trickle::new(&x), &x);
+                check(place, &mut stream, Trickle::new(&x), &x).await;
             }
         }
-    });
+    })
+    .await;
 }
 
-#[test]
-fn longer_than_a_page_and_than_what_was_expected() {
-    on_every_device(|place| {
+#[everywhere]
+async fn longer_than_a_page_and_than_what_was_expected() {
+    on_every_device(async |place| {
         let x = elements(DType::F16, 100_001);
         let mut paged = stream(place.device, DType::F16).with_budget(100_000);
-        check(place, &mut paged, &x[..], &x);
+        check(place, &mut paged, &x[..], &x).await;
         assert_eq!(paged.chunk_len() % 2048, 0);
         let mut short = stream(place.device, DType::F16).with_expected_len(10_001);
         assert_eq!(short.chunk_len(), 10_001);
-        check(place, &mut short, Trickle::new(&x), &x);
-        check(place, &mut short, &x[..20_002], &x[..20_002]);
-    });
+        check(place, &mut short, Trickle::new(&x), &x).await;
+        check(place, &mut short, &x[..20_002], &x[..20_002]).await;
+    })
+    .await;
 }
 
-#[test]
-fn slices() {
-    on_every_device(|place| {
+#[everywhere]
+async fn slices() {
+    on_every_device(async |place| {
         let mut stream = stream(place.device, DType::F16).with_budget(1000);
         for len in [0, 1, 2, 777, 10_001] {
             let x = elements(DType::F16, len);
             let mut y = vec![f16::ZERO; len];
             let values: Vec<f16> = bytemuck::pod_collect_to_vec(&x);
-            stream.forward_slice_blocking(&values, &mut y).unwrap();
+            stream.forward_slice(&values, &mut y).await.unwrap();
             let y: &[u8] = bytemuck::cast_slice(&y);
-            assert!(y == expected(place, DType::F16, &x), "{} {len}", place.name);
+            assert!(
+                y == expected(place, DType::F16, &x).await,
+                "{} {len}",
+                place.name
+            );
         }
         let mut y = [f16::ONE; 2];
-        let error = stream.forward_slice_blocking(&[f16::ZERO; 3], &mut y);
+        let error = stream.forward_slice(&[f16::ZERO; 3], &mut y).await;
         let error = error.unwrap_err();
         assert!(matches!(error, Error::LengthMismatch { .. }));
         assert_eq!(
             error.to_string(),
             "the output must be as long as the input: needed 3 elements, found 2"
         );
-        let error = stream.forward_slice_blocking(&[0.0f32; 2], &mut [0.0; 2]);
+        let error = stream.forward_slice(&[0.0f32; 2], &mut [0.0; 2]).await;
         let error = error.unwrap_err();
         assert!(matches!(error, Error::DTypeMismatch { .. }));
         assert_eq!(
@@ -134,7 +140,8 @@ fn slices() {
             "needed elements of float16, found float32"
         );
         assert_eq!(y, [f16::ONE; 2]);
-    });
+    })
+    .await;
 }
 
 /// Gives `good` bytes and then an error.
@@ -179,34 +186,34 @@ impl Read for Liar {
     }
 }
 
-#[test]
-fn errors_and_then_on() {
-    on_every_device(|place| {
+#[everywhere]
+async fn errors_and_then_on() {
+    on_every_device(async |place| {
         let mut stream = stream(place.device, DType::F32).with_budget(1200);
         let x = elements(DType::F32, 1000);
-        let works_on = |stream: &mut Stream| check(place, stream, &x[..], &x);
+        let works_on = async |stream: &mut Stream| check(place, stream, &x[..], &x).await;
         for good in [0, 3, 400, 1201, 4000] {
-            let error = stream.forward_blocking(Broken { good }, io::sink());
+            let error = stream.forward(Broken { good }, io::sink()).await;
             let error = error.unwrap_err();
             assert!(matches!(error, Error::Read { .. }), "{error}");
             assert_eq!(error.to_string(), "reading failed: the tape is torn");
-            works_on(&mut stream);
+            works_on(&mut stream).await;
 
-            let error = stream.forward_blocking(&x[..], Broken { good });
+            let error = stream.forward(&x[..], Broken { good }).await;
             if good < 4000 {
                 let error = error.unwrap_err();
                 assert!(
                     matches!(&error, Error::Write { error } if error.kind() == io::ErrorKind::StorageFull)
                 );
                 assert_eq!(error.to_string(), "writing failed: no storage space");
-                works_on(&mut stream);
+                works_on(&mut stream).await;
             } else {
                 assert_eq!(error.unwrap(), 1000);
             }
         }
         for bytes in [1, 399, 402, 3999] {
             let mut y = Vec::new();
-            let error = stream.forward_blocking(&x[..bytes], &mut y).unwrap_err();
+            let error = stream.forward(&x[..bytes], &mut y).await.unwrap_err();
             assert!(matches!(
                 error,
                 Error::PartialElement { needed: 4, found } if found == bytes as u64
@@ -217,16 +224,17 @@ fn errors_and_then_on() {
                     "the data ends within an element: needed a multiple of 4 bytes, found {bytes}"
                 )
             );
-            assert!(expected(place, DType::F32, &x).starts_with(&y));
-            works_on(&mut stream);
+            assert!(expected(place, DType::F32, &x).await.starts_with(&y));
+            works_on(&mut stream).await;
         }
-        let error = stream.forward_blocking(Liar, io::sink()).unwrap_err();
+        let error = stream.forward(Liar, io::sink()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "reading failed: the reader says that it read more than it was asked for"
         );
-        works_on(&mut stream);
-    });
+        works_on(&mut stream).await;
+    })
+    .await;
 }
 
 #[test]
@@ -257,16 +265,18 @@ fn small_limits() {
         assert_eq!(stream.chunk_len(), 1 << 10);
         let device = &Device::Gpu(gpu.clone());
         let x = elements(DType::F32, 100_000);
-        check(Place { device, name }, &mut stream, &x[..], &x);
+        pollster::block_on(check(Place { device, name }, &mut stream, &x[..], &x));
     });
 }
 
 /// Destroys the device after some bytes.
+#[cfg(test)]
 struct Destroyer<'a> {
     gpu: &'a Gpu,
     left: usize,
 }
 
+#[cfg(test)]
 impl Read for Destroyer<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.left < bytes.len() {

@@ -1,24 +1,27 @@
 //! Devices, tensors and Elu: the same program on the CPU, on every adapter, and on a device that does nothing.
 
-use wgpu_elu::{DType, Device, Elu, Error, Gpu, Kernel, Step, Stream, Tensor, device, wgpu};
+use wgpu_elu::{DType, Device, Elu, Error, Tensor, wgpu};
+#[cfg(test)]
+use wgpu_elu::{Gpu, Kernel, Step, Stream, device};
 
-use crate::common::{gpu, gpus, noop, on_every_gpu, varied, with_limits};
+#[cfg(test)]
+use crate::common::{self, gpu, gpus, noop, with_limits};
+use crate::everywhere::{self, everywhere, on_every_gpu, varied};
 
-fn on_every_device(test: impl Fn(&Device)) {
-    test(&Device::Cpu);
-    on_every_gpu(|gpu, _| test(&Device::Gpu(gpu.clone())));
+async fn on_every_device(test: impl AsyncFn(&Device)) {
+    everywhere::on_every_device(async |place| test(place.device).await).await;
 }
 
-#[test]
-fn the_same_program_on_every_device() {
-    on_every_device(|device| {
+#[everywhere]
+async fn the_same_program_on_every_device() {
+    on_every_device(async |device| {
         let x = Tensor::from_slice(device, &[-2.0f32, -0.5, 0.0, 1.5, -1.0, 3.0], &[2, 3]).unwrap();
         let y = Elu::new(1.0).forward(&x).unwrap();
         assert_eq!(
             (y.shape(), y.dtype(), y.len(), y.device()),
             (&[2, 3][..], DType::F32, 6, device.clone())
         );
-        let y = y.to_vec_blocking::<f32>().unwrap();
+        let y = y.to_vec::<f32>().await.unwrap();
         for (y, expected) in y
             .iter()
             .zip([-0.864_664_7, -0.393_469_3, 0.0, 1.5, -0.632_120_6, 3.0])
@@ -29,24 +32,25 @@ fn the_same_program_on_every_device() {
             );
         }
         assert_eq!(
-            x.to_vec_blocking::<f32>().unwrap()[0],
+            x.to_vec::<f32>().await.unwrap()[0],
             -2.0,
             "{device}: the input changed"
         );
-        device.wait_blocking().unwrap();
-    });
+        device.wait().await.unwrap();
+    })
+    .await;
 }
 
-#[test]
-fn views_share_memory_and_values_do_not_change_behind_them() {
-    on_every_device(|device| {
+#[everywhere]
+async fn views_share_memory_and_values_do_not_change_behind_them() {
+    on_every_device(async |device| {
         let values = varied(12);
         let mut x = Tensor::from_vec(device, values.clone(), &[4, 3]).unwrap();
         let rows = x.rows(1..3).unwrap();
         assert_eq!(rows.shape(), [2, 3]);
-        assert_eq!(rows.to_vec_blocking::<f32>().unwrap(), values[3..9]);
+        assert_eq!(rows.to_vec::<f32>().await.unwrap(), values[3..9]);
         assert_eq!(
-            rows.rows(1..2).unwrap().to_vec_blocking::<f32>().unwrap(),
+            rows.rows(1..2).unwrap().to_vec::<f32>().await.unwrap(),
             values[6..9]
         );
         assert_eq!(
@@ -54,7 +58,8 @@ fn views_share_memory_and_values_do_not_change_behind_them() {
                 .unwrap()
                 .rows(1..2)
                 .unwrap()
-                .to_vec_blocking::<f32>()
+                .to_vec::<f32>()
+                .await
                 .unwrap(),
             values[6..]
         );
@@ -62,12 +67,13 @@ fn views_share_memory_and_values_do_not_change_behind_them() {
         let expected = Elu::new(0.5)
             .forward(&x)
             .unwrap()
-            .to_vec_blocking::<f32>()
+            .to_vec::<f32>()
+            .await
             .unwrap();
         Elu::new(0.5).forward_in_place(&mut x).unwrap();
-        assert_eq!(x.to_vec_blocking::<f32>().unwrap(), expected, "{device}");
+        assert_eq!(x.to_vec::<f32>().await.unwrap(), expected, "{device}");
         assert_eq!(
-            rows.to_vec_blocking::<f32>().unwrap(),
+            rows.to_vec::<f32>().await.unwrap(),
             values[3..9],
             "{device}: a view changed"
         );
@@ -77,36 +83,38 @@ fn views_share_memory_and_values_do_not_change_behind_them() {
         let mut rows = rows;
         Elu::new(0.5).forward_in_place(&mut rows).unwrap();
         assert_eq!(
-            rows.into_vec_blocking::<f32>().unwrap(),
+            rows.into_vec::<f32>().await.unwrap(),
             expected[3..9],
             "{device}"
         );
-    });
+    })
+    .await;
 }
 
-#[test]
-fn scalars_and_empty_tensors() {
-    on_every_device(|device| {
+#[everywhere]
+async fn scalars_and_empty_tensors() {
+    on_every_device(async |device| {
         let scalar = Tensor::from_slice(device, &[-1.0f32], &[]).unwrap();
         let y = Elu::default().forward(&scalar).unwrap();
         assert_eq!((y.shape(), y.len()), (&[][..], 1));
-        assert!((y.to_vec_blocking::<f32>().unwrap()[0] + 0.632_120_56).abs() < 1e-7);
+        assert!((y.to_vec::<f32>().await.unwrap()[0] + 0.632_120_56).abs() < 1e-7);
         for shape in [&[0][..], &[0, 3], &[3, 0], &[usize::MAX, 0, usize::MAX]] {
             let mut x = Tensor::from_slice::<f32>(device, &[], shape).unwrap();
             assert!(x.is_empty());
             assert_eq!(x.rows(0..shape[0]).unwrap().shape(), shape);
             Elu::default().forward_in_place(&mut x).unwrap();
             let y = Elu::default().forward(&x).unwrap();
-            assert!(y.to_vec_blocking::<f32>().unwrap().is_empty(), "{device}");
+            assert!(y.to_vec::<f32>().await.unwrap().is_empty(), "{device}");
         }
         let zeros = Tensor::zeros(device, DType::F32, &[2, 5]).unwrap();
-        assert_eq!(zeros.to_vec_blocking::<f32>().unwrap(), [0.0; 10]);
-    });
+        assert_eq!(zeros.to_vec::<f32>().await.unwrap(), [0.0; 10]);
+    })
+    .await;
 }
 
-#[test]
-fn shapes_that_do_not_fit() {
-    on_every_device(|device| {
+#[everywhere]
+async fn shapes_that_do_not_fit() {
+    on_every_device(async |device| {
         let error = Tensor::from_slice(device, &[0.0f32; 5], &[2, 3]).unwrap_err();
         assert!(matches!(
             error,
@@ -122,7 +130,10 @@ fn shapes_that_do_not_fit() {
         assert!(matches!(error, Error::ShapeTooLarge { .. }));
         assert_eq!(
             error.to_string(),
-            "shape [18446744073709551615, 2] has more elements than this machine can address"
+            format!(
+                "shape [{}, 2] has more elements than this machine can address",
+                usize::MAX
+            )
         );
         assert!(matches!(
             Tensor::zeros(device, DType::F32, &[usize::MAX / 4]).unwrap_err(),
@@ -150,12 +161,13 @@ fn shapes_that_do_not_fit() {
             scalar.rows(0..0).unwrap_err(),
             Error::RowsOutside { .. }
         ));
-    });
+    })
+    .await;
 }
 
-#[test]
-fn the_hosts_own_buffers() {
-    on_every_gpu(|gpu, name| {
+#[everywhere]
+async fn the_hosts_own_buffers() {
+    on_every_gpu(async |gpu, name| {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
@@ -170,16 +182,17 @@ fn the_hosts_own_buffers() {
         gpu.queue()
             .write_buffer(&buffer, 0, bytemuck::cast_slice(&values));
         let mut x = Tensor::from_buffer(gpu, buffer.clone(), 8, DType::F32, &[3, 3]).unwrap();
-        assert_eq!(x.to_vec_blocking::<f32>().unwrap(), values[2..]);
+        assert_eq!(x.to_vec::<f32>().await.unwrap(), values[2..]);
         Elu::new(1.0).forward_in_place(&mut x).unwrap();
         let whole = Tensor::from_buffer(gpu, buffer.clone(), 0, DType::F32, &[11])
             .unwrap()
-            .to_vec_blocking::<f32>();
+            .to_vec::<f32>()
+            .await;
         let whole = whole.unwrap();
         assert_eq!(whole[..2], values[..2], "{name}: neighbours");
         assert_eq!(
             whole[2..],
-            x.to_vec_blocking::<f32>().unwrap(),
+            x.to_vec::<f32>().await.unwrap(),
             "{name}: in the host's buffer"
         );
 
@@ -196,12 +209,13 @@ fn the_hosts_own_buffers() {
             Tensor::from_buffer(gpu, buffer, 6, DType::F32, &[1]).unwrap_err(),
             Error::Misaligned { offset: 6, .. }
         ));
-    });
+    })
+    .await;
 }
 
 #[test]
 fn a_hosts_buffer_that_is_mapped_is_refused() {
-    on_every_gpu(|gpu, name| {
+    common::on_every_gpu(|gpu, name| {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         let descriptor = wgpu::BufferDescriptor {
             label: None,
@@ -248,7 +262,7 @@ fn more_memory_than_there_is() {
 
 #[test]
 fn more_than_a_buffer_may_hold() {
-    on_every_gpu(|gpu, _| {
+    common::on_every_gpu(|gpu, _| {
         let small = with_limits(gpu, |limits| wgpu::Limits {
             max_buffer_size: 1 << 16,
             ..limits
@@ -276,7 +290,7 @@ fn more_than_a_buffer_may_hold() {
 
 #[test]
 fn a_destroyed_device_gives_errors() {
-    on_every_gpu(|gpu, name| {
+    common::on_every_gpu(|gpu, name| {
         // One of our own, and one that we were lent, whose loss we are not told of.
         let adapters = pollster::block_on(device::adapters());
         let adapter = adapters

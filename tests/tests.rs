@@ -5,17 +5,21 @@
     reason = "values are given as they were computed or published"
 )]
 
-// What belongs where: `common` has the adapters, comparison in ULP, and tables of cases; `reference` holds the oracle
-// against published values, and `verdicts` the judge that uses it; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract; `examples` what they say and draw; `function` ELU in other people's shaders;
-// `shader` the WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device
-// that does nothing; `stream` data of any size through all of those; `large` the elu command on files larger than what it
-// holds in memory, and by signals; `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `memory` that calls leave nothing behind; `cli` the elu command, as a
-// user runs it; `cases` what ONNX, Keras and PyTorch expect of everything; `properties` what holds of random vectors on
-// everything.
+// What belongs where: `common` has the adapters, and `everywhere` comparison in ULP, tables of cases, and the attribute of
+// tests that run in a browser's page too: those in `numbers`, `regularizer`, `slices`, `stream` and `tensor`, see `web`;
+// `reference` holds the oracle against published values, and `verdicts` the judge that uses it; `numbers` the CPU path and
+// every adapter against the oracle; `slices` the embed contract on every adapter, and `kernel` without a driver; `function` ELU
+// in other people's shaders, and `examples` what they say and draw; `shader` the
+// WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device that does
+// nothing; `stream` data of any size through all of those; `large` the elu command on files larger than what it holds in
+// memory, and by signals; `memory` that calls leave nothing behind; `regularizer` the penalty, so too; `layer` the Keras layer and its
+// JSON; `cli` the elu command, as a user runs it; `cases` what ONNX, Keras and PyTorch expect of everything; `properties` what
+// holds of random vectors on everything.
 mod cases;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;
+mod everywhere;
 mod examples;
 mod function;
 #[path = "../src/bin/elu/judge.rs"]
@@ -30,8 +34,16 @@ mod properties;
 mod reference;
 mod regularizer;
 mod shader;
+mod slices;
 mod stream;
 mod tensor;
 #[path = "../src/bin/elu/translate.rs"]
 mod translate;
 mod verdicts;
+
+use common::no_complaints;
+
+/// The devices that tests run on.
+async fn gpus() -> &'static [wgpu_elu::Gpu] {
+    common::gpus()
+}

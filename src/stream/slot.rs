@@ -2,7 +2,6 @@
 
 use super::ends::{Sink, Source};
 use crate::{
-    checked::checked,
     device::{Gpu, Until, whole_words},
     error::Result,
     factors::Factors,
@@ -121,7 +120,7 @@ impl Slot {
         };
         let label = Some("wgpu_elu.stream");
         let words = whole_words(bytes);
-        let submitted = checked(gpu.device(), "the work", || {
+        let submitted = gpu.checked("the work", || {
             let mut encoder = gpu
                 .device()
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
@@ -174,7 +173,9 @@ fn prepare(
     bytes: u64,
 ) -> Result<Step> {
     let (x, y) = (staged.unwrap_or(upload), staged.unwrap_or(download));
-    kernel
-        .prepare(factors, x.slice(..bytes), y.slice(..bytes))
-        .map_err(|error| gpu.lost_or(error))
+    gpu.checked("the work", || {
+        kernel.prepare(factors, x.slice(..bytes), y.slice(..bytes))
+    })
+    .flatten()
+    .map_err(|error| gpu.lost_or(error))
 }

@@ -1,0 +1,563 @@
+//! The window: three panels, and a slider for alpha.
+
+use std::ops::RangeInclusive;
+
+use eframe::{
+    egui::{
+        self, Align, Align2, CentralPanel, Color32, FontId, Layout, Rect, RichText, Sense, Slider,
+        ThemePreference, Ui, Vec2, vec2,
+    },
+    egui_wgpu::RenderState,
+    wgpu,
+};
+use egui_plot::{
+    Corner, GridInput, GridMark, HoverPosition, Legend, Line, MarkerShape, Plot, Points,
+};
+
+use crate::{
+    comparison::{Comparison, Found, State, Way},
+    curves::{Curve, Curves},
+    field::{self, Field, NoTimestamps},
+    palette, setup,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Panel {
+    Curves,
+    Field,
+    Comparison,
+}
+
+impl Panel {
+    pub const ALL: [Self; 3] = [Self::Curves, Self::Field, Self::Comparison];
+
+    /// On the command line and in the page's address.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Curves => "curves",
+            Self::Field => "field",
+            Self::Comparison => "comparison",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|panel| panel.name() == name)
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Curves => "Curves",
+            Self::Field => "Field",
+            Self::Comparison => "GPU or CPU?",
+        }
+    }
+}
+
+pub struct App {
+    panel: Panel,
+    alpha: f64,
+    slider: Rect,
+    gpu: Result<Parts, String>,
+}
+
+/// What needs compute shaders.
+struct Parts {
+    state: RenderState,
+    device: String,
+    curves: Curves,
+    field: Field,
+    comparison: Comparison,
+    /// Smoothed, in seconds.
+    frame: f32,
+}
+
+impl App {
+    pub fn new(context: &eframe::CreationContext<'_>, panel: Panel) -> Self {
+        let gpu = match &context.wgpu_render_state {
+            Some(state) => Parts::new(state.clone()),
+            None => Err("eframe runs without wgpu.".into()),
+        };
+        Self {
+            panel,
+            alpha: 1.0,
+            slider: Rect::NOTHING,
+            gpu,
+        }
+    }
+
+    pub fn panel(&self) -> Panel {
+        self.panel
+    }
+
+    pub fn show(&mut self, panel: Panel) {
+        self.panel = panel;
+    }
+
+    pub fn alpha(&self) -> f64 {
+        self.alpha
+    }
+
+    /// Where the slider for alpha is, in points.
+    pub fn slider(&self) -> Rect {
+        self.slider
+    }
+
+    /// Reads back what is plotted: all x, and then all y of each curve in the order of [`Curve::ALL`]. A hidden curve's y are
+    /// those that it had when it was last seen.
+    pub fn plotted(&self) -> impl Future<Output = Result<Vec<f32>, String>> + use<> {
+        let reading = match &self.gpu {
+            Ok(parts) => Ok(parts.curves.read(&parts.state)),
+            Err(error) => Err(error.clone()),
+        };
+        async { reading?.await.map_err(|error| error.to_string()) }
+    }
+
+    /// How far the comparison is, from 0 to 1; an error if it failed.
+    pub fn compared(&self) -> Result<f32, String> {
+        let found = self.gpu.as_ref().map_err(Clone::clone)?.comparison.found();
+        match found.state {
+            State::Failed(error) => Err(error),
+            State::Done => Ok(1.0),
+            State::Idle | State::Running => Ok(found.progress().min(0.99)),
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        egui::Panel::top("bar").show(ui, |ui| self.bar(ui));
+        CentralPanel::default().show(ui, |ui| match &mut self.gpu {
+            Ok(parts) => {
+                let alpha = &mut self.alpha;
+                match self.panel {
+                    Panel::Curves => self.slider = parts.show_curves(ui, alpha),
+                    Panel::Field => self.slider = parts.show_field(ui, alpha),
+                    Panel::Comparison => parts.show_comparison(ui),
+                }
+            }
+            Err(why) => {
+                ui.vertical_centered(|ui| {
+                    ui.add_space(0.3 * ui.available_height());
+                    ui.heading("Nothing to compute on");
+                    ui.label(&*why);
+                    ui.label("The playground needs an adapter with compute shaders.");
+                });
+            }
+        });
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn as_any_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
+    }
+}
+
+impl App {
+    fn bar(&mut self, ui: &mut Ui) {
+        ui.add_space(4.0);
+        ui.horizontal(|ui| {
+            ui.label(RichText::new("wgpu-elu").strong().size(18.0));
+            ui.add_space(12.0);
+            for panel in Panel::ALL {
+                let title = RichText::new(panel.title()).size(15.0);
+                ui.selectable_value(&mut self.panel, panel, title);
+            }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                show_themes(ui);
+                if let Ok(parts) = &self.gpu {
+                    ui.label(RichText::new(&parts.device).weak());
+                }
+            });
+        });
+        ui.add_space(4.0);
+    }
+}
+
+impl Parts {
+    fn new(state: RenderState) -> Result<Self, String> {
+        if let Some(objection) = setup::objection(&state) {
+            return Err(objection);
+        }
+        let told = |error: wgpu_elu::Error| error.to_string();
+        Ok(Self {
+            device: device_name(&state),
+            curves: Curves::new(&state).map_err(told)?,
+            field: Field::new(&state).map_err(told)?,
+            comparison: Comparison::default(),
+            frame: 0.0,
+            state,
+        })
+    }
+
+    fn show_curves(&self, ui: &mut Ui, alpha: &mut f64) -> Rect {
+        let slider = show_alpha(
+            ui,
+            alpha,
+            "Every curve is computed by the kernel, on the device that draws it.",
+        );
+        let (colors, alpha) = (palette::lines(ui.visuals()), *alpha);
+        let known: Vec<_> = std::iter::zip(Curve::ALL, colors)
+            .map(|(curve, color)| (curve, curve.factors(alpha), color))
+            .collect();
+        for (curve, factors, _) in &known {
+            if let Err(error) = factors {
+                trouble(ui, &format!("{} is not drawn: {error}", curve.name()));
+            }
+        }
+        let hovered: Vec<_> = known
+            .iter()
+            .filter_map(|(curve, factors, _)| Some((*curve, factors.as_ref().ok().copied()?)))
+            .collect();
+        if let Some(error) = self.curves.trouble() {
+            trouble(ui, &error);
+        }
+        Plot::new("curves")
+            .default_x_bounds(-5.0, 3.0)
+            .default_y_bounds(-2.2, 3.2)
+            .x_axis_label("x")
+            .y_axis_label("y")
+            .legend(
+                Legend::default()
+                    .follow_insertion_order(true)
+                    .position(Corner::LeftTop)
+                    .background_alpha(0.9),
+            )
+            .grid_color(palette::grid(ui.visuals()))
+            .label_formatter(move |hover| {
+                let (HoverPosition::NearDataPoint { position, .. }
+                | HoverPosition::Elsewhere { position }) = hover;
+                let mut text = format!("x = {:.3}", position.x);
+                for (curve, factors) in &hovered {
+                    let y = curve.exact(*factors, position.x);
+                    text += &format!("\n{} = {y:.4}", curve.name());
+                }
+                Some(text)
+            })
+            .show(ui, |plot| {
+                for (curve, factors, color) in known {
+                    if let Ok(factors) = factors {
+                        plot.add(self.curves.item(curve, factors, color));
+                    }
+                }
+            });
+        slider
+    }
+
+    fn show_field(&mut self, ui: &mut Ui, alpha: &mut f64) -> Rect {
+        let (now, last) = ui.input(|input| (input.time, input.unstable_dt));
+        // Too long ago is a window that was hidden.
+        self.frame += 0.05 * (last.min(1.0) - self.frame);
+        let kernel = match self.field.kernel_seconds() {
+            Ok(Some(seconds)) => format!("ELU {:.2} ms by the device's clock", 1e3 * seconds),
+            Ok(None) => "ELU ...".into(),
+            Err(NoTimestamps) => "this device has no clock for ELU alone".into(),
+        };
+        let said = format!(
+            "{} points a frame: waves, then ELU in place.  Frame {:.1} ms, {kernel}.",
+            thousands(u64::from(field::SIDE).pow(2)),
+            1e3 * self.frame,
+        );
+        let slider = show_alpha(ui, alpha, &said);
+        if let Some(error) = self.field.trouble() {
+            trouble(ui, &error);
+        }
+        let (room, bar) = (ui.available_size(), 90.0);
+        let side = room.y.min(room.x - bar).max(0.0);
+        let (whole, _) = ui.allocate_exact_size(room, Sense::hover());
+        let left = whole.min + vec2(0.5 * (room.x - bar - side).max(0.0), 0.0);
+        let picture = Rect::from_min_size(left, Vec2::splat(side));
+        ui.painter()
+            .add(self.field.shape(picture, now as f32, *alpha, ui.visuals()));
+        color_bar(ui, picture, *alpha);
+        ui.ctx().request_repaint();
+        slider
+    }
+
+    fn show_comparison(&self, ui: &mut Ui) {
+        let found = self.comparison.found();
+        ui.add_space(6.0);
+        ui.horizontal_wrapped(|ui| {
+            let is_running = matches!(found.state, State::Running);
+            let button = egui::Button::new(RichText::new("Compare").size(15.0));
+            if ui.add_enabled(!is_running, button).clicked() {
+                self.comparison.start(&self.state, ui.ctx());
+            }
+            match &found.state {
+                State::Idle => {
+                    let cpu = wgpu_elu::Device::Cpu;
+                    ui.label(format!("{} against {cpu}, float32, alpha 1.", self.device));
+                }
+                State::Running => {
+                    ui.add(
+                        egui::ProgressBar::new(found.progress())
+                            .desired_width(220.0)
+                            .show_percentage(),
+                    );
+                }
+                State::Failed(error) => trouble(ui, error),
+                State::Done => {
+                    ui.label(verdict(&found));
+                }
+            }
+        });
+        ui.add_space(6.0);
+        if found.rows.is_empty() {
+            ui.add_space(6.0);
+            ui.label("Medians for 2¹⁰ to 2²⁴ elements, after a check of all answers. It takes half a minute or so.");
+            ui.add_space(6.0);
+            for way in Way::ALL {
+                ui.label(format!("•  {}: {}", way.name(), way.about()));
+            }
+            return;
+        }
+        let table = 26.0 * (found.rows.len() as f32 + 2.0);
+        let colors = palette::lines(ui.visuals());
+        show_speeds(
+            ui,
+            &found,
+            colors,
+            (ui.available_height() - table).max(160.0),
+        );
+        ui.add_space(8.0);
+        show_times(ui, &found);
+    }
+}
+
+/// From the right.
+fn show_themes(ui: &mut Ui) {
+    let mut theme = ui.ctx().options(|options| options.theme_preference);
+    for (preference, name) in [
+        (ThemePreference::System, "System"),
+        (ThemePreference::Dark, "Dark"),
+        (ThemePreference::Light, "Light"),
+    ] {
+        ui.selectable_value(&mut theme, preference, name);
+    }
+    ui.ctx().set_theme(theme);
+    ui.separator();
+}
+
+/// The slider, what is said beside it, and where it is.
+fn show_alpha(ui: &mut Ui, alpha: &mut f64, said: &str) -> Rect {
+    ui.add_space(6.0);
+    let slider = ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().slider_width = 240.0;
+        let slider = Slider::new(alpha, 0.0..=3.0).text("alpha").max_decimals(3);
+        let slider = ui.add(slider);
+        ui.add_space(16.0);
+        ui.label(said);
+        slider
+    });
+    ui.add_space(6.0);
+    slider.inner.rect
+}
+
+fn device_name(state: &RenderState) -> String {
+    let name = wgpu_elu::Device::from_wgpu(&state.device, &state.queue).to_string();
+    match state.adapter.get_info().device_type {
+        wgpu::DeviceType::Cpu => format!("{name}, software"),
+        _ => name,
+    }
+}
+
+fn trouble(ui: &mut Ui, text: &str) {
+    ui.colored_label(ui.visuals().error_fg_color, text);
+}
+
+/// What the field's colours mean.
+fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
+    const STEPS: usize = 64;
+    let [negative, zero, positive] = palette::values(ui.visuals());
+    let bar = Rect::from_min_size(
+        picture.right_top() + vec2(16.0, 24.0),
+        vec2(18.0, picture.height() - 32.0),
+    );
+    let (low, high) = (-field::lowest(alpha), field::HIGHEST);
+    let height_of = |value: f32| egui::remap(value, low..=high, bar.bottom()..=bar.top());
+    let painter = ui.painter();
+    for (from, to, start, end) in [(low, 0.0, negative, zero), (0.0, high, zero, positive)] {
+        for step in 0..STEPS {
+            let at = |step: usize| egui::lerp(from..=to, step as f32 / STEPS as f32);
+            let (below, above) = (height_of(at(step)), height_of(at(step + 1)));
+            let color = start.lerp_to_gamma(end, (step as f32 + 0.5) / STEPS as f32);
+            painter.rect_filled(
+                Rect::from_x_y_ranges(bar.x_range(), above..=below),
+                0.0,
+                color,
+            );
+        }
+    }
+    painter.rect_stroke(
+        bar,
+        0.0,
+        ui.visuals().window_stroke,
+        egui::StrokeKind::Outside,
+    );
+    let text = |place, align, text: String| {
+        let font = FontId::proportional(13.0);
+        painter.text(place, align, text, font, ui.visuals().text_color());
+    };
+    let above = bar.left_top() - vec2(0.0, 8.0);
+    text(above, Align2::LEFT_BOTTOM, "ELU(x)".into());
+    for value in [low, 0.0, 0.5 * high, high] {
+        let beside = egui::pos2(bar.right() + 6.0, height_of(value));
+        text(beside, Align2::LEFT_CENTER, format!("{value:.1}"));
+    }
+}
+
+fn verdict(found: &Found) -> String {
+    let one = |way, what| match found.wins_from(way) {
+        Some(elements) => format!("{what}, the GPU wins from {} on.", size_name(elements)),
+        None => format!("{what}, the GPU does not win."),
+    };
+    format!(
+        "All answers are within 1 ULP. {} {}",
+        one(Way::SubmitAndWait, "With the data there"),
+        one(Way::RoundTrip, "Round trip")
+    )
+}
+
+fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
+    let marks = |step: f64| {
+        move |input: GridInput| {
+            let (first, last) = (
+                (input.bounds.0 / step).ceil() as i64,
+                (input.bounds.1 / step).floor() as i64,
+            );
+            (first..=last.min(first + 100))
+                .map(|at| GridMark {
+                    value: at as f64 * step,
+                    step_size: step,
+                })
+                .collect()
+        }
+    };
+    let shape = [
+        MarkerShape::Circle,
+        MarkerShape::Square,
+        MarkerShape::Diamond,
+        MarkerShape::Up,
+    ];
+    Plot::new("speeds")
+        .height(height)
+        .allow_scroll(false)
+        .grid_color(palette::grid(ui.visuals()))
+        .x_axis_label("elements")
+        .y_axis_label("GB/s, read and written")
+        .x_grid_spacer(marks(2.0))
+        .y_grid_spacer(marks(1.0))
+        .x_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| power_name(mark.value))
+        .y_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| plain(10f64.powf(mark.value)))
+        .label_formatter(|hover| match hover {
+            HoverPosition::NearDataPoint {
+                plot_name,
+                position,
+                ..
+            } => Some(format!(
+                "{plot_name}\n{} elements\n{} GB/s",
+                power_name(position.x),
+                plain(10f64.powf(position.y))
+            )),
+            HoverPosition::Elsewhere { .. } => None,
+        })
+        .legend(
+            Legend::default()
+                .follow_insertion_order(true)
+                .position(Corner::RightBottom)
+                .background_alpha(0.9),
+        )
+        .show(ui, |plot| {
+            let ways = Way::ALL.into_iter().zip(std::iter::zip(colors, shape));
+            // In a lower corner the legend begins at its end.
+            for (way, (color, shape)) in ways.rev() {
+                let points: Vec<[f64; 2]> = found
+                    .rows
+                    .iter()
+                    .filter_map(|row| {
+                        let speed = row.gb_per_s(way)?;
+                        Some([(row.elements as f64).log2(), speed.log10()])
+                    })
+                    .collect();
+                if !points.is_empty() {
+                    plot.line(
+                        Line::new(way.name(), points.clone())
+                            .color(color)
+                            .width(2.0),
+                    );
+                    plot.points(
+                        Points::new(way.name(), points)
+                            .color(color)
+                            .shape(shape)
+                            .radius(4.0),
+                    );
+                }
+            }
+        });
+}
+
+fn show_times(ui: &mut Ui, found: &Found) {
+    egui::Grid::new("times")
+        .striped(true)
+        .num_columns(1 + Way::ALL.len())
+        .spacing([28.0, 4.0])
+        .show(ui, |ui| {
+            ui.strong("elements");
+            for way in Way::ALL {
+                ui.strong(way.name()).on_hover_text(way.about());
+            }
+            ui.end_row();
+            for row in &found.rows {
+                ui.label(size_name(row.elements));
+                for seconds in row.seconds {
+                    ui.monospace(seconds.map_or_else(|| "no clock".into(), duration));
+                }
+                ui.end_row();
+            }
+        });
+}
+
+fn size_name(elements: usize) -> String {
+    power_name((elements as f64).log2())
+}
+
+fn power_name(power: f64) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let digits = format!("{power:.0}");
+    let raised = digits.chars().map(|digit| match digit.to_digit(10) {
+        Some(digit) => RAISED[digit as usize],
+        None => '⁻',
+    });
+    std::iter::once('2').chain(raised).collect()
+}
+
+/// With three digits.
+fn plain(value: f64) -> String {
+    let digits = (2.0 - value.log10().floor()).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').into()
+    } else {
+        text
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s < 1e-6 => (1e9 * s, "ns"),
+        s if s < 1e-3 => (1e6 * s, "µs"),
+        s if s < 1.0 => (1e3 * s, "ms"),
+        s => (s, "s"),
+    };
+    format!("{:>7} {unit}", plain(value))
+}
+
+fn thousands(value: u64) -> String {
+    let digits = value.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}

@@ -1,0 +1,320 @@
+//! GPU against CPU on this very machine, by size, while the window stays alive: a thread of its own, in the browser a task.
+
+use std::{ops::AsyncFnMut, sync::Arc};
+
+use eframe::{
+    egui::{Context, mutex::Mutex},
+    egui_wgpu::RenderState,
+    wgpu,
+};
+use web_time::{Duration, Instant};
+use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference};
+
+use crate::timer::Timer;
+
+/// Sizes, as powers of two.
+const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
+/// For each way and size, unless there are enough samples before.
+const TIME: Duration = Duration::from_millis(250);
+const SAMPLES: usize = 51;
+const LEAST_SAMPLES: usize = 3;
+/// The CPU path does as many at least, for clocks that tick slowly, as browsers' do.
+const CPU_ELEMENTS: usize = 1 << 22;
+/// As many values are different.
+const DISTINCT: u32 = 4001;
+
+/// How ELU is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    Cpu,
+    Kernel,
+    SubmitAndWait,
+    RoundTrip,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Cpu,
+        Self::Kernel,
+        Self::SubmitAndWait,
+        Self::RoundTrip,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU path",
+            Self::Kernel => "GPU, kernel alone",
+            Self::SubmitAndWait => "GPU, submit and wait",
+            Self::RoundTrip => "GPU, round trip",
+        }
+    }
+
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Cpu => "SIMD, on all cores where slices are long",
+            Self::Kernel => "by the device's own clock",
+            Self::SubmitAndWait => "the data is there already, and stays",
+            Self::RoundTrip => "the data goes there and comes back",
+        }
+    }
+}
+
+/// The medians of one size, in seconds, in the order of [`Way::ALL`].
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) elements: usize,
+    pub(crate) seconds: [Option<f64>; Way::ALL.len()],
+}
+
+impl Row {
+    /// Bytes read and written per second, in units of 10^9.
+    pub(crate) fn gb_per_s(&self, way: Way) -> Option<f64> {
+        let bytes = (2 * size_of::<f32>() * self.elements) as f64;
+        self.seconds[way as usize].map(|seconds| bytes / seconds * 1e-9)
+    }
+}
+
+#[derive(Clone, Default)]
+pub(crate) enum State {
+    #[default]
+    Idle,
+    Running,
+    Done,
+    Failed(String),
+}
+
+/// What has been found so far.
+#[derive(Clone, Default)]
+pub(crate) struct Found {
+    pub(crate) state: State,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Found {
+    /// From 0 to 1.
+    pub(crate) fn progress(&self) -> f32 {
+        self.rows.len() as f32 / POWERS.len() as f32
+    }
+
+    /// The least size from which on that way is faster than the CPU path.
+    pub(crate) fn wins_from(&self, way: Way) -> Option<usize> {
+        let wins = |row: &&Row| {
+            let [cpu, other] = [Way::Cpu, way].map(|way| row.seconds[way as usize]);
+            other.zip(cpu).is_some_and(|(other, cpu)| other < cpu)
+        };
+        let last = self.rows.iter().rev().take_while(wins).last();
+        last.map(|row| row.elements)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Comparison {
+    found: Arc<Mutex<Found>>,
+}
+
+impl Comparison {
+    pub(crate) fn found(&self) -> Found {
+        self.found.lock().clone()
+    }
+
+    pub(crate) fn start(&self, state: &RenderState, context: &Context) {
+        *self.found.lock() = Found {
+            state: State::Running,
+            rows: Vec::new(),
+        };
+        let (found, context) = (self.found.clone(), context.clone());
+        let device = Device::from_wgpu(&state.device, &state.queue);
+        let adapter = state.adapter.clone();
+        let work = async move || {
+            let add = |row| {
+                found.lock().rows.push(row);
+                context.request_repaint();
+            };
+            let compared = compare(device, adapter, add).await;
+            found.lock().state = match compared {
+                Ok(()) => State::Done,
+                Err(error) => State::Failed(error),
+            };
+            context.request_repaint();
+        };
+        #[cfg(target_arch = "wasm32")]
+        wasm_bindgen_futures::spawn_local(async move { work().await });
+        #[cfg(not(target_arch = "wasm32"))]
+        std::thread::spawn(move || pollster::block_on(work()));
+    }
+}
+
+// ---- Internals ----
+
+type Result<T> = std::result::Result<T, String>;
+
+async fn compare(device: Device, adapter: wgpu::Adapter, mut add: impl FnMut(Row)) -> Result<()> {
+    let clocked = clocked(&device, &adapter).await.map_err(told)?;
+    for power in POWERS {
+        add(row(&device, &clocked, 1 << power).await?);
+    }
+    Ok(())
+}
+
+/// The device whose clock tells how long the kernel takes: not the window's, as lavapipe, on a device that has drawn, writes the
+/// timestamps of what is only computed when that is over.
+#[cfg(not(target_arch = "wasm32"))]
+async fn clocked(_: &Device, adapter: &wgpu::Adapter) -> wgpu_elu::Result<Device> {
+    Device::from_adapter(adapter).await
+}
+
+/// A browser's adapter gives one device only.
+#[cfg(target_arch = "wasm32")]
+async fn clocked(device: &Device, _: &wgpu::Adapter) -> wgpu_elu::Result<Device> {
+    Ok(device.clone())
+}
+
+/// What a submission needs that does not move its data.
+struct Resident {
+    gpu: Gpu,
+    y: Tensor,
+    step: Step,
+}
+
+impl Resident {
+    fn new(device: &Device, values: &[f32]) -> Result<Self> {
+        let shape = [values.len()];
+        let x = Tensor::from_slice(device, values, &shape).map_err(told)?;
+        let y = Tensor::zeros(device, DType::F32, &shape).map_err(told)?;
+        let (Device::Gpu(gpu), Some(x_bytes), Some(y_bytes)) =
+            (device, x.as_buffer_slice(), y.as_buffer_slice())
+        else {
+            return Err("there is no GPU".into());
+        };
+        let kernel = gpu.kernel(DType::F32).map_err(told)?;
+        let step = kernel.prepare(1.0, x_bytes, y_bytes).map_err(told)?;
+        let gpu = gpu.clone();
+        Ok(Self { gpu, y, step })
+    }
+
+    async fn submit(&self, timer: Option<&Timer>) -> Result<()> {
+        let mut encoder = self
+            .gpu
+            .device()
+            .create_command_encoder(&Default::default());
+        self.step.record(
+            &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("comparison"),
+                timestamp_writes: timer.map(Timer::writes),
+            }),
+        );
+        if let Some(timer) = timer {
+            timer.finish(&mut encoder);
+        }
+        self.gpu.queue().submit([encoder.finish()]);
+        self.y.device().wait().await.map_err(told)
+    }
+}
+
+async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
+    let values: Vec<f32> = values().take(len).collect();
+    let mut on_cpu = vec![0.0; len];
+    let resident = Resident::new(device, &values)?;
+    let round_trip = async || {
+        let mut x = Tensor::from_slice(device, &values, &[len]).map_err(told)?;
+        Elu::new(1.0).forward_in_place(&mut x).map_err(told)?;
+        x.into_vec::<f32>().await.map_err(told)
+    };
+
+    // What is fast must be right, too.
+    cpu::forward(1.0, &values, &mut on_cpu).map_err(told)?;
+    check("the CPU", &on_cpu)?;
+    resident.submit(None).await?;
+    check("the GPU", &resident.y.to_vec().await.map_err(told)?)?;
+    check("the GPU", &round_trip().await?)?;
+
+    let cpu = async || {
+        let start = Instant::now();
+        let many = CPU_ELEMENTS.div_ceil(len);
+        for _ in 0..many {
+            cpu::forward(1.0, &values, &mut on_cpu).map_err(told)?;
+        }
+        Ok(start.elapsed().as_secs_f64() / many as f64)
+    };
+    let cpu = median(cpu).await?;
+    let submit_and_wait = async || {
+        let start = Instant::now();
+        resident.submit(None).await?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let submit_and_wait = median(submit_and_wait).await?;
+    let round_trip = async || {
+        let start = Instant::now();
+        round_trip().await?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let round_trip = median(round_trip).await?;
+    let kernel = kernel_alone(clocked, &values).await?;
+    Ok(Row {
+        elements: len,
+        seconds: [Some(cpu), kernel, Some(submit_and_wait), Some(round_trip)],
+    })
+}
+
+/// None where the device has no timestamps.
+async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
+    let resident = Resident::new(device, values)?;
+    let (device, queue) = (resident.gpu.device(), resident.gpu.queue());
+    let Some(timer) = Timer::new(device, queue) else {
+        return Ok(None);
+    };
+    // The first one also clears the results' memory.
+    resident.submit(None).await?;
+    let time = async || {
+        timer.reset();
+        resident.submit(Some(&timer)).await?;
+        timer
+            .seconds()
+            .ok_or("the device's clock stands still".to_owned())
+    };
+    median(time).await.map(Some)
+}
+
+fn told(error: wgpu_elu::Error) -> String {
+    error.to_string()
+}
+
+async fn median(mut sample: impl AsyncFnMut() -> Result<f64>) -> Result<f64> {
+    let (start, mut all) = (Instant::now(), Vec::new());
+    while all.len() < SAMPLES && (all.len() < LEAST_SAMPLES || start.elapsed() < TIME) {
+        all.push(sample().await?);
+        // There, one thread does this and draws the window.
+        #[cfg(target_arch = "wasm32")]
+        crate::web::next_task().await;
+    }
+    all.sort_by(f64::total_cmp);
+    Ok(all[all.len() / 2])
+}
+
+/// What ELU is computed of, over and over.
+fn values() -> impl Iterator<Item = f32> + Clone {
+    (0..DISTINCT)
+        .map(|i| ((i * 3919) % DISTINCT) as f32 / 1000.0 - 2.5)
+        .cycle()
+}
+
+/// Within 1 ULP, what `elu check` looks for.
+fn check(who: &str, y: &[f32]) -> Result<()> {
+    let exact: Vec<(f64, f64)> = values()
+        .take(DISTINCT as usize)
+        .map(|x| {
+            let exact = reference::elu(x.into(), 1.0);
+            let nearest = (exact as f32).abs();
+            (exact, f64::from(nearest.next_up() - nearest))
+        })
+        .collect();
+    let mut compared = std::iter::zip(values(), exact.iter().cycle()).zip(y);
+    let wrong = compared.find(|((_, (exact, ulp)), y)| {
+        let off = (f64::from(**y) - exact).abs();
+        off.is_nan() || off > *ulp
+    });
+    match wrong {
+        Some(((x, _), y)) => Err(format!("{who} is wrong: ELU of {x} is not {y}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,424 @@
+//! ELU, its gradient, SELU and CELU as items of a plot: computed by `Kernel` into buffers that the lines are drawn from.
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+use eframe::{
+    egui::{Color32, PaintCallbackInfo, Rect, Shape, Ui, mutex::Mutex},
+    egui_wgpu::{Callback, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor},
+    wgpu::{self, util::DeviceExt},
+};
+use egui_plot::{PlotBounds, PlotGeometry, PlotItem, PlotItemBase, PlotTransform};
+use wgpu_elu::{DType, Device, Factors, Kernel, Result, Step, Tensor, reference};
+
+use crate::palette;
+
+/// Where each curve is computed, evenly over what the plot shows.
+pub const POINTS: usize = 2048;
+
+/// What can be plotted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Curve {
+    Elu,
+    EluGradient,
+    Selu,
+    Celu,
+}
+
+impl Curve {
+    pub const ALL: [Self; 4] = [Self::Elu, Self::EluGradient, Self::Selu, Self::Celu];
+
+    /// As in the legend.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Elu => "ELU",
+            Self::EluGradient => "ELU's gradient",
+            Self::Selu => "SELU",
+            Self::Celu => "CELU",
+        }
+    }
+
+    /// What is computed at `x`, in double precision.
+    pub fn exact(self, factors: Factors, x: f64) -> f64 {
+        let (alpha, scale, input_scale) = (factors.alpha(), factors.scale(), factors.input_scale());
+        match self {
+            Self::EluGradient => reference::family_grad(x, alpha, scale, input_scale),
+            _ => reference::family(x, alpha, scale, input_scale),
+        }
+    }
+
+    /// What the kernel multiplies by. SELU has an alpha of its own.
+    pub fn factors(self, alpha: f64) -> Result<Factors> {
+        match self {
+            Self::Elu | Self::EluGradient => Ok(Factors::elu(alpha)),
+            Self::Selu => Ok(Factors::SELU),
+            Self::Celu => Factors::celu(alpha),
+        }
+    }
+}
+
+/// The buffers and pipelines of all curves.
+pub(crate) struct Curves {
+    buffers: Buffers,
+    /// What went wrong on the way to the picture, if anything.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// What is plotted.
+#[derive(Clone)]
+struct Buffers {
+    x: wgpu::Buffer,
+    y: [wgpu::Buffer; Curve::ALL.len()],
+}
+
+impl Curves {
+    pub(crate) fn new(state: &RenderState) -> Result<Self> {
+        let (device, format) = (&state.device, state.target_format);
+        let size = (POINTS * size_of::<f32>()) as u64;
+        let buffer = |usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("curves"),
+                size,
+                usage: usage | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            })
+        };
+        let buffers = Buffers {
+            x: buffer(wgpu::BufferUsages::COPY_DST),
+            y: std::array::from_fn(|_| buffer(wgpu::BufferUsages::empty())),
+        };
+        let ones = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("curves"),
+            contents: bytemuck::cast_slice(&[1f32; POINTS]),
+            usage: wgpu::BufferUsages::STORAGE,
+        });
+        let pipeline = pipeline(device, format);
+        let lines = std::array::from_fn(|at| Line::new(device, &pipeline, &buffers, at));
+        let trouble = Arc::default();
+        let resources = Resources {
+            kernel: Kernel::new(device, DType::F32)?,
+            buffers: buffers.clone(),
+            ones,
+            x_range: None,
+            pipeline,
+            format,
+            lines,
+        };
+        state.renderer.write().callback_resources.insert(resources);
+        Ok(Self { buffers, trouble })
+    }
+
+    /// The plot's item.
+    pub(crate) fn item(
+        &self,
+        curve: Curve,
+        factors: Factors,
+        color: Color32,
+    ) -> impl PlotItem + use<> {
+        Item {
+            base: PlotItemBase::new(curve.name().into()),
+            curve,
+            factors,
+            color,
+            trouble: self.trouble.clone(),
+        }
+    }
+
+    /// What went wrong in the last frame, if anything.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().take()
+    }
+
+    /// Reads back what is plotted: all x, and then all y of each curve. Nothing else does.
+    pub(crate) fn read(
+        &self,
+        state: &RenderState,
+    ) -> impl Future<Output = Result<Vec<f32>>> + use<> {
+        let Buffers { x, y } = &self.buffers;
+        let all = state.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("curves, read back"),
+            size: (1 + y.len() as u64) * x.size(),
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = state.device.create_command_encoder(&Default::default());
+        let mut end = 0;
+        for buffer in std::iter::once(x).chain(y) {
+            encoder.copy_buffer_to_buffer(buffer, 0, &all, end, buffer.size());
+            end += buffer.size();
+        }
+        state.queue.submit([encoder.finish()]);
+        let shape = [1 + y.len(), POINTS];
+        let tensor = match Device::from_wgpu(&state.device, &state.queue) {
+            Device::Gpu(gpu) => Tensor::from_buffer(&gpu, all, 0, DType::F32, &shape),
+            Device::Cpu => unreachable!("a wgpu device is a GPU"),
+        };
+        async { tensor?.to_vec().await }
+    }
+}
+
+// ---- Internals ----
+
+/// What egui's renderer keeps for the callbacks.
+struct Resources {
+    kernel: Kernel,
+    buffers: Buffers,
+    /// The gradient that comes in.
+    ones: wgpu::Buffer,
+    /// Of the points in `buffers.x`.
+    x_range: Option<[f32; 2]>,
+    pipeline: wgpu::RenderPipeline,
+    format: wgpu::TextureFormat,
+    lines: [Line; Curve::ALL.len()],
+}
+
+struct Line {
+    view: wgpu::Buffer,
+    bind_group: wgpu::BindGroup,
+    /// The work and the factors it was prepared with.
+    step: Option<(Factors, Step)>,
+    /// Of the points that it was computed at.
+    x_range: Option<[f32; 2]>,
+}
+
+/// The uniform of `curves.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct View {
+    x_range: [f32; 2],
+    y_range: [f32; 2],
+    size: [f32; 2],
+    half_width: f32,
+    jumps: u32,
+    color: [f32; 4],
+}
+
+struct Item {
+    base: PlotItemBase,
+    curve: Curve,
+    factors: Factors,
+    color: Color32,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl PlotItem for Item {
+    fn shapes(&self, _: &Ui, transform: &PlotTransform, shapes: &mut Vec<Shape>) {
+        let bounds = transform.bounds();
+        let (min, max) = (bounds.min(), bounds.max());
+        let range = |axis: usize| [min[axis] as f32, max[axis] as f32];
+        let frame = *transform.frame();
+        let draw = Draw {
+            curve: self.curve,
+            factors: self.factors,
+            frame,
+            x_range: range(0),
+            y_range: range(1),
+            color: self.color,
+            width: match self.curve {
+                _ if self.highlighted() => 8.0,
+                // Seen below another that lies on it.
+                Curve::Elu => 6.0,
+                _ => 2.5,
+            },
+            trouble: self.trouble.clone(),
+        };
+        shapes.push(Callback::new_paint_callback(frame, draw).into());
+    }
+
+    fn initialize(&mut self, _: RangeInclusive<f64>) {}
+
+    fn color(&self) -> Color32 {
+        self.color
+    }
+
+    fn geometry(&self) -> PlotGeometry<'_> {
+        PlotGeometry::None
+    }
+
+    fn bounds(&self) -> PlotBounds {
+        PlotBounds::NOTHING
+    }
+
+    fn base(&self) -> &PlotItemBase {
+        &self.base
+    }
+
+    fn base_mut(&mut self) -> &mut PlotItemBase {
+        &mut self.base
+    }
+}
+
+/// One curve in one frame.
+struct Draw {
+    curve: Curve,
+    factors: Factors,
+    frame: Rect,
+    x_range: [f32; 2],
+    y_range: [f32; 2],
+    color: Color32,
+    /// In points.
+    width: f32,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl CallbackTrait for Draw {
+    fn prepare(
+        &self,
+        _: &wgpu::Device,
+        queue: &wgpu::Queue,
+        screen: &ScreenDescriptor,
+        encoder: &mut wgpu::CommandEncoder,
+        resources: &mut CallbackResources,
+    ) -> Vec<wgpu::CommandBuffer> {
+        if let Some(resources) = resources.get_mut::<Resources>() {
+            let computed = resources.compute(self, queue, encoder);
+            if let Err(error) = computed {
+                *self.trouble.lock() = Some(error.to_string());
+            }
+            let scale = screen.pixels_per_point;
+            let view = View {
+                x_range: self.x_range,
+                y_range: self.y_range,
+                size: [self.frame.width() * scale, self.frame.height() * scale],
+                half_width: 0.5 * self.width * scale,
+                jumps: (self.curve == Curve::EluGradient).into(),
+                color: palette::to_shader(self.color, resources.format),
+            };
+            let line = &resources.lines[self.curve as usize];
+            queue.write_buffer(&line.view, 0, bytemuck::bytes_of(&view));
+        }
+        Vec::new()
+    }
+
+    fn paint(
+        &self,
+        _: PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        resources: &CallbackResources,
+    ) {
+        if let Some(resources) = resources.get::<Resources>() {
+            pass.set_pipeline(&resources.pipeline);
+            pass.set_bind_group(0, &resources.lines[self.curve as usize].bind_group, &[]);
+            pass.draw(0..4, 0..POINTS as u32 - 1);
+        }
+    }
+}
+
+impl Resources {
+    /// Records the kernel's work into egui's own encoder, if anything has changed since it was last done.
+    fn compute(
+        &mut self,
+        draw: &Draw,
+        queue: &wgpu::Queue,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<()> {
+        let x_range = Some(draw.x_range);
+        if self.x_range != x_range {
+            queue.write_buffer(
+                &self.buffers.x,
+                0,
+                bytemuck::cast_slice(&points(draw.x_range)),
+            );
+            self.x_range = x_range;
+        }
+        let (x, y) = (&self.buffers.x, &self.buffers.y[draw.curve as usize]);
+        let line = &mut self.lines[draw.curve as usize];
+        let kept = line.step.take().filter(|(of, _)| *of == draw.factors);
+        let is_done = kept.is_some() && line.x_range == x_range;
+        let (factors, step) = match kept {
+            Some(kept) => kept,
+            None => {
+                let (factors, x, y) = (draw.factors, x.slice(..), y.slice(..));
+                let step = match draw.curve {
+                    Curve::EluGradient => {
+                        self.kernel
+                            .prepare_backward(factors, x, self.ones.slice(..), y)?
+                    }
+                    _ => self.kernel.prepare(factors, x, y)?,
+                };
+                (factors, step)
+            }
+        };
+        if !is_done {
+            step.record(
+                &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: Some(draw.curve.name()),
+                    timestamp_writes: None,
+                }),
+            );
+        }
+        line.step = Some((factors, step));
+        line.x_range = x_range;
+        Ok(())
+    }
+}
+
+fn points([first, last]: [f32; 2]) -> [f32; POINTS] {
+    let step = (last - first) / (POINTS - 1) as f32;
+    std::array::from_fn(|i| first + i as f32 * step)
+}
+
+impl Line {
+    fn new(
+        device: &wgpu::Device,
+        pipeline: &wgpu::RenderPipeline,
+        buffers: &Buffers,
+        at: usize,
+    ) -> Self {
+        let view = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("curves"),
+            size: size_of::<View>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let bound = [&view, &buffers.x, &buffers.y[at]];
+        let entries: [_; 3] = std::array::from_fn(|at| wgpu::BindGroupEntry {
+            binding: at as u32,
+            resource: bound[at].as_entire_binding(),
+        });
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("curves"),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        Self {
+            view,
+            bind_group,
+            step: None,
+            x_range: None,
+        }
+    }
+}
+
+fn pipeline(device: &wgpu::Device, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
+    let module = device.create_shader_module(wgpu::include_wgsl!("curves.wgsl"));
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some("curves"),
+        layout: None,
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("corner"),
+            compilation_options: Default::default(),
+            buffers: &[],
+        },
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some("color"),
+            compilation_options: Default::default(),
+            targets: &[Some(wgpu::ColorTargetState {
+                format,
+                blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
+                write_mask: wgpu::ColorWrites::ALL,
+            })],
+        }),
+        primitive: wgpu::PrimitiveState {
+            topology: wgpu::PrimitiveTopology::TriangleStrip,
+            ..Default::default()
+        },
+        depth_stencil: None,
+        multisample: Default::default(),
+        multiview_mask: None,
+        cache: None,
+    })
+}

@@ -1,0 +1,255 @@
+//! A field of a million points: computed, put through ELU in place and drawn in each frame, and never read back.
+
+use std::sync::Arc;
+
+use eframe::{
+    egui::{Color32, PaintCallbackInfo, Rect, Shape, Visuals, mutex::Mutex},
+    egui_wgpu::{Callback, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor},
+    wgpu,
+};
+use wgpu_elu::{DType, Kernel, Result, Step};
+
+use crate::{palette, timer::Timer};
+
+/// Points along each side.
+pub(crate) const SIDE: u32 = 1024;
+/// The largest value that the waves have.
+pub(crate) const HIGHEST: f32 = 3.6;
+
+pub(crate) struct Field {
+    timer: Option<Arc<Timer>>,
+    /// What went wrong on the way to the picture, if anything.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl Field {
+    pub(crate) fn new(state: &RenderState) -> Result<Self> {
+        let device = &state.device;
+        let timer = Timer::new(device, &state.queue).map(Arc::new);
+        let buffer = |size, usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("field"),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let view = buffer(
+            size_of::<View>() as u64,
+            wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        );
+        let values = buffer(
+            u64::from(SIDE) * u64::from(SIDE) * size_of::<f32>() as u64,
+            wgpu::BufferUsages::STORAGE,
+        );
+        let waves = waves(device);
+        let draw = draw(device, state.target_format);
+        let bind = |layout: &wgpu::BindGroupLayout| {
+            let entries = [&view, &values].map(wgpu::Buffer::as_entire_binding);
+            let mut at = 0..;
+            let entries = entries.map(|resource| wgpu::BindGroupEntry {
+                binding: at.next().unwrap_or_default(),
+                resource,
+            });
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("field"),
+                layout,
+                entries: &entries,
+            })
+        };
+        let resources = Resources {
+            kernel: Kernel::new(device, DType::F32)?,
+            timer: timer.clone(),
+            wave_bindings: bind(&waves.get_bind_group_layout(0)),
+            draw_bindings: bind(&draw.get_bind_group_layout(0)),
+            format: state.target_format,
+            step: None,
+            view,
+            values,
+            waves,
+            draw,
+        };
+        state.renderer.write().callback_resources.insert(resources);
+        Ok(Self {
+            timer,
+            trouble: Arc::default(),
+        })
+    }
+
+    /// The picture at this time, in `rect`.
+    pub(crate) fn shape(&self, rect: Rect, seconds: f32, alpha: f64, visuals: &Visuals) -> Shape {
+        let draw = Draw {
+            seconds,
+            alpha,
+            colors: palette::values(visuals),
+            trouble: self.trouble.clone(),
+        };
+        Callback::new_paint_callback(rect, draw).into()
+    }
+
+    /// How long ELU took of late. An error where the device has no timestamps.
+    pub(crate) fn kernel_seconds(&self) -> Result<Option<f64>, NoTimestamps> {
+        let timer = self.timer.as_ref().ok_or(NoTimestamps)?;
+        Ok(timer.seconds())
+    }
+
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+}
+
+/// The device has none.
+pub(crate) struct NoTimestamps;
+
+// ---- Internals ----
+
+/// What egui's renderer keeps for the callback.
+struct Resources {
+    kernel: Kernel,
+    timer: Option<Arc<Timer>>,
+    view: wgpu::Buffer,
+    values: wgpu::Buffer,
+    waves: wgpu::ComputePipeline,
+    wave_bindings: wgpu::BindGroup,
+    draw: wgpu::RenderPipeline,
+    draw_bindings: wgpu::BindGroup,
+    format: wgpu::TextureFormat,
+    /// The work and the alpha it was prepared with.
+    step: Option<(f64, Step)>,
+}
+
+/// The uniform of `field.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct View {
+    seconds: f32,
+    low: f32,
+    high: f32,
+    side: u32,
+    negative: [f32; 4],
+    zero: [f32; 4],
+    positive: [f32; 4],
+}
+
+/// One frame.
+struct Draw {
+    seconds: f32,
+    alpha: f64,
+    colors: [Color32; 3],
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl CallbackTrait for Draw {
+    fn prepare(
+        &self,
+        _: &wgpu::Device,
+        queue: &wgpu::Queue,
+        _: &ScreenDescriptor,
+        encoder: &mut wgpu::CommandEncoder,
+        resources: &mut CallbackResources,
+    ) -> Vec<wgpu::CommandBuffer> {
+        if let Some(resources) = resources.get_mut::<Resources>() {
+            let [negative, zero, positive] = self
+                .colors
+                .map(|color| palette::to_shader(color, resources.format));
+            let view = View {
+                seconds: self.seconds,
+                low: -lowest(self.alpha),
+                high: HIGHEST,
+                side: SIDE,
+                negative,
+                zero,
+                positive,
+            };
+            queue.write_buffer(&resources.view, 0, bytemuck::bytes_of(&view));
+            let computed = resources.compute(self.alpha, encoder);
+            *self.trouble.lock() = computed.err().map(|error| error.to_string());
+        }
+        Vec::new()
+    }
+
+    fn paint(
+        &self,
+        _: PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        resources: &CallbackResources,
+    ) {
+        if let Some(resources) = resources.get::<Resources>() {
+            pass.set_pipeline(&resources.draw);
+            pass.set_bind_group(0, &resources.draw_bindings, &[]);
+            pass.draw(0..4, 0..1);
+        }
+    }
+}
+
+/// The scale of the negative side's colours: how far ELU goes down, with room where that is next to nothing.
+pub(crate) fn lowest(alpha: f64) -> f32 {
+    (alpha as f32).max(0.1)
+}
+
+impl Resources {
+    fn compute(&mut self, alpha: f64, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        let step = match self.step.take().filter(|(of, _)| *of == alpha) {
+            Some((_, step)) => step,
+            None => self.kernel.prepare_in_place(alpha, self.values.slice(..))?,
+        };
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("waves"),
+            timestamp_writes: None,
+        });
+        pass.set_pipeline(&self.waves);
+        pass.set_bind_group(0, &self.wave_bindings, &[]);
+        pass.dispatch_workgroups(SIDE / 16, SIDE / 16, 1);
+        drop(pass);
+        step.record(
+            &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("ELU"),
+                timestamp_writes: self.timer.as_ref().map(|timer| timer.writes()),
+            }),
+        );
+        if let Some(timer) = &self.timer {
+            timer.finish(encoder);
+        }
+        self.step = Some((alpha, step));
+        Ok(())
+    }
+}
+
+fn waves(device: &wgpu::Device) -> wgpu::ComputePipeline {
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("waves"),
+        layout: None,
+        module: &device.create_shader_module(wgpu::include_wgsl!("field.wgsl")),
+        entry_point: Some("waves"),
+        compilation_options: Default::default(),
+        cache: None,
+    })
+}
+
+fn draw(device: &wgpu::Device, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
+    let module = device.create_shader_module(wgpu::include_wgsl!("field.wgsl"));
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some("field"),
+        layout: None,
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("corner"),
+            compilation_options: Default::default(),
+            buffers: &[],
+        },
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some("color"),
+            compilation_options: Default::default(),
+            targets: &[Some(format.into())],
+        }),
+        primitive: wgpu::PrimitiveState {
+            topology: wgpu::PrimitiveTopology::TriangleStrip,
+            ..Default::default()
+        },
+        depth_stencil: None,
+        multisample: Default::default(),
+        multiview_mask: None,
+        cache: None,
+    })
+}

@@ -1,0 +1,37 @@
+//! ELU inside somebody else's app: egui's own device and queue compute and draw it, on the desktop and in the browser.
+//!
+//! `cargo run --release` in this folder, or `scripts/web serve` in the repository's root for the browser.
+
+use playground::{App, Panel, wgpu_configuration};
+
+fn main() -> std::process::ExitCode {
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or("error"));
+    let panel = match std::env::args().nth(1) {
+        None => Panel::Curves,
+        Some(name) => match Panel::named(&name) {
+            Some(panel) => panel,
+            None => {
+                let names = Panel::ALL.map(Panel::name).join(", ");
+                eprintln!("playground: {name}: needed the name of a panel: {names}");
+                return std::process::ExitCode::from(2);
+            }
+        },
+    };
+    let options = eframe::NativeOptions {
+        viewport: eframe::egui::ViewportBuilder::default().with_inner_size([1100.0, 720.0]),
+        wgpu_options: wgpu_configuration(),
+        ..Default::default()
+    };
+    let started = eframe::run_native(
+        "wgpu-elu playground",
+        options,
+        Box::new(move |context| Ok(Box::new(App::new(context, panel)))),
+    );
+    match started {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("playground: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

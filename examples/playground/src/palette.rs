@@ -1,0 +1,53 @@
+//! Colours that suit light and dark, and people who see few: Okabe and Ito's, <https://jfly.uni-koeln.de/color/>.
+
+use eframe::egui::{Color32, Rgba, Visuals};
+
+/// Of lines, in the order of legends.
+pub(crate) fn lines(visuals: &Visuals) -> [Color32; 4] {
+    if visuals.dark_mode {
+        [
+            Color32::from_rgb(86, 180, 233),
+            Color32::from_rgb(230, 159, 0),
+            Color32::from_rgb(0, 190, 140),
+            Color32::from_rgb(226, 152, 190),
+        ]
+    } else {
+        [
+            Color32::from_rgb(0, 114, 178),
+            Color32::from_rgb(213, 94, 0),
+            Color32::from_rgb(0, 140, 105),
+            Color32::from_rgb(180, 80, 140),
+        ]
+    }
+}
+
+/// Of values: the most negative, 0, and the most positive.
+pub(crate) fn values(visuals: &Visuals) -> [Color32; 3] {
+    if visuals.dark_mode {
+        [
+            Color32::from_rgb(86, 180, 233),
+            Color32::from_rgb(18, 18, 22),
+            Color32::from_rgb(240, 170, 30),
+        ]
+    } else {
+        [
+            Color32::from_rgb(0, 90, 160),
+            Color32::from_rgb(250, 250, 248),
+            Color32::from_rgb(200, 80, 0),
+        ]
+    }
+}
+
+/// Of grids, behind lines.
+pub(crate) fn grid(visuals: &Visuals) -> Color32 {
+    visuals.text_color().gamma_multiply(0.5)
+}
+
+/// As the target wants it from a fragment shader: egui blends in gamma space unless the target is linear.
+pub(crate) fn to_shader(color: Color32, format: eframe::wgpu::TextureFormat) -> [f32; 4] {
+    if format.is_srgb() {
+        Rgba::from(color).to_array()
+    } else {
+        color.to_array().map(|byte| f32::from(byte) / 255.0)
+    }
+}

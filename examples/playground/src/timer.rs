@@ -1,0 +1,103 @@
+//! How long a pass takes, by the device's own clock and without waiting for it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use eframe::wgpu;
+
+/// Answers that are on their way at once.
+const SLOTS: usize = 3;
+/// Two timestamps.
+const SIZE: u64 = 2 * wgpu::QUERY_SIZE as u64;
+
+pub(crate) struct Timer {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    slots: [Slot; SLOTS],
+    nanoseconds_per_tick: f64,
+    /// The last answer, in nanoseconds, as bits.
+    latest: Arc<AtomicU64>,
+}
+
+struct Slot {
+    buffer: wgpu::Buffer,
+    is_busy: Arc<AtomicBool>,
+}
+
+impl Timer {
+    /// None where the device has no timestamps.
+    pub(crate) fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Option<Self> {
+        let needed = wgpu::Features::TIMESTAMP_QUERY;
+        if !device.features().contains(needed) {
+            return None;
+        }
+        let buffer = |usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("playground timer"),
+                size: SIZE,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        Some(Self {
+            queries: device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("playground timer"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            }),
+            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+            slots: std::array::from_fn(|_| Slot {
+                buffer: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
+                is_busy: Arc::default(),
+            }),
+            nanoseconds_per_tick: queue.get_timestamp_period().into(),
+            latest: Arc::default(),
+        })
+    }
+
+    /// For the descriptor of the pass that is timed.
+    pub(crate) fn writes(&self) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: Some(0),
+            end_of_pass_write_index: Some(1),
+        }
+    }
+
+    /// After the pass. Where all answers are still on their way, this one is left out.
+    pub(crate) fn finish(&self, encoder: &mut wgpu::CommandEncoder) {
+        let is_free = |slot: &&Slot| !slot.is_busy.swap(true, Ordering::Relaxed);
+        let Some(slot) = self.slots.iter().find(is_free) else {
+            return;
+        };
+        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &slot.buffer, 0, SIZE);
+        let (buffer, is_busy) = (slot.buffer.clone(), slot.is_busy.clone());
+        let (latest, per_tick) = (self.latest.clone(), self.nanoseconds_per_tick);
+        encoder.map_buffer_on_submit(&slot.buffer, wgpu::MapMode::Read, .., move |mapped| {
+            if mapped.is_ok() {
+                if let Ok(view) = buffer.get_mapped_range(..) {
+                    let (start, end) = view.split_at(view.len() / 2);
+                    let ticks = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+                    let nanoseconds = ticks(end).saturating_sub(ticks(start)) as f64 * per_tick;
+                    latest.store(nanoseconds.to_bits(), Ordering::Relaxed);
+                }
+                buffer.unmap();
+            }
+            is_busy.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// The last answer in seconds, once there is one.
+    pub(crate) fn seconds(&self) -> Option<f64> {
+        let nanoseconds = f64::from_bits(self.latest.load(Ordering::Relaxed));
+        (nanoseconds > 0.0).then_some(nanoseconds * 1e-9)
+    }
+
+    /// Forgets it.
+    pub(crate) fn reset(&self) {
+        self.latest.store(0, Ordering::Relaxed);
+    }
+}

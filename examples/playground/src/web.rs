@@ -1,0 +1,84 @@
+//! The page's side: `index.html` makes a [`Playground`] and starts it.
+
+use eframe::web_sys::HtmlCanvasElement;
+use wasm_bindgen::prelude::*;
+
+use crate::{App, Panel, wgpu_configuration};
+
+/// The app on a canvas, and what a page, or a test of it, may ask of it.
+#[wasm_bindgen]
+pub struct Playground {
+    runner: eframe::WebRunner,
+}
+
+#[wasm_bindgen]
+impl Playground {
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        let runner = eframe::WebRunner::new();
+        Self { runner }
+    }
+
+    /// Shows it, at the panel of that name or at the first.
+    pub async fn start(&self, canvas: HtmlCanvasElement, panel: &str) -> Result<(), JsValue> {
+        let panel = Panel::named(panel).unwrap_or(Panel::Curves);
+        let options = eframe::WebOptions {
+            wgpu_options: wgpu_configuration(),
+            ..Default::default()
+        };
+        let app = move |context: &eframe::CreationContext<'_>| {
+            Ok(Box::new(App::new(context, panel)) as Box<dyn eframe::App>)
+        };
+        self.runner.start(canvas, options, Box::new(app)).await
+    }
+
+    /// Shows the panel of that name, if there is one.
+    pub fn show(&self, panel: &str) {
+        if let (Some(panel), Some(mut app)) = (Panel::named(panel), self.runner.app_mut::<App>()) {
+            app.show(panel);
+        }
+    }
+
+    pub fn alpha(&self) -> Option<f64> {
+        Some(self.runner.app_mut::<App>()?.alpha())
+    }
+
+    /// Left, top, right and bottom of the slider for alpha, in CSS pixels from the canvas's corner.
+    pub fn slider(&self) -> Option<Vec<f32>> {
+        let rect = self.runner.app_mut::<App>()?.slider();
+        Some(vec![rect.left(), rect.top(), rect.right(), rect.bottom()])
+    }
+
+    /// Reads back what is plotted: all x, then all y of ELU, of its gradient, of SELU and of CELU. A hidden curve's y are
+    /// those that it had when it was last seen.
+    pub async fn plotted(&self) -> Result<Vec<f32>, JsValue> {
+        let reading = match self.runner.app_mut::<App>() {
+            Some(app) => app.plotted(),
+            None => return Err("the playground has stopped".into()),
+        };
+        Ok(reading.await?)
+    }
+
+    /// How far the comparison is: from 0 to 1.
+    pub fn compared(&self) -> Result<f32, JsValue> {
+        match self.runner.app_mut::<App>() {
+            Some(app) => Ok(app.compared()?),
+            None => Err("the playground has stopped".into()),
+        }
+    }
+}
+
+// ---- Internals ----
+
+/// Comes back when the page has had its turn.
+pub(crate) async fn next_task() {
+    let mut wait = |resolve: js_sys::Function, _| {
+        // Without a window there is no page to wait for.
+        let waits =
+            eframe::web_sys::window().map(|window| window.set_timeout_with_callback(&resolve));
+        if !matches!(waits, Some(Ok(_))) {
+            let _ = resolve.call0(&JsValue::NULL);
+        }
+    };
+    let _ = wasm_bindgen_futures::JsFuture::from(js_sys::Promise::new(&mut wait)).await;
+}
