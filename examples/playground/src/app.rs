@@ -344,6 +344,10 @@ fn show_alpha(ui: &mut Ui, alpha: &mut f64, said: &str) -> Rect {
         ui.spacing_mut().slider_width = 240.0;
         let slider = Slider::new(alpha, 0.0..=3.0).text("alpha").max_decimals(3);
         let slider = ui.add(slider);
+        if slider.dragged() {
+            // From there on, arrow keys move it.
+            slider.request_focus();
+        }
         ui.add_space(16.0);
         ui.label(said);
         slider
@@ -432,6 +436,8 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
                 .collect()
         }
     };
+    // Right of all points, the legend has room up to here.
+    const LEGEND: f64 = 27.5;
     let shape = [
         MarkerShape::Circle,
         MarkerShape::Square,
@@ -441,6 +447,7 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
     Plot::new("speeds")
         .height(height)
         .allow_scroll(false)
+        .include_x(LEGEND)
         .grid_color(palette::grid(ui.visuals()))
         .x_axis_label("elements")
         .y_axis_label("GB/s, read and written")
@@ -463,13 +470,11 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
         .legend(
             Legend::default()
                 .follow_insertion_order(true)
-                .position(Corner::RightBottom)
+                .position(Corner::RightTop)
                 .background_alpha(0.9),
         )
         .show(ui, |plot| {
-            let ways = Way::ALL.into_iter().zip(std::iter::zip(colors, shape));
-            // In a lower corner the legend begins at its end.
-            for (way, (color, shape)) in ways.rev() {
+            for (way, (color, shape)) in Way::ALL.into_iter().zip(std::iter::zip(colors, shape)) {
                 let points: Vec<[f64; 2]> = found
                     .rows
                     .iter()
@@ -499,7 +504,7 @@ fn show_times(ui: &mut Ui, found: &Found) {
     egui::Grid::new("times")
         .striped(true)
         .num_columns(1 + Way::ALL.len())
-        .spacing([28.0, 4.0])
+        .spacing([40.0, 4.0])
         .show(ui, |ui| {
             ui.strong("elements");
             for way in Way::ALL {
