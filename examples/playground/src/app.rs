@@ -15,7 +15,7 @@ use egui_plot::{
 };
 
 use crate::{
-    comparison::{Comparison, Found, State, Way},
+    comparison::{Comparison, Found, POWERS, State, Way},
     curves::{Curve, Curves},
     field::{self, Field, NoTimestamps},
     palette, setup,
@@ -436,8 +436,9 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
                 .collect()
         }
     };
-    // Right of all points, the legend has room up to here.
-    const LEGEND: f64 = 27.5;
+    const LAST: f64 = POWERS[POWERS.len() - 1] as f64;
+    // The legend has room right of all points.
+    const LEGEND: f64 = LAST + 3.0;
     let shape = [
         MarkerShape::Circle,
         MarkerShape::Square,
@@ -451,7 +452,11 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
         .grid_color(palette::grid(ui.visuals()))
         .x_axis_label("elements")
         .y_axis_label("GB/s, read and written")
-        .x_grid_spacer(marks(2.0))
+        .x_grid_spacer(move |input| {
+            let mut marks = marks(2.0)(input);
+            marks.retain(|mark| mark.value <= LAST);
+            marks
+        })
         .y_grid_spacer(marks(1.0))
         .x_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| power_name(mark.value))
         .y_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| plain(10f64.powf(mark.value)))

@@ -13,7 +13,7 @@ use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference};
 use crate::timer::Timer;
 
 /// Sizes, as powers of two.
-const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
+pub(crate) const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
 /// For each way and size, unless there are enough samples before.
 const TIME: Duration = Duration::from_millis(250);
 const SAMPLES: usize = 51;
