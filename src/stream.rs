@@ -360,7 +360,8 @@ mod tests {
         } else {
             pollster::block_on(adapters())
         };
-        assert!(wish != "require" || !adapters.is_empty());
+        let is_possible = !wgpu::Instance::enabled_backend_features().is_empty();
+        assert!(wish != "require" || !is_possible || !adapters.is_empty());
         if adapters.is_empty() {
             eprintln!("SKIPPED: the arrangements of chunks (no adapter)");
         }
