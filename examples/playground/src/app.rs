@@ -15,7 +15,7 @@ use egui_plot::{
 };
 
 use crate::{
-    comparison::{Comparison, Found, State, Way},
+    comparison::{Comparison, Found, POWERS, State, Way},
     curves::{Curve, Curves},
     field::{self, Field, NoTimestamps},
     palette, setup,
@@ -344,6 +344,10 @@ fn show_alpha(ui: &mut Ui, alpha: &mut f64, said: &str) -> Rect {
         ui.spacing_mut().slider_width = 240.0;
         let slider = Slider::new(alpha, 0.0..=3.0).text("alpha").max_decimals(3);
         let slider = ui.add(slider);
+        if slider.dragged() {
+            // From there on, arrow keys move it.
+            slider.request_focus();
+        }
         ui.add_space(16.0);
         ui.label(said);
         slider
@@ -432,6 +436,9 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
                 .collect()
         }
     };
+    const LAST: f64 = POWERS[POWERS.len() - 1] as f64;
+    // The legend has room right of all points.
+    const LEGEND: f64 = LAST + 3.0;
     let shape = [
         MarkerShape::Circle,
         MarkerShape::Square,
@@ -441,10 +448,15 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
     Plot::new("speeds")
         .height(height)
         .allow_scroll(false)
+        .include_x(LEGEND)
         .grid_color(palette::grid(ui.visuals()))
         .x_axis_label("elements")
         .y_axis_label("GB/s, read and written")
-        .x_grid_spacer(marks(2.0))
+        .x_grid_spacer(move |input| {
+            let mut marks = marks(2.0)(input);
+            marks.retain(|mark| mark.value <= LAST);
+            marks
+        })
         .y_grid_spacer(marks(1.0))
         .x_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| power_name(mark.value))
         .y_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| plain(10f64.powf(mark.value)))
@@ -463,13 +475,11 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
         .legend(
             Legend::default()
                 .follow_insertion_order(true)
-                .position(Corner::RightBottom)
+                .position(Corner::RightTop)
                 .background_alpha(0.9),
         )
         .show(ui, |plot| {
-            let ways = Way::ALL.into_iter().zip(std::iter::zip(colors, shape));
-            // In a lower corner the legend begins at its end.
-            for (way, (color, shape)) in ways.rev() {
+            for (way, (color, shape)) in Way::ALL.into_iter().zip(std::iter::zip(colors, shape)) {
                 let points: Vec<[f64; 2]> = found
                     .rows
                     .iter()
@@ -499,7 +509,7 @@ fn show_times(ui: &mut Ui, found: &Found) {
     egui::Grid::new("times")
         .striped(true)
         .num_columns(1 + Way::ALL.len())
-        .spacing([28.0, 4.0])
+        .spacing([40.0, 4.0])
         .show(ui, |ui| {
             ui.strong("elements");
             for way in Way::ALL {

@@ -13,7 +13,7 @@ use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference};
 use crate::timer::Timer;
 
 /// Sizes, as powers of two.
-const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
+pub(crate) const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
 /// For each way and size, unless there are enough samples before.
 const TIME: Duration = Duration::from_millis(250);
 const SAMPLES: usize = 51;
@@ -124,13 +124,12 @@ impl Comparison {
         };
         let (found, context) = (self.found.clone(), context.clone());
         let device = Device::from_wgpu(&state.device, &state.queue);
-        let adapter = state.adapter.clone();
         let work = async move || {
             let add = |row| {
                 found.lock().rows.push(row);
                 context.request_repaint();
             };
-            let compared = compare(device, adapter, add).await;
+            let compared = compare(device, add).await;
             found.lock().state = match compared {
                 Ok(()) => State::Done,
                 Err(error) => State::Failed(error),
@@ -148,24 +147,24 @@ impl Comparison {
 
 type Result<T> = std::result::Result<T, String>;
 
-async fn compare(device: Device, adapter: wgpu::Adapter, mut add: impl FnMut(Row)) -> Result<()> {
-    let clocked = clocked(&device, &adapter).await.map_err(told)?;
+async fn compare(device: Device, mut add: impl FnMut(Row)) -> Result<()> {
+    let clocked = clocked(&device).await.map_err(told)?;
     for power in POWERS {
         add(row(&device, &clocked, 1 << power).await?);
     }
     Ok(())
 }
 
-/// The device whose clock tells how long the kernel takes: not the window's, as lavapipe, on a device that has drawn, writes the
-/// timestamps of what is only computed when that is over.
+/// The device whose clock tells how long the kernel takes: another than the window's, as on a device that has drawn, lavapipe
+/// writes the timestamps of what is only computed when that is over.
 #[cfg(not(target_arch = "wasm32"))]
-async fn clocked(_: &Device, adapter: &wgpu::Adapter) -> wgpu_elu::Result<Device> {
-    Device::from_adapter(adapter).await
+async fn clocked(device: &Device) -> wgpu_elu::Result<Device> {
+    Device::named(&device.to_string()).await
 }
 
-/// A browser's adapter gives one device only.
+/// A browser has no timestamps for wgpu.
 #[cfg(target_arch = "wasm32")]
-async fn clocked(device: &Device, _: &wgpu::Adapter) -> wgpu_elu::Result<Device> {
+async fn clocked(device: &Device) -> wgpu_elu::Result<Device> {
     Ok(device.clone())
 }
 
@@ -270,7 +269,7 @@ async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
         resident.submit(Some(&timer)).await?;
         timer
             .seconds()
-            .ok_or("the device's clock stands still".to_owned())
+            .ok_or("the device's clock did not answer".to_owned())
     };
     median(time).await.map(Some)
 }

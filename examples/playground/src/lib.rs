@@ -12,4 +12,5 @@ mod web;
 
 pub use app::{App, Panel};
 pub use curves::{Curve, POINTS};
-pub use setup::wgpu_configuration;
+#[cfg(not(target_arch = "wasm32"))]
+pub use setup::native_options;

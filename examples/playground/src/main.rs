@@ -2,10 +2,11 @@
 //!
 //! `cargo run --release` in this folder, or `scripts/web serve` in the repository's root for the browser.
 
-use playground::{App, Panel, wgpu_configuration};
+use playground::{App, Panel, native_options};
 
 fn main() -> std::process::ExitCode {
-    env_logger::init_from_env(env_logger::Env::default().default_filter_or("error"));
+    // What eframe logs before it gives up is told below.
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or("error,eframe=off"));
     let panel = match std::env::args().nth(1) {
         None => Panel::Curves,
         Some(name) => match Panel::named(&name) {
@@ -17,18 +18,17 @@ fn main() -> std::process::ExitCode {
             }
         },
     };
-    let options = eframe::NativeOptions {
-        viewport: eframe::egui::ViewportBuilder::default().with_inner_size([1100.0, 720.0]),
-        wgpu_options: wgpu_configuration(),
-        ..Default::default()
-    };
     let started = eframe::run_native(
         "wgpu-elu playground",
-        options,
+        native_options(),
         Box::new(move |context| Ok(Box::new(App::new(context, panel)))),
     );
     match started {
         Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(eframe::Error::Wgpu(error)) => {
+            eprintln!("playground: there is no adapter to draw with: {error}");
+            std::process::ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("playground: {error}");
             std::process::ExitCode::FAILURE

@@ -7,13 +7,22 @@ use eframe::{
     wgpu,
 };
 
-/// For both `NativeOptions` and `WebOptions`.
-pub fn wgpu_configuration() -> WgpuConfiguration {
+pub(crate) fn wgpu_configuration() -> WgpuConfiguration {
     WgpuConfiguration {
         wgpu_setup: WgpuSetup::CreateNew(WgpuSetupCreateNew {
             device_descriptor: Arc::new(device_descriptor),
             ..WgpuSetupCreateNew::without_display_handle()
         }),
+        ..Default::default()
+    }
+}
+
+/// For a window on a desktop.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn native_options() -> eframe::NativeOptions {
+    eframe::NativeOptions {
+        viewport: eframe::egui::ViewportBuilder::default().with_inner_size([1100.0, 720.0]),
+        wgpu_options: wgpu_configuration(),
         ..Default::default()
     }
 }

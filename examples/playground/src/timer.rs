@@ -1,14 +1,19 @@
 //! How long a pass takes, by the device's own clock and without waiting for it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use eframe::wgpu;
+use eframe::{egui::mutex::Mutex, wgpu};
 
 /// Answers that are on their way at once.
 const SLOTS: usize = 3;
+/// Answers that are kept.
+const KEPT: usize = 31;
 /// Two timestamps.
 const SIZE: u64 = 2 * wgpu::QUERY_SIZE as u64;
 
@@ -16,9 +21,9 @@ pub(crate) struct Timer {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     slots: [Slot; SLOTS],
-    nanoseconds_per_tick: f64,
-    /// The last answer, in nanoseconds, as bits.
-    latest: Arc<AtomicU64>,
+    seconds_per_tick: f64,
+    /// The latest answers, in seconds.
+    answers: Arc<Mutex<VecDeque<f64>>>,
 }
 
 struct Slot {
@@ -52,8 +57,8 @@ impl Timer {
                 buffer: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
                 is_busy: Arc::default(),
             }),
-            nanoseconds_per_tick: queue.get_timestamp_period().into(),
-            latest: Arc::default(),
+            seconds_per_tick: 1e-9 * f64::from(queue.get_timestamp_period()),
+            answers: Arc::default(),
         })
     }
 
@@ -75,14 +80,18 @@ impl Timer {
         encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &slot.buffer, 0, SIZE);
         let (buffer, is_busy) = (slot.buffer.clone(), slot.is_busy.clone());
-        let (latest, per_tick) = (self.latest.clone(), self.nanoseconds_per_tick);
+        let (answers, per_tick) = (self.answers.clone(), self.seconds_per_tick);
         encoder.map_buffer_on_submit(&slot.buffer, wgpu::MapMode::Read, .., move |mapped| {
             if mapped.is_ok() {
                 if let Ok(view) = buffer.get_mapped_range(..) {
                     let (start, end) = view.split_at(view.len() / 2);
                     let ticks = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
-                    let nanoseconds = ticks(end).saturating_sub(ticks(start)) as f64 * per_tick;
-                    latest.store(nanoseconds.to_bits(), Ordering::Relaxed);
+                    let seconds = ticks(end).saturating_sub(ticks(start)) as f64 * per_tick;
+                    let mut answers = answers.lock();
+                    if answers.len() == KEPT {
+                        answers.pop_front();
+                    }
+                    answers.push_back(seconds);
                 }
                 buffer.unmap();
             }
@@ -90,14 +99,15 @@ impl Timer {
         });
     }
 
-    /// The last answer in seconds, once there is one.
+    /// The median of the latest answers in seconds, once there is one.
     pub(crate) fn seconds(&self) -> Option<f64> {
-        let nanoseconds = f64::from_bits(self.latest.load(Ordering::Relaxed));
-        (nanoseconds > 0.0).then_some(nanoseconds * 1e-9)
+        let mut answers = Vec::from_iter(self.answers.lock().iter().copied());
+        answers.sort_by(f64::total_cmp);
+        answers.get(answers.len() / 2).copied()
     }
 
-    /// Forgets it.
+    /// Forgets them.
     pub(crate) fn reset(&self) {
-        self.latest.store(0, Ordering::Relaxed);
+        self.answers.lock().clear();
     }
 }

@@ -3,7 +3,7 @@
 use eframe::web_sys::HtmlCanvasElement;
 use wasm_bindgen::prelude::*;
 
-use crate::{App, Panel, wgpu_configuration};
+use crate::{App, Panel, setup::wgpu_configuration};
 
 /// The app on a canvas, and what a page, or a test of it, may ask of it.
 #[wasm_bindgen]
