@@ -80,13 +80,8 @@ async function curves(t, url) {
   assert.deepEqual(more.curves[2], one.curves[2], "SELU has an alpha of its own");
   await page.screenshot({ path: `${ARTIFACTS}/curves-moved.png` });
 
-  // By keyboard, from one widget to the next.
-  for (let tabs = 0; tabs < 12 && (await alphaOf(page)) === more.alpha; tabs += 1) {
-    for (const key of ["Tab", "ArrowRight"]) {
-      await page.keyboard.press(key, { delay: 100 });
-      await frames(page);
-    }
-  }
+  // By keyboard, which the slider has since the mouse let go of it.
+  await page.keyboard.press("ArrowRight", { delay: 100 });
   const most = await plotted(page);
   assert(most.alpha > more.alpha, `${most.alpha} is not more than ${more.alpha}`);
   assert(least(most.curves[0]) < least(more.curves[0]), "ELU went down further");

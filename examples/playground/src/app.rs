@@ -453,7 +453,7 @@ fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
         .x_axis_label("elements")
         .y_axis_label("GB/s, read and written")
         .x_grid_spacer(move |input| {
-            let mut marks = marks(2.0)(input);
+            let mut marks: Vec<GridMark> = marks(2.0)(input);
             marks.retain(|mark| mark.value <= LAST);
             marks
         })
