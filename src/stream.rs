@@ -360,7 +360,8 @@ mod tests {
         } else {
             pollster::block_on(adapters())
         };
-        let is_possible = !wgpu::Instance::enabled_backend_features().is_empty();
+        let backends = wgpu::Instance::enabled_backend_features();
+        let is_possible = !backends.difference(wgpu::Backends::NOOP).is_empty();
         assert!(wish != "require" || !is_possible || !adapters.is_empty());
         if adapters.is_empty() {
             eprintln!("SKIPPED: the arrangements of chunks (no adapter)");
