@@ -162,7 +162,7 @@ async fn clocked(device: &Device) -> wgpu_elu::Result<Device> {
     Device::named(&device.to_string()).await
 }
 
-/// A browser has no timestamps for wgpu.
+/// A browser's adapter gives one device only.
 #[cfg(target_arch = "wasm32")]
 async fn clocked(device: &Device) -> wgpu_elu::Result<Device> {
     Ok(device.clone())

@@ -10,7 +10,7 @@ use eframe::{
 use egui_plot::{PlotBounds, PlotGeometry, PlotItem, PlotItemBase, PlotTransform};
 use wgpu_elu::{DType, Device, Factors, Kernel, Result, Step, Tensor, reference};
 
-use crate::palette;
+use crate::{drawing, palette};
 
 /// Where each curve is computed, evenly over what the plot shows.
 pub const POINTS: usize = 2048;
@@ -91,7 +91,7 @@ impl Curves {
             contents: bytemuck::cast_slice(&[1f32; POINTS]),
             usage: wgpu::BufferUsages::STORAGE,
         });
-        let pipeline = pipeline(device, format);
+        let pipeline = drawing::pipeline(device, wgpu::include_wgsl!("curves.wgsl"), format);
         let lines = std::array::from_fn(|at| Line::new(device, &pipeline, &buffers, at));
         let trouble = Arc::default();
         let resources = Resources {
@@ -372,16 +372,8 @@ impl Line {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let bound = [&view, &buffers.x, &buffers.y[at]];
-        let entries: [_; 3] = std::array::from_fn(|at| wgpu::BindGroupEntry {
-            binding: at as u32,
-            resource: bound[at].as_entire_binding(),
-        });
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("curves"),
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
+        let layout = pipeline.get_bind_group_layout(0);
+        let bind_group = drawing::bind(device, &layout, &[&view, &buffers.x, &buffers.y[at]]);
         Self {
             view,
             bind_group,
@@ -389,36 +381,4 @@ impl Line {
             x_range: None,
         }
     }
-}
-
-fn pipeline(device: &wgpu::Device, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
-    let module = device.create_shader_module(wgpu::include_wgsl!("curves.wgsl"));
-    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: Some("curves"),
-        layout: None,
-        vertex: wgpu::VertexState {
-            module: &module,
-            entry_point: Some("corner"),
-            compilation_options: Default::default(),
-            buffers: &[],
-        },
-        fragment: Some(wgpu::FragmentState {
-            module: &module,
-            entry_point: Some("color"),
-            compilation_options: Default::default(),
-            targets: &[Some(wgpu::ColorTargetState {
-                format,
-                blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
-                write_mask: wgpu::ColorWrites::ALL,
-            })],
-        }),
-        primitive: wgpu::PrimitiveState {
-            topology: wgpu::PrimitiveTopology::TriangleStrip,
-            ..Default::default()
-        },
-        depth_stencil: None,
-        multisample: Default::default(),
-        multiview_mask: None,
-        cache: None,
-    })
 }

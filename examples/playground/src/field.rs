@@ -9,7 +9,7 @@ use eframe::{
 };
 use wgpu_elu::{DType, Kernel, Result, Step};
 
-use crate::{palette, timer::Timer};
+use crate::{drawing, palette, timer::Timer};
 
 /// Points along each side.
 pub(crate) const SIDE: u32 = 1024;
@@ -43,20 +43,13 @@ impl Field {
             wgpu::BufferUsages::STORAGE,
         );
         let waves = waves(device);
-        let draw = draw(device, state.target_format);
-        let bind = |layout: &wgpu::BindGroupLayout| {
-            let entries = [&view, &values].map(wgpu::Buffer::as_entire_binding);
-            let mut at = 0..;
-            let entries = entries.map(|resource| wgpu::BindGroupEntry {
-                binding: at.next().unwrap_or_default(),
-                resource,
-            });
-            device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("field"),
-                layout,
-                entries: &entries,
-            })
-        };
+        let draw = drawing::pipeline(
+            device,
+            wgpu::include_wgsl!("field.wgsl"),
+            state.target_format,
+        );
+        let bind =
+            |layout: &wgpu::BindGroupLayout| drawing::bind(device, layout, &[&view, &values]);
         let resources = Resources {
             kernel: Kernel::new(device, DType::F32)?,
             timer: timer.clone(),
@@ -222,34 +215,6 @@ fn waves(device: &wgpu::Device) -> wgpu::ComputePipeline {
         module: &device.create_shader_module(wgpu::include_wgsl!("field.wgsl")),
         entry_point: Some("waves"),
         compilation_options: Default::default(),
-        cache: None,
-    })
-}
-
-fn draw(device: &wgpu::Device, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
-    let module = device.create_shader_module(wgpu::include_wgsl!("field.wgsl"));
-    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: Some("field"),
-        layout: None,
-        vertex: wgpu::VertexState {
-            module: &module,
-            entry_point: Some("corner"),
-            compilation_options: Default::default(),
-            buffers: &[],
-        },
-        fragment: Some(wgpu::FragmentState {
-            module: &module,
-            entry_point: Some("color"),
-            compilation_options: Default::default(),
-            targets: &[Some(format.into())],
-        }),
-        primitive: wgpu::PrimitiveState {
-            topology: wgpu::PrimitiveTopology::TriangleStrip,
-            ..Default::default()
-        },
-        depth_stencil: None,
-        multisample: Default::default(),
-        multiview_mask: None,
         cache: None,
     })
 }

@@ -3,6 +3,7 @@
 mod app;
 mod comparison;
 mod curves;
+mod drawing;
 mod field;
 mod palette;
 mod setup;
