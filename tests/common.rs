@@ -178,7 +178,7 @@ pub(crate) fn tell(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }
 
-/// What wgpu logged as a warning or worse, the validation layer's messages among it.
+/// What wgpu logged as a warning or worse. What the validation layer says is looked for by `scripts/test`.
 static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// What wgpu says, as a mere detail, where there is no validation layer: then the test run would be silent for nothing.

@@ -102,7 +102,7 @@ pub(crate) async fn on_every_device(test: impl AsyncFn(Place<'_>)) {
     .await;
 }
 
-/// Runs `test` on every adapter, and checks that wgpu and the validation layer had nothing to say.
+/// Runs `test` on every adapter, and checks that wgpu had nothing to say.
 pub(crate) async fn on_every_gpu(test: impl AsyncFn(&Gpu, &str)) {
     for gpu in gpus().await {
         test(gpu, &Device::Gpu(gpu.clone()).to_string()).await;
