@@ -91,10 +91,10 @@ pub(crate) fn gpus() -> &'static [Gpu] {
     })
 }
 
-/// Panics if wgpu or the validation layer had something to say.
+/// Panics if wgpu had something to say.
 pub(crate) fn no_complaints() {
     let complaints = COMPLAINTS.lock().unwrap().join("\n");
-    assert_eq!(complaints, "", "wgpu or the validation layer complained");
+    assert_eq!(complaints, "", "wgpu complained");
 }
 
 /// [`everywhere::on_every_gpu`] for tests that block.
