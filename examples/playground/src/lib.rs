@@ -6,6 +6,7 @@ mod curves;
 mod drawing;
 mod field;
 mod palette;
+mod report;
 mod setup;
 mod timer;
 #[cfg(target_arch = "wasm32")]

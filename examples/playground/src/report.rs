@@ -1,0 +1,167 @@
+//! What a comparison found, as a sentence, a chart and a table.
+
+use std::ops::RangeInclusive;
+
+use eframe::egui::{self, Color32, Ui};
+use egui_plot::{
+    Corner, GridInput, GridMark, HoverPosition, Legend, Line, MarkerShape, Plot, Points,
+};
+
+use crate::{
+    comparison::{Found, POWERS, Way},
+    palette,
+};
+
+pub(crate) fn verdict(found: &Found) -> String {
+    let one = |way, what| match found.wins_from(way) {
+        Some(elements) => format!("{what}, the GPU wins from {} on.", size_name(elements)),
+        None => format!("{what}, the GPU does not win."),
+    };
+    format!(
+        "All answers are within 1 ULP. {} {}",
+        one(Way::SubmitAndWait, "With the data there"),
+        one(Way::RoundTrip, "Round trip")
+    )
+}
+
+pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
+    let marks = |step: f64| {
+        move |input: GridInput| {
+            let (first, last) = (
+                (input.bounds.0 / step).ceil() as i64,
+                (input.bounds.1 / step).floor() as i64,
+            );
+            (first..=last.min(first + 100))
+                .map(|at| GridMark {
+                    value: at as f64 * step,
+                    step_size: step,
+                })
+                .collect()
+        }
+    };
+    const LAST: f64 = POWERS[POWERS.len() - 1] as f64;
+    // The legend has room right of all points.
+    const LEGEND: f64 = LAST + 3.0;
+    let shape = [
+        MarkerShape::Circle,
+        MarkerShape::Square,
+        MarkerShape::Diamond,
+        MarkerShape::Up,
+    ];
+    Plot::new("speeds")
+        .height(height)
+        .allow_scroll(false)
+        .include_x(LEGEND)
+        .grid_color(palette::grid(ui.visuals()))
+        .x_axis_label("elements")
+        .y_axis_label("GB/s, read and written")
+        .x_grid_spacer(move |input| {
+            let mut marks: Vec<GridMark> = marks(2.0)(input);
+            marks.retain(|mark| mark.value <= LAST);
+            marks
+        })
+        .y_grid_spacer(marks(1.0))
+        .x_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| power_name(mark.value))
+        .y_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| plain(10f64.powf(mark.value)))
+        .label_formatter(|hover| match hover {
+            HoverPosition::NearDataPoint {
+                plot_name,
+                position,
+                ..
+            } => Some(format!(
+                "{plot_name}\n{} elements\n{} GB/s",
+                power_name(position.x),
+                plain(10f64.powf(position.y))
+            )),
+            HoverPosition::Elsewhere { .. } => None,
+        })
+        .legend(
+            Legend::default()
+                .follow_insertion_order(true)
+                .position(Corner::RightTop)
+                .background_alpha(0.9),
+        )
+        .show(ui, |plot| {
+            for (way, (color, shape)) in Way::ALL.into_iter().zip(std::iter::zip(colors, shape)) {
+                let points: Vec<[f64; 2]> = found
+                    .rows
+                    .iter()
+                    .filter_map(|row| {
+                        let speed = row.gb_per_s(way)?;
+                        Some([(row.elements as f64).log2(), speed.log10()])
+                    })
+                    .collect();
+                if !points.is_empty() {
+                    plot.line(
+                        Line::new(way.name(), points.clone())
+                            .color(color)
+                            .width(2.0),
+                    );
+                    plot.points(
+                        Points::new(way.name(), points)
+                            .color(color)
+                            .shape(shape)
+                            .radius(4.0),
+                    );
+                }
+            }
+        });
+}
+
+pub(crate) fn show_times(ui: &mut Ui, found: &Found) {
+    egui::Grid::new("times")
+        .striped(true)
+        .num_columns(1 + Way::ALL.len())
+        .spacing([40.0, 4.0])
+        .show(ui, |ui| {
+            ui.strong("elements");
+            for way in Way::ALL {
+                ui.strong(way.name()).on_hover_text(way.about());
+            }
+            ui.end_row();
+            for row in &found.rows {
+                ui.label(size_name(row.elements));
+                for seconds in row.seconds {
+                    ui.monospace(seconds.map_or_else(|| "no clock".into(), duration));
+                }
+                ui.end_row();
+            }
+        });
+}
+
+// ---- Internals ----
+
+fn size_name(elements: usize) -> String {
+    power_name((elements as f64).log2())
+}
+
+fn power_name(power: f64) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let digits = format!("{power:.0}");
+    let raised = digits.chars().map(|digit| match digit.to_digit(10) {
+        Some(digit) => RAISED[digit as usize],
+        None => '⁻',
+    });
+    std::iter::once('2').chain(raised).collect()
+}
+
+/// With three digits.
+fn plain(value: f64) -> String {
+    let digits = (2.0 - value.log10().floor()).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').into()
+    } else {
+        text
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s < 1e-6 => (1e9 * s, "ns"),
+        s if s < 1e-3 => (1e6 * s, "µs"),
+        s if s < 1.0 => (1e3 * s, "ms"),
+        s => (s, "s"),
+    };
+    format!("{:>7} {unit}", plain(value))
+}
