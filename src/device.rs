@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::{
-    checked::{checked, fill, lost},
+    checked::{self, checked, lost},
     cpu,
     dtype::DType,
     error::{Error, Result},
-    kernel::{Kernel, Step},
+    kernel::{self, Kernel, Step},
 };
 
 /// Where tensors live and work is done. Cheap to clone.
@@ -45,8 +45,8 @@ struct Shared {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     kernels: [OnceLock<Kernel>; DType::ALL.len()],
-    /// Why the device was lost; known for devices made here only, since a host's own callback must stay in place.
-    lost: Arc<OnceLock<String>>,
+    /// Why the device was lost, once it is. None for a device that we were lent: its owner's callback must stay in place.
+    lost: Option<Arc<OnceLock<String>>>,
 }
 
 impl Device {
@@ -155,7 +155,7 @@ impl Device {
                 queue,
                 info,
                 kernels: Default::default(),
-                lost,
+                lost: Some(lost),
             }),
         }))
     }
@@ -168,7 +168,7 @@ impl Device {
                 queue: queue.clone(),
                 info: device.adapter_info(),
                 kernels: Default::default(),
-                lost: Arc::default(),
+                lost: None,
             }),
         })
     }
@@ -362,9 +362,9 @@ async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
 }
 
 impl Gpu {
-    /// Fails once the device is known to be lost: wgpu itself lets every call on it pass in silence.
+    /// Fails once we were told that the device is lost: wgpu itself lets every call on it pass in silence.
     pub(crate) fn check_alive(&self) -> Result<()> {
-        match self.shared.lost.get() {
+        match self.shared.lost.as_ref().and_then(|lost| lost.get()) {
             Some(reason) => Err(Error::DeviceLost {
                 reason: reason.clone(),
             }),
@@ -372,18 +372,28 @@ impl Gpu {
         }
     }
 
+    /// So too where we are not told.
+    fn check_alive_ourselves(&self) -> Result<()> {
+        self.check_alive()?;
+        match self.shared.lost {
+            Some(_) => Ok(()),
+            None => checked::check_alive(self.device()),
+        }
+    }
+
     /// The embed contract's three calls, in an encoder of our own.
     pub(crate) fn submit(
         &self,
         dtype: DType,
-        label: &str,
+        operation: &str,
         prepare: impl FnOnce(&Kernel) -> Result<Step>,
     ) -> Result<()> {
         self.check_alive()?;
         let step = prepare(self.kernel(dtype)?)?;
+        let label = kernel::label(operation, dtype);
         // A host's buffer may be mapped or destroyed.
         checked(self.device(), "the work", || {
-            let label = Some(label);
+            let label = Some(label.as_str());
             let mut encoder = self
                 .device()
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
@@ -395,14 +405,13 @@ impl Gpu {
             );
             self.queue().submit([encoder.finish()]);
         })
-        .map_err(|error| self.lost_or(error))
+        .map_err(|error| self.reason_of(error))
     }
 
-    /// What `error` comes from, if the device is lost: wgpu then makes objects that are none, says nothing, and refuses them
-    /// later. Of a device that we were lent this probe is all we have.
-    pub(crate) fn lost_or(&self, error: Error) -> Error {
-        match self.buffer(4, wgpu::BufferUsages::COPY_SRC, Some(&[0; 4])) {
-            Err(loss @ Error::DeviceLost { .. }) => loss,
+    /// A loss with its reason, where we were told that; any other error as it is.
+    pub(crate) fn reason_of(&self, error: Error) -> Error {
+        match error {
+            Error::DeviceLost { .. } => self.check_alive().err().unwrap_or(error),
             _ => error,
         }
     }
@@ -410,11 +419,15 @@ impl Gpu {
     /// A buffer of `size` bytes, holding `contents` from its start if there are any.
     pub(crate) fn buffer(
         &self,
+        label: &str,
         size: u64,
         usage: wgpu::BufferUsages,
         contents: Option<&[u8]>,
     ) -> Result<wgpu::Buffer> {
-        self.check_alive()?;
+        match contents {
+            Some(_) => self.check_alive()?, // since it must be mapped
+            None => self.check_alive_ourselves()?,
+        }
         let found = self.device().limits().max_buffer_size;
         if size > found {
             return Err(Error::Limit {
@@ -424,18 +437,14 @@ impl Gpu {
             });
         }
         let size = whole_words(size).max(wgpu::COPY_BUFFER_ALIGNMENT);
-        let buffer = checked(self.device(), &format!("a buffer of {size} bytes"), || {
-            self.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("wgpu_elu.tensor"),
-                size,
-                usage,
-                mapped_at_creation: contents.is_some(),
-            })
-        })?;
-        if let Some(bytes) = contents {
-            fill(&buffer, bytes)?;
-        }
-        Ok(buffer)
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        };
+        let what = format!("a buffer of {size} bytes");
+        checked::buffer(self.device(), &what, &descriptor, contents)
     }
 
     /// Whether buffers that kernels work on may be mapped, and are as fast as others.
@@ -456,7 +465,7 @@ impl Gpu {
         checked(self.device(), "a mapping", || {
             slice.map_async(mode, move |result| drop(sender.send(result)));
         })
-        .map_err(|error| self.lost_or(error))?;
+        .map_err(|error| self.reason_of(error))?;
         // From here on, so that a mapping that is given up is none that is pending.
         let mapping = Mapping { gpu: self, slice };
         self.poll(until)?;
@@ -475,7 +484,7 @@ impl Gpu {
             .on_submitted_work_done(move || drop(sender.send(())));
         self.poll(Until::All)?;
         match receiver.receive().await {
-            Some(()) => self.check_alive(),
+            Some(()) => self.check_alive_ourselves(),
             None => Err(lost("its work was never done")),
         }
     }

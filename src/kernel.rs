@@ -6,7 +6,7 @@ mod plan;
 use std::{ops::Range, sync::OnceLock};
 
 use crate::{
-    checked::{checked, fill},
+    checked::{self, check_alive, checked},
     dtype::DType,
     error::{Error, Result},
     factors::Factors,
@@ -47,8 +47,9 @@ use plan::{Bounds, Dispatch, Each, Entry};
 ///
 /// Those of every `prepare`: [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (all need
 /// `STORAGE`), [`Error::Overlap`], [`Error::PartialWord`]; [`Error::Limit`] if the device cannot bind them;
-/// [`Error::Refused`] if a buffer belongs to another device or the driver refuses the shader; [`Error::OutOfMemory`]. In a
-/// browser, where errors come later, the last two go to the device's error callback instead.
+/// [`Error::Refused`] if a buffer belongs to another device or is destroyed, or the driver refuses the shader;
+/// [`Error::OutOfMemory`]; [`Error::DeviceLost`]. In a browser, where errors come later, the last three go to the device's
+/// callbacks instead.
 #[derive(Debug)]
 pub struct Kernel {
     device: wgpu::Device,
@@ -73,7 +74,7 @@ impl Kernel {
     /// # Errors
     ///
     /// [`Error::Limit`] if the device was created without compute shaders or with fewer than two storage buffers;
-    /// [`Error::MissingFeature`] for `float64` if it was created without `SHADER_F64`.
+    /// [`Error::MissingFeature`] for `float64` if it was created without `SHADER_F64`; [`Error::DeviceLost`].
     pub fn new(device: &wgpu::Device, dtype: DType) -> Result<Self> {
         if dtype == DType::F64 && !device.features().contains(wgpu::Features::SHADER_F64) {
             return Err(Error::MissingFeature {
@@ -103,6 +104,7 @@ impl Kernel {
             check_limit(limit, 1, found)?;
         }
         check_bindings(&limits, 2)?;
+        check_alive(device)?;
         let mut shape = match device.adapter_info().device_type {
             wgpu::DeviceType::Cpu => Shape::SOFTWARE,
             _ => Shape::HARDWARE,
@@ -262,7 +264,7 @@ struct Variant {
 
 impl Variant {
     fn new(device: &wgpu::Device, dtype: DType, op: Op, shared: Shared) -> Result<Self> {
-        let label = format!("wgpu_elu.{}.{dtype}", op.name());
+        let label = label(op.name(), dtype);
         let mut read_only = Vec::new();
         read_only.extend((!shared.x).then_some(shader::X_BINDING));
         read_only.extend((op.has_grad() && !shared.grad).then_some(shader::GRAD_BINDING));
@@ -399,16 +401,13 @@ impl Kernel {
 
     /// The parameters, in a buffer that is made with its contents: recording then needs no queue.
     fn uniform(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
-        let buffer = checked(&self.device, "the parameters", || {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: bytes.len() as u64,
-                usage: wgpu::BufferUsages::UNIFORM,
-                mapped_at_creation: true,
-            })
-        })?;
-        fill(&buffer, bytes)?;
-        Ok(buffer)
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(&format!("{label}.params")),
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM,
+            mapped_at_creation: false,
+        };
+        checked::buffer(&self.device, "the parameters", &descriptor, Some(bytes))
     }
 
     fn bind_group(
@@ -509,6 +508,11 @@ impl Kernel {
                 })
         })
     }
+}
+
+/// What all that one operation needs is labelled with, or begins with.
+pub(crate) fn label(operation: &str, dtype: DType) -> String {
+    format!("wgpu_elu.{operation}.{dtype}")
 }
 
 /// One bind group: the uniform, the inputs at `read_only`, and the output.

@@ -2,12 +2,12 @@
 
 use std::io::{self, Read, Write};
 
-use wgpu_elu::{DType, Device, Elu, Error, Gpu, Stream, Tensor, device, half::f16, wgpu};
+use wgpu_elu::{DType, Device, Elu, Error, Gpu, Stream, Tensor, half::f16, wgpu};
 
 use crate::{
     common::{
-        Place, SPECIAL_BITS, gpu, noop, on_every_device, on_every_gpu, supports, varied,
-        with_limits,
+        Place, SPECIAL_BITS, adapter_of, gpu, noop, on_every_device, on_every_gpu, supports,
+        varied, with_limits,
     },
     judge,
 };
@@ -281,12 +281,7 @@ impl Read for Destroyer<'_> {
 fn a_device_that_is_lost_on_the_way() {
     on_every_gpu(|gpu, name| {
         for left in [0, 500, 5000] {
-            let adapters = pollster::block_on(device::adapters());
-            let adapter = adapters
-                .iter()
-                .find(|adapter| adapter.get_info() == *gpu.info())
-                .unwrap();
-            let own = pollster::block_on(Device::from_adapter(adapter)).unwrap();
+            let own = pollster::block_on(Device::from_adapter(&adapter_of(gpu))).unwrap();
             let lent = Device::Gpu(with_limits(gpu, |limits| limits));
             for device in [own, lent] {
                 let gpu = &self::gpu(device.clone());

@@ -6,16 +6,18 @@
 )]
 
 // What belongs where: `common` has the adapters, comparison in ULP, and tables of cases; `reference` holds the oracle
-// against published values, and `verdicts` the judge that uses it; `numbers` the CPU path and every adapter against the oracle; `kernel` the embed contract;
-// `shader` the WGSL and its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device
-// that does nothing; `stream` data of any size through all of those; `large` the elu command on files larger than what it
-// holds in memory, and by signals; `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `memory` that calls leave nothing behind; `cli` the elu command, as a
-// user runs it; `cases` what ONNX, Keras and PyTorch expect of everything; `properties` what holds of random vectors on
-// everything.
+// against published values, and `verdicts` the judge that uses it; `numbers` the CPU path and every adapter against the
+// oracle; `kernel` the embed contract, what is recorded, and `guest` the rest of it, how a host fares; `shader` the WGSL and
+// its layout, without any adapter; `tensor` devices, tensors and Elu on everything, and on a device that does nothing;
+// `stream` data of any size through all of those; `large` the elu command on files larger than what it holds in memory, and
+// by signals; `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `memory` that calls leave nothing
+// behind; `cli` the elu command, as a user runs it; `cases` what ONNX, Keras and PyTorch expect of everything; `properties`
+// what holds of random vectors on everything.
 mod cases;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;
+mod guest;
 #[path = "../src/bin/elu/judge.rs"]
 mod judge;
 mod kernel;
