@@ -62,7 +62,7 @@ pub(crate) fn check_alive(device: &wgpu::Device) -> Result<()> {
         let probe = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("wgpu_elu.probe"),
             size: wgpu::COPY_BUFFER_ALIGNMENT,
-            usage: wgpu::BufferUsages::MAP_WRITE,
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: true,
         });
         probe.slice(..).get_mapped_range_mut().map(drop)

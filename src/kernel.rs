@@ -229,7 +229,35 @@ impl Kernel {
 impl Step {
     /// Records the work into `pass`: pipelines, bind group 0 and dispatches, and nothing else.
     ///
-    /// It allocates nothing, needs no queue and waits for nothing. Other state of the pass is left as it is.
+    /// It allocates nothing, needs no queue and waits for nothing. Other state of the pass is left as it is. On a lost device it
+    /// does nothing, as all that is recorded there.
+    ///
+    /// Whoever owns the pass can time it. With [wgpu-profiler](https://docs.rs/wgpu-profiler), say, on a device with
+    /// `TIMESTAMP_QUERY`:
+    ///
+    /// ```no_run
+    /// # fn frame(
+    /// #     device: &wgpu::Device, queue: &wgpu::Queue, step: &wgpu_elu::Step,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use wgpu_profiler::{GpuProfiler, GpuProfilerSettings};
+    ///
+    /// let mut profiler = GpuProfiler::new(device, GpuProfilerSettings::default())?;
+    /// let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    /// {
+    ///     let mut frame = profiler.scope("frame", &mut encoder);
+    ///     let mut pass = frame.scoped_compute_pass("elu");
+    ///     step.record(&mut pass);
+    /// }
+    /// profiler.resolve_queries(&mut encoder);
+    /// queue.submit([encoder.finish()]);
+    /// profiler.end_frame()?;
+    /// // Some frames later:
+    /// for scope in profiler.process_finished_frame(queue.get_timestamp_period()).into_iter().flatten() {
+    ///     println!("{}: {:?}", scope.label, scope.time);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         for dispatch in &self.dispatches {
             pass.set_pipeline(&dispatch.pipeline);
