@@ -187,7 +187,7 @@ impl Told {
 #[test]
 fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
     on_every_gpu(|gpu, name| {
-        let gpu = &lent(gpu, |adapter| all_of(adapter));
+        let gpu = &lent(gpu, all_of);
         let told = Told::listen(gpu);
         visit(gpu);
         assert_eq!(told.take(), [""; 0], "{name}: an error of ours");
@@ -282,7 +282,7 @@ fn a_lost_device_gives_errors() {
         let own = pollster::block_on(Device::from_adapter(&adapter_of(gpu))).unwrap();
         let own = self::gpu(own);
         // Of the loss of a device that we were lent we are not told.
-        let lent = lent(gpu, |adapter| all_of(adapter));
+        let lent = lent(gpu, all_of);
         let told = Told::listen(&lent);
         for gpu in [&own, &lent] {
             lose(gpu, name);
@@ -458,7 +458,7 @@ fn tree(scopes: &[GpuTimerQueryResult]) -> String {
 #[test]
 fn recording_within_the_scopes_of_a_profiler() {
     on_every_gpu(|gpu, name| {
-        let gpu = &lent(gpu, |adapter| all_of(adapter));
+        let gpu = &lent(gpu, all_of);
         let features = gpu.device().features();
         if !features.contains(wgpu::Features::TIMESTAMP_QUERY) {
             tell(&format!("SKIPPED: profiling on {name} (no timestamps)"));
