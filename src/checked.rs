@@ -1,7 +1,7 @@
 //! Calls on a wgpu device whose errors come back as ours, instead of reaching the host's.
 
 #[cfg(all(target_family = "wasm", feature = "webgpu"))]
-mod fill;
+mod filled;
 #[cfg(target_family = "wasm")]
 mod late;
 
@@ -14,22 +14,26 @@ use std::{
 
 use crate::error::{Error, Result};
 #[cfg(all(target_family = "wasm", feature = "webgpu"))]
-pub(crate) use fill::{FILLED, fill};
+pub(crate) use filled::filled;
 #[cfg(target_family = "wasm")]
 pub(crate) use late::Checks;
 
-/// What a buffer is created with so that [`fill`] can write to it.
+/// A buffer that holds `bytes` from its start.
 #[cfg(not(all(target_family = "wasm", feature = "webgpu")))]
-pub(crate) const FILLED: (wgpu::BufferUsages, bool) = (wgpu::BufferUsages::empty(), true);
-
-/// Writes `bytes` to the start of a buffer that was created so.
-#[cfg(not(all(target_family = "wasm", feature = "webgpu")))]
-pub(crate) fn fill(_: &wgpu::Device, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
+pub(crate) fn filled(
+    device: &wgpu::Device,
+    descriptor: &wgpu::BufferDescriptor<'_>,
+    bytes: &[u8],
+) -> Result<wgpu::Buffer> {
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        mapped_at_creation: true,
+        ..descriptor.clone()
+    });
     let mut view = buffer.slice(..).get_mapped_range_mut().map_err(lost)?;
     view.slice(..bytes.len()).copy_from_slice(bytes);
     drop(view);
     buffer.unmap();
-    Ok(())
+    Ok(buffer)
 }
 
 /// A mapping of our own fails only on a lost device.
@@ -42,10 +46,44 @@ pub(crate) fn lost(error: impl fmt::Display) -> Error {
 /// Makes something on `device` and catches what wgpu says against it, so that it reaches neither the host's own error
 /// scopes nor its error callback. In a browser the answer comes later than we can wait: there it goes to the host, or to
 /// [`Checks`].
+///
+/// [`Error::DeviceLost`] comes from here where an object that is none was put to use, see [`check_alive`].
 pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
     if cfg!(target_family = "wasm") {
         return Ok(make());
     }
+    match caught(device, make) {
+        (made, None) => Ok(made),
+        (_, Some(error)) => {
+            check_alive(device)?;
+            Err(told(&error, what))
+        }
+    }
+}
+
+/// Fails if the device is lost, which wgpu tells nobody but the owner of its callback: it makes objects that are none, says
+/// nothing, and refuses them later. But it does not map them.
+pub(crate) fn check_alive(device: &wgpu::Device) -> Result<()> {
+    // There nothing would be told in time, and there is another way to know.
+    if cfg!(target_family = "wasm") {
+        return Ok(());
+    }
+    let (mapped, error) = caught(device, || {
+        let probe = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu_elu.probe"),
+            size: wgpu::COPY_BUFFER_ALIGNMENT,
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        probe.slice(..).get_mapped_range_mut().map(drop)
+    });
+    match error {
+        None => mapped.map_err(lost),
+        Some(_) => Ok(()), // as when memory has run out
+    }
+}
+
+fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> (T, Option<wgpu::Error>) {
     let filters = [
         wgpu::ErrorFilter::Internal,
         wgpu::ErrorFilter::OutOfMemory,
@@ -61,10 +99,7 @@ pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() 
             first.get_or_insert(error);
         }
     }
-    match first {
-        None => Ok(made),
-        Some(error) => Err(told(&error, what)),
-    }
+    (made, first)
 }
 
 /// The checks of a device: outside the browser, each is answered at once.

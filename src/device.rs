@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::{
-    checked::{Checks, FILLED, checked, fill, lost},
+    checked::{self, Checks, checked, filled, lost},
     cpu,
     dtype::DType,
     error::{Error, Result},
-    kernel::{Kernel, Step},
+    kernel::{self, Kernel, Step},
 };
 
 /// Where tensors live and work is done. Cheap to clone.
@@ -50,8 +50,9 @@ struct Shared {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     kernels: [OnceLock<Kernel>; DType::ALL.len()],
-    /// Why the device was lost; known for devices made here only, since a host's own callback must stay in place.
-    lost: Arc<OnceLock<String>>,
+    /// Why the device was lost, once it is. None where we are not told: a lent device has its owner's callback, which must
+    /// stay in place.
+    lost: Option<Arc<OnceLock<String>>>,
     checks: Checks,
 }
 
@@ -145,16 +146,7 @@ impl Device {
                     adapter: full_name(&info),
                     reason: error.to_string(),
                 })?;
-        let lost = Arc::new(OnceLock::new());
-        let callback_lost = Arc::clone(&lost);
-        device.set_device_lost_callback(move |reason, message| {
-            // Only the first reason counts, so a second may be dropped.
-            let _ = callback_lost.set(if message.is_empty() {
-                format!("{reason:?}")
-            } else {
-                message
-            });
-        });
+        let lost = Some(told_of_loss(&device));
         Ok(Self::Gpu(Gpu {
             shared: Arc::new(Shared {
                 device,
@@ -175,7 +167,7 @@ impl Device {
                 queue: queue.clone(),
                 info: device.adapter_info(),
                 kernels: Default::default(),
-                lost: Arc::default(),
+                lost: adds_callbacks(device).then(|| told_of_loss(device)),
                 checks: Default::default(),
             }),
         })
@@ -382,10 +374,38 @@ async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     adapters
 }
 
+/// Where the reason will be, once the device is lost. Takes the place of the callback that was set, unless it
+/// [`adds_callbacks`].
+fn told_of_loss(device: &wgpu::Device) -> Arc<OnceLock<String>> {
+    let lost = Arc::new(OnceLock::new());
+    let callback_lost = Arc::clone(&lost);
+    device.set_device_lost_callback(move |reason, message| {
+        // Only the first reason counts, so a second may be dropped.
+        let _ = callback_lost.set(if message.is_empty() {
+            format!("{reason:?}")
+        } else {
+            message
+        });
+    });
+    lost
+}
+
+/// Whether a callback for the loss of `device` is added to those that are set, as it is in a browser
+/// (wgpu-30.0.1/src/backend/webgpu.rs, `fn set_device_lost_callback`).
+#[cfg(all(target_family = "wasm", feature = "webgpu"))]
+fn adds_callbacks(device: &wgpu::Device) -> bool {
+    device.as_webgpu().is_some()
+}
+
+#[cfg(not(all(target_family = "wasm", feature = "webgpu")))]
+fn adds_callbacks(_: &wgpu::Device) -> bool {
+    false
+}
+
 impl Gpu {
-    /// Fails once the device is known to be lost: wgpu itself lets every call on it pass in silence.
+    /// Fails once we were told that the device is lost: wgpu itself lets every call on it pass in silence.
     pub(crate) fn check_alive(&self) -> Result<()> {
-        match self.shared.lost.get() {
+        match self.shared.lost.as_ref().and_then(|lost| lost.get()) {
             Some(reason) => Err(Error::DeviceLost {
                 reason: reason.clone(),
             }),
@@ -393,19 +413,29 @@ impl Gpu {
         }
     }
 
+    /// So too where we are not told.
+    fn check_alive_ourselves(&self) -> Result<()> {
+        self.check_alive()?;
+        match self.shared.lost {
+            Some(_) => Ok(()),
+            None => checked::check_alive(self.device()),
+        }
+    }
+
     /// The embed contract's three calls, in an encoder of our own.
     pub(crate) fn submit(
         &self,
         dtype: DType,
-        label: &str,
+        operation: &str,
         prepare: impl FnOnce(&Kernel) -> Result<Step>,
     ) -> Result<()> {
         self.check_alive()?;
         let kernel = self.kernel(dtype)?;
+        let label = kernel::label(operation, dtype);
         // A host's buffer may be mapped or destroyed.
         self.checked("the work", || {
             let step = prepare(kernel)?;
-            let label = Some(label);
+            let label = Some(label.as_str());
             let mut encoder = self
                 .device()
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
@@ -418,7 +448,8 @@ impl Gpu {
             self.queue().submit([encoder.finish()]);
             Ok(())
         })
-        .map_err(|error| self.lost_or(error))?
+        .flatten()
+        .map_err(|error| self.reason_of(error))
     }
 
     /// [`checked`], but that in a browser the error comes from what is next waited for.
@@ -426,11 +457,10 @@ impl Gpu {
         self.shared.checks.checked(self.device(), what, make)
     }
 
-    /// What `error` comes from, if the device is lost: wgpu then makes objects that are none, says nothing, and refuses them
-    /// later. Of a device that we were lent this probe is all we have.
-    pub(crate) fn lost_or(&self, error: Error) -> Error {
-        match self.buffer(4, wgpu::BufferUsages::COPY_SRC, Some(&[0; 4])) {
-            Err(loss @ Error::DeviceLost { .. }) => loss,
+    /// A loss with its reason, where we were told that; any other error as it is.
+    pub(crate) fn reason_of(&self, error: Error) -> Error {
+        match error {
+            Error::DeviceLost { .. } => self.check_alive().err().unwrap_or(error),
             _ => error,
         }
     }
@@ -438,11 +468,15 @@ impl Gpu {
     /// A buffer of `size` bytes, holding `contents` from its start if there are any.
     pub(crate) fn buffer(
         &self,
+        label: &str,
         size: u64,
         usage: wgpu::BufferUsages,
         contents: Option<&[u8]>,
     ) -> Result<wgpu::Buffer> {
-        self.check_alive()?;
+        match contents {
+            Some(_) => self.check_alive()?, // since it must be mapped
+            None => self.check_alive_ourselves()?,
+        }
         let found = self.device().limits().max_buffer_size;
         if size > found {
             return Err(Error::Limit {
@@ -452,23 +486,18 @@ impl Gpu {
             });
         }
         let size = whole_words(size).max(wgpu::COPY_BUFFER_ALIGNMENT);
-        let (filled, is_mapped) = match contents {
-            Some(_) => FILLED,
-            None => (wgpu::BufferUsages::empty(), false),
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
         };
-        let buffer = self.checked(&format!("a buffer of {size} bytes"), || {
-            self.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("wgpu_elu.tensor"),
-                size,
-                usage: usage | filled,
-                mapped_at_creation: is_mapped,
-            })
-        })?;
-        if let Some(bytes) = contents {
-            self.checked("an upload", || fill(self.device(), &buffer, bytes))
-                .flatten()?;
-        }
-        Ok(buffer)
+        let what = format!("a buffer of {size} bytes");
+        self.checked(&what, || match contents {
+            Some(bytes) => filled(self.device(), &descriptor, bytes),
+            None => Ok(self.device().create_buffer(&descriptor)),
+        })
+        .flatten()
     }
 
     /// Whether buffers that kernels work on may be mapped, and are as fast as others.
@@ -489,7 +518,7 @@ impl Gpu {
         self.checked("a mapping", || {
             slice.map_async(mode, move |result| drop(sender.send(result)));
         })
-        .map_err(|error| self.lost_or(error))?;
+        .map_err(|error| self.reason_of(error))?;
         // From here on, so that a mapping that is given up is none that is pending.
         let mapping = Mapping { gpu: self, slice };
         self.poll(until)?;
@@ -512,7 +541,7 @@ impl Gpu {
         let done = receiver.receive().await;
         self.shared.checks.settle().await?;
         match done {
-            Some(()) => self.check_alive(),
+            Some(()) => self.check_alive_ourselves(),
             None => Err(lost("its work was never done")),
         }
     }

@@ -6,7 +6,7 @@ mod plan;
 use std::{ops::Range, sync::OnceLock};
 
 use crate::{
-    checked::{FILLED, checked, fill},
+    checked::{check_alive, checked, filled},
     dtype::DType,
     error::{Error, Result},
     factors::Factors,
@@ -47,9 +47,9 @@ use plan::{Bounds, Dispatch, Each, Entry};
 ///
 /// Those of every `prepare`: [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (all need
 /// `STORAGE`), [`Error::Overlap`], [`Error::PartialWord`]; [`Error::Limit`] if the device cannot bind them;
-/// [`Error::Refused`] if a buffer belongs to another device or the driver refuses the shader; [`Error::OutOfMemory`]. In a
-/// browser, where errors come later, the last two go to the device's error scopes or callback instead, as those of the
-/// host's own calls do.
+/// [`Error::Refused`] if a buffer belongs to another device or is destroyed, or the driver refuses the shader;
+/// [`Error::OutOfMemory`]; [`Error::DeviceLost`]. In a browser, where errors come later, the last three go to the device's
+/// error scopes or callbacks instead, as those of the host's own calls do.
 #[derive(Debug)]
 pub struct Kernel {
     device: wgpu::Device,
@@ -74,7 +74,8 @@ impl Kernel {
     /// # Errors
     ///
     /// [`Error::Limit`] if the device was created without compute shaders or with fewer than two storage buffers;
-    /// [`Error::MissingFeature`] for `float64` if it was created without `SHADER_F64`.
+    /// [`Error::MissingFeature`] for `float64` if it was created without `SHADER_F64`; [`Error::DeviceLost`], outside the
+    /// browser.
     pub fn new(device: &wgpu::Device, dtype: DType) -> Result<Self> {
         if dtype == DType::F64 && !device.features().contains(wgpu::Features::SHADER_F64) {
             return Err(Error::MissingFeature {
@@ -104,6 +105,7 @@ impl Kernel {
             check_limit(limit, 1, found)?;
         }
         check_bindings(&limits, 2)?;
+        check_alive(device)?;
         let mut shape = match device.adapter_info().device_type {
             wgpu::DeviceType::Cpu => Shape::SOFTWARE,
             _ => Shape::HARDWARE,
@@ -228,7 +230,35 @@ impl Kernel {
 impl Step {
     /// Records the work into `pass`: pipelines, bind group 0 and dispatches, and nothing else.
     ///
-    /// It allocates nothing, needs no queue and waits for nothing. Other state of the pass is left as it is.
+    /// It allocates nothing, needs no queue and waits for nothing. Other state of the pass is left as it is. On a lost device it
+    /// does nothing, as all that is recorded there.
+    ///
+    /// Whoever owns the pass can time it. With [wgpu-profiler](https://docs.rs/wgpu-profiler), say, on a device with
+    /// `TIMESTAMP_QUERY`:
+    ///
+    /// ```no_run
+    /// # fn frame(
+    /// #     device: &wgpu::Device, queue: &wgpu::Queue, step: &wgpu_elu::Step,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use wgpu_profiler::{GpuProfiler, GpuProfilerSettings};
+    ///
+    /// let mut profiler = GpuProfiler::new(device, GpuProfilerSettings::default())?;
+    /// let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    /// {
+    ///     let mut frame = profiler.scope("frame", &mut encoder);
+    ///     let mut pass = frame.scoped_compute_pass("elu");
+    ///     step.record(&mut pass);
+    /// }
+    /// profiler.resolve_queries(&mut encoder);
+    /// queue.submit([encoder.finish()]);
+    /// profiler.end_frame()?;
+    /// // Some frames later:
+    /// for scope in profiler.process_finished_frame(queue.get_timestamp_period()).into_iter().flatten() {
+    ///     println!("{}: {:?}", scope.label, scope.time);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         for dispatch in &self.dispatches {
             pass.set_pipeline(&dispatch.pipeline);
@@ -263,7 +293,7 @@ struct Variant {
 
 impl Variant {
     fn new(device: &wgpu::Device, dtype: DType, op: Op, shared: Shared) -> Result<Self> {
-        let label = format!("wgpu_elu.{}.{dtype}", op.name());
+        let label = label(op.name(), dtype);
         let mut read_only = Vec::new();
         read_only.extend((!shared.x).then_some(shader::X_BINDING));
         read_only.extend((op.has_grad() && !shared.grad).then_some(shader::GRAD_BINDING));
@@ -400,17 +430,16 @@ impl Kernel {
 
     /// The parameters, in a buffer that is made with its contents: recording then needs no queue.
     fn uniform(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
-        let (filled, is_mapped) = FILLED;
-        let buffer = checked(&self.device, "the parameters", || {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: bytes.len() as u64,
-                usage: wgpu::BufferUsages::UNIFORM | filled,
-                mapped_at_creation: is_mapped,
-            })
-        })?;
-        fill(&self.device, &buffer, bytes)?;
-        Ok(buffer)
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(&format!("{label}.params")),
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM,
+            mapped_at_creation: false,
+        };
+        checked(&self.device, "the parameters", || {
+            filled(&self.device, &descriptor, bytes)
+        })
+        .flatten()
     }
 
     fn bind_group(
@@ -511,6 +540,11 @@ impl Kernel {
                 })
         })
     }
+}
+
+/// What all that one operation needs is labelled with, or begins with.
+pub(crate) fn label(operation: &str, dtype: DType) -> String {
+    format!("wgpu_elu.{operation}.{dtype}")
 }
 
 /// One bind group: the uniform, the inputs at `read_only`, and the output.

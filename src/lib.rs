@@ -51,6 +51,20 @@
 //! A tensor is at most as large as the device's `max_buffer_size`; [`Kernel`] itself takes buffers of any size, and [`Stream`]
 //! any amount of data. `f64` on a GPU needs the device feature `SHADER_F64`. No part of this crate is `unsafe`.
 //!
+//! # Labels
+//!
+//! What is made on a wgpu device here has a label, for error messages, debuggers and captures: `wgpu_elu`, then what it is
+//! for, the dtype if it depends on that, and the part, with dots between.
+//!
+//! - `wgpu_elu.forward.float32`, so too for the other dtypes and `backward`, `backward-from-output` and `penalty`: shader
+//!   modules, layouts and bind groups, and the encoders and passes that [`Elu`] and [`Regularizer`] submit. Pipelines end in
+//!   their entry point (`.vectors`, `.elements`, and for the penalty `.sums` and `.last`), uniforms in `.params`, and the sums
+//!   that a penalty keeps on its way in `.even` and `.odd`.
+//! - `wgpu_elu.tensor`: a [`Tensor`]'s buffer; `wgpu_elu.tensor.download`: the way back from it.
+//! - `wgpu_elu.stream`: the encoders and passes of a [`Stream`]; its buffers end in `.upload`, `.staged` and `.download`, or in
+//!   `.both` where one serves for all.
+//! - `wgpu_elu.probe`: a buffer of 4 bytes that shows whether the device is lost. `wgpu_elu`: a device that was made here.
+//!
 //! # Features
 //!
 //! All are on by default but `serde` and `cli`.

@@ -29,6 +29,8 @@ enum Storage {
     Gpu(Gpu, Arc<wgpu::Buffer>),
 }
 
+const LABEL: &str = "wgpu_elu.tensor";
+
 /// What tensors are made with on a GPU.
 const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
@@ -102,7 +104,7 @@ impl Tensor {
                 Storage::Cpu(Arc::new(Values::from_bytes(dtype, bytes)))
             }
             Device::Gpu(gpu) => {
-                let buffer = gpu.buffer(bytes.len() as u64, USAGE, Some(bytes))?;
+                let buffer = gpu.buffer(LABEL, bytes.len() as u64, USAGE, Some(bytes))?;
                 Storage::Gpu(gpu.clone(), Arc::new(buffer))
             }
         };
@@ -131,7 +133,7 @@ impl Tensor {
             // wgpu clears every buffer before its first use.
             Device::Gpu(gpu) => Storage::Gpu(
                 gpu.clone(),
-                Arc::new(gpu.buffer(bytes as u64, USAGE, None)?),
+                Arc::new(gpu.buffer(LABEL, bytes as u64, USAGE, None)?),
             ),
         };
         Ok(Self::new(storage, dtype, shape, len))
@@ -416,21 +418,23 @@ impl Tensor {
                 found: buffer.size(),
             });
         }
+        let label = "wgpu_elu.tensor.download";
         let staging = gpu.buffer(
+            label,
             end - start,
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             None,
         )?;
         // A host's buffer may be mapped or destroyed.
         gpu.checked("a copy", || {
-            let label = Some("wgpu_elu.to_vec");
+            let label = Some(label);
             let mut encoder = gpu
                 .device()
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
             encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, end - start);
             gpu.queue().submit([encoder.finish()]);
         })
-        .map_err(|error| gpu.lost_or(error))?;
+        .map_err(|error| gpu.reason_of(error))?;
         let before = usize::from(slice.offset() != start) * size;
         let bytes = before..before + self.len * size;
         let mapping = gpu

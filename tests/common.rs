@@ -117,20 +117,29 @@ pub(crate) fn compute(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) -
     block_on(everywhere::compute(place, judge, x, grad))
 }
 
-/// Another device on the same adapter, created with other limits.
-pub(crate) fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
-    let adapters = block_on(device::adapters());
-    let adapter = adapters
-        .iter()
+pub(crate) fn adapter_of(gpu: &Gpu) -> wgpu::Adapter {
+    block_on(device::adapters())
+        .into_iter()
         .find(|adapter| adapter.get_info() == *gpu.info())
-        .expect("the adapter is gone");
-    let required_limits = limits(adapter.limits());
-    let descriptor = wgpu::DeviceDescriptor {
-        required_limits,
-        ..wgpu::DeviceDescriptor::default()
-    };
-    let (device, queue) = block_on(adapter.request_device(&descriptor)).unwrap();
+        .expect("the adapter is gone")
+}
+
+/// Another device on the same adapter, lent by a host that created it so.
+pub(crate) fn lent<'a>(
+    gpu: &Gpu,
+    descriptor: impl Fn(&wgpu::Adapter) -> wgpu::DeviceDescriptor<'a>,
+) -> Gpu {
+    let adapter = adapter_of(gpu);
+    let (device, queue) = block_on(adapter.request_device(&descriptor(&adapter))).unwrap();
     self::gpu(Device::from_wgpu(&device, &queue))
+}
+
+/// So too, with other limits and no features.
+pub(crate) fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
+    lent(gpu, |adapter| wgpu::DeviceDescriptor {
+        required_limits: limits(adapter.limits()),
+        ..wgpu::DeviceDescriptor::default()
+    })
 }
 
 /// A device that takes no driver: buffers, copies and validation work, dispatches do nothing.

@@ -217,37 +217,6 @@ fn limits_that_are_too_small() {
     );
 }
 
-/// A guest leaves the host's error handling alone.
-#[test]
-fn the_hosts_error_scope_is_left_alone() {
-    let [gpu, other] = noop_pair();
-    let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-    let x = buffer(&gpu, &[0.0; 8], ALL);
-    let foreign = buffer(&other, &[0.0; 8], ALL);
-
-    let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
-    assert!(kernel.prepare(1.0, x.slice(..), foreign.slice(..)).is_err());
-    assert!(
-        pollster::block_on(scope.pop()).is_none(),
-        "an error of ours reached the host"
-    );
-
-    let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
-    let too_large = u64::MAX / 2 * 2;
-    let descriptor = wgpu::BufferDescriptor {
-        label: None,
-        size: too_large,
-        usage: ALL,
-        mapped_at_creation: false,
-    };
-    let _refused = gpu.device().create_buffer(&descriptor);
-    assert!(kernel.prepare(1.0, x.slice(..4), x.slice(4..8)).is_ok());
-    assert!(
-        pollster::block_on(scope.pop()).is_some(),
-        "the host's error was swallowed"
-    );
-}
-
 /// What a host would write by hand: one bind group, one dispatch.
 struct ByHand {
     pipeline: wgpu::ComputePipeline,

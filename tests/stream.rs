@@ -4,10 +4,10 @@ use std::io::{self, Read, Write};
 
 use wgpu_elu::{DType, Device, Elu, Error, Stream, Tensor, half::f16};
 #[cfg(test)]
-use wgpu_elu::{Gpu, device, wgpu};
+use wgpu_elu::{Gpu, wgpu};
 
 #[cfg(test)]
-use crate::common::{gpu, noop, on_every_gpu, with_limits};
+use crate::common::{adapter_of, gpu, noop, on_every_gpu, with_limits};
 use crate::{
     everywhere::{Place, SPECIAL_BITS, everywhere, on_every_device, supports, varied},
     judge,
@@ -291,12 +291,7 @@ impl Read for Destroyer<'_> {
 fn a_device_that_is_lost_on_the_way() {
     on_every_gpu(|gpu, name| {
         for left in [0, 500, 5000] {
-            let adapters = pollster::block_on(device::adapters());
-            let adapter = adapters
-                .iter()
-                .find(|adapter| adapter.get_info() == *gpu.info())
-                .unwrap();
-            let own = pollster::block_on(Device::from_adapter(adapter)).unwrap();
+            let own = pollster::block_on(Device::from_adapter(&adapter_of(gpu))).unwrap();
             let lent = Device::Gpu(with_limits(gpu, |limits| limits));
             for device in [own, lent] {
                 let gpu = &self::gpu(device.clone());

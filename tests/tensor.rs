@@ -2,7 +2,7 @@
 
 use wgpu_elu::{DType, Device, Elu, Error, Tensor, wgpu};
 #[cfg(test)]
-use wgpu_elu::{Gpu, Kernel, Step, Stream, device};
+use wgpu_elu::{Gpu, Kernel, Step, Stream};
 
 #[cfg(test)]
 use crate::common::{self, gpu, gpus, noop, with_limits};
@@ -285,51 +285,6 @@ fn more_than_a_buffer_may_hold() {
             Tensor::zeros(&device, DType::F32, &[16_384]).is_ok(),
             "the device works on"
         );
-    });
-}
-
-#[test]
-fn a_destroyed_device_gives_errors() {
-    common::on_every_gpu(|gpu, name| {
-        // One of our own, and one that we were lent, whose loss we are not told of.
-        let adapters = pollster::block_on(device::adapters());
-        let adapter = adapters
-            .iter()
-            .find(|adapter| adapter.get_info() == *gpu.info())
-            .unwrap();
-        let own = Device::Gpu(self::gpu(
-            pollster::block_on(Device::from_adapter(adapter)).unwrap(),
-        ));
-        let lent = Device::Gpu(with_limits(gpu, |limits| limits));
-        for device in [own, lent] {
-            let x = Tensor::from_slice(&device, &varied(100), &[100]).unwrap();
-            let Device::Gpu(destroyed) = &device else {
-                unreachable!()
-            };
-            destroyed.device().destroy();
-            let lost = |what: &str, error: Error| {
-                assert!(
-                    matches!(error, Error::DeviceLost { .. }),
-                    "{name}, {what}: {error}"
-                );
-                assert!(
-                    error.to_string().starts_with("the device is lost: "),
-                    "{error}"
-                );
-            };
-            lost("reading", x.to_vec_blocking::<f32>().unwrap_err());
-            lost(
-                "uploading",
-                Tensor::from_slice(&device, &[1.0f32], &[1]).unwrap_err(),
-            );
-            lost(
-                "forward",
-                Elu::default()
-                    .forward(&x)
-                    .and_then(|y| y.to_vec_blocking::<f32>())
-                    .unwrap_err(),
-            );
-        }
     });
 }
 

@@ -4,7 +4,7 @@
 use std::{ops::Range, sync::OnceLock};
 
 use super::{
-    Kernel, Ready, Step, binding, check_limit, check_slice, layout,
+    Kernel, Ready, Step, binding, check_limit, check_slice, label, layout,
     plan::{Bounds, VECTOR, WORD, small},
 };
 use crate::{
@@ -59,10 +59,9 @@ impl Kernel {
             slot[..uniform_size].copy_from_slice(&uniform);
         }
         let uniform = self.uniform(&variant.label, &bytes)?;
-        let [even, odd] = plan
-            .scratch
-            .map(|bytes| self.scratch(&variant.label, bytes));
-        let (even, odd) = (even?, odd?);
+        let [even_size, odd_size] = plan.scratch;
+        let even = self.scratch(&format!("{}.even", variant.label), even_size)?;
+        let odd = self.scratch(&format!("{}.odd", variant.label), odd_size)?;
         let buffer = |place| match place {
             Place::Input => y.buffer(),
             Place::Even => &even,
@@ -128,7 +127,7 @@ impl Kernel {
         let sum_size = u32::try_from(source::sum_size(self.dtype)).unwrap_or(u32::MAX);
         let needed = self.bounds.shape.workgroup_size.saturating_mul(sum_size);
         check_limit("max_compute_workgroup_storage_size", needed, found)?;
-        let label = format!("wgpu_elu.penalty.{}", self.dtype);
+        let label = label("penalty", self.dtype);
         let uniform_size = source::uniform_size(self.dtype);
         let layout = layout(&self.device, &label, uniform_size, &[shader::X_BINDING])?;
         Ok(self.penalty.get_or_init(|| Variant {
@@ -163,13 +162,15 @@ impl Kernel {
     fn scratch(&self, label: &str, size: u64) -> Result<wgpu::Buffer> {
         let found = self.device.limits().max_buffer_size;
         check_room("max_buffer_size", size, found)?;
-        checked(&self.device, &format!("a buffer of {size} bytes"), || {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage: wgpu::BufferUsages::STORAGE,
-                mapped_at_creation: false,
-            })
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        };
+        let what = format!("a buffer of {size} bytes");
+        checked(&self.device, &what, || {
+            self.device.create_buffer(&descriptor)
         })
     }
 }

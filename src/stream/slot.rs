@@ -8,6 +8,8 @@ use crate::{
     kernel::{Kernel, Step},
 };
 
+const LABEL: &str = "wgpu_elu.stream";
+
 /// Which buffers a chunk goes through.
 #[derive(Clone, Copy)]
 pub(super) enum Arrangement {
@@ -61,20 +63,24 @@ impl Slot {
         chunk: u64,
     ) -> Result<Self> {
         use wgpu::BufferUsages as Usage;
-        let buffer = |usage| gpu.buffer(chunk, usage, None);
+        let buffer = |part, usage| {
+            let label = format!("{LABEL}.{part}");
+            gpu.buffer(&label, chunk, usage, None)
+        };
         let (upload, staged, download) = match arrangement {
             Arrangement::InPlace => {
-                let both = buffer(Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ)?;
+                let both = buffer("both", Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ)?;
                 (both.clone(), None, both)
             }
             Arrangement::Mapped => {
-                let upload = buffer(Usage::STORAGE | Usage::MAP_WRITE)?;
-                (upload, None, buffer(Usage::STORAGE | Usage::MAP_READ)?)
+                let upload = buffer("upload", Usage::STORAGE | Usage::MAP_WRITE)?;
+                let download = buffer("download", Usage::STORAGE | Usage::MAP_READ)?;
+                (upload, None, download)
             }
             Arrangement::Staged => {
-                let upload = buffer(Usage::MAP_WRITE | Usage::COPY_SRC)?;
-                let staged = buffer(Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)?;
-                let download = buffer(Usage::MAP_READ | Usage::COPY_DST)?;
+                let upload = buffer("upload", Usage::MAP_WRITE | Usage::COPY_SRC)?;
+                let staged = buffer("staged", Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)?;
+                let download = buffer("download", Usage::MAP_READ | Usage::COPY_DST)?;
                 (upload, Some(staged), download)
             }
         };
@@ -118,7 +124,7 @@ impl Slot {
             };
             &self.short.insert((bytes, step)).1
         };
-        let label = Some("wgpu_elu.stream");
+        let label = Some(LABEL);
         let words = whole_words(bytes);
         let submitted = gpu.checked("the work", || {
             let mut encoder = gpu
@@ -138,7 +144,7 @@ impl Slot {
             }
             gpu.queue().submit([encoder.finish()])
         });
-        self.last = Some(submitted.map_err(|error| gpu.lost_or(error))?);
+        self.last = Some(submitted.map_err(|error| gpu.reason_of(error))?);
         Ok(())
     }
 
@@ -177,5 +183,5 @@ fn prepare(
         kernel.prepare(factors, x.slice(..bytes), y.slice(..bytes))
     })
     .flatten()
-    .map_err(|error| gpu.lost_or(error))
+    .map_err(|error| gpu.reason_of(error))
 }

@@ -170,7 +170,24 @@ async fn a_destroyed_device_gives_errors() {
                 .await
         };
         lost("uploading", y.await.unwrap_err());
+        lost("waiting", device.wait().await.unwrap_err());
+        lost(
+            "zeros",
+            Tensor::zeros(&device, DType::F32, &[1]).unwrap_err(),
+        );
     }
+    // A host's own callback stays.
+    let host = gpu_of_its_own().await;
+    let told = Arc::new(OnceLock::new());
+    let callback_told = Arc::clone(&told);
+    host.device().set_device_lost_callback(move |reason, _| {
+        callback_told.set(reason).unwrap();
+    });
+    let guest = Device::from_wgpu(host.device(), host.queue());
+    host.device().destroy();
+    let error = guest.wait().await.unwrap_err();
+    assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+    assert_eq!(told.get(), Some(&wgpu::DeviceLostReason::Destroyed));
 }
 
 /// The page's test ends the browser's GPU process meanwhile.

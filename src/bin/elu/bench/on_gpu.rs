@@ -136,7 +136,7 @@ impl Timer {
         }
         let buffer = |usage| {
             gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("timer"),
+                label: Some("wgpu_elu.bench.timer"),
                 size: Self::SIZE,
                 usage,
                 mapped_at_creation: false,
@@ -144,7 +144,7 @@ impl Timer {
         };
         let timer = Self {
             queries: gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("timer"),
+                label: Some("wgpu_elu.bench.timer"),
                 ty: wgpu::QueryType::Timestamp,
                 count: 2,
             }),
@@ -260,7 +260,7 @@ impl Timer {
     /// Whether work takes some time by the timestamps, and no more than the caller waits for it.
     fn agrees_with_the_clock(&self, gpu: &Gpu) -> Result<bool> {
         let cleared = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("timer"),
+            label: Some("wgpu_elu.bench.timer"),
             size: 1 << 20,
             usage: wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
@@ -302,7 +302,7 @@ impl Timer {
         end: Option<u32>,
     ) -> wgpu::ComputePass<'a> {
         encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("timer"),
+            label: Some("wgpu_elu.bench.timer"),
             timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
                 query_set: &self.queries,
                 beginning_of_pass_write_index: beginning,

@@ -6,13 +6,18 @@
 use super::lost;
 use crate::error::Result;
 
-/// What a buffer is created with so that [`fill`] can write to it: usages, and whether it is mapped.
-pub(crate) const FILLED: (wgpu::BufferUsages, bool) = (wgpu::BufferUsages::COPY_DST, false);
-
-/// Writes `bytes` to the start of a buffer that was created so, and zeros to the end of their last word.
-pub(crate) fn fill(device: &wgpu::Device, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
+/// A buffer that holds `bytes` from its start, and zeros after them.
+pub(crate) fn filled(
+    device: &wgpu::Device,
+    descriptor: &wgpu::BufferDescriptor<'_>,
+    bytes: &[u8],
+) -> Result<wgpu::Buffer> {
     const WORD: usize = size_of::<u32>();
-    let (Some(device), Some(buffer)) = (device.as_webgpu(), buffer.as_webgpu()) else {
+    let made = device.create_buffer(&wgpu::BufferDescriptor {
+        usage: descriptor.usage | wgpu::BufferUsages::COPY_DST,
+        ..descriptor.clone()
+    });
+    let (Some(device), Some(buffer)) = (device.as_webgpu(), made.as_webgpu()) else {
         return Err(lost("it is none of the browser's"));
     };
     let queue = device.queue();
@@ -23,10 +28,10 @@ pub(crate) fn fill(device: &wgpu::Device, buffer: &wgpu::Buffer, bytes: &[u8]) -
     };
     let (words, rest) = bytes.split_at(bytes.len() - bytes.len() % WORD);
     write(0, words)?;
-    if rest.is_empty() {
-        return Ok(());
+    if !rest.is_empty() {
+        let mut word = [0; WORD];
+        word[..rest.len()].copy_from_slice(rest);
+        write(words.len(), &word)?;
     }
-    let mut word = [0; WORD];
-    word[..rest.len()].copy_from_slice(rest);
-    write(words.len(), &word)
+    Ok(made)
 }

@@ -1,0 +1,589 @@
+//! The embed contract, from the host's side: its callbacks, its errors, its device when that is lost, what it drops, what it
+//! profiles, and the names that it reads.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    sync::{Arc, Mutex},
+};
+
+use wgpu_elu::{
+    DType, Device, Elu, Error, Factors, Gpu, Kernel, Layer, Regularizer, Result, Step, Stream,
+    Tensor,
+    shader::Op,
+    wgpu::{self, BufferUsages},
+};
+use wgpu_profiler::{GpuProfiler, GpuProfilerSettings, GpuTimerQueryResult};
+
+use crate::{
+    common::{adapter_of, gpu, lent, noop_pair, on_every_gpu, tell, with_limits},
+    everywhere::{check_results, f32_bits, supports, varied},
+    judge::Judge,
+    slices::{ALL, buffer_of, read},
+};
+
+const LEN: usize = 64;
+
+/// A host's buffers, each with room for a few elements of any type.
+struct Buffers {
+    x: wgpu::Buffer,
+    grad: wgpu::Buffer,
+    y: wgpu::Buffer,
+    out: wgpu::Buffer,
+}
+
+impl Buffers {
+    fn new(gpu: &Gpu) -> Self {
+        let buffer = || {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(HOSTS),
+                size: 8 * LEN as u64,
+                usage: ALL,
+                mapped_at_creation: false,
+            })
+        };
+        let [x, grad, y, out] = [(); 4].map(|()| buffer());
+        Self { x, grad, y, out }
+    }
+
+    fn destroy(&self) {
+        for buffer in [&self.x, &self.grad, &self.y, &self.out] {
+            buffer.destroy();
+        }
+    }
+
+    /// A step of every kind.
+    fn prepare(&self, kernel: &Kernel) -> Vec<(&'static str, Result<Step>)> {
+        let (x, grad, y) = (self.x.slice(..), self.grad.slice(..), self.y.slice(..));
+        let out = self
+            .out
+            .slice(..if kernel.dtype() == DType::F64 { 8 } else { 4 });
+        vec![
+            ("forward", kernel.prepare(1.0, x, y)),
+            ("forward in place", kernel.prepare_in_place(1.0, y)),
+            ("backward", kernel.prepare_backward(1.0, x, grad, y)),
+            (
+                "backward in place",
+                kernel.prepare_backward_in_place(1.0, x, y),
+            ),
+            (
+                "backward from output",
+                kernel.prepare_backward_from_output(1.0, x, grad, y),
+            ),
+            (
+                "backward from output, in place",
+                kernel.prepare_backward_from_output_in_place(1.0, x, y),
+            ),
+            ("penalty", kernel.prepare_penalty(1.0, 1.0, 1.0, x, out)),
+        ]
+    }
+}
+
+/// The label of what is not ours.
+const HOSTS: &str = "the host's";
+
+/// Records the steps into a pass of the host's and submits that.
+fn submit(gpu: &Gpu, steps: &[Step]) {
+    let label = Some(HOSTS);
+    let descriptor = wgpu::CommandEncoderDescriptor { label };
+    let mut encoder = gpu.device().create_command_encoder(&descriptor);
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+        label,
+        timestamp_writes: None,
+    });
+    for step in steps {
+        step.record(&mut pass);
+    }
+    drop(pass);
+    gpu.queue().submit([encoder.finish()]);
+}
+
+/// A mistake of the host's.
+fn mistake(gpu: &Gpu) {
+    let _refused = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some(HOSTS),
+        size: u64::MAX / 4 * 4,
+        usage: ALL,
+        mapped_at_creation: false,
+    });
+}
+
+/// Every part of the crate at work on the device, and being refused.
+fn visit(gpu: &Gpu) {
+    let device = Device::from_wgpu(gpu.device(), gpu.queue());
+    for dtype in DType::ALL {
+        if !supports(&device, dtype) {
+            continue;
+        }
+        let kernel = Kernel::new(gpu.device(), dtype).unwrap();
+        let buffers = Buffers::new(gpu);
+        let steps: Vec<Step> = buffers
+            .prepare(&kernel)
+            .into_iter()
+            .map(|(_, step)| step.unwrap())
+            .collect();
+        submit(gpu, &steps);
+        let (x, y) = (buffers.x.slice(..8), buffers.y.slice(..16));
+        let error = kernel.prepare(1.0, x, y).unwrap_err();
+        assert!(matches!(error, Error::LengthMismatch { .. }), "{error}");
+        let buffers = Buffers::new(gpu);
+        buffers.destroy();
+        for (what, step) in buffers.prepare(&kernel) {
+            let error = step.unwrap_err();
+            assert!(matches!(error, Error::Refused { .. }), "{what}: {error}");
+        }
+    }
+
+    let x = Tensor::from_slice(&device, &varied(LEN), &[8, 8]).unwrap();
+    let mut y = Elu::default().forward(&x).unwrap();
+    Elu::default().forward_in_place(&mut y).unwrap();
+    assert_eq!(y.to_vec_blocking::<f32>().unwrap().len(), LEN);
+    Elu::default().backward(&x, &y).unwrap();
+    Layer::new(1.0).unwrap().call(&x).unwrap();
+    Regularizer::L1(1.0).penalty(&x).unwrap();
+    let mut stream = Stream::new(&device, Elu::default(), DType::F32).unwrap();
+    stream
+        .forward_slice_blocking(&varied(LEN), &mut [0.0; LEN])
+        .unwrap();
+    device.wait_blocking().unwrap();
+
+    let buffer = Buffers::new(gpu).x;
+    buffer.destroy();
+    let destroyed = Tensor::from_buffer(&self::gpu(device), buffer, 0, DType::F32, &[LEN]).unwrap();
+    for error in [
+        Elu::default().forward(&destroyed).unwrap_err(),
+        destroyed.to_vec_blocking::<f32>().unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Refused { .. }), "{error}");
+    }
+}
+
+/// What a host's two callbacks were told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    /// Sets both.
+    fn listen(gpu: &Gpu) -> Self {
+        let told = Self::default();
+        let (errors, losses) = (told.clone(), told.clone());
+        gpu.device()
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+                errors.0.lock().unwrap().push(error.to_string());
+            }));
+        gpu.device().set_device_lost_callback(move |reason, _| {
+            losses.0.lock().unwrap().push(format!("{reason:?}"));
+        });
+        told
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+#[test]
+fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
+    on_every_gpu(|gpu, name| {
+        let gpu = &lent(gpu, all_of);
+        let told = Told::listen(gpu);
+        visit(gpu);
+        assert_eq!(told.take(), [""; 0], "{name}: an error of ours");
+        // A scope of ours that is still open would catch it.
+        mistake(gpu);
+        let errors = told.take();
+        assert!(
+            errors.len() == 1 && errors[0].contains(HOSTS),
+            "{name}: {errors:?}"
+        );
+        gpu.device().destroy();
+        gpu.device().poll(wgpu::PollType::Poll).unwrap();
+        assert_eq!(told.take(), ["Destroyed"], "{name}");
+    });
+}
+
+/// With all that the adapter has to give.
+fn all_of(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+    let wanted = wgpu::Features::SHADER_F64
+        | wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
+        | GpuProfiler::ALL_WGPU_TIMER_FEATURES;
+    wgpu::DeviceDescriptor {
+        label: Some(HOSTS),
+        required_features: adapter.features() & wanted,
+        required_limits: adapter.limits(),
+        ..wgpu::DeviceDescriptor::default()
+    }
+}
+
+#[test]
+fn the_hosts_error_scopes_catch_its_own_mistakes_only() {
+    on_every_gpu(|gpu, name| {
+        let gpu = &with_limits(gpu, |limits| limits);
+        let scope = |filter| gpu.device().push_error_scope(filter);
+        let pending = scope(wgpu::ErrorFilter::Validation);
+        mistake(gpu);
+        let scopes = [
+            wgpu::ErrorFilter::Internal,
+            wgpu::ErrorFilter::OutOfMemory,
+            wgpu::ErrorFilter::Validation,
+        ]
+        .map(scope);
+        visit(gpu);
+        for scope in scopes.into_iter().rev() {
+            let caught = pollster::block_on(scope.pop());
+            assert!(caught.is_none(), "{name}: an error of ours: {caught:?}");
+        }
+        let caught = pollster::block_on(pending.pop()).expect("the host's error was swallowed");
+        assert!(caught.to_string().contains(HOSTS), "{name}: {caught}");
+
+        // Ours and the host's within the same scope.
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        let buffers = Buffers::new(gpu);
+        buffers.destroy();
+        for before in [true, false] {
+            let scope = scope(wgpu::ErrorFilter::Validation);
+            if before {
+                mistake(gpu);
+            }
+            assert!(
+                buffers
+                    .prepare(&kernel)
+                    .iter()
+                    .all(|(_, step)| step.is_err())
+            );
+            if !before {
+                mistake(gpu);
+            }
+            let caught = pollster::block_on(scope.pop()).expect("the host's error was swallowed");
+            assert!(caught.to_string().contains(HOSTS), "{name}: {caught}");
+        }
+    });
+}
+
+/// As above for buffers of another device, which wgpu tells apart within one instance only.
+#[test]
+fn buffers_of_another_device_are_refused_in_silence() {
+    let [gpu, other] = noop_pair();
+    let told = Told::listen(&gpu);
+    let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+    for (what, step) in Buffers::new(&other).prepare(&kernel) {
+        let error = step.unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "{what}: {error}");
+    }
+    assert_eq!(told.take(), [""; 0]);
+    visit(&gpu);
+}
+
+#[test]
+fn a_lost_device_gives_errors() {
+    on_every_gpu(|gpu, name| {
+        let own = pollster::block_on(Device::from_adapter(&adapter_of(gpu))).unwrap();
+        let own = self::gpu(own);
+        // Of the loss of a device that we were lent we are not told.
+        let lent = lent(gpu, all_of);
+        let told = Told::listen(&lent);
+        for gpu in [&own, &lent] {
+            lose(gpu, name);
+        }
+        assert_eq!(told.take(), ["Destroyed"], "{name}");
+    });
+}
+
+fn lose(gpu: &Gpu, name: &str) {
+    let device = &Device::Gpu(gpu.clone());
+    let dtypes = || [DType::F32, DType::F16].into_iter();
+    let lost = |what: &str, error: Error| {
+        let text = error.to_string();
+        assert!(
+            matches!(error, Error::DeviceLost { .. }) && text.starts_with("the device is lost: "),
+            "{name}, {what}: {text}"
+        );
+    };
+
+    // One that has its pipelines, and one that has nothing yet.
+    let kernels: Vec<[Kernel; 2]> = dtypes()
+        .map(|dtype| [(); 2].map(|()| Kernel::new(gpu.device(), dtype).unwrap()))
+        .collect();
+    let buffers = Buffers::new(gpu);
+    let steps: Vec<Step> = kernels
+        .iter()
+        .flat_map(|[kernel, _]| buffers.prepare(kernel))
+        .map(|(_, step)| step.unwrap())
+        .collect();
+    let encoder = |gpu: &Gpu| {
+        let descriptor = wgpu::CommandEncoderDescriptor::default();
+        gpu.device().create_command_encoder(&descriptor)
+    };
+    let mut early = encoder(gpu);
+    let mut early_pass = early.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    steps[0].record(&mut early_pass);
+    let (elu, layer) = (Elu::default(), Layer::new(1.0).unwrap());
+    let mut x = Tensor::from_slice(device, &varied(LEN), &[8, 8]).unwrap();
+    let mut stream = Stream::new(device, elu, DType::F32).unwrap();
+    let y = &mut [0.0; LEN];
+    stream.forward_slice_blocking(&varied(LEN), y).unwrap();
+    drop(elu.forward(&x).unwrap()); // in flight
+
+    gpu.device().destroy();
+
+    // Recording cannot fail: it is the host that finishes and submits.
+    for step in &steps {
+        step.record(&mut early_pass);
+    }
+    drop(early_pass);
+    let mut late = encoder(gpu);
+    for step in &steps {
+        step.record(&mut late.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+    }
+    gpu.queue().submit([early.finish(), late.finish()]);
+    let after = Buffers::new(gpu);
+    for kernel in kernels.iter().flatten() {
+        for buffers in [&buffers, &after] {
+            for (what, step) in buffers.prepare(kernel) {
+                lost(what, step.unwrap_err());
+            }
+        }
+    }
+    for dtype in dtypes() {
+        lost("Kernel::new", Kernel::new(gpu.device(), dtype).unwrap_err());
+    }
+
+    lost("download", x.to_vec_blocking::<f32>().unwrap_err());
+    lost("forward", elu.forward(&x).unwrap_err());
+    lost("backward", elu.backward(&x, &x).unwrap_err());
+    let shared = x.clone();
+    lost(
+        "forward in place",
+        elu.forward_in_place(&mut x).unwrap_err(),
+    );
+    drop(shared);
+    lost(
+        "forward in place",
+        elu.forward_in_place(&mut x).unwrap_err(),
+    );
+    lost("a layer", layer.call(&x).unwrap_err());
+    lost("a penalty", Regularizer::L2(1.0).penalty(&x).unwrap_err());
+    let error = stream.forward_slice_blocking(&varied(LEN), y).unwrap_err();
+    lost("a stream of a slice", error);
+    let error = stream
+        .forward_blocking(io::repeat(0), io::sink())
+        .unwrap_err();
+    lost("a stream", error);
+    let anew = &Device::from_wgpu(gpu.device(), gpu.queue());
+    for device in [device, anew] {
+        let (values, shape) = (varied(LEN), &[LEN]);
+        lost("wait", device.wait_blocking().unwrap_err());
+        lost(
+            "upload",
+            Tensor::from_slice(device, &values, shape).unwrap_err(),
+        );
+        lost(
+            "zeros",
+            Tensor::zeros(device, DType::F32, shape).unwrap_err(),
+        );
+    }
+    let error = Stream::new(anew, elu, DType::F32).unwrap_err();
+    lost("Stream::new", error);
+}
+
+#[test]
+fn all_may_be_dropped_while_the_work_is_in_flight() {
+    const LEN: usize = 1 << 18;
+    const TIMES: usize = 20;
+    on_every_gpu(|gpu, name| {
+        let x = f32_bits(&varied(LEN));
+        for before_submit in [true, false] {
+            let result = buffer_of(gpu, DType::F32, &vec![0; LEN], ALL);
+            let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+            let x_buffer = buffer_of(gpu, DType::F32, &x, BufferUsages::STORAGE);
+            let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
+            let y_buffer = buffer_of(gpu, DType::F32, &vec![0; LEN], usage);
+            let step = kernel
+                .prepare(0.5, x_buffer.slice(..), y_buffer.slice(..))
+                .unwrap();
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for _ in 0..TIMES {
+                step.clone().record(&mut pass);
+            }
+            drop(pass);
+            encoder.copy_buffer_to_buffer(&y_buffer, 0, &result, 0, None);
+            let all = (step, kernel, x_buffer, y_buffer);
+            if before_submit {
+                drop(all);
+                gpu.queue().submit([encoder.finish()]);
+            } else {
+                gpu.queue().submit([encoder.finish()]);
+                drop(all);
+            }
+            let judge = Judge {
+                op: Op::Forward,
+                dtype: DType::F32,
+                factors: Factors::elu(0.5),
+                on_gpu: true,
+            };
+            let y = pollster::block_on(read(gpu, DType::F32, &result, LEN));
+            check_results(name, judge, &x, &[], &y);
+        }
+    });
+}
+
+/// Every scope has its time, within that of the scope around it.
+#[track_caller]
+fn check_times(name: &str, scope: &GpuTimerQueryResult) {
+    let time = scope.time.as_ref().expect("no time");
+    assert!(time.start <= time.end, "{name}, {}: {time:?}", scope.label);
+    for nested in &scope.nested_queries {
+        check_times(name, nested);
+        let within = nested.time.as_ref().expect("no time");
+        assert!(
+            time.start <= within.start && within.end <= time.end,
+            "{name}: {} at {within:?} is not within {time:?}",
+            nested.label
+        );
+    }
+}
+
+/// The labels, with those within in parentheses.
+fn tree(scopes: &[GpuTimerQueryResult]) -> String {
+    let label = |scope: &GpuTimerQueryResult| match &scope.nested_queries[..] {
+        [] => scope.label.clone(),
+        nested => format!("{} ({})", scope.label, tree(nested)),
+    };
+    scopes.iter().map(label).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn recording_within_the_scopes_of_a_profiler() {
+    on_every_gpu(|gpu, name| {
+        let gpu = &lent(gpu, all_of);
+        let features = gpu.device().features();
+        if !features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+            tell(&format!("SKIPPED: profiling on {name} (no timestamps)"));
+            return;
+        }
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        let x = varied(1 << 20);
+        let x_buffer = buffer_of(gpu, DType::F32, &f32_bits(&x), ALL);
+        let grad_buffer = buffer_of(gpu, DType::F32, &f32_bits(&x), ALL);
+        let (x, grad) = (x_buffer.slice(..), grad_buffer.slice(..));
+        let forward = kernel.prepare_in_place(0.5, x).unwrap();
+        let backward = kernel
+            .prepare_backward_from_output_in_place(0.5, x, grad)
+            .unwrap();
+        let mut profiler = GpuProfiler::new(gpu.device(), GpuProfilerSettings::default()).unwrap();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        {
+            let mut frame = profiler.scope("frame", &mut encoder);
+            {
+                let mut pass = frame.scoped_compute_pass("elu");
+                forward.record(&mut pass);
+                backward.record(&mut pass.scope("gradient"));
+            }
+            forward.record(&mut frame.scoped_compute_pass("again"));
+        }
+        profiler.resolve_queries(&mut encoder);
+        gpu.queue().submit([encoder.finish()]);
+        profiler.end_frame().unwrap();
+        gpu.device()
+            .poll(wgpu::PollType::wait_indefinitely())
+            .unwrap();
+        let period = gpu.queue().get_timestamp_period();
+        let scopes = profiler.process_finished_frame(period).expect("no times");
+        // A scope without a time is left out with all that is in it.
+        assert_eq!(tree(&scopes), "frame (elu (gradient), again)", "{name}");
+        check_times(name, &scopes[0]);
+    });
+}
+
+/// From wgpu's own record of what is made.
+#[test]
+fn labels_are_those_in_the_docs() {
+    let descriptor = |limits| wgpu::DeviceDescriptor {
+        label: Some(HOSTS),
+        required_limits: limits,
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let labels = labels_of(descriptor(wgpu::Limits::default()), |descriptor| {
+        let (device, queue) = wgpu::Device::noop(descriptor);
+        gpu(Device::from_wgpu(&device, &queue))
+    });
+    let mut expected: BTreeSet<String> = [
+        "probe",
+        "stream",
+        "stream.download",
+        "stream.staged",
+        "stream.upload",
+        "tensor",
+        "tensor.download",
+    ]
+    .map(String::from)
+    .into();
+    for operation in ["forward", "backward", "backward-from-output", "penalty"] {
+        let parts: &[&str] = match operation {
+            "penalty" => &["", ".params", ".even", ".odd", ".vectors", ".last"],
+            _ => &["", ".params", ".vectors"],
+        };
+        for dtype in ["float32", "float16", "bfloat16"] {
+            expected.extend(
+                parts
+                    .iter()
+                    .map(|part| format!("{operation}.{dtype}{part}")),
+            );
+        }
+    }
+    assert_eq!(labels, expected);
+
+    // With float64, and where streams map what they compute. The entry points depend on where slices start.
+    expected.insert("stream.both".into());
+    for label in expected.clone() {
+        expected.extend(
+            label
+                .contains("float16")
+                .then(|| label.replace("float16", "float64")),
+        );
+    }
+    on_every_gpu(|gpu, name| {
+        let adapter = adapter_of(gpu);
+        let labels = labels_of(all_of(&adapter), |descriptor| {
+            let made = pollster::block_on(adapter.request_device(descriptor));
+            let (device, queue) = made.unwrap();
+            self::gpu(Device::from_wgpu(&device, &queue))
+        });
+        let unknown: Vec<_> = labels.difference(&expected).collect();
+        assert!(
+            unknown.is_empty() && labels.len() > 40,
+            "{name}: {unknown:?}"
+        );
+    });
+}
+
+/// The labels of all that the crate makes on a device, after `wgpu_elu.`.
+fn labels_of(
+    descriptor: wgpu::DeviceDescriptor<'_>,
+    make: impl Fn(&wgpu::DeviceDescriptor<'_>) -> Gpu,
+) -> BTreeSet<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = wgpu::Trace::Directory(folder.path().into());
+    let gpu = make(&wgpu::DeviceDescriptor {
+        trace,
+        ..descriptor
+    });
+    visit(&gpu);
+    drop(gpu);
+    let text = fs::read_to_string(folder.path().join("trace.ron")).unwrap();
+    let label = |line: &str| -> Option<String> {
+        let label = line.trim().strip_prefix("label: ")?;
+        let name = label
+            .strip_prefix("Some(\"")
+            .and_then(|label| label.strip_suffix("\"),"));
+        let name = name.unwrap_or_else(|| panic!("without a label: {label}"));
+        let name = name.replace('\\', "");
+        (name != HOSTS).then(|| {
+            let ours = name.strip_prefix("wgpu_elu.");
+            ours.unwrap_or_else(|| panic!("{name} is not in the scheme"))
+                .into()
+        })
+    };
+    text.lines().filter_map(label).collect()
+}
