@@ -1,83 +1,91 @@
-//! ELU between your own passes, in your own encoder: `cargo run --example embed -- rings.png`.
+//! ELU in an app that has a device, buffers and passes of its own: waves, their ELU, and a picture of both, in one encoder.
 //!
-//! A pass of ours makes waves, ELU works on them in place, and another pass of ours makes colours of them, all in one
-//! encoder on a device with wgpu's default limits. The encoder's submission maps what is read back.
+//! `cargo run --example embed -- waves.png`, or without a path into the folder for temporary files
 
-use std::{error::Error, sync::mpsc};
+use std::{env, error::Error, fs::File, path::PathBuf, process::ExitCode, sync::mpsc};
 
+use wgpu::BufferUsages as Usages;
 use wgpu_elu::{DType, Kernel, wgpu};
 
-const SIDE: u32 = 256;
+const SIZE: u32 = 512; // as in embed.wgsl
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).unwrap_or("rings.png".into());
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
-    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default()))?;
-    let buffer = |usage| {
+fn main() -> ExitCode {
+    let path = env::args_os().nth(1).map(PathBuf::from);
+    let path = path.unwrap_or_else(|| env::temp_dir().join("wgpu-elu-embed.png"));
+    if let Err(error) = pollster::block_on(run(&path)) {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    println!("waves, and their ELU: {}", path.display());
+    ExitCode::SUCCESS
+}
+
+async fn run(path: &PathBuf) -> Result<(), Box<dyn Error>> {
+    // The app's own: a device with wgpu's default limits and no optional feature, ...
+    let options = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let instance = wgpu::Instance::new(options);
+    let adapter = wgpu::util::initialize_adapter_from_env_or_default(&instance, None).await?;
+    let (device, queue) = adapter.request_device(&Default::default()).await?;
+
+    // ... buffers, ...
+    let buffer = |size: u32, usage| {
         device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
-            size: u64::from(4 * SIDE * SIDE),
+            size: size.into(),
             usage,
             mapped_at_creation: false,
         })
     };
-    let field = buffer(wgpu::BufferUsages::STORAGE);
-    let pixels = buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
-    let read = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+    let x = buffer(4 * SIZE * SIZE, Usages::STORAGE);
+    let y = buffer(4 * SIZE * SIZE, Usages::STORAGE);
+    let drawn = buffer(8 * SIZE * SIZE, Usages::STORAGE | Usages::COPY_SRC);
+    let picture = buffer(8 * SIZE * SIZE, Usages::MAP_READ | Usages::COPY_DST);
+
+    // ... and passes.
     let module = device.create_shader_module(wgpu::include_wgsl!("embed.wgsl"));
-    let ours = |entry, buffers: &[(u32, &wgpu::Buffer)]| {
+    let run = |encoder: &mut wgpu::CommandEncoder, entry_point, buffers: &[&wgpu::Buffer]| {
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(entry),
+            label: None,
             layout: None,
             module: &module,
-            entry_point: Some(entry),
+            entry_point: Some(entry_point),
             compilation_options: Default::default(),
             cache: None,
         });
-        let entries: Vec<_> = buffers
-            .iter()
-            .map(|&(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
-            .collect();
-        let layout = &pipeline.get_bind_group_layout(0);
-        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout,
-            entries: &entries,
+        let entries = (0..).zip(buffers).map(|(binding, buffer)| {
+            let resource = buffer.as_entire_binding();
+            wgpu::BindGroupEntry { binding, resource }
         });
-        move |pass: &mut wgpu::ComputePass<'_>| {
-            pass.set_pipeline(&pipeline);
-            pass.set_bind_group(0, &bindings, &[]);
-            pass.dispatch_workgroups(SIDE / 16, SIDE / 16, 1);
-        }
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries.collect::<Vec<_>>(),
+        });
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(SIZE / 8, SIZE / 8, 1);
     };
-    let waves = ours("waves", &[(0, &field)]);
-    let colors = ours("colors", &[(0, &field), (1, &pixels)]);
-    let elu = Kernel::new(&device, DType::F32)?.prepare_in_place(1.0, field.slice(..))?;
 
+    // ELU is a step of this crate's; where it is recorded, and in whose pass, is the app's business.
+    let step = Kernel::new(&device, DType::F32)?.prepare(1.0, x.slice(..), y.slice(..))?;
     let mut encoder = device.create_command_encoder(&Default::default());
-    let mut pass = encoder.begin_compute_pass(&Default::default());
-    waves(&mut pass);
-    elu.record(&mut pass);
-    colors(&mut pass);
-    drop(pass);
-    encoder.copy_buffer_to_buffer(&pixels, 0, &read, 0, pixels.size());
+    run(&mut encoder, "make_waves", &[&x]);
+    step.record(&mut encoder.begin_compute_pass(&Default::default()));
+    run(&mut encoder, "draw", &[&drawn, &x, &y]);
+    encoder.copy_buffer_to_buffer(&drawn, 0, &picture, 0, None);
     let (sender, receiver) = mpsc::channel();
-    encoder.map_buffer_on_submit(&read, wgpu::MapMode::Read, .., move |mapped| {
-        drop(sender.send(mapped))
+    encoder.map_buffer_on_submit(&picture, wgpu::MapMode::Read, .., move |mapped| {
+        let _ = sender.send(mapped); // nobody listens after an error below
     });
     queue.submit([encoder.finish()]);
     device.poll(wgpu::PollType::wait_indefinitely())?;
     receiver.recv()??;
 
-    let mut png = png::Encoder::new(std::fs::File::create(&path)?, SIDE, SIDE);
+    let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut png = png::Encoder::new(file, 2 * SIZE, SIZE);
     png.set_color(png::ColorType::Rgba);
     png.write_header()?
-        .write_image_data(&read.get_mapped_range(..)?)?;
-    println!("{} -> {path}", adapter.get_info().name);
+        .write_image_data(&picture.slice(..).get_mapped_range()?)?;
     Ok(())
 }

@@ -1,18 +1,31 @@
-@group(0) @binding(0) var<storage, read_write> field: array<f32>;
-@group(0) @binding(1) var<storage, read_write> pixels: array<u32>;
-const SIDE = 256u;
+// What embed.rs does before and after ELU. Each entry point has its own bindings.
 
-@compute @workgroup_size(16, 16)
-fn waves(@builtin(global_invocation_id) id: vec3u) {
-    let place = (vec2f(id.xy) + 0.5) / f32(SIDE) * 8.0 - 4.0;
-    field[id.y * SIDE + id.x] = 3.0 * sin(4.0 * length(place));
+const SIZE = 512u; // as there
+
+@group(0) @binding(0) var<storage, read_write> made: array<f32>;
+
+// Waves from -3 to 3.
+@compute @workgroup_size(8, 8)
+fn make_waves(@builtin(global_invocation_id) id: vec3<u32>) {
+    let p = vec2<f32>(id.xy) * (6.2831853 / f32(SIZE));
+    made[id.y * SIZE + id.x] = 2.0 * sin(2.0 * p.x + sin(p.y)) * cos(p.y) + sin(3.0 * p.y - p.x);
 }
 
-@compute @workgroup_size(16, 16)
-fn colors(@builtin(global_invocation_id) id: vec3u) {
-    let i = id.y * SIDE + id.x;
-    let blue = vec3(0.0, 0.35, 0.63);
-    let orange = vec3(0.78, 0.31, 0.0);
-    let color = mix(vec3(1.0), select(orange, blue, field[i] < 0.0), min(abs(field[i]), 1.0));
-    pixels[i] = pack4x8unorm(vec4(color, 1.0));
+@group(0) @binding(0) var<storage, read_write> pixels: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> y: array<f32>;
+
+// x on the left and ELU of it on the right: blue below 0, orange above, darker at every quarter.
+@compute @workgroup_size(8, 8)
+fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.y * SIZE + id.x;
+    pixels[id.y * 2u * SIZE + id.x] = pack4x8unorm(colour(x[i]));
+    pixels[id.y * 2u * SIZE + SIZE + id.x] = pack4x8unorm(colour(y[i]));
+}
+
+fn colour(value: f32) -> vec4<f32> {
+    let full = select(vec3(0.93, 0.49, 0.13), vec3(0.12, 0.38, 0.75), value < 0.0);
+    let quarters = abs(value) * 4.0;
+    let mixed = mix(vec3(1.0), full, min(sqrt(quarters / 12.0), 1.0));
+    return vec4(mixed * select(1.0, 0.75, fract(quarters) < 0.12), 1.0);
 }

@@ -1,9 +1,12 @@
 //! The WGSL that runs: composed text per dtype, operation and arrangement of buffers, and the layout that goes with it.
 //! No wgpu call.
 
+mod function;
 pub mod penalty;
 
 use bytemuck::{Pod, Zeroable};
+
+pub use function::function;
 
 use crate::{
     dtype::DType,
@@ -296,111 +299,6 @@ pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
         .chain(&[shader!("map")]);
     let pieces: Vec<&str> = pieces.copied().filter(|piece| !piece.is_empty()).collect();
     pieces.join("\n")
-}
-
-/// ELU as functions for a shader of your own: no binding, no entry point, no `override`, no `enable`. All names at module
-/// scope begin with `wgpu_elu_`, and those that are not listed here with the dtype's own prefix, so that the texts of several
-/// dtypes may stand in one shader.
-///
-/// | dtype | functions |
-/// |---|---|
-/// | `float32` | `wgpu_elu_f32(x: f32, alpha: f32) -> f32`, `wgpu_elu_f32x4(x: vec4<f32>, alpha: f32) -> vec4<f32>` |
-/// | `float64` | `wgpu_elu_f64(x: f64, alpha: f64) -> f64`, `wgpu_elu_f64x2(x: vec2<f64>, alpha: f64) -> vec2<f64>` |
-/// | `float16` | `wgpu_elu_f16x2(x: u32, alpha: f32) -> u32`: two numbers in a word, the first in the lower half |
-/// | `bfloat16` | `wgpu_elu_bf16x2(x: u32, alpha: f32) -> u32`, so too |
-///
-/// The results are those of the kernel, with its errors: the text is made of the same pieces. `float32` costs about the same
-/// for one number as for four. NaN stays NaN and -0 stays -0 as far as the driver lets floats pass. Only `float64` needs a
-/// device feature, `SHADER_F64`.
-///
-/// # Plain text
-///
-/// Put it anywhere at module scope; WGSL has no order there.
-///
-/// ```
-/// use wgpu_elu::{DType, shader};
-///
-/// let mine = "
-///     @group(0) @binding(0) var<storage, read_write> y: array<f32>;
-///
-///     @compute @workgroup_size(64)
-///     fn main(@builtin(global_invocation_id) id: vec3u) {
-///         y[id.x] = wgpu_elu_f32(2.0 * y[id.x] - 1.0, 0.5);
-///     }";
-/// let source = [mine, &shader::function(DType::F32)].join("\n");
-/// # assert!(naga::front::wgsl::parse_str(&source).is_ok());
-/// ```
-///
-/// # `naga_oil`
-///
-/// As a composable module, after a line `#define_import_path wgpu_elu`; then `#import wgpu_elu::wgpu_elu_f32` elsewhere.
-///
-/// # WESL
-///
-/// As the text of a module such as `package::wgpu_elu`; then `import package::wgpu_elu::wgpu_elu_f32;` elsewhere.
-pub fn function(dtype: DType) -> String {
-    const F32: [&str; 3] = [
-        shader!("f32/shared"),
-        shader!("f32/forward"),
-        shader!("f32/function"),
-    ];
-    let (name, pieces) = match dtype {
-        DType::F32 => ("f32", [&F32[..], &[shader!("f32/function_f32")]]),
-        DType::F16 => (
-            "f16",
-            [
-                &F32[..],
-                &[shader!("dtype/float16"), shader!("f32/function_f16")],
-            ],
-        ),
-        DType::BF16 => (
-            "bf16",
-            [
-                &F32[..],
-                &[shader!("dtype/bfloat16"), shader!("f32/function_bf16")],
-            ],
-        ),
-        DType::F64 => (
-            "f64",
-            [
-                &[shader!("f64/shared"), shader!("f64/forward")][..],
-                &[shader!("f64/function_f64")],
-            ],
-        ),
-    };
-    let text = pieces.concat().join("\n");
-    let helpers: Vec<&str> = text.lines().filter_map(declared).collect();
-    let prefix = format!("wgpu_elu_{name}_");
-    words(&text)
-        .map(|word| {
-            if helpers.contains(&word) && !word.starts_with("wgpu_elu_") {
-                format!("{prefix}{}", word.to_lowercase())
-            } else {
-                word.into()
-            }
-        })
-        .collect()
-}
-
-/// The name at module scope that a line of ours declares.
-fn declared(line: &str) -> Option<&str> {
-    let rest = ["fn ", "const ", "struct "]
-        .iter()
-        .find_map(|keyword| line.strip_prefix(keyword))?;
-    words(rest).next()
-}
-
-/// A text in pieces: identifiers, and what is between them.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let first = is_word(rest.chars().next()?);
-        let end = rest.find(|c| is_word(c) != first).unwrap_or(rest.len());
-        let (word, left) = rest.split_at(end);
-        rest = left;
-        Some(word)
-    })
 }
 
 #[cfg(test)]

@@ -1,76 +1,163 @@
-//! The examples, as their readers run them.
+//! The examples, run as programs. `cargo test` builds them.
 
-use std::process::{Command, Output};
+use std::{
+    env,
+    f64::consts::TAU,
+    fs::File,
+    io::BufReader,
+    path::Path,
+    process::{Command, Output},
+};
 
-use crate::common::gpus;
+use wgpu_elu::{Gpu, reference};
 
-fn run(name: &str, args: &[&str]) -> Output {
-    // With the features of this build, so that nothing is built again.
-    let features = [
-        ("cli", cfg!(feature = "cli")),
-        ("serde", cfg!(feature = "serde")),
-    ];
-    let features: Vec<&str> = features.iter().filter(|f| f.1).map(|f| f.0).collect();
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "run",
-            "--quiet",
-            "--locked",
-            "--features",
-            &features.join(","),
-        ])
-        .args(["--example", name, "--"])
-        .args(args)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("WGPU_ADAPTER_NAME")
-        .output()
-        .unwrap();
+use crate::common::on_every_gpu;
+
+/// An example, beside this program's folder.
+fn example(name: &str) -> Command {
+    let this = env::current_exe().unwrap();
+    let folder = this.ancestors().nth(2).unwrap().join("examples");
+    let program = folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
     assert!(
-        output.status.success(),
-        "{name}: {}",
-        String::from_utf8_lossy(&output.stderr)
+        program.exists(),
+        "no {}: cargo test builds it, but not with --test",
+        program.display()
     );
-    output
+    Command::new(program)
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
+/// So too, on this adapter.
+fn example_on(gpu: &Gpu, name: &str) -> Command {
+    let mut command = example(name);
+    command
+        .env("WGPU_BACKEND", gpu.info().backend.to_str())
+        .env("WGPU_ADAPTER_NAME", &gpu.info().name);
+    command
+}
+
+/// So too, where wgpu sees no adapter.
+fn example_without(name: &str) -> Command {
+    let elsewhere = if cfg!(target_vendor = "apple") {
+        "dx12"
+    } else {
+        "metal"
+    };
+    let mut command = example(name);
+    command.env("WGPU_BACKEND", elsewhere);
+    command
+}
+
+#[track_caller]
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[test]
 fn hello() {
-    let said = said(&run("hello", &[]));
-    assert!(said.starts_with("on "), "{said}");
-    assert!(said.contains("\nELU(-1) = -0.63212"), "{said}");
-    assert!(said.ends_with("\nELU(1) = 1\n"), "{said}");
-}
-
-#[test]
-fn embed() {
-    if gpus().is_empty() {
-        return; // which has been told
+    let text = printed(&example_without("hello").output().unwrap());
+    let (device, lines) = text.split_once('\n').unwrap();
+    assert!(device.starts_with("on the CPU"), "{text}");
+    let pairs: Vec<[f64; 2]> = lines
+        .lines()
+        .map(|line| {
+            let (x, y) = line
+                .strip_prefix("ELU(")
+                .unwrap()
+                .split_once(") = ")
+                .unwrap();
+            [x, y].map(|number| number.parse().unwrap())
+        })
+        .collect();
+    assert_eq!(pairs.len(), 6);
+    for [x, y] in pairs {
+        let exact = reference::elu(x, 1.0);
+        assert!(
+            (y - exact).abs() <= f64::from(f32::EPSILON) * exact.abs(),
+            "{text}"
+        );
     }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("rings.png");
-    run("embed", &[path.to_str().unwrap()]);
-    let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
-    let mut picture = png::Decoder::new(file).read_info().unwrap();
-    let mut pixels = vec![0; picture.output_buffer_size().unwrap()];
-    let frame = picture.next_frame(&mut pixels).unwrap();
-    assert_eq!((frame.width, frame.height), (256, 256));
-    // 1.125 from the middle 3 sin(4 x) is -2.93, of which ELU is -0.95, and 0.5 from it 2.73, which is drawn as 1.
-    let pixel =
-        |x: usize, y: usize| <[u8; 3]>::try_from(&pixels[4 * (256 * y + x)..][..3]).unwrap();
-    assert_eq!(pixel(128 + 16, 128), [199, 79, 0]);
-    let [red, green, blue] = pixel(128 + 36, 128);
-    assert!(red < 20 && (90..100).contains(&green) && (160..170).contains(&blue));
 }
 
 #[test]
 fn fuse() {
-    if gpus().is_empty() {
-        return; // which has been told
+    on_every_gpu(|gpu, name| {
+        let text = printed(&example_on(gpu, "fuse").output().unwrap());
+        let (before, after) = text.split_once(": at most ").unwrap();
+        assert_eq!(
+            before.split_once(" on ").unwrap().0,
+            "1024 outputs",
+            "{name}"
+        );
+        let share: f64 = after.split_once(' ').unwrap().0.parse().unwrap();
+        assert!(share > 0.0 && share < 1.0, "{name}: {text}");
+    });
+}
+
+#[test]
+fn embed() {
+    on_every_gpu(|gpu, name| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waves.png");
+        let text = printed(&example_on(gpu, "embed").arg(&path).output().unwrap());
+        assert_eq!(text, format!("waves, and their ELU: {}\n", path.display()));
+        check_picture(&path, name);
+    });
+}
+
+/// Holds the picture to what embed.wgsl says, but for the pixels where a colour changes at a step.
+fn check_picture(path: &Path, name: &str) {
+    const SIZE: usize = 512;
+    let file = BufReader::new(File::open(path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((info.width, info.height), (1024, 512));
+    let mut off = 0;
+    for (i, found) in pixels.chunks(4).enumerate() {
+        let (row, column) = (i / (2 * SIZE), i % (2 * SIZE));
+        let [x, y] = [column % SIZE, row].map(|v| v as f64 * TAU / SIZE as f64);
+        let wave = 2.0 * (2.0 * x + y.sin()).sin() * y.cos() + (3.0 * y - x).sin();
+        let value = if column < SIZE {
+            wave
+        } else {
+            reference::elu(wave, 1.0)
+        };
+        let full = if value < 0.0 {
+            [0.12, 0.38, 0.75]
+        } else {
+            [0.93, 0.49, 0.13]
+        };
+        let quarters = value.abs() * 4.0;
+        let mix = (quarters / 12.0).sqrt().min(1.0);
+        let shade = if quarters.fract() < 0.12 { 0.75 } else { 1.0 };
+        let expected = full.map(|full| 255.0 * shade * (1.0 + (full - 1.0) * mix));
+        let near = expected
+            .iter()
+            .zip(found)
+            .all(|(a, &b)| (a - f64::from(b)).abs() < 2.0);
+        off += usize::from(!near || found[3] != 255);
     }
-    let said = said(&run("fuse", &[]));
-    assert!(said.starts_with("256 rows on "), "{said}");
+    assert!(
+        off < pixels.len() / 4 / 200,
+        "{name}: {off} pixels are another colour"
+    );
+}
+
+#[test]
+fn without_an_adapter_they_say_so() {
+    for (name, cause) in [
+        ("embed", "No suitable graphics adapter found"),
+        ("fuse", "no GPU with compute shaders"),
+    ] {
+        let output = example_without(name).output().unwrap();
+        let error = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {output:?}");
+        assert!(output.stdout.is_empty(), "{name}: {output:?}");
+        assert!(
+            error.starts_with("error: ") && error.contains(cause),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
 }

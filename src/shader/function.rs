@@ -1,0 +1,167 @@
+//! ELU as functions in somebody else's shader.
+
+use super::shader;
+use crate::dtype::DType;
+
+/// ELU as functions for the last step of a shader of your own: no pass, no binding, no entry point, no `override`, no `enable`.
+///
+/// | dtype | functions |
+/// |---|---|
+/// | `float32` | `wgpu_elu_f32(x: f32, alpha: f32) -> f32`, `wgpu_elu_f32x4(x: vec4<f32>, alpha: f32) -> vec4<f32>` |
+/// | `float64` | `wgpu_elu_f64(x: f64, alpha: f64) -> f64`, `wgpu_elu_f64x2(x: vec2<f64>, alpha: f64) -> vec2<f64>` |
+/// | `float16` | `wgpu_elu_f16x2(x: u32, alpha: f32) -> u32`: two numbers in a word, the first in the lower half |
+/// | `bfloat16` | `wgpu_elu_bf16x2(x: u32, alpha: f32) -> u32`, so too |
+///
+/// The results are those of the kernel, with its errors: the text is made of the same pieces. `alpha` may be a literal, and
+/// with 1 there is less to compute. `float32` costs about the same for one number as for four. NaN stays NaN and -0 stays -0
+/// as far as the driver lets floats pass. Only `float64` needs a device feature, `SHADER_F64`. Where WGSL's own `f16` is
+/// enabled, `f16(wgpu_elu_f32(f32(x), alpha))` does.
+///
+/// For the gradient, [`Kernel::prepare_backward_from_output`](crate::Kernel::prepare_backward_from_output) takes what such a
+/// shader has written. SELU is `scale * wgpu_elu_f32(x, alpha)`, rounded once more.
+///
+/// All names at module scope begin with `wgpu_elu_`: leave such names to it, and none can clash. Those that are not in the
+/// table have the dtype's own prefix, so that the texts of several dtypes may stand in one shader.
+///
+/// # In your text
+///
+/// Anywhere at module scope, after your `enable` directives.
+///
+/// ```
+/// use wgpu_elu::{DType, shader};
+///
+/// let mine = "
+///     @group(0) @binding(0) var<storage, read_write> sums: array<f32>;
+///
+///     @compute @workgroup_size(64)
+///     fn last_step(@builtin(global_invocation_id) id: vec3<u32>) {
+///         sums[id.x] = wgpu_elu_f32(sums[id.x], 0.5);
+///     }";
+/// let source = format!("{mine}\n{}", shader::function(DType::F32));
+/// # naga::front::wgsl::parse_str(&source).unwrap();
+/// ```
+///
+/// `examples/fuse.rs` in the repository is a whole program.
+///
+/// # Imported by `naga_oil`
+///
+/// The text is a composable module under any name; in a file of its own it takes a line `#define_import_path activations`
+/// before it.
+///
+/// ```
+/// use naga_oil::compose::{ComposableModuleDescriptor, Composer, NagaModuleDescriptor};
+/// use wgpu_elu::{DType, shader};
+///
+/// let mine = "
+///     #import activations::wgpu_elu_f32 as elu
+///
+///     @group(0) @binding(0) var<storage, read_write> sums: array<f32>;
+///
+///     @compute @workgroup_size(64)
+///     fn last_step(@builtin(global_invocation_id) id: vec3<u32>) {
+///         sums[id.x] = elu(sums[id.x], 0.5);
+///     }";
+/// let mut composer = Composer::default();
+/// composer.add_composable_module(ComposableModuleDescriptor {
+///     source: &shader::function(DType::F32),
+///     as_name: Some("activations".into()),
+///     ..Default::default()
+/// })?;
+/// let module = composer.make_naga_module(NagaModuleDescriptor {
+///     source: mine,
+///     ..Default::default()
+/// })?;
+/// // Goes to wgpu as `wgpu::ShaderSource::Naga`, with wgpu's feature `naga-ir`.
+/// # assert_eq!(module.entry_points.len(), 1);
+/// # Ok::<(), Box<naga_oil::compose::ComposerError>>(())
+/// ```
+///
+/// # Imported by WESL
+///
+/// The text is a module as it is, but for `float64`, which WESL has not: written to `activations.wgsl` beside your own by a
+/// build script, or given to the compiler by name.
+///
+/// ```
+/// use wesl::{VirtualResolver, Wesl};
+/// use wgpu_elu::{DType, shader};
+///
+/// let mine = "
+///     import package::activations::wgpu_elu_f32 as elu;
+///
+///     @group(0) @binding(0) var<storage, read_write> sums: array<f32>;
+///
+///     @compute @workgroup_size(64)
+///     fn last_step(@builtin(global_invocation_id) id: vec3<u32>) {
+///         sums[id.x] = elu(sums[id.x], 0.5);
+///     }";
+/// let mut files = VirtualResolver::new();
+/// files.add_module("package::mine".parse().unwrap(), mine.into());
+/// files.add_module("package::activations".parse().unwrap(), shader::function(DType::F32).into());
+/// let source = Wesl::new("").set_custom_resolver(files).compile(&"package::mine".parse().unwrap())?.to_string();
+/// # naga::front::wgsl::parse_str(&source).unwrap();
+/// # Ok::<(), wesl::Error>(())
+/// ```
+pub fn function(dtype: DType) -> String {
+    const F32: [&str; 3] = [
+        shader!("f32/shared"),
+        shader!("f32/forward"),
+        shader!("f32/function"),
+    ];
+    let (name, pieces) = match dtype {
+        DType::F32 => ("f32", [&F32[..], &[shader!("f32/function_f32")]]),
+        DType::F16 => (
+            "f16",
+            [
+                &F32[..],
+                &[shader!("dtype/float16"), shader!("f32/function_f16")],
+            ],
+        ),
+        DType::BF16 => (
+            "bf16",
+            [
+                &F32[..],
+                &[shader!("dtype/bfloat16"), shader!("f32/function_bf16")],
+            ],
+        ),
+        DType::F64 => (
+            "f64",
+            [
+                &[shader!("f64/shared"), shader!("f64/forward")][..],
+                &[shader!("f64/function_f64")],
+            ],
+        ),
+    };
+    let text = pieces.concat().join("\n");
+    let helpers: Vec<&str> = text.lines().filter_map(declared).collect();
+    let prefix = format!("wgpu_elu_{name}_");
+    words(&text)
+        .map(|word| {
+            if helpers.contains(&word) && !word.starts_with("wgpu_elu_") {
+                format!("{prefix}{}", word.to_lowercase())
+            } else {
+                word.into()
+            }
+        })
+        .collect()
+}
+
+/// The name at module scope that a line of ours declares.
+fn declared(line: &str) -> Option<&str> {
+    let rest = ["fn ", "const ", "struct "]
+        .iter()
+        .find_map(|keyword| line.strip_prefix(keyword))?;
+    words(rest).next()
+}
+
+/// A text in pieces: identifiers, and what is between them.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let first = is_word(rest.chars().next()?);
+        let end = rest.find(|c| is_word(c) != first).unwrap_or(rest.len());
+        let (word, left) = rest.split_at(end);
+        rest = left;
+        Some(word)
+    })
+}
