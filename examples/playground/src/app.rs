@@ -8,7 +8,7 @@ use eframe::{
     egui_wgpu::RenderState,
     wgpu,
 };
-use egui_plot::{Corner, HoverPosition, Legend, Plot};
+use egui_plot::{Corner, HoverPosition, ItemId, Legend, Plot, PlotMemory};
 
 use crate::{
     comparison::{Comparison, State, Way},
@@ -200,14 +200,19 @@ impl Parts {
                 trouble(ui, &format!("{} is not drawn: {error}", curve.name()));
             }
         }
+        let plot = egui::Id::new("curves");
+        let hidden = PlotMemory::load(ui.ctx(), plot)
+            .map_or_else(Default::default, |memory| memory.hidden_items);
         let hovered: Vec<_> = known
             .iter()
+            .filter(|(curve, ..)| !hidden.contains(&ItemId::new(curve.name())))
             .filter_map(|(curve, factors, _)| Some((*curve, factors.as_ref().ok().copied()?)))
             .collect();
         if let Some(error) = self.curves.trouble() {
             trouble(ui, &error);
         }
         Plot::new("curves")
+            .id(plot)
             .default_x_bounds(-5.0, 3.0)
             .default_y_bounds(-2.2, 3.2)
             .x_axis_label("x")

@@ -3,6 +3,8 @@
 mod browser;
 #[path = "../../everywhere.rs"]
 mod everywhere;
+#[path = "../../function.rs"]
+mod function;
 #[path = "../../../src/bin/elu/judge.rs"]
 mod judge;
 #[path = "../../numbers.rs"]
