@@ -1,9 +1,9 @@
 //! Calls on a wgpu device whose errors come back as ours, instead of reaching the host's.
 
-#[cfg(all(target_family = "wasm", feature = "webgpu"))]
-mod filled;
 #[cfg(target_family = "wasm")]
 mod late;
+#[cfg(all(target_family = "wasm", feature = "webgpu"))]
+mod queued;
 
 use std::{
     fmt,
@@ -13,18 +13,19 @@ use std::{
 };
 
 use crate::error::{Error, Result};
-#[cfg(all(target_family = "wasm", feature = "webgpu"))]
-pub(crate) use filled::filled;
 #[cfg(target_family = "wasm")]
 pub(crate) use late::Checks;
 
 /// A buffer that holds `bytes` from its start.
-#[cfg(not(all(target_family = "wasm", feature = "webgpu")))]
 pub(crate) fn filled(
     device: &wgpu::Device,
     descriptor: &wgpu::BufferDescriptor<'_>,
     bytes: &[u8],
 ) -> Result<wgpu::Buffer> {
+    #[cfg(all(target_family = "wasm", feature = "webgpu"))]
+    if device.as_webgpu().is_some() {
+        return queued::filled(device, descriptor, bytes);
+    }
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         mapped_at_creation: true,
         ..descriptor.clone()

@@ -160,6 +160,8 @@ impl Device {
     }
 
     /// A device that exists already, with the limits and features it was created with. None of its callbacks is touched.
+    ///
+    /// Call it once per device and keep what it gives: in a browser each call adds a callback for the device's loss.
     pub fn from_wgpu(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
         Self::Gpu(Gpu {
             shared: Arc::new(Shared {
@@ -177,7 +179,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`Error::DeviceLost`].
+    /// [`Error::DeviceLost`]; in a browser, those that [come later](Device#in-a-browser), too.
     pub async fn wait(&self) -> Result<()> {
         match self {
             Self::Cpu => Ok(()),

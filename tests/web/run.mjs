@@ -11,16 +11,18 @@ import { chromium } from "playwright-core";
 process.chdir(fileURLToPath(new URL("../..", import.meta.url)));
 const ARTIFACTS = "target/web-artifacts";
 mkdirSync(ARTIFACTS, { recursive: true });
+/** For each test, the playground's build among them. */
+const PATIENCE = 20 * 60_000;
 
 // ---- What is tested ----
 
-test("the tests that run everywhere", async (t) => {
+test("the tests that run everywhere", { timeout: PATIENCE }, async (t) => {
   const { page, complaints } = await open(t, await conformance(t), WEBGPU);
   await results(t, page);
   assert.deepEqual(complaints, []);
 });
 
-test("the CPU path in a page without WebGPU", async (t) => {
+test("the CPU path in a page without WebGPU", { timeout: PATIENCE }, async (t) => {
   const url = await conformance(t, "--include-ignored", "--exact", "browser::without_webgpu");
   const { page, complaints } = await open(t, insecure(url), WEBGPU);
   assert.equal(await page.evaluate(() => navigator.gpu), undefined);
@@ -28,23 +30,30 @@ test("the CPU path in a page without WebGPU", async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-test("a GPU process that ends", async (t) => {
+test("a GPU process that ends", { timeout: PATIENCE }, async (t) => {
   const url = await conformance(t, "--include-ignored", "--exact", "browser::the_gpu_process_ends");
   const { page, browser, complaints } = await open(t, url, WEBGPU);
   await page.locator("#output", { hasText: "running 1 test" }).waitFor();
   await frames(page);
-  const session = await browser.newBrowserCDPSession();
-  await session.send("Browser.crashGpuProcess");
+  await crash(browser);
   await results(t, page);
   const errors = complaints.filter((text) => text.startsWith("error"));
   assert.deepEqual(errors, []);
 });
 
-test("the playground", async (t) => {
+test("the playground", { timeout: PATIENCE }, async (t) => {
   const url = await serve(t, "scripts/web", ["serve", "0"]);
   await t.test("computes what the formulas say, and moves with the slider", (t) => curves(t, url));
   await t.test("computes and draws a field in every frame", (t) => field(t, url));
   await t.test("compares the GPU with the CPU", (t) => comparison(t, url));
+  await t.test("shows the panel that the address names", (t) => panels(t, url));
+  await t.test("says that the GPU was lost", async (t) => {
+    const { page, browser } = await open(t, url, WEBGPU);
+    await started(page);
+    await crash(browser);
+    await page.getByRole("heading", { name: "The GPU was lost" }).waitFor();
+    await page.screenshot({ path: `${ARTIFACTS}/gpu-lost.png` });
+  });
   await t.test("says that there is no WebGPU", async (t) => {
     const { page, complaints } = await open(t, insecure(url), WEBGPU);
     await page.getByRole("heading", { name: "This browser has no WebGPU here" }).waitFor();
@@ -64,7 +73,11 @@ async function curves(t, url) {
   await started(page);
   const one = await plotted(page);
   assert.equal(one.alpha, 1);
-  await page.screenshot({ path: `${ARTIFACTS}/curves.png` });
+  const before = await pixels(page, PICTURE, "curves");
+  for (const [name, color] of Object.entries(LINES)) {
+    const drawn = before.colors[color] ?? 0;
+    assert(drawn > 300, `${name} has ${drawn} pixels`);
+  }
 
   // By mouse.
   const [left, top, , bottom] = await page.evaluate(() => window.playground.slider());
@@ -78,7 +91,8 @@ async function curves(t, url) {
   const least = (curve) => Math.min(...curve);
   assert(least(more.curves[0]) < 2 * least(one.curves[0]), "ELU went down with alpha");
   assert.deepEqual(more.curves[2], one.curves[2], "SELU has an alpha of its own");
-  await page.screenshot({ path: `${ARTIFACTS}/curves-moved.png` });
+  const after = await pixels(page, PICTURE, "curves-moved");
+  assert(difference(before, after) > 0.005, "the curves did not move in the picture");
 
   // By keyboard, which the slider has since the mouse let go of it.
   await page.keyboard.press("ArrowRight", { delay: 100 });
@@ -95,9 +109,26 @@ async function curves(t, url) {
 async function field(t, url) {
   const { page, complaints } = await open(t, `${url}/#field`, WEBGPU);
   await started(page);
-  const one = await page.screenshot({ path: `${ARTIFACTS}/field.png` });
+  const one = await pixels(page, PICTURE, "field");
+  assert(Object.keys(one.colors).length > 100, "a field has many colours");
   await frames(page);
-  assert(!one.equals(await page.screenshot()), "nothing moves");
+  assert(difference(one, await pixels(page, PICTURE)) > 0.1, "nothing moves");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await frames(page);
+  await pixels(page, PICTURE, "field-dark");
+  assert.deepEqual(complaints, []);
+}
+
+async function panels(t, url) {
+  const { page, complaints } = await open(t, `${url}/#field`, WEBGPU);
+  await started(page);
+  const shown = () => page.evaluate(() => window.playground.panel());
+  assert.equal(await shown(), "field");
+  for (const panel of ["comparison", "curves"]) {
+    await page.evaluate((hash) => (location.hash = hash), panel);
+    await frames(page);
+    assert.equal(await shown(), panel);
+  }
   assert.deepEqual(complaints, []);
 }
 
@@ -105,10 +136,24 @@ async function comparison(t, url) {
   const { page, complaints } = await open(t, `${url}/#comparison`, WEBGPU);
   await started(page);
   await page.mouse.click(45, 62);
+  await page.evaluate(() => {
+    let last = performance.now();
+    window.longest = 0;
+    (function frame(now) {
+      window.longest = Math.max(window.longest, now - last);
+      last = now;
+      requestAnimationFrame(frame);
+    })(last);
+  });
   // It fails where a result is off by more than 1 ULP.
   await page.waitForFunction(() => window.playground.compared() === 1, null, { timeout: 300_000 });
   await frames(page);
+  const longest = await page.evaluate(() => window.longest);
+  assert(longest < 5000, `no frame for ${longest} ms`);
   await page.screenshot({ path: `${ARTIFACTS}/comparison.png` });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await frames(page);
+  await page.screenshot({ path: `${ARTIFACTS}/comparison-dark.png` });
   assert.deepEqual(complaints, []);
 }
 
@@ -197,6 +242,12 @@ function conformance(t, ...args) {
   return serve(t, "target/tools/bin/wasm-bindgen-test-runner", [wasm, ...args], env);
 }
 
+/** Ends the process that all of its WebGPU is in. */
+async function crash(browser) {
+  const session = await browser.newBrowserCDPSession();
+  await session.send("Browser.crashGpuProcess");
+}
+
 /** Waits for its tests, and reports each. */
 async function results(t, page) {
   await page.locator("#output", { hasText: "test result:" }).waitFor({ timeout: 900_000 });
@@ -210,6 +261,34 @@ async function results(t, page) {
 }
 
 // ---- The playground ----
+
+/** Within the plot, and within the field. */
+const PICTURE = { x: 240, y: 120, width: 540, height: 540 };
+
+/** As in palette.rs, on light. */
+const LINES = { ELU: "0,114,178", "ELU's gradient": "213,94,0", SELU: "0,140,105", CELU: "180,80,140" };
+
+/** What is shown there, and how many pixels of it have which colour. A picture of all is kept if it has a name. */
+async function pixels(page, { x, y, width, height }, name) {
+  const path = name && `${ARTIFACTS}/${name}.png`;
+  const png = (await page.screenshot({ path })).toString("base64");
+  const place = [x, y, width, height];
+  const rgb = await page.evaluate(async ([png, place]) => {
+    const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
+    const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(...place);
+    return Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join());
+  }, [png, place]);
+  const colors = {};
+  for (const color of rgb) colors[color] = (colors[color] ?? 0) + 1;
+  return { rgb, colors };
+}
+
+/** The part of the pixels that have another colour. */
+function difference(one, other) {
+  return one.rgb.filter((color, i) => color !== other.rgb[i]).length / one.rgb.length;
+}
 
 async function started(page) {
   await page.waitForFunction(() => window.playground, null, { timeout: 60_000 });

@@ -2,8 +2,8 @@
 
 use eframe::{
     egui::{
-        self, Align, Align2, CentralPanel, FontId, Layout, Rect, RichText, Sense, Slider,
-        ThemePreference, Ui, Vec2, vec2,
+        self, Align, Align2, CentralPanel, FontId, Label, Layout, Mesh, Rect, RichText, ScrollArea,
+        Sense, Slider, ThemePreference, Ui, Vec2, util::History, vec2,
     },
     egui_wgpu::RenderState,
     wgpu,
@@ -63,8 +63,8 @@ struct Parts {
     curves: Curves,
     field: Field,
     comparison: Comparison,
-    /// Smoothed, in seconds.
-    frame: f32,
+    /// When the field was drawn of late.
+    frames: History<()>,
 }
 
 impl App {
@@ -121,6 +121,11 @@ impl App {
 
 impl eframe::App for App {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        if let Ok(parts) = &mut self.gpu
+            && self.panel != Panel::Field
+        {
+            parts.frames.clear();
+        }
         egui::Panel::top("bar").show(ui, |ui| self.bar(ui));
         CentralPanel::default().show(ui, |ui| match &mut self.gpu {
             Ok(parts) => {
@@ -136,7 +141,6 @@ impl eframe::App for App {
                     ui.add_space(0.3 * ui.available_height());
                     ui.heading("Nothing to compute on");
                     ui.label(&*why);
-                    ui.label("The playground needs an adapter with compute shaders.");
                 });
             }
         });
@@ -159,9 +163,13 @@ impl App {
                 ui.selectable_value(&mut self.panel, panel, title);
             }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                // Phones are narrow, and have a theme of their own.
+                if ui.available_width() < 200.0 {
+                    return;
+                }
                 show_themes(ui);
                 if let Ok(parts) = &self.gpu {
-                    ui.label(RichText::new(&parts.device).weak());
+                    ui.add(Label::new(RichText::new(&parts.device).weak()).truncate());
                 }
             });
         });
@@ -171,7 +179,7 @@ impl App {
 
 impl Parts {
     fn new(state: RenderState) -> Result<Self, String> {
-        if let Some(objection) = setup::objection(&state) {
+        if let Some(objection) = setup::objection(&state.adapter) {
             return Err(objection);
         }
         let told = |error: wgpu_elu::Error| error.to_string();
@@ -180,7 +188,7 @@ impl Parts {
             curves: Curves::new(&state).map_err(told)?,
             field: Field::new(&state).map_err(told)?,
             comparison: Comparison::default(),
-            frame: 0.0,
+            frames: History::new(2..61, 1.0),
             state,
         })
     }
@@ -200,7 +208,7 @@ impl Parts {
                 trouble(ui, &format!("{} is not drawn: {error}", curve.name()));
             }
         }
-        let plot = egui::Id::new("curves");
+        let plot = egui::Id::unique("curves");
         let hidden = PlotMemory::load(ui.ctx(), plot)
             .map_or_else(Default::default, |memory| memory.hidden_items);
         let hovered: Vec<_> = known
@@ -245,18 +253,20 @@ impl Parts {
     }
 
     fn show_field(&mut self, ui: &mut Ui, alpha: &mut f64) -> Rect {
-        let (now, last) = ui.input(|input| (input.time, input.unstable_dt));
-        // Too long ago is a window that was hidden.
-        self.frame += 0.05 * (last.min(1.0) - self.frame);
+        let now = ui.input(|input| input.time);
+        self.frames.add(now, ());
+        let ms = |seconds: Option<f64>, digits: usize| match seconds {
+            Some(seconds) => format!("{:.digits$} ms", 1e3 * seconds),
+            None => "...".into(),
+        };
+        let frame = ms(self.frames.mean_time_interval().map(f64::from), 1);
         let kernel = match self.field.kernel_seconds() {
-            Ok(Some(seconds)) => format!("ELU {:.2} ms by the device's clock", 1e3 * seconds),
-            Ok(None) => "ELU ...".into(),
+            Ok(seconds) => format!("ELU {} by the device's clock", ms(seconds, 2)),
             Err(NoTimestamps) => "this device has no clock for ELU alone".into(),
         };
         let said = format!(
-            "{} points a frame: waves, then ELU in place.  Frame {:.1} ms, {kernel}.",
+            "{} points a frame: waves, then ELU in place.  Frame {frame}, {kernel}.",
             thousands(u64::from(field::SIDE).pow(2)),
-            1e3 * self.frame,
         );
         let slider = show_alpha(ui, alpha, &said);
         if let Some(error) = self.field.trouble() {
@@ -305,6 +315,9 @@ impl Parts {
         if found.rows.is_empty() {
             ui.add_space(6.0);
             ui.label("Medians for 2¹⁰ to 2²⁴ elements, after a check of all answers. It takes half a minute or so.");
+            if cfg!(target_arch = "wasm32") {
+                ui.label(report::BROWSERS_NOTICE_LATE);
+            }
             ui.add_space(6.0);
             for way in Way::ALL {
                 ui.label(format!("•  {}: {}", way.name(), way.about()));
@@ -312,15 +325,12 @@ impl Parts {
             return;
         }
         let table = 26.0 * (found.rows.len() as f32 + 2.0);
-        let colors = palette::lines(ui.visuals());
-        report::show_speeds(
-            ui,
-            &found,
-            colors,
-            (ui.available_height() - table).max(160.0),
-        );
-        ui.add_space(8.0);
-        report::show_times(ui, &found);
+        let height = (ui.available_height() - table).max(160.0);
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            report::show_speeds(ui, &found, height);
+            ui.add_space(8.0);
+            report::show_times(ui, &found);
+        });
     }
 }
 
@@ -371,7 +381,6 @@ fn trouble(ui: &mut Ui, text: &str) {
 
 /// What the field's colours mean.
 fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
-    const STEPS: usize = 64;
     let [negative, zero, positive] = palette::values(ui.visuals());
     let bar = Rect::from_min_size(
         picture.right_top() + vec2(16.0, 24.0),
@@ -380,18 +389,16 @@ fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
     let (low, high) = (-field::lowest(alpha), field::HIGHEST);
     let height_of = |value: f32| egui::remap(value, low..=high, bar.bottom()..=bar.top());
     let painter = ui.painter();
-    for (from, to, start, end) in [(low, 0.0, negative, zero), (0.0, high, zero, positive)] {
-        for step in 0..STEPS {
-            let at = |step: usize| egui::lerp(from..=to, step as f32 / STEPS as f32);
-            let (below, above) = (height_of(at(step)), height_of(at(step + 1)));
-            let color = start.lerp_to_gamma(end, (step as f32 + 0.5) / STEPS as f32);
-            painter.rect_filled(
-                Rect::from_x_y_ranges(bar.x_range(), above..=below),
-                0.0,
-                color,
-            );
+    let mut mesh = Mesh::default();
+    for (value, color) in [(low, negative), (0.0, zero), (high, positive)] {
+        for x in [bar.left(), bar.right()] {
+            mesh.colored_vertex(egui::pos2(x, height_of(value)), color);
         }
     }
+    for [a, b, c] in [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]] {
+        mesh.add_triangle(a, b, c);
+    }
+    painter.add(mesh);
     painter.rect_stroke(
         bar,
         0.0,

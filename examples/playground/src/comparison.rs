@@ -20,6 +20,13 @@ const SAMPLES: usize = 51;
 const LEAST_SAMPLES: usize = 3;
 /// The CPU path does as many at least, for clocks that tick slowly, as browsers' do.
 const CPU_ELEMENTS: usize = 1 << 22;
+/// A pass that is timed takes as long at least: browsers round timestamps to 0.1 ms.
+const LEAST_PASS: f64 = if cfg!(target_arch = "wasm32") {
+    2e-3
+} else {
+    0.0
+};
+const MOST_TIMES: u32 = 1 << 12;
 /// As many values are different.
 const DISTINCT: u32 = 4001;
 
@@ -51,6 +58,7 @@ impl Way {
 
     pub(crate) fn about(self) -> &'static str {
         match self {
+            Self::Cpu if cpu::threads() == 1 => "SIMD, on one core",
             Self::Cpu => "SIMD, on all cores where slices are long",
             Self::Kernel => "by the device's own clock",
             Self::SubmitAndWait => "the data is there already, and stays",
@@ -70,7 +78,8 @@ impl Row {
     /// Bytes read and written per second, in units of 10^9.
     pub(crate) fn gb_per_s(&self, way: Way) -> Option<f64> {
         let bytes = (2 * size_of::<f32>() * self.elements) as f64;
-        self.seconds[way as usize].map(|seconds| bytes / seconds * 1e-9)
+        let speed = bytes / self.seconds[way as usize]? * 1e-9;
+        speed.is_finite().then_some(speed)
     }
 }
 
@@ -122,19 +131,14 @@ impl Comparison {
             state: State::Running,
             rows: Vec::new(),
         };
-        let (found, context) = (self.found.clone(), context.clone());
-        let device = Device::from_wgpu(&state.device, &state.queue);
+        let (found, context, state) = (self.found.clone(), context.clone(), state.clone());
         let work = async move || {
-            let add = |row| {
-                found.lock().rows.push(row);
-                context.request_repaint();
-            };
-            let compared = compare(device, add).await;
-            found.lock().state = match compared {
+            let running = Running { found, context };
+            let compared = compare(&state, |row| running.add(row)).await;
+            running.end(match compared {
                 Ok(()) => State::Done,
                 Err(error) => State::Failed(error),
-            };
-            context.request_repaint();
+            });
         };
         #[cfg(target_arch = "wasm32")]
         wasm_bindgen_futures::spawn_local(async move { work().await });
@@ -147,8 +151,35 @@ impl Comparison {
 
 type Result<T> = std::result::Result<T, String>;
 
-async fn compare(device: Device, mut add: impl FnMut(Row)) -> Result<()> {
-    let clocked = clocked(&device).await.map_err(told)?;
+/// A comparison that goes on, however it ends.
+struct Running {
+    found: Arc<Mutex<Found>>,
+    context: Context,
+}
+
+impl Running {
+    fn add(&self, row: Row) {
+        self.found.lock().rows.push(row);
+        self.context.request_repaint();
+    }
+
+    fn end(&self, state: State) {
+        self.found.lock().state = state;
+        self.context.request_repaint();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.found.lock().state, State::Running) {
+            self.end(State::Failed("It broke off.".into()));
+        }
+    }
+}
+
+async fn compare(state: &RenderState, mut add: impl FnMut(Row)) -> Result<()> {
+    let device = Device::from_wgpu(&state.device, &state.queue);
+    let clocked = clocked(state, &device).await.map_err(told)?;
     for power in POWERS {
         add(row(&device, &clocked, 1 << power).await?);
     }
@@ -156,16 +187,13 @@ async fn compare(device: Device, mut add: impl FnMut(Row)) -> Result<()> {
 }
 
 /// The device whose clock tells how long the kernel takes: another than the window's, as on a device that has drawn, lavapipe
-/// writes the timestamps of what is only computed when that is over.
-#[cfg(not(target_arch = "wasm32"))]
-async fn clocked(device: &Device) -> wgpu_elu::Result<Device> {
-    Device::named(&device.to_string()).await
-}
-
-/// A browser's adapter gives one device only.
-#[cfg(target_arch = "wasm32")]
-async fn clocked(device: &Device) -> wgpu_elu::Result<Device> {
-    Ok(device.clone())
+/// writes the timestamps of what is only computed when that is over. But a browser's adapter gives one device only, and with
+/// two of GL's the window stays black.
+async fn clocked(state: &RenderState, device: &Device) -> wgpu_elu::Result<Device> {
+    match state.adapter.get_info().backend {
+        wgpu::Backend::BrowserWebGpu | wgpu::Backend::Gl => Ok(device.clone()),
+        _ => Device::from_adapter(&state.adapter).await,
+    }
 }
 
 /// What a submission needs that does not move its data.
@@ -191,22 +219,29 @@ impl Resident {
         Ok(Self { gpu, y, step })
     }
 
-    async fn submit(&self, timer: Option<&Timer>) -> Result<()> {
+    /// Submits the work so many times in one pass, and waits for it.
+    async fn submit(&self, times: u32, timer: Option<&Timer>) -> Result<()> {
         let mut encoder = self
             .gpu
             .device()
             .create_command_encoder(&Default::default());
-        self.step.record(
-            &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("comparison"),
-                timestamp_writes: timer.map(Timer::writes),
-            }),
-        );
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("comparison"),
+            timestamp_writes: timer.map(Timer::writes),
+        });
+        for _ in 0..times {
+            self.step.record(&mut pass);
+        }
+        drop(pass);
         if let Some(timer) = timer {
             timer.finish(&mut encoder);
         }
         self.gpu.queue().submit([encoder.finish()]);
         self.y.device().wait().await.map_err(told)
+    }
+
+    async fn check(&self) -> Result<()> {
+        check("the GPU", &self.y.to_vec().await.map_err(told)?)
     }
 }
 
@@ -223,8 +258,8 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
     // What is fast must be right, too.
     cpu::forward(1.0, &values, &mut on_cpu).map_err(told)?;
     check("the CPU", &on_cpu)?;
-    resident.submit(None).await?;
-    check("the GPU", &resident.y.to_vec().await.map_err(told)?)?;
+    resident.submit(1, None).await?;
+    resident.check().await?;
     check("the GPU", &round_trip().await?)?;
 
     let cpu = async || {
@@ -238,7 +273,7 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
     let cpu = median(cpu).await?;
     let submit_and_wait = async || {
         let start = Instant::now();
-        resident.submit(None).await?;
+        resident.submit(1, None).await?;
         Ok(start.elapsed().as_secs_f64())
     };
     let submit_and_wait = median(submit_and_wait).await?;
@@ -255,7 +290,7 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
     })
 }
 
-/// None where the device has no timestamps.
+/// None where the device has no timestamps, or none fine enough.
 async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
     let resident = Resident::new(device, values)?;
     let (device, queue) = (resident.gpu.device(), resident.gpu.queue());
@@ -263,15 +298,21 @@ async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
         return Ok(None);
     };
     // The first one also clears the results' memory.
-    resident.submit(None).await?;
-    let time = async || {
+    resident.submit(1, None).await?;
+    resident.check().await?;
+    let time = async |times| {
         timer.reset();
-        resident.submit(Some(&timer)).await?;
+        resident.submit(times, Some(&timer)).await?;
         timer
             .seconds()
             .ok_or("the device's clock did not answer".to_owned())
     };
-    median(time).await.map(Some)
+    let mut times = 1;
+    while times < MOST_TIMES && time(times).await? < LEAST_PASS {
+        times *= 2;
+    }
+    let seconds = median(async || time(times).await).await? / f64::from(times);
+    Ok((seconds > 0.0).then_some(seconds))
 }
 
 fn told(error: wgpu_elu::Error) -> String {

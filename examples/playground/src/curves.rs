@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
 use eframe::{
-    egui::{Color32, PaintCallbackInfo, Rect, Shape, Ui, mutex::Mutex},
+    egui::{Color32, Context, PaintCallbackInfo, Rect, Shape, Ui, mutex::Mutex},
     egui_wgpu::{Callback, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor},
     wgpu::{self, util::DeviceExt},
 };
@@ -59,9 +59,11 @@ impl Curve {
 /// The buffers and pipelines of all curves.
 pub(crate) struct Curves {
     buffers: Buffers,
-    /// What went wrong on the way to the picture, if anything.
-    trouble: Arc<Mutex<Option<String>>>,
+    /// What went wrong on the way to each, if anything.
+    troubles: [Trouble; Curve::ALL.len()],
 }
+
+type Trouble = Arc<Mutex<Option<String>>>;
 
 /// What is plotted.
 #[derive(Clone)]
@@ -93,7 +95,6 @@ impl Curves {
         });
         let pipeline = drawing::pipeline(device, wgpu::include_wgsl!("curves.wgsl"), format);
         let lines = std::array::from_fn(|at| Line::new(device, &pipeline, &buffers, at));
-        let trouble = Arc::default();
         let resources = Resources {
             kernel: Kernel::new(device, DType::F32)?,
             buffers: buffers.clone(),
@@ -104,7 +105,10 @@ impl Curves {
             lines,
         };
         state.renderer.write().callback_resources.insert(resources);
-        Ok(Self { buffers, trouble })
+        Ok(Self {
+            buffers,
+            troubles: Default::default(),
+        })
     }
 
     /// The plot's item.
@@ -119,13 +123,15 @@ impl Curves {
             curve,
             factors,
             color,
-            trouble: self.trouble.clone(),
+            trouble: self.troubles[curve as usize].clone(),
         }
     }
 
-    /// What went wrong in the last frame, if anything.
+    /// Why a curve is not drawn, if one is not.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().take()
+        self.troubles
+            .iter()
+            .find_map(|trouble| trouble.lock().clone())
     }
 
     /// Reads back what is plotted: all x, and then all y of each curve. Nothing else does.
@@ -199,11 +205,11 @@ struct Item {
     curve: Curve,
     factors: Factors,
     color: Color32,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Trouble,
 }
 
 impl PlotItem for Item {
-    fn shapes(&self, _: &Ui, transform: &PlotTransform, shapes: &mut Vec<Shape>) {
+    fn shapes(&self, ui: &Ui, transform: &PlotTransform, shapes: &mut Vec<Shape>) {
         let bounds = transform.bounds();
         let (min, max) = (bounds.min(), bounds.max());
         let range = |axis: usize| [min[axis] as f32, max[axis] as f32];
@@ -222,6 +228,7 @@ impl PlotItem for Item {
                 _ => 2.5,
             },
             trouble: self.trouble.clone(),
+            context: ui.ctx().clone(),
         };
         shapes.push(Callback::new_paint_callback(frame, draw).into());
     }
@@ -259,7 +266,8 @@ struct Draw {
     color: Color32,
     /// In points.
     width: f32,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Trouble,
+    context: Context,
 }
 
 impl CallbackTrait for Draw {
@@ -273,8 +281,10 @@ impl CallbackTrait for Draw {
     ) -> Vec<wgpu::CommandBuffer> {
         if let Some(resources) = resources.get_mut::<Resources>() {
             let computed = resources.compute(self, queue, encoder);
-            if let Err(error) = computed {
-                *self.trouble.lock() = Some(error.to_string());
+            let trouble = computed.err().map(|error| error.to_string());
+            let known = std::mem::replace(&mut *self.trouble.lock(), trouble.clone());
+            if known != trouble {
+                self.context.request_repaint(); // the next frame tells
             }
             let scale = screen.pixels_per_point;
             let view = View {
@@ -297,9 +307,13 @@ impl CallbackTrait for Draw {
         pass: &mut wgpu::RenderPass<'static>,
         resources: &CallbackResources,
     ) {
-        if let Some(resources) = resources.get::<Resources>() {
+        let Some(resources) = resources.get::<Resources>() else {
+            return;
+        };
+        let line = &resources.lines[self.curve as usize];
+        if line.step.is_some() {
             pass.set_pipeline(&resources.pipeline);
-            pass.set_bind_group(0, &resources.lines[self.curve as usize].bind_group, &[]);
+            pass.set_bind_group(0, &line.bind_group, &[]);
             pass.draw(0..4, 0..POINTS as u32 - 1);
         }
     }

@@ -2,15 +2,17 @@
 
 use std::ops::RangeInclusive;
 
-use eframe::egui::{self, Color32, Ui};
-use egui_plot::{
-    Corner, GridInput, GridMark, HoverPosition, Legend, Line, MarkerShape, Plot, Points,
-};
+use eframe::egui::{self, RichText, Ui};
+use egui_plot::{GridInput, GridMark, HoverPosition, Line, MarkerShape, Plot, Points};
 
 use crate::{
     comparison::{Found, POWERS, Way},
     palette,
 };
+
+/// As seen in Chromium.
+pub(crate) const BROWSERS_NOTICE_LATE: &str =
+    "Browsers look every few milliseconds whether work is done: short waits come in such steps.";
 
 pub(crate) fn verdict(found: &Found) -> String {
     let one = |way, what| match found.wins_from(way) {
@@ -24,7 +26,17 @@ pub(crate) fn verdict(found: &Found) -> String {
     )
 }
 
-pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], height: f32) {
+/// The chart, and above it what its lines are.
+pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
+    let colors = palette::lines(ui.visuals());
+    ui.horizontal_wrapped(|ui| {
+        for ((way, color), (_, mark)) in std::iter::zip(std::iter::zip(Way::ALL, colors), MARKS) {
+            // Only this font has them all.
+            ui.colored_label(color, RichText::new(mark).monospace());
+            ui.label(way.name()).on_hover_text(way.about());
+            ui.add_space(12.0);
+        }
+    });
     let marks = |step: f64| {
         move |input: GridInput| {
             let (first, last) = (
@@ -39,27 +51,15 @@ pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], heig
                 .collect()
         }
     };
-    const LAST: f64 = POWERS[POWERS.len() - 1] as f64;
-    // The legend has room right of all points.
-    const LEGEND: f64 = LAST + 3.0;
-    let shape = [
-        MarkerShape::Circle,
-        MarkerShape::Square,
-        MarkerShape::Diamond,
-        MarkerShape::Up,
-    ];
     Plot::new("speeds")
         .height(height)
         .allow_scroll(false)
-        .include_x(LEGEND)
+        .include_x(POWERS[0])
+        .include_x(POWERS[POWERS.len() - 1])
         .grid_color(palette::grid(ui.visuals()))
         .x_axis_label("elements")
         .y_axis_label("GB/s, read and written")
-        .x_grid_spacer(move |input| {
-            let mut marks: Vec<GridMark> = marks(2.0)(input);
-            marks.retain(|mark| mark.value <= LAST);
-            marks
-        })
+        .x_grid_spacer(marks(2.0))
         .y_grid_spacer(marks(1.0))
         .x_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| power_name(mark.value))
         .y_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| plain(10f64.powf(mark.value)))
@@ -75,14 +75,10 @@ pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, colors: [Color32; 4], heig
             )),
             HoverPosition::Elsewhere { .. } => None,
         })
-        .legend(
-            Legend::default()
-                .follow_insertion_order(true)
-                .position(Corner::RightTop)
-                .background_alpha(0.9),
-        )
         .show(ui, |plot| {
-            for (way, (color, shape)) in Way::ALL.into_iter().zip(std::iter::zip(colors, shape)) {
+            for ((way, color), (shape, _)) in
+                std::iter::zip(std::iter::zip(Way::ALL, colors), MARKS)
+            {
                 let points: Vec<[f64; 2]> = found
                     .rows
                     .iter()
@@ -127,9 +123,20 @@ pub(crate) fn show_times(ui: &mut Ui, found: &Found) {
                 ui.end_row();
             }
         });
+    if cfg!(target_arch = "wasm32") {
+        ui.weak(BROWSERS_NOTICE_LATE);
+    }
 }
 
 // ---- Internals ----
+
+/// Of each way's points, and the same as text.
+const MARKS: [(MarkerShape, &str); Way::ALL.len()] = [
+    (MarkerShape::Circle, "●"),
+    (MarkerShape::Square, "■"),
+    (MarkerShape::Diamond, "◆"),
+    (MarkerShape::Up, "▲"),
+];
 
 fn size_name(elements: usize) -> String {
     power_name((elements as f64).log2())

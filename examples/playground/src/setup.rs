@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use eframe::{
-    egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
+    egui_wgpu::{WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
     wgpu,
 };
 
 pub(crate) fn wgpu_configuration() -> WgpuConfiguration {
     WgpuConfiguration {
         wgpu_setup: WgpuSetup::CreateNew(WgpuSetupCreateNew {
+            #[cfg(not(target_arch = "wasm32"))]
+            native_adapter_selector: Some(Arc::new(select)),
             device_descriptor: Arc::new(device_descriptor),
             ..WgpuSetupCreateNew::without_display_handle()
         }),
@@ -28,28 +30,50 @@ pub fn native_options() -> eframe::NativeOptions {
 }
 
 /// Why nothing can be computed or drawn on this adapter, if so.
-pub(crate) fn objection(state: &RenderState) -> Option<String> {
-    let info = state.adapter.get_info();
-    let found = state.adapter.get_downlevel_capabilities().flags;
-    let needed = [
-        (wgpu::DownlevelFlags::COMPUTE_SHADERS, "compute shaders"),
-        (
-            wgpu::DownlevelFlags::VERTEX_STORAGE,
-            "storage buffers in vertex shaders",
-        ),
-    ];
-    let missing = needed.iter().find(|(flag, _)| !found.contains(*flag));
-    let is_limited = state.device.limits().max_storage_buffers_per_shader_stage < 2;
-    let missing = match missing {
-        Some((_, what)) => what,
-        None if is_limited => "storage buffers",
-        None => return None,
+pub(crate) fn objection(adapter: &wgpu::Adapter) -> Option<String> {
+    let info = adapter.get_info();
+    let found = adapter.get_downlevel_capabilities().flags;
+    let lacks = |needed| !found.contains(needed);
+    let missing = if lacks(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        "compute shaders"
+    } else if lacks(wgpu::DownlevelFlags::VERTEX_STORAGE) {
+        "storage buffers in vertex shaders"
+    } else if adapter.limits().max_storage_buffers_per_shader_stage < 2 {
+        "storage buffers"
+    } else {
+        return None;
     };
     let backend = wgpu_elu::device::backend_name(info.backend);
-    Some(format!("{} ({backend}) has no {missing}.", info.name))
+    Some(format!(
+        "{} ({backend}) has no {missing}, and the playground needs them.",
+        info.name
+    ))
 }
 
 // ---- Internals ----
+
+/// The fastest of those that draw to the window, and of these rather one that can compute.
+#[cfg(not(target_arch = "wasm32"))]
+fn select(
+    adapters: &[wgpu::Adapter],
+    surface: Option<&wgpu::Surface<'_>>,
+) -> Result<wgpu::Adapter, String> {
+    let draws = |adapter: &&wgpu::Adapter| surface.is_none_or(|s| adapter.is_surface_supported(s));
+    let saves_power = wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower);
+    let rank = |adapter: &&wgpu::Adapter| {
+        let slowness = match adapter.get_info().device_type {
+            wgpu::DeviceType::IntegratedGpu if saves_power => 0,
+            wgpu::DeviceType::DiscreteGpu => 1,
+            wgpu::DeviceType::IntegratedGpu => 2,
+            wgpu::DeviceType::VirtualGpu => 3,
+            wgpu::DeviceType::Other => 4,
+            wgpu::DeviceType::Cpu => 5,
+        };
+        (objection(adapter).is_some(), slowness)
+    };
+    let best = adapters.iter().filter(draws).min_by_key(rank);
+    best.cloned().ok_or("none can draw to a window".into())
+}
 
 fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     let found = adapter.limits();

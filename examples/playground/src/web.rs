@@ -1,6 +1,9 @@
 //! The page's side: `index.html` makes a [`Playground`] and starts it.
 
-use eframe::web_sys::HtmlCanvasElement;
+use eframe::{
+    web_sys::{self, HtmlCanvasElement},
+    wgpu,
+};
 use wasm_bindgen::prelude::*;
 
 use crate::{App, Panel, setup::wgpu_configuration};
@@ -19,7 +22,7 @@ impl Playground {
         Self { runner }
     }
 
-    /// Shows it, at the panel of that name or at the first.
+    /// Shows it, at the panel of that name or at the first. The window hears an event `gpulost` if the GPU is lost.
     pub async fn start(&self, canvas: HtmlCanvasElement, panel: &str) -> Result<(), JsValue> {
         let panel = Panel::named(panel).unwrap_or(Panel::Curves);
         let options = eframe::WebOptions {
@@ -27,6 +30,9 @@ impl Playground {
             ..Default::default()
         };
         let app = move |context: &eframe::CreationContext<'_>| {
+            if let Some(state) = &context.wgpu_render_state {
+                state.device.set_device_lost_callback(tell_of_loss);
+            }
             Ok(Box::new(App::new(context, panel)) as Box<dyn eframe::App>)
         };
         self.runner.start(canvas, options, Box::new(app)).await
@@ -37,6 +43,11 @@ impl Playground {
         if let (Some(panel), Some(mut app)) = (Panel::named(panel), self.runner.app_mut::<App>()) {
             app.show(panel);
         }
+    }
+
+    /// The name of the panel that is shown.
+    pub fn panel(&self) -> Option<String> {
+        Some(self.runner.app_mut::<App>()?.panel().name().into())
     }
 
     pub fn alpha(&self) -> Option<f64> {
@@ -70,12 +81,17 @@ impl Playground {
 
 // ---- Internals ----
 
+fn tell_of_loss(_: wgpu::DeviceLostReason, _: String) {
+    if let (Some(window), Ok(event)) = (web_sys::window(), web_sys::Event::new("gpulost")) {
+        let _ = window.dispatch_event(&event);
+    }
+}
+
 /// Comes back when the page has had its turn.
 pub(crate) async fn next_task() {
     let mut wait = |resolve: js_sys::Function, _| {
         // Without a window there is no page to wait for.
-        let waits =
-            eframe::web_sys::window().map(|window| window.set_timeout_with_callback(&resolve));
+        let waits = web_sys::window().map(|window| window.set_timeout_with_callback(&resolve));
         if !matches!(waits, Some(Ok(_))) {
             let _ = resolve.call0(&JsValue::NULL);
         }
