@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example embed -- waves.png`, or without a path into the folder for temporary files
 
-use std::{env, error::Error, fs::File, path::PathBuf, process::ExitCode, sync::mpsc};
+use std::{env, error::Error, fs::File, path::Path, process::ExitCode, sync::mpsc};
 
 use wgpu::BufferUsages as Usages;
 use wgpu_elu::{DType, Kernel, wgpu};
@@ -10,8 +10,8 @@ use wgpu_elu::{DType, Kernel, wgpu};
 const SIZE: u32 = 512; // as in embed.wgsl
 
 fn main() -> ExitCode {
-    let path = env::args_os().nth(1).map(PathBuf::from);
-    let path = path.unwrap_or_else(|| env::temp_dir().join("wgpu-elu-embed.png"));
+    let elsewhere = || env::temp_dir().join("wgpu-elu-embed.png");
+    let path = env::args_os().nth(1).map_or_else(elsewhere, Into::into);
     if let Err(error) = pollster::block_on(run(&path)) {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
@@ -20,11 +20,11 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn run(path: &PathBuf) -> Result<(), Box<dyn Error>> {
+async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     // The app's own: a device with wgpu's default limits and no optional feature, ...
     let options = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     let instance = wgpu::Instance::new(options);
-    let adapter = wgpu::util::initialize_adapter_from_env_or_default(&instance, None).await?;
+    let adapter = instance.request_adapter(&Default::default()).await?;
     let (device, queue) = adapter.request_device(&Default::default()).await?;
 
     // ... buffers, ...
@@ -82,10 +82,14 @@ async fn run(path: &PathBuf) -> Result<(), Box<dyn Error>> {
     device.poll(wgpu::PollType::wait_indefinitely())?;
     receiver.recv()??;
 
-    let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut png = png::Encoder::new(file, 2 * SIZE, SIZE);
+    let pixels = picture.slice(..).get_mapped_range()?;
+    save(path, &pixels).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn save(path: &Path, pixels: &[u8]) -> Result<(), png::EncodingError> {
+    let mut png = png::Encoder::new(File::create(path)?, 2 * SIZE, SIZE);
     png.set_color(png::ColorType::Rgba);
-    png.write_header()?
-        .write_image_data(&picture.slice(..).get_mapped_range()?)?;
-    Ok(())
+    let mut writer = png.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()
 }

@@ -2,12 +2,22 @@
 //!
 //! `cargo run --example keras_layer --features serde`
 
+use std::{error::Error, process::ExitCode};
+
 use wgpu_elu::{
     DType, Device, Layer, Regularizer, Tensor,
     layer::{Config, Input, Loss},
 };
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    if let Err(error) = run() {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let device = Device::auto_blocking()?; // a hardware GPU if there is one, else the CPU
     let layer = Layer::builder()
         .alpha(0.5)

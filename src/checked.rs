@@ -30,7 +30,7 @@ pub(crate) fn filled(
         mapped_at_creation: true,
         ..descriptor.clone()
     });
-    let mut view = buffer.slice(..).get_mapped_range_mut().map_err(lost)?;
+    let mut view = buffer.slice(..).get_mapped_range_mut().map_err(unmapped)?;
     view.slice(..bytes.len()).copy_from_slice(bytes);
     drop(view);
     buffer.unmap();
@@ -38,6 +38,10 @@ pub(crate) fn filled(
 }
 
 /// A mapping of our own fails only on a lost device.
+pub(crate) fn unmapped<E>(_: E) -> Error {
+    lost("a buffer could not be mapped")
+}
+
 pub(crate) fn lost(error: impl fmt::Display) -> Error {
     Error::DeviceLost {
         reason: error.to_string(),
@@ -79,7 +83,7 @@ pub(crate) fn check_alive(device: &wgpu::Device) -> Result<()> {
         probe.slice(..).get_mapped_range_mut().map(drop)
     });
     match error {
-        None => mapped.map_err(lost),
+        None => mapped.map_err(unmapped),
         Some(_) => Ok(()), // as when memory has run out
     }
 }

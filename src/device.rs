@@ -2,12 +2,12 @@
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, OnceLock},
 };
 
 use crate::{
-    checked::{self, Checks, checked, filled, lost},
+    checked::{self, Checks, checked, filled, lost, unmapped},
     cpu,
     dtype::DType,
     error::{Error, Result},
@@ -175,7 +175,8 @@ impl Device {
         })
     }
 
-    /// Waits until all work submitted so far is done.
+    /// Waits until all work submitted so far is done. Outside the browser this calls what wgpu has to call back, as every poll
+    /// does, and a panic in there comes through.
     ///
     /// # Errors
     ///
@@ -416,7 +417,7 @@ impl Gpu {
     }
 
     /// So too where we are not told.
-    fn check_alive_ourselves(&self) -> Result<()> {
+    pub(crate) fn check_alive_ourselves(&self) -> Result<()> {
         self.check_alive()?;
         match self.shared.lost {
             Some(_) => Ok(()),
@@ -425,7 +426,7 @@ impl Gpu {
     }
 
     /// The embed contract's three calls, in an encoder of our own.
-    pub(crate) fn submit(
+    pub(crate) fn run(
         &self,
         dtype: DType,
         operation: &str,
@@ -434,21 +435,35 @@ impl Gpu {
         self.check_alive()?;
         let kernel = self.kernel(dtype)?;
         let label = kernel::label(operation, dtype);
-        // A host's buffer may be mapped or destroyed.
-        self.checked("the work", || {
+        self.submit("the work", &label, |encoder| {
             let step = prepare(kernel)?;
-            let label = Some(label.as_str());
-            let mut encoder = self
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
             step.record(
                 &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label,
+                    label: Some(&label),
                     timestamp_writes: None,
                 }),
             );
-            self.queue().submit([encoder.finish()]);
             Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Submits what is recorded: a host's buffer in it may be mapped or destroyed.
+    pub(crate) fn submit(
+        &self,
+        what: &str,
+        label: &str,
+        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
+    ) -> Result<wgpu::SubmissionIndex> {
+        // A submission also calls what waits for work that is done. Then it does so here, where a host's errors are its own;
+        // what ends between here and there is still called within our checks.
+        self.poll(Until::Now)?;
+        self.checked(what, || {
+            let label = Some(label);
+            let descriptor = wgpu::CommandEncoderDescriptor { label };
+            let mut encoder = self.device().create_command_encoder(&descriptor);
+            record(&mut encoder)?;
+            Ok(self.queue().submit([encoder.finish()]))
         })
         .flatten()
         .map_err(|error| self.reason_of(error))
@@ -475,10 +490,7 @@ impl Gpu {
         usage: wgpu::BufferUsages,
         contents: Option<&[u8]>,
     ) -> Result<wgpu::Buffer> {
-        match contents {
-            Some(_) => self.check_alive()?, // since it must be mapped
-            None => self.check_alive_ourselves()?,
-        }
+        self.check_alive()?;
         let found = self.device().limits().max_buffer_size;
         if size > found {
             return Err(Error::Limit {
@@ -530,7 +542,7 @@ impl Gpu {
             Some(Ok(())) => Ok(mapping),
             _ => {
                 self.check_alive()?;
-                Err(lost("a buffer could not be mapped"))
+                Err(unmapped(()))
             }
         }
     }
@@ -560,12 +572,16 @@ impl Gpu {
             Until::Submission(index) => wait(Some(index)),
             Until::All => wait(None),
         };
-        // wgpu 30's poll panics when the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`).
+        // wgpu 30's poll panics when the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`); so may
+        // what a host has it call.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device().poll(poll)));
         match polled {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(lost(error)),
-            Err(_) => Err(lost("wgpu gave up waiting for it")),
+            Err(panic) => {
+                self.check_alive_ourselves()?;
+                resume_unwind(panic)
+            }
         }
     }
 }
@@ -588,11 +604,11 @@ pub(crate) struct Mapping<'a> {
 
 impl Mapping<'_> {
     pub(crate) fn view(&self) -> Result<wgpu::BufferView> {
-        self.slice.get_mapped_range().map_err(lost)
+        self.slice.get_mapped_range().map_err(unmapped)
     }
 
     pub(crate) fn view_mut(&self) -> Result<wgpu::BufferViewMut> {
-        self.slice.get_mapped_range_mut().map_err(lost)
+        self.slice.get_mapped_range_mut().map_err(unmapped)
     }
 }
 

@@ -90,7 +90,7 @@ impl Elu {
         let factors = self.factors;
         if let (Some((gpu, x_bytes)), Some(y_bytes)) = (x.on_gpu(), y.as_buffer_slice()) {
             let prepare = |kernel: &Kernel| kernel.prepare(factors, x_bytes, y_bytes);
-            gpu.submit(x.dtype(), Op::Forward.name(), prepare)?;
+            gpu.run(x.dtype(), Op::Forward.name(), prepare)?;
         } else {
             with_element!(x.dtype(), E => cpu::forward::<E>(factors, values(x), values_mut(&mut y))?);
         }
@@ -108,7 +108,7 @@ impl Elu {
             *x = self.forward(x)?;
         } else if let Some((gpu, bytes)) = x.on_gpu() {
             let prepare = |kernel: &Kernel| kernel.prepare_in_place(factors, bytes);
-            gpu.submit(x.dtype(), Op::Forward.name(), prepare)?;
+            gpu.run(x.dtype(), Op::Forward.name(), prepare)?;
         } else {
             with_element!(x.dtype(), E => cpu::forward_in_place::<E>(factors, values_mut(x)));
         }
@@ -191,7 +191,7 @@ impl Elu {
         {
             let prepare =
                 |kernel: &Kernel| given.prepare(kernel, factors, [x_bytes, grad_bytes, out_bytes]);
-            gpu.submit(x.dtype(), given.op().name(), prepare)?;
+            gpu.run(x.dtype(), given.op().name(), prepare)?;
         } else {
             with_element!(x.dtype(), E => {
                 let (x, grad, out) = (values::<E>(x), values(grad), values_mut(&mut out));
@@ -214,7 +214,7 @@ impl Elu {
         if let (Some((gpu, x_bytes)), Some(grad_bytes)) = (x.on_gpu(), grad.as_buffer_slice()) {
             let prepare =
                 |kernel: &Kernel| given.prepare(kernel, factors, [x_bytes, grad_bytes, grad_bytes]);
-            gpu.submit(x.dtype(), given.op().name(), prepare)?;
+            gpu.run(x.dtype(), given.op().name(), prepare)?;
         } else {
             with_element!(x.dtype(), E => {
                 let (x, grad) = (values::<E>(x), values_mut(grad));
@@ -239,7 +239,7 @@ fn values_mut<E: Element>(x: &mut Tensor) -> &mut [E] {
 }
 
 fn like(x: &Tensor) -> Result<Tensor> {
-    Tensor::zeros(&x.device(), x.dtype(), x.shape())
+    Tensor::output(&x.device(), x.dtype(), x.shape())
 }
 
 fn check_alike(x: &Tensor, grad: &Tensor) -> Result<()> {

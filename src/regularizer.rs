@@ -118,11 +118,11 @@ impl Regularizer {
         let (l1, l2) = (self.l1(), self.l2());
         let device = y.device();
         if let Some((gpu, y_bytes)) = y.on_gpu() {
-            let result = Tensor::zeros(&device, result_dtype(y.dtype()), &[])?;
+            let result = Tensor::output(&device, result_dtype(y.dtype()), &[])?;
             if let Some(out) = result.as_buffer_slice() {
                 let prepare =
                     |kernel: &Kernel| kernel.prepare_penalty(l1, l2, divisor, y_bytes, out);
-                gpu.submit(y.dtype(), "penalty", prepare)?;
+                gpu.run(y.dtype(), "penalty", prepare)?;
             }
             return Ok(result);
         }

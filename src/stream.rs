@@ -73,6 +73,7 @@ impl Stream {
         let arrangement = match device {
             Device::Cpu => Arrangement::InPlace,
             Device::Gpu(gpu) => {
+                gpu.check_alive_ourselves()?;
                 gpu.kernel(dtype)?;
                 Arrangement::of(gpu)
             }

@@ -117,6 +117,14 @@ impl Tensor {
     ///
     /// As [`Tensor::from_slice`].
     pub fn zeros(device: &Device, dtype: DType, shape: &[usize]) -> Result<Self> {
+        if let Device::Gpu(gpu) = device {
+            gpu.check_alive_ourselves()?;
+        }
+        Self::output(device, dtype, shape)
+    }
+
+    /// As [`Tensor::zeros`], but that a lost device is told by the work that makes something else of them.
+    pub(crate) fn output(device: &Device, dtype: DType, shape: &[usize]) -> Result<Self> {
         let len = product(shape)?;
         let too_large = || Error::ShapeTooLarge {
             shape: shape.to_vec(),
@@ -425,16 +433,10 @@ impl Tensor {
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             None,
         )?;
-        // A host's buffer may be mapped or destroyed.
-        gpu.checked("a copy", || {
-            let label = Some(label);
-            let mut encoder = gpu
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+        gpu.submit("a copy", label, |encoder| {
             encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, end - start);
-            gpu.queue().submit([encoder.finish()]);
-        })
-        .map_err(|error| gpu.reason_of(error))?;
+            Ok(())
+        })?;
         let before = usize::from(slice.offset() != start) * size;
         let bytes = before..before + self.len * size;
         let mapping = gpu

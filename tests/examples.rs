@@ -9,7 +9,7 @@ use std::{
     process::{Command, Output},
 };
 
-use wgpu_elu::{Gpu, reference};
+use wgpu_elu::reference;
 
 use crate::common::on_every_gpu;
 
@@ -26,15 +26,6 @@ fn example(name: &str) -> Command {
     Command::new(program)
 }
 
-/// So too, on this adapter.
-fn example_on(gpu: &Gpu, name: &str) -> Command {
-    let mut command = example(name);
-    command
-        .env("WGPU_BACKEND", gpu.info().backend.to_str())
-        .env("WGPU_ADAPTER_NAME", &gpu.info().name);
-    command
-}
-
 /// So too, where wgpu sees no adapter.
 fn example_without(name: &str) -> Command {
     let elsewhere = if cfg!(target_vendor = "apple") {
@@ -43,7 +34,9 @@ fn example_without(name: &str) -> Command {
         "metal"
     };
     let mut command = example(name);
-    command.env("WGPU_BACKEND", elsewhere);
+    command
+        .env("WGPU_BACKEND", elsewhere)
+        .env_remove("WGPU_ADAPTER_NAME");
     command
 }
 
@@ -82,7 +75,10 @@ fn hello() {
 #[test]
 fn fuse() {
     on_every_gpu(|gpu, name| {
-        let text = printed(&example_on(gpu, "fuse").output().unwrap());
+        let mut fuse = example("fuse");
+        fuse.env("WGPU_BACKEND", gpu.info().backend.to_str());
+        fuse.env("WGPU_ADAPTER_NAME", &gpu.info().name);
+        let text = printed(&fuse.output().unwrap());
         let (before, after) = text.split_once(": at most ").unwrap();
         assert_eq!(
             before.split_once(" on ").unwrap().0,
@@ -99,7 +95,9 @@ fn embed() {
     on_every_gpu(|gpu, name| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waves.png");
-        let text = printed(&example_on(gpu, "embed").arg(&path).output().unwrap());
+        let mut embed = example("embed");
+        embed.env("WGPU_BACKEND", gpu.info().backend.to_str());
+        let text = printed(&embed.arg(&path).output().unwrap());
         assert_eq!(text, format!("waves, and their ELU: {}\n", path.display()));
         check_picture(&path, name);
     });
@@ -144,20 +142,49 @@ fn check_picture(path: &Path, name: &str) {
     );
 }
 
+/// Nothing but a line of what is wrong.
+#[track_caller]
+fn check_error(output: &Output, cause: &str) {
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    assert!(
+        error.contains("error: ") && error.contains(cause),
+        "{error}"
+    );
+    // Mesa may speak before it.
+    let lines = error
+        .lines()
+        .filter(|line| !line.contains("XDG_RUNTIME_DIR"));
+    assert_eq!(lines.count(), 1, "{error}");
+}
+
 #[test]
 fn without_an_adapter_they_say_so() {
     for (name, cause) in [
         ("embed", "No suitable graphics adapter found"),
         ("fuse", "no GPU with compute shaders"),
     ] {
-        let output = example_without(name).output().unwrap();
-        let error = String::from_utf8(output.stderr.clone()).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{name}: {output:?}");
-        assert!(output.stdout.is_empty(), "{name}: {output:?}");
-        assert!(
-            error.starts_with("error: ") && error.contains(cause),
-            "{error}"
-        );
-        assert_eq!(error.lines().count(), 1, "{error}");
+        check_error(&example_without(name).output().unwrap(), cause);
     }
+}
+
+#[test]
+fn an_adapter_that_is_not_there() {
+    for name in ["hello", "fuse"] {
+        let mut command = example_without(name);
+        command.env("WGPU_ADAPTER_NAME", "Voodoo 2");
+        check_error(&command.output().unwrap(), "no adapter named \"Voodoo 2\"");
+    }
+}
+
+/// Linux has a file that is always full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_picture_that_does_not_fit() {
+    on_every_gpu(|gpu, _| {
+        let mut embed = example("embed");
+        embed.env("WGPU_BACKEND", gpu.info().backend.to_str());
+        check_error(&embed.arg("/dev/full").output().unwrap(), "/dev/full: ");
+    });
 }

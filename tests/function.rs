@@ -1,15 +1,15 @@
 //! ELU in a shader that is not ours, joined to its text.
 
 use wgpu_elu::{
-    DType, Device, Gpu,
+    DType, Device, Elu, Gpu,
     shader::{Op, function},
     wgpu,
 };
 
 use crate::{
     everywhere::{
-        Place, SPECIAL_BITS, check_results, everywhere, judge, on_every_gpu, special_alphas,
-        supports,
+        Place, SPECIAL_BITS, bits_of, check_results, everywhere, judge, on_every_gpu,
+        special_alphas, supports, tensor,
     },
     judge::{bits, value},
     slices::{ALL, buffer_of, read},
@@ -155,9 +155,17 @@ pub(crate) fn specials(dtype: DType) -> Vec<u64> {
     let sign = bits(dtype, -0.0);
     let ends = [0, 1, 2, infinity - 1, infinity, infinity + 1];
     all.extend(ends.into_iter().flat_map(|bits| [bits, bits | sign]));
-    // NaN beside numbers in one vector.
+    // NaN beside numbers in one vector, and alone, which tells the functions something.
     all.rotate_left(1);
+    let nan = bits(dtype, f64::NAN);
     all.extend([bits(dtype, -0.3), bits(dtype, -1.0)]);
+    all.extend([
+        bits(dtype, -0.7),
+        nan,
+        bits(dtype, -3.0),
+        bits(dtype, -1e-3),
+    ]);
+    all.extend([nan; 4]);
     assert!(all.len().is_multiple_of(4));
     all
 }
@@ -183,6 +191,34 @@ async fn special_values_with_special_alphas() {
     on_every_dtype(async |gpu, name, dtype| {
         for join in [before, after] {
             check_all(gpu, name, join, dtype, &specials(dtype), &alphas()).await;
+        }
+    })
+    .await;
+}
+
+/// The kernel's own arithmetic, to the bit.
+#[everywhere]
+async fn the_same_as_the_kernel() {
+    on_every_dtype(async |gpu, name, dtype| {
+        let device = &Device::Gpu(gpu.clone());
+        let x: Vec<u64> = match dtype {
+            DType::F32 => (0x8000_0000..0xc200_0000u64).step_by(99_991).collect(),
+            DType::F64 => (0..20_000)
+                .map(|i| (-2e-3 * f64::from(i)).to_bits())
+                .collect(),
+            _ => (0..1 << 16).collect(),
+        };
+        let x = &x[..x.len() / 4 * 4];
+        let (wgsl_float, float) = float(dtype);
+        for (element, size, call, import) in calls(dtype, "alpha") {
+            let host = host(element, wgsl_float, &call);
+            let compiled = Compiled::new(gpu, after(dtype, &host, import), size);
+            for alpha in [1.0, 0.3, -1.7, 1e-30, 3e37] {
+                let alpha = value(float, bits(float, alpha));
+                let y = compiled.run(dtype, x, (float, bits(float, alpha))).await;
+                let kernels = Elu::new(alpha).forward(&tensor(device, dtype, x)).unwrap();
+                assert!(y == bits_of(&kernels).await, "{name}, {call}, {alpha}");
+            }
         }
     })
     .await;

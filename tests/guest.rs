@@ -2,8 +2,10 @@
 //! profiles, and the names that it reads.
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
 };
 
@@ -123,6 +125,10 @@ fn visit(gpu: &Gpu) {
             .map(|(_, step)| step.unwrap())
             .collect();
         submit(gpu, &steps);
+        // At another place within 16 bytes.
+        let (size, end) = (dtype.size() as u64, buffers.x.size());
+        let (x, y) = (buffers.x.slice(size..), buffers.y.slice(..end - size));
+        submit(gpu, &[kernel.prepare(1.0, x, y).unwrap()]);
         let (x, y) = (buffers.x.slice(..8), buffers.y.slice(..16));
         let error = kernel.prepare(1.0, x, y).unwrap_err();
         assert!(matches!(error, Error::LengthMismatch { .. }), "{error}");
@@ -141,6 +147,8 @@ fn visit(gpu: &Gpu) {
     Elu::default().backward(&x, &y).unwrap();
     Layer::new(1.0).unwrap().call(&x).unwrap();
     Regularizer::L1(1.0).penalty(&x).unwrap();
+    let many = Tensor::zeros(&device, DType::F32, &[1 << 19]).unwrap();
+    Regularizer::L2(1.0).penalty(&many).unwrap();
     let mut stream = Stream::new(&device, Elu::default(), DType::F32).unwrap();
     stream
         .forward_slice_blocking(&varied(LEN), &mut [0.0; LEN])
@@ -274,6 +282,51 @@ fn buffers_of_another_device_are_refused_in_silence() {
     visit(&gpu);
 }
 
+/// wgpu calls what waits for work that is done when there is more, or when it is polled: in the middle of a guest's work.
+#[test]
+fn a_mistake_in_what_the_host_has_called_back_is_its_own() {
+    on_every_gpu(|gpu, name| {
+        let gpu = &lent(gpu, all_of);
+        let told = Told::listen(gpu);
+        let device = Device::Gpu(gpu.clone());
+        let x = Tensor::from_slice(&device, &varied(LEN), &[LEN]).unwrap();
+        let mut stream = Stream::new(&device, Elu::default(), DType::F32).unwrap();
+        device.wait_blocking().unwrap();
+        let mistaken = || {
+            let host = gpu.clone();
+            gpu.queue().on_submitted_work_done(move || mistake(&host));
+        };
+        mistaken();
+        Elu::default().forward(&x).unwrap();
+        device.wait_blocking().unwrap();
+        mistaken();
+        x.to_vec_blocking::<f32>().unwrap();
+        device.wait_blocking().unwrap();
+        mistaken();
+        stream
+            .forward_slice_blocking(&varied(LEN), &mut [0.0; LEN])
+            .unwrap();
+        let errors = told.take();
+        assert!(
+            errors.len() == 3 && errors.iter().all(|error| error.contains(HOSTS)),
+            "{name}: {errors:?}"
+        );
+    });
+}
+
+#[test]
+fn a_panic_in_what_the_host_has_called_back_is_its_own() {
+    on_every_gpu(|gpu, name| {
+        let gpu = &lent(gpu, all_of);
+        let device = Device::Gpu(gpu.clone());
+        gpu.queue().on_submitted_work_done(|| panic!("{HOSTS}"));
+        let waited = catch_unwind(AssertUnwindSafe(|| device.wait_blocking()));
+        let panic = waited.expect_err(name);
+        assert_eq!(panic.downcast_ref::<String>().unwrap(), HOSTS, "{name}");
+        device.wait_blocking().unwrap();
+    });
+}
+
 #[test]
 fn a_lost_device_gives_errors() {
     on_every_gpu(|gpu, name| {
@@ -282,23 +335,24 @@ fn a_lost_device_gives_errors() {
         // Of the loss of a device that we were lent we are not told.
         let lent = lent(gpu, all_of);
         let told = Told::listen(&lent);
-        for gpu in [&own, &lent] {
-            lose(gpu, name);
+        for (gpu, reason) in [(&own, "Destroyed"), (&lent, "a buffer could not be mapped")] {
+            let reasons = lose(gpu, name);
+            assert_eq!(reasons, BTreeSet::from([reason.into()]), "{name}");
         }
         assert_eq!(told.take(), ["Destroyed"], "{name}");
     });
 }
 
-fn lose(gpu: &Gpu, name: &str) {
+/// Loses the device, and gives the reasons that all gives that it is asked for then.
+fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     let device = &Device::Gpu(gpu.clone());
     let dtypes = || [DType::F32, DType::F16].into_iter();
-    let lost = |what: &str, error: Error| {
-        let text = error.to_string();
-        assert!(
-            matches!(error, Error::DeviceLost { .. }) && text.starts_with("the device is lost: "),
-            "{name}, {what}: {text}"
-        );
+    let reasons = RefCell::new(BTreeSet::new());
+    let lost = |what: &str, error: Error| match error {
+        Error::DeviceLost { reason } => _ = reasons.borrow_mut().insert(reason),
+        error => panic!("{name}, {what}: {error}"),
     };
+    let unmapped = BTreeSet::from(["a buffer could not be mapped".to_owned()]);
 
     // One that has its pipelines, and one that has nothing yet.
     let kernels: Vec<[Kernel; 2]> = dtypes()
@@ -347,6 +401,12 @@ fn lose(gpu: &Gpu, name: &str) {
     for dtype in dtypes() {
         lost("Kernel::new", Kernel::new(gpu.device(), dtype).unwrap_err());
     }
+    // A kernel is told by nobody.
+    assert_eq!(reasons.take(), unmapped, "{name}");
+    // Others are once the work in flight is over.
+    lost("download", x.to_vec_blocking::<f32>().unwrap_err());
+    lost("wait", device.wait_blocking().unwrap_err());
+    reasons.take();
 
     lost("download", x.to_vec_blocking::<f32>().unwrap_err());
     lost("forward", elu.forward(&x).unwrap_err());
@@ -369,10 +429,9 @@ fn lose(gpu: &Gpu, name: &str) {
         .forward_blocking(io::repeat(0), io::sink())
         .unwrap_err();
     lost("a stream", error);
-    let anew = &Device::from_wgpu(gpu.device(), gpu.queue());
-    for device in [device, anew] {
+    let ask = |device| {
         let (values, shape) = (varied(LEN), &[LEN]);
-        lost("wait", device.wait_blocking().unwrap_err());
+        lost("wait", Device::wait_blocking(device).unwrap_err());
         lost(
             "upload",
             Tensor::from_slice(device, &values, shape).unwrap_err(),
@@ -381,9 +440,14 @@ fn lose(gpu: &Gpu, name: &str) {
             "zeros",
             Tensor::zeros(device, DType::F32, shape).unwrap_err(),
         );
-    }
-    let error = Stream::new(anew, elu, DType::F32).unwrap_err();
-    lost("Stream::new", error);
+        let error = Stream::new(device, elu, DType::F32).unwrap_err();
+        lost("Stream::new", error);
+    };
+    ask(device);
+    let told = reasons.take();
+    ask(&Device::from_wgpu(gpu.device(), gpu.queue()));
+    assert_eq!(reasons.take(), unmapped, "{name}");
+    told
 }
 
 #[test]
@@ -499,49 +563,68 @@ fn recording_within_the_scopes_of_a_profiler() {
 /// From wgpu's own record of what is made.
 #[test]
 fn labels_are_those_in_the_docs() {
-    let descriptor = |limits| wgpu::DeviceDescriptor {
+    let descriptor = wgpu::DeviceDescriptor {
         label: Some(HOSTS),
-        required_limits: limits,
+        required_limits: wgpu::Limits {
+            max_compute_invocations_per_workgroup: 16, // so that sums take all ways
+            ..wgpu::Limits::default()
+        },
         ..wgpu::DeviceDescriptor::default()
     };
-    let labels = labels_of(descriptor(wgpu::Limits::default()), |descriptor| {
+    let labels = labels_of(descriptor, |descriptor| {
         let (device, queue) = wgpu::Device::noop(descriptor);
         gpu(Device::from_wgpu(&device, &queue))
     });
-    let mut expected: BTreeSet<String> = [
+    let mut expected = BTreeSet::new();
+    let mut add = |kind: &str, label: String| expected.insert((kind.into(), label));
+    for part in [
         "probe",
-        "stream",
         "stream.download",
         "stream.staged",
         "stream.upload",
         "tensor",
         "tensor.download",
-    ]
-    .map(String::from)
-    .into();
+    ] {
+        add("CreateBuffer", part.into());
+    }
+    add("RunComputePass", "stream".into());
     for operation in ["forward", "backward", "backward-from-output", "penalty"] {
-        let parts: &[&str] = match operation {
-            "penalty" => &["", ".params", ".even", ".odd", ".vectors", ".last"],
-            _ => &["", ".params", ".vectors"],
-        };
         for dtype in ["float32", "float16", "bfloat16"] {
-            expected.extend(
-                parts
-                    .iter()
-                    .map(|part| format!("{operation}.{dtype}{part}")),
-            );
+            let label = format!("{operation}.{dtype}");
+            for kind in [
+                "BindGroupLayout",
+                "ShaderModule",
+                "PipelineLayout",
+                "BindGroup",
+            ] {
+                add(&format!("Create{kind}"), label.clone());
+            }
+            let (buffers, pipelines): (&[_], &[_]) = match operation {
+                "penalty" => (&["params", "even", "odd"], &["vectors", "last"]),
+                "forward" => (&["params"], &["vectors", "elements"]),
+                _ => (&["params"], &["vectors"]),
+            };
+            for part in buffers {
+                add("CreateBuffer", format!("{label}.{part}"));
+            }
+            for part in pipelines {
+                add("CreateComputePipeline", format!("{label}.{part}"));
+            }
+        }
+        if operation != "backward-from-output" {
+            add("RunComputePass", format!("{operation}.float32"));
         }
     }
-    assert_eq!(labels, expected);
+    add("CreateComputePipeline", "penalty.float32.sums".into());
+    let differ: Vec<_> = labels.symmetric_difference(&expected).collect();
+    assert!(differ.is_empty(), "{differ:?}");
 
     // With float64, and where streams map what they compute. The entry points depend on where slices start.
-    expected.insert("stream.both".into());
-    for label in expected.clone() {
-        expected.extend(
-            label
-                .contains("float16")
-                .then(|| label.replace("float16", "float64")),
-        );
+    expected.insert(("CreateBuffer".into(), "stream.both".into()));
+    for (kind, label) in expected.clone() {
+        if label.contains("float16") {
+            expected.insert((kind, label.replace("float16", "float64")));
+        }
     }
     on_every_gpu(|gpu, name| {
         let adapter = adapter_of(gpu);
@@ -558,11 +641,11 @@ fn labels_are_those_in_the_docs() {
     });
 }
 
-/// The labels of all that the crate makes on a device, after `wgpu_elu.`.
+/// What the crate makes and records on a device, and the labels of it after `wgpu_elu.`.
 fn labels_of(
     descriptor: wgpu::DeviceDescriptor<'_>,
     make: impl Fn(&wgpu::DeviceDescriptor<'_>) -> Gpu,
-) -> BTreeSet<String> {
+) -> BTreeSet<(String, String)> {
     let folder = tempfile::tempdir().unwrap();
     let trace = wgpu::Trace::Directory(folder.path().into());
     let gpu = make(&wgpu::DeviceDescriptor {
@@ -572,18 +655,25 @@ fn labels_of(
     visit(&gpu);
     drop(gpu);
     let text = fs::read_to_string(folder.path().join("trace.ron")).unwrap();
-    let label = |line: &str| -> Option<String> {
-        let label = line.trim().strip_prefix("label: ")?;
-        let name = label
-            .strip_prefix("Some(\"")
-            .and_then(|label| label.strip_suffix("\"),"));
-        let name = name.unwrap_or_else(|| panic!("without a label: {label}"));
-        let name = name.replace('\\', "");
-        (name != HOSTS).then(|| {
-            let ours = name.strip_prefix("wgpu_elu.");
-            ours.unwrap_or_else(|| panic!("{name} is not in the scheme"))
-                .into()
-        })
-    };
-    text.lines().filter_map(label).collect()
+    let mut labels = BTreeSet::new();
+    let mut kind = "";
+    for line in text.lines().map(str::trim) {
+        if let Some(label) = line.strip_prefix("label: ") {
+            let name = label
+                .strip_prefix("Some(\"")
+                .and_then(|label| label.strip_suffix("\"),"));
+            let name = name.unwrap_or_else(|| panic!("{kind} without a label: {label}"));
+            let name = name.replace('\\', "");
+            if name != HOSTS {
+                let ours = name.strip_prefix("wgpu_elu.");
+                let ours = ours.unwrap_or_else(|| panic!("{name} is not in the scheme"));
+                labels.insert((kind.into(), ours.into()));
+            }
+        } else if let Some((name, _)) = line.split_once('(')
+            && name.starts_with(char::is_uppercase)
+        {
+            kind = name;
+        }
+    }
+    labels
 }

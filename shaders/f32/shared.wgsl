@@ -7,9 +7,6 @@
 // product. Compilers regroup floating-point sums unless told not to, which WGSL cannot: Mesa makes one product of two with
 // a common factor, and Metal's fast math more than that. So some sums hide behind `opaque`: `zero` is 0, and no compiler
 // knows.
-//
-// What is also a function for other people's shaders (src/shader.rs) has no hexadecimal floats, which wesl 0.4 misreads,
-// and no name that ends in an underscore and a number, which naga_oil refuses.
 
 // Must stay equal to Factors32 in src/shader.rs.
 struct Factors {

@@ -12,16 +12,16 @@ use crate::dtype::DType;
 /// | `float16` | `wgpu_elu_f16x2(x: u32, alpha: f32) -> u32`: two numbers in a word, the first in the lower half |
 /// | `bfloat16` | `wgpu_elu_bf16x2(x: u32, alpha: f32) -> u32`, so too |
 ///
-/// The results are those of the kernel, with its errors: the text is made of the same pieces. `alpha` may be a literal, and
-/// with 1 there is less to compute. `float32` costs about the same for one number as for four. NaN stays NaN and -0 stays -0
-/// as far as the driver lets floats pass. Only `float64` needs a device feature, `SHADER_F64`. Where WGSL's own `f16` is
-/// enabled, `f16(wgpu_elu_f32(f32(x), alpha))` does.
+/// The text is made of the kernel's own pieces, and the results have no more than its errors. A literal `alpha` lets drivers
+/// leave out much of the arithmetic, and 1 most. NaN stays NaN and -0 stays -0 as far as the driver lets floats pass. Only
+/// `float64` needs a device feature, `SHADER_F64`. Where WGSL's own `f16` is enabled, `f16(wgpu_elu_f32(f32(x), alpha))` does.
 ///
 /// For the gradient, [`Kernel::prepare_backward_from_output`](crate::Kernel::prepare_backward_from_output) takes what such a
 /// shader has written. SELU is `scale * wgpu_elu_f32(x, alpha)`, rounded once more.
 ///
 /// All names at module scope begin with `wgpu_elu_`: leave such names to it, and none can clash. Those that are not in the
-/// table have the dtype's own prefix, so that the texts of several dtypes may stand in one shader.
+/// table have the dtype's own prefix, so that the texts of several dtypes may stand in one shader. A shader that gives WGSL's
+/// own names, such as `clamp`, another meaning does so in this text, too, unless it imports it.
 ///
 /// # In your text
 ///
@@ -46,7 +46,7 @@ use crate::dtype::DType;
 /// # Imported by `naga_oil`
 ///
 /// The text is a composable module under any name; in a file of its own it takes a line `#define_import_path activations`
-/// before it.
+/// before it. `float64` takes a composer with naga's capability `FLOAT64`.
 ///
 /// ```
 /// use naga_oil::compose::{ComposableModuleDescriptor, Composer, NagaModuleDescriptor};
@@ -131,18 +131,20 @@ pub fn function(dtype: DType) -> String {
             ],
         ),
     };
+    // These have no hexadecimal floats, which wesl 0.4 misreads, and no name that ends in an underscore and a number, which
+    // naga_oil refuses.
     let text = pieces.concat().join("\n");
     let helpers: Vec<&str> = text.lines().filter_map(declared).collect();
     let prefix = format!("wgpu_elu_{name}_");
-    words(&text)
-        .map(|word| {
-            if helpers.contains(&word) && !word.starts_with("wgpu_elu_") {
-                format!("{prefix}{}", word.to_lowercase())
-            } else {
-                word.into()
-            }
-        })
-        .collect()
+    let prefixed = words(&text).map(|word| {
+        if helpers.contains(&word) && !word.starts_with("wgpu_elu_") {
+            format!("{prefix}{}", word.to_lowercase())
+        } else {
+            word.into()
+        }
+    });
+    let origin = concat!("// From wgpu-elu ", env!("CARGO_PKG_VERSION"), ".\n");
+    std::iter::once(origin.into()).chain(prefixed).collect()
 }
 
 /// The name at module scope that a line of ours declares.

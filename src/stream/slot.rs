@@ -124,27 +124,22 @@ impl Slot {
             };
             &self.short.insert((bytes, step)).1
         };
-        let label = Some(LABEL);
         let words = whole_words(bytes);
-        let submitted = gpu.checked("the work", || {
-            let mut encoder = gpu
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+        self.last = Some(gpu.submit("the work", LABEL, |encoder| {
             if let Some(staged) = &self.staged {
                 encoder.copy_buffer_to_buffer(&self.upload, 0, staged, 0, words);
             }
             step.record(
                 &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label,
+                    label: Some(LABEL),
                     timestamp_writes: None,
                 }),
             );
             if let Some(staged) = &self.staged {
                 encoder.copy_buffer_to_buffer(staged, 0, &self.download, 0, words);
             }
-            gpu.queue().submit([encoder.finish()])
-        });
-        self.last = Some(submitted.map_err(|error| gpu.reason_of(error))?);
+            Ok(())
+        })?);
         Ok(())
     }
 
