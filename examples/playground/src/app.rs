@@ -329,7 +329,7 @@ impl Parts {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             report::show_speeds(ui, &found, height);
             ui.add_space(8.0);
-            report::show_times(ui, &found);
+            ScrollArea::horizontal().show(ui, |ui| report::show_times(ui, &found));
         });
     }
 }
