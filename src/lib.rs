@@ -27,6 +27,7 @@
 //! - **A step in your own wgpu app**: [`Kernel`]. It takes your `wgpu::Device` and your buffers, and records into your
 //!   compute pass; it submits nothing, waits for nothing, and leaves your callbacks alone. [`Elu`] is built from it and
 //!   from nothing private. Use the wgpu that is exported here, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
+//! - **ELU at the end of your own shader**: [`shader::function`], as plain WGSL or as a module for `naga_oil` and WESL.
 //! - **Slices, and no GPU**: [`cpu`].
 //! - **Something to judge results by**: [`reference`](mod@reference), one formula for one `f64`.
 //!

@@ -1,5 +1,5 @@
-//! The WGSL that runs: composed text per dtype, operation and arrangement of buffers, and the layout that goes with it.
-//! No wgpu call.
+//! The WGSL that runs, and ELU as [functions](function()) for shaders of your own: composed text per dtype, operation and
+//! arrangement of buffers, and the layout that goes with it. No wgpu call.
 
 mod function;
 pub mod penalty;

@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tempfile::TempDir;
 use wgpu_elu::{
     DType,
-    shader::{Op, Shared, source},
+    shader::{Op, Shared, function, source},
 };
 
 use crate::{
@@ -80,13 +80,24 @@ impl Folder {
         child.wait_with_output().unwrap()
     }
 
-    /// Runs it to the one line on standard error that says what was wrong; nothing else may be said or left behind.
+    /// Runs it to the one line on standard error that says what failed; nothing else may be said or left behind.
     #[track_caller]
     pub(crate) fn error(&self, args: &[&str]) -> String {
+        self.fails(1, args)
+    }
+
+    /// So too, where the command line is wrong.
+    #[track_caller]
+    fn usage_error(&self, args: &[&str]) -> String {
+        self.fails(2, args)
+    }
+
+    #[track_caller]
+    fn fails(&self, code: i32, args: &[&str]) -> String {
         let before = self.names();
         let output = self.elu(args);
         let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
         assert_eq!(output.stdout, b"", "{args:?}");
         assert_eq!(self.names(), before, "{args:?} left something behind");
         let line = error.strip_suffix('\n').unwrap_or(&error);
@@ -442,7 +453,7 @@ fn alpha() {
             "alpha {alpha}"
         );
     }
-    let error = |file, alpha| folder.error(&["run", file, "-o", "z.npy", "--alpha", alpha]);
+    let error = |file, alpha| folder.usage_error(&["run", file, "-o", "z.npy", "--alpha", alpha]);
     for alpha in ["one", "", "nan", "1,5", "1e400"] {
         assert_eq!(
             error("x.npy", alpha),
@@ -461,7 +472,7 @@ fn alpha() {
     folder.write("model.safetensors", &model());
     let args = ["run", "model.safetensors", "--alpha", "1e39"];
     assert_eq!(
-        folder.error(&[&args[..], &["--tensor", "brain"]].concat()),
+        folder.usage_error(&[&args[..], &["--tensor", "brain"]].concat()),
         "model.safetensors: tensor \"brain\": --alpha \"1e39\": for bfloat16, needed a float32 number, at most 3.4028235e38"
     );
     folder.success(&[&args[..], &["--tensor", "double"]].concat());
@@ -612,11 +623,11 @@ fn outputs_that_cannot_be_written() {
     );
     folder.write("model.safetensors", &model());
     assert_eq!(
-        folder.error(&["run", "x.npy", "-o", "z.SafeTensors"]),
+        folder.usage_error(&["run", "x.npy", "-o", "z.SafeTensors"]),
         "z.SafeTensors: the result is a .npy file, as INPUT is: give it another name"
     );
     assert_eq!(
-        folder.error(&["run", "model.safetensors", "-o", "z.npy"]),
+        folder.usage_error(&["run", "model.safetensors", "-o", "z.npy"]),
         "z.npy: the result is a .safetensors file, as INPUT is: give it another name"
     );
     folder.success(&["run", "x.npy", "-o", "z.bin"]);
@@ -897,7 +908,7 @@ fn check_refuses() {
             "--json and --plot name the same file, needed two",
         ),
     ] {
-        let said = folder.error(&[&["check", "--device", "cpu"], args].concat());
+        let said = folder.usage_error(&[&["check", "--device", "cpu"], args].concat());
         assert_eq!(said, text);
     }
     folder.write("found.json", b"{}");
@@ -1113,6 +1124,29 @@ fn bench_without_any_adapter() {
 }
 
 #[test]
+fn a_backend_that_there_is_not() {
+    for (backends, code) in [
+        ("vulcan", 2),
+        ("gl,vulcan", 2),
+        ("", 2),
+        ("Metal, d3d12", 0),
+    ] {
+        let mut info = Command::new(ELU);
+        info.arg("info").env("WGPU_BACKEND", backends);
+        let output = info.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = if code == 0 {
+            String::new()
+        } else {
+            format!(
+                "elu: WGPU_BACKEND {backends:?}: needed vulkan, metal, dx12 or gl, or several with commas between\n"
+            )
+        };
+        assert_eq!((output.status.code(), said), (Some(code), expected));
+    }
+}
+
+#[test]
 fn bench_draws_png_and_prints_json() {
     let folder = Folder::new();
     let args = [
@@ -1153,7 +1187,7 @@ fn bench_refuses() {
         ),
     ] {
         assert_eq!(
-            folder.error(&[&["bench", "--device", "cpu"], args].concat()),
+            folder.usage_error(&[&["bench", "--device", "cpu"], args].concat()),
             text
         );
     }
@@ -1234,10 +1268,22 @@ fn shader() {
     assert!(is_plain(&[]) && is_plain(&["--alpha", "1", "--entry", "elements"]));
     assert!(!is_plain(&["--alpha", "2"]) && !is_plain(&["--op", "backward"]));
 
+    for dtype in DType::ALL {
+        let args = ["--function", "--dtype", dtype.name()];
+        assert_eq!(print(&args), function(dtype).into_bytes());
+    }
+    let output = folder.elu(&["shader", "--function", "--op", "backward"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.starts_with("error: the argument '--function' cannot be used with '--op <OP>'"),
+        "{said}"
+    );
+
     let metal = ["shader", "--dtype", "float64", "--language", "msl"];
     for args in [&metal[..], &[&metal[..], &["-o", "elu.metal"]].concat()] {
         assert_eq!(
-            folder.error(args),
+            folder.usage_error(args),
             "float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language"
         );
     }

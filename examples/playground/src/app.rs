@@ -11,7 +11,7 @@ use eframe::{
 use egui_plot::{Corner, HoverPosition, ItemId, Legend, Plot, PlotMemory};
 
 use crate::{
-    comparison::{Comparison, State, Way},
+    comparison::{Comparison, POWERS, State, Way},
     curves::{Curve, Curves},
     field::{self, Field, NoTimestamps},
     palette, report, setup,
@@ -324,7 +324,7 @@ impl Parts {
             }
             return;
         }
-        let table = 26.0 * (found.rows.len() as f32 + 2.0);
+        let table = 26.0 * (POWERS.len() as f32 + 2.0);
         let height = (ui.available_height() - table).max(160.0);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             report::show_speeds(ui, &found, height);

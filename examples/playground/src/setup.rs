@@ -43,22 +43,24 @@ pub(crate) fn objection(adapter: &wgpu::Adapter) -> Option<String> {
     } else {
         return None;
     };
-    let backend = wgpu_elu::device::backend_name(info.backend);
     Some(format!(
-        "{} ({backend}) has no {missing}, and the playground needs them.",
-        info.name
+        "{} has no {missing}, and the playground needs them.",
+        full_name(&info)
     ))
 }
 
 // ---- Internals ----
 
-/// The fastest of those that draw to the window, and of these rather one that can compute.
+/// The fastest of those that draw to the window, and of these rather one that can compute. As in `elu`, WGPU_ADAPTER_NAME may
+/// hold a part of the name.
 #[cfg(not(target_arch = "wasm32"))]
 fn select(
     adapters: &[wgpu::Adapter],
     surface: Option<&wgpu::Surface<'_>>,
 ) -> Result<wgpu::Adapter, String> {
     let draws = |adapter: &&wgpu::Adapter| surface.is_none_or(|s| adapter.is_surface_supported(s));
+    let wanted = std::env::var("WGPU_ADAPTER_NAME").unwrap_or_default();
+    let is_wanted = |adapter: &&wgpu::Adapter| wgpu_elu::device::is_named(adapter, &wanted);
     let saves_power = wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower);
     let rank = |adapter: &&wgpu::Adapter| {
         let slowness = match adapter.get_info().device_type {
@@ -71,8 +73,17 @@ fn select(
         };
         (objection(adapter).is_some(), slowness)
     };
-    let best = adapters.iter().filter(draws).min_by_key(rank);
-    best.cloned().ok_or("none can draw to a window".into())
+    let fitting = adapters.iter().filter(draws).filter(is_wanted);
+    fitting.min_by_key(rank).cloned().ok_or_else(|| {
+        let all: Vec<_> = adapters.iter().map(|a| full_name(&a.get_info())).collect();
+        format!("none named {wanted:?} draws to a window, among {all:?}")
+    })
+}
+
+/// With the backend, as messages of wgpu-elu have it.
+fn full_name(info: &wgpu::AdapterInfo) -> String {
+    let backend = wgpu_elu::device::backend_name(info.backend);
+    format!("{} ({backend})", info.name)
 }
 
 fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {

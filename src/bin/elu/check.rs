@@ -6,7 +6,7 @@ mod sample;
 
 use std::io::IsTerminal;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use wgpu_elu::{DType, Device, Elu, Tensor, shader::Op};
@@ -47,10 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     args.place.check();
     let (op, dtype) = (args.op, args.dtype);
     let factors = args.alpha.of(dtype)?.into();
-    ensure!(
-        !args.exhaustive || dtype != DType::F64,
-        "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample"
-    );
+    if args.exhaustive && dtype == DType::F64 {
+        return Err(crate::usage(
+            "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample",
+        ));
+    }
     let files = Files::open(&args.files)?;
     let chosen = args.place.device()?;
     let device = chosen.for_dtype(dtype)?;

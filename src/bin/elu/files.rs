@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
@@ -45,11 +45,12 @@ impl Files {
             Ok::<_, anyhow::Error>((picture, open(path)?))
         });
         let plot = plot.transpose()?;
-        if let (Some(json), Some((_, plot))) = (&json, &plot) {
-            ensure!(
-                !json.is_same_file(plot),
-                "--json and --plot name the same file, needed two"
-            );
+        if let (Some(json), Some((_, plot))) = (&json, &plot)
+            && json.is_same_file(plot)
+        {
+            return Err(crate::usage(
+                "--json and --plot name the same file, needed two",
+            ));
         }
         Ok(Self { json, plot })
     }

@@ -49,22 +49,41 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let command = Cli::parse().command;
     interrupt::listen();
-    let done = match command {
+    let done = place::check_environment().and_then(|()| match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Shader(args) => shader::run(&args),
-    };
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Names of files and types may hold anything; it stays one line.
             let line: String = format!("{error:#}").chars().flat_map(visible).collect();
             eprintln!("elu: {line}");
-            ExitCode::FAILURE
+            if is_of_the_command_line(&error) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
+}
+
+/// What is wrong with the command line, where clap cannot see it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn is_of_the_command_line(error: &anyhow::Error) -> bool {
+    let by_library = error.downcast_ref::<wgpu_elu::Error>();
+    error.is::<Usage>() || matches!(by_library, Some(wgpu_elu::Error::NotInvertible { .. }))
+}
+
+/// As an error.
+fn usage(message: impl Into<String>) -> anyhow::Error {
+    Usage(message.into()).into()
 }
 
 /// Control characters as their escapes, such as `\n`, and all others as they are.

@@ -10,6 +10,22 @@ use clap::{
 };
 use wgpu_elu::{DType, Device, Error, wgpu};
 
+use crate::usage;
+
+/// wgpu itself passes over words that it does not know, and then sees no adapter.
+pub(crate) fn check_environment() -> Result<()> {
+    let Ok(backends) = std::env::var("WGPU_BACKEND") else {
+        return Ok(());
+    };
+    let is_known = |word| !wgpu::Backends::from_comma_list(word).is_empty();
+    if backends.split(',').all(is_known) {
+        return Ok(());
+    }
+    Err(usage(format!(
+        "WGPU_BACKEND {backends:?}: needed vulkan, metal, dx12 or gl, or several with commas between"
+    )))
+}
+
 /// Arguments that choose a device.
 #[derive(clap::Args)]
 pub(crate) struct Place {
@@ -130,24 +146,29 @@ pub(crate) struct Alpha {
 impl Alpha {
     /// Infinity must be asked for by name: a number that is taken for it is a mistake.
     pub(crate) fn parse(&self) -> Result<f64> {
-        let needed = || format!("--alpha {:?}: needed a number, such as 1 or 0.5", self.text);
-        let alpha = self.text.trim().parse::<f64>().ok().with_context(needed)?;
         let by_name = self.text.to_ascii_lowercase().contains("inf");
-        ensure!(alpha.is_finite() || by_name, needed());
-        Ok(alpha)
+        let alpha = self.text.trim().parse::<f64>().ok();
+        alpha
+            .filter(|alpha| alpha.is_finite() || by_name)
+            .ok_or_else(|| {
+                usage(format!(
+                    "--alpha {:?}: needed a number, such as 1 or 0.5",
+                    self.text
+                ))
+            })
     }
 
     /// So too for what `dtype` is computed in.
     pub(crate) fn of(&self, dtype: DType) -> Result<f64> {
         let alpha = self.parse()?;
         let fits = dtype == DType::F64 || alpha.is_infinite() || alpha.abs() <= f32::MAX.into();
-        ensure!(
-            fits,
-            "--alpha {:?}: for {dtype}, needed a float32 number, at most {:e}",
-            self.text,
-            f32::MAX
-        );
-        Ok(alpha)
+        fits.then_some(alpha).ok_or_else(|| {
+            usage(format!(
+                "--alpha {:?}: for {dtype}, needed a float32 number, at most {:e}",
+                self.text,
+                f32::MAX
+            ))
+        })
     }
 }
 

@@ -24,10 +24,10 @@ impl Picture {
         match extension.as_ref().and_then(|e| e.to_str()) {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
-            _ => bail!(
+            _ => Err(crate::usage(format!(
                 "--plot {}: needed a name that ends in .svg or .png",
                 path.display()
-            ),
+            ))),
         }
     }
 

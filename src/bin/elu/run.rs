@@ -64,11 +64,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         ("npy", "safetensors")
     };
-    ensure!(
-        !has_extension(&path, other),
-        "{}: the result is a .{format} file, as INPUT is: give it another name",
-        path.display()
-    );
+    if has_extension(&path, other) {
+        return Err(crate::usage(format!(
+            "{}: the result is a .{format} file, as INPUT is: give it another name",
+            path.display()
+        )));
+    }
     let output = Output::open(&path, args.force)?;
     let (what, where_it_ran, took) = if is_safetensors {
         run_safetensors(args, output)?

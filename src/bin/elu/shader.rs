@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Error, Result, ensure};
+use anyhow::{Result, ensure};
 use wgpu_elu::{
     DType,
-    shader::{ELEMENTS, Op, Shape, Shared, VECTORS, is_plain},
+    shader::{ELEMENTS, Op, Shape, Shared, VECTORS, function, is_plain},
 };
 
 use crate::{
@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// With the workgroups for software adapters, not those for hardware; in WGSL they are left open
     #[arg(long)]
     software: bool,
+    /// Instead: ELU as functions for a WGSL shader of your own, with names that clash with none of yours
+    #[arg(long, conflicts_with_all = ["op", "language", "entry", "alpha", "in_place", "software"])]
+    function: bool,
     /// Where the shader goes; `-` is standard output, also the default
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -65,6 +68,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     );
     let path = args.output.as_deref().unwrap_or(Path::new("-"));
     let output = Output::open(path, args.force)?;
+    if args.function {
+        return output.write(function(args.dtype).as_bytes());
+    }
     let variant = Variant {
         dtype: args.dtype,
         op: args.op,
@@ -80,6 +86,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         plain: is_plain(args.dtype, args.op, args.alpha.of(args.dtype)?.into()),
         entry_point: args.entry,
     };
-    let shader = translate(variant, args.language).map_err(Error::msg)?;
+    let shader = translate(variant, args.language).map_err(crate::usage)?;
     output.write(&shader)
 }
