@@ -161,7 +161,7 @@ impl Device {
 
     /// A device that exists already, with the limits and features it was created with. None of its callbacks is touched.
     ///
-    /// Call it once per device and keep what it gives: in a browser each call adds a callback for the device's loss.
+    /// Call it once per device and keep what it gives: in a browser each call waits for the device's loss.
     pub fn from_wgpu(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
         Self::Gpu(Gpu {
             shared: Arc::new(Shared {
@@ -169,7 +169,7 @@ impl Device {
                 queue: queue.clone(),
                 info: device.adapter_info(),
                 kernels: Default::default(),
-                lost: adds_callbacks(device).then(|| told_of_loss(device)),
+                lost: told_by_browser(device),
                 checks: Default::default(),
             }),
         })
@@ -377,8 +377,7 @@ async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     adapters
 }
 
-/// Where the reason will be, once the device is lost. Takes the place of the callback that was set, unless it
-/// [`adds_callbacks`].
+/// Where the reason will be, once the device is lost. Takes the place of the callback that was set.
 fn told_of_loss(device: &wgpu::Device) -> Arc<OnceLock<String>> {
     let lost = Arc::new(OnceLock::new());
     let callback_lost = Arc::clone(&lost);
@@ -393,16 +392,23 @@ fn told_of_loss(device: &wgpu::Device) -> Arc<OnceLock<String>> {
     lost
 }
 
-/// Whether a callback for the loss of `device` is added to those that are set, as it is in a browser
-/// (wgpu-30.0.1/src/backend/webgpu.rs, `fn set_device_lost_callback`).
+/// So too, where it is not wgpu but the browser that tells, and whoever asks.
 #[cfg(all(target_family = "wasm", feature = "webgpu"))]
-fn adds_callbacks(device: &wgpu::Device) -> bool {
-    device.as_webgpu().is_some()
+fn told_by_browser(device: &wgpu::Device) -> Option<Arc<OnceLock<String>>> {
+    let loss = device.as_webgpu()?.lost();
+    let lost = Arc::new(OnceLock::new());
+    let told = Arc::clone(&lost);
+    wasm_bindgen_futures::spawn_local(async move {
+        if let Ok(loss) = wasm_bindgen_futures::JsFuture::from(loss).await {
+            let _ = told.set(loss.message());
+        }
+    });
+    Some(lost)
 }
 
 #[cfg(not(all(target_family = "wasm", feature = "webgpu")))]
-fn adds_callbacks(_: &wgpu::Device) -> bool {
-    false
+fn told_by_browser(_: &wgpu::Device) -> Option<Arc<OnceLock<String>>> {
+    None
 }
 
 impl Gpu {
