@@ -23,14 +23,15 @@ pub(crate) fn filled(
     bytes: &[u8],
 ) -> Result<wgpu::Buffer> {
     #[cfg(all(target_family = "wasm", feature = "webgpu"))]
-    if device.as_webgpu().is_some() {
-        return queued::filled(device, descriptor, bytes);
+    if let Some(filled) = queued::filled(device, descriptor, bytes) {
+        return filled;
     }
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         mapped_at_creation: true,
         ..descriptor.clone()
     });
-    let mut view = buffer.slice(..).get_mapped_range_mut().map_err(unmapped)?;
+    let view = buffer.slice(..).get_mapped_range_mut();
+    let mut view = view.map_err(|_| unmapped())?;
     view.slice(..bytes.len()).copy_from_slice(bytes);
     drop(view);
     buffer.unmap();
@@ -38,10 +39,11 @@ pub(crate) fn filled(
 }
 
 /// A mapping of our own fails only on a lost device.
-pub(crate) fn unmapped<E>(_: E) -> Error {
+pub(crate) fn unmapped() -> Error {
     lost("a buffer could not be mapped")
 }
 
+/// The device is lost, by this sign.
 pub(crate) fn lost(error: impl fmt::Display) -> Error {
     Error::DeviceLost {
         reason: error.to_string(),
@@ -83,7 +85,7 @@ pub(crate) fn check_alive(device: &wgpu::Device) -> Result<()> {
         probe.slice(..).get_mapped_range_mut().map(drop)
     });
     match error {
-        None => mapped.map_err(unmapped),
+        None => mapped.map_err(|_| unmapped()),
         Some(_) => Ok(()), // as when memory has run out
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    checked::{self, Checks, checked, filled, lost, unmapped},
+    checked::{Checks, check_alive, checked, filled, lost, unmapped},
     cpu,
     dtype::DType,
     error::{Error, Result},
@@ -25,6 +25,9 @@ use crate::{
 /// # Async and blocking
 ///
 /// Constructors are `async`, as wgpu's are. Outside the browser each has a twin that ends in `_blocking`.
+///
+/// Whatever submits work or waits for it also calls what wgpu has to call back, as every submission and poll of wgpu's does: a
+/// host's own callbacks too, and a panic in there comes through.
 ///
 /// # In a browser
 ///
@@ -175,8 +178,7 @@ impl Device {
         })
     }
 
-    /// Waits until all work submitted so far is done. Outside the browser this calls what wgpu has to call back, as every poll
-    /// does, and a panic in there comes through.
+    /// Waits until all work submitted so far is done.
     ///
     /// # Errors
     ///
@@ -383,13 +385,17 @@ fn told_of_loss(device: &wgpu::Device) -> Arc<OnceLock<String>> {
     let callback_lost = Arc::clone(&lost);
     device.set_device_lost_callback(move |reason, message| {
         // Only the first reason counts, so a second may be dropped.
-        let _ = callback_lost.set(if message.is_empty() {
-            format!("{reason:?}")
-        } else {
-            message
-        });
+        let _ = callback_lost.set(told(reason, message));
     });
     lost
+}
+
+fn told(reason: impl fmt::Debug, message: String) -> String {
+    if message.is_empty() {
+        format!("{reason:?}")
+    } else {
+        message
+    }
 }
 
 /// So too, where it is not wgpu but the browser that tells, and whoever asks.
@@ -397,10 +403,10 @@ fn told_of_loss(device: &wgpu::Device) -> Arc<OnceLock<String>> {
 fn told_by_browser(device: &wgpu::Device) -> Option<Arc<OnceLock<String>>> {
     let loss = device.as_webgpu()?.lost();
     let lost = Arc::new(OnceLock::new());
-    let told = Arc::clone(&lost);
+    let lost_then = Arc::clone(&lost);
     wasm_bindgen_futures::spawn_local(async move {
         if let Ok(loss) = wasm_bindgen_futures::JsFuture::from(loss).await {
-            let _ = told.set(loss.message());
+            let _ = lost_then.set(told(loss.reason(), loss.message()));
         }
     });
     Some(lost)
@@ -427,7 +433,7 @@ impl Gpu {
         self.check_alive()?;
         match self.shared.lost {
             Some(_) => Ok(()),
-            None => checked::check_alive(self.device()),
+            None => check_alive(self.device()),
         }
     }
 
@@ -461,9 +467,13 @@ impl Gpu {
         label: &str,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
-        // A submission also calls what waits for work that is done. Then it does so here, where a host's errors are its own;
-        // what ends between here and there is still called within our checks.
-        self.poll(Until::Now)?;
+        // A submission also calls what waits for work that is done. So it is called here, where a host's errors are its own; what
+        // ends between here and there is still called within our checks. A poll may panic on a lost device, if only inside, and
+        // a submission of nothing does not, but takes some microseconds.
+        match self.shared.lost {
+            Some(_) => self.poll(Until::Now)?,
+            None => drop(self.queue().submit([])),
+        }
         self.checked(what, || {
             let label = Some(label);
             let descriptor = wgpu::CommandEncoderDescriptor { label };
@@ -548,7 +558,7 @@ impl Gpu {
             Some(Ok(())) => Ok(mapping),
             _ => {
                 self.check_alive()?;
-                Err(unmapped(()))
+                Err(unmapped())
             }
         }
     }
@@ -585,7 +595,8 @@ impl Gpu {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(lost(error)),
             Err(panic) => {
-                self.check_alive_ourselves()?;
+                self.check_alive()?;
+                check_alive(self.device())?;
                 resume_unwind(panic)
             }
         }
@@ -610,11 +621,11 @@ pub(crate) struct Mapping<'a> {
 
 impl Mapping<'_> {
     pub(crate) fn view(&self) -> Result<wgpu::BufferView> {
-        self.slice.get_mapped_range().map_err(unmapped)
+        self.slice.get_mapped_range().map_err(|_| unmapped())
     }
 
     pub(crate) fn view_mut(&self) -> Result<wgpu::BufferViewMut> {
-        self.slice.get_mapped_range_mut().map_err(unmapped)
+        self.slice.get_mapped_range_mut().map_err(|_| unmapped())
     }
 }
 

@@ -319,10 +319,20 @@ fn a_panic_in_what_the_host_has_called_back_is_its_own() {
     on_every_gpu(|gpu, name| {
         let gpu = &lent(gpu, all_of);
         let device = Device::Gpu(gpu.clone());
-        gpu.queue().on_submitted_work_done(|| panic!("{HOSTS}"));
-        let waited = catch_unwind(AssertUnwindSafe(|| device.wait_blocking()));
-        let panic = waited.expect_err(name);
-        assert_eq!(panic.downcast_ref::<String>().unwrap(), HOSTS, "{name}");
+        let x = Tensor::from_slice(&device, &varied(LEN), &[LEN]).unwrap();
+        device.wait_blocking().unwrap();
+        let calls: [(&str, &dyn Fn() -> Result<()>); 3] = [
+            ("wait", &|| device.wait_blocking()),
+            ("forward", &|| Elu::default().forward(&x).map(drop)),
+            ("read", &|| x.to_vec_blocking::<f32>().map(drop)),
+        ];
+        for (what, call) in calls {
+            gpu.queue().on_submitted_work_done(|| panic!("{HOSTS}"));
+            let panic = catch_unwind(AssertUnwindSafe(call)).expect_err(what);
+            let said = panic.downcast_ref::<String>().unwrap();
+            assert_eq!(said, HOSTS, "{name}, {what}");
+            device.wait_blocking().unwrap();
+        }
         device.wait_blocking().unwrap();
     });
 }

@@ -51,7 +51,10 @@ test("the playground", { timeout: PATIENCE }, async (t) => {
     const { page, browser } = await open(t, url, WEBGPU);
     await started(page);
     await crash(browser);
-    await page.getByRole("heading", { name: "The GPU was lost" }).waitFor();
+    const told = page.getByRole("heading", { name: "The GPU was lost" });
+    await told.waitFor();
+    await frames(page);
+    assert(await told.isVisible(), "something else is told");
     await page.screenshot({ path: `${ARTIFACTS}/gpu-lost.png` });
   });
   await t.test("says that there is no WebGPU", async (t) => {
@@ -115,7 +118,7 @@ async function field(t, url) {
   assert(difference(one, await pixels(page, PICTURE)) > 0.1, "nothing moves");
   await page.emulateMedia({ colorScheme: "dark" });
   await frames(page);
-  await pixels(page, PICTURE, "field-dark");
+  await page.screenshot({ path: `${ARTIFACTS}/field-dark.png` });
   assert.deepEqual(complaints, []);
 }
 
@@ -138,6 +141,7 @@ async function comparison(t, url) {
   await page.mouse.click(45, 62);
   await page.evaluate(() => {
     let last = performance.now();
+    window.start = last;
     window.longest = 0;
     (function frame(now) {
       window.longest = Math.max(window.longest, now - last);
@@ -148,8 +152,8 @@ async function comparison(t, url) {
   // It fails where a result is off by more than 1 ULP.
   await page.waitForFunction(() => window.playground.compared() === 1, null, { timeout: 300_000 });
   await frames(page);
-  const longest = await page.evaluate(() => window.longest);
-  assert(longest < 5000, `no frame for ${longest} ms`);
+  const [longest, whole] = await page.evaluate(() => [window.longest, performance.now() - window.start]);
+  assert(longest < whole / 3, `no frame for ${longest} ms of ${whole}`);
   await page.screenshot({ path: `${ARTIFACTS}/comparison.png` });
   await page.emulateMedia({ colorScheme: "dark" });
   await frames(page);

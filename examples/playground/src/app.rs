@@ -211,12 +211,15 @@ impl Parts {
         let plot = egui::Id::unique("curves");
         let hidden = PlotMemory::load(ui.ctx(), plot)
             .map_or_else(Default::default, |memory| memory.hidden_items);
-        let hovered: Vec<_> = known
+        let shown: Vec<_> = known
             .iter()
             .filter(|(curve, ..)| !hidden.contains(&ItemId::new(curve.name())))
             .filter_map(|(curve, factors, _)| Some((*curve, factors.as_ref().ok().copied()?)))
             .collect();
-        if let Some(error) = self.curves.trouble() {
+        if let Some(error) = shown
+            .iter()
+            .find_map(|(curve, _)| self.curves.trouble(*curve))
+        {
             trouble(ui, &error);
         }
         Plot::new("curves")
@@ -236,7 +239,7 @@ impl Parts {
                 let (HoverPosition::NearDataPoint { position, .. }
                 | HoverPosition::Elsewhere { position }) = hover;
                 let mut text = format!("x = {:.3}", position.x);
-                for (curve, factors) in &hovered {
+                for (curve, factors) in &shown {
                     let y = curve.exact(*factors, position.x);
                     text += &format!("\n{} = {y:.4}", curve.name());
                 }

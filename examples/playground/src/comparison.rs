@@ -151,7 +151,7 @@ impl Comparison {
 
 type Result<T> = std::result::Result<T, String>;
 
-/// A comparison that goes on, however it ends.
+/// A comparison under way. Dropped before its end, as by a panic, it is told as failed.
 struct Running {
     found: Arc<Mutex<Found>>,
     context: Context,

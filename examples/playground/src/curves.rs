@@ -127,11 +127,9 @@ impl Curves {
         }
     }
 
-    /// Why a curve is not drawn, if one is not.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.troubles
-            .iter()
-            .find_map(|trouble| trouble.lock().clone())
+    /// Why that curve is not drawn, if it is not.
+    pub(crate) fn trouble(&self, curve: Curve) -> Option<String> {
+        self.troubles[curve as usize].lock().clone()
     }
 
     /// Reads back what is plotted: all x, and then all y of each curve. Nothing else does.

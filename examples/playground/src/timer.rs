@@ -99,7 +99,7 @@ impl Timer {
         });
     }
 
-    /// The mean of the latest answers in seconds, once there is one: it tells less than the ticks of browsers' clocks, too.
+    /// The mean of the latest answers in seconds, once there is one: unlike a median it is finer than a tick of the clock.
     pub(crate) fn seconds(&self) -> Option<f64> {
         let answers = self.answers.lock();
         (!answers.is_empty()).then(|| answers.iter().sum::<f64>() / answers.len() as f64)

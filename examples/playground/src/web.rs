@@ -45,6 +45,11 @@ impl Playground {
         }
     }
 
+    /// Whether it has ended in an error of its own.
+    pub fn has_panicked(&self) -> bool {
+        self.runner.has_panicked()
+    }
+
     /// The name of the panel that is shown.
     pub fn panel(&self) -> Option<String> {
         Some(self.runner.app_mut::<App>()?.panel().name().into())

@@ -125,10 +125,7 @@ fn a_comparison_ends_while_the_window_lives() {
             start.elapsed() > Duration::from_secs(1),
             "nothing was timed"
         );
-        assert!(
-            slowest < Duration::from_secs(5),
-            "no frames for {slowest:?}"
-        );
+        assert!(slowest < start.elapsed() / 3, "no frames for {slowest:?}");
         window.picture().write(&artifact("comparison"));
     });
 }
@@ -159,9 +156,8 @@ fn no_adapter_at_all_is_told() {
         let ended = playground.output().expect("it starts");
         let told = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(1), "{told}");
-        let cause = "playground: there is no adapter to draw with: ";
-        assert!(told.starts_with(cause), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let expected = "playground: there is no adapter to draw with: Adapter selection failed: there are none\n";
+        assert_eq!(told, expected);
     }
 }
 

@@ -8,7 +8,7 @@ use wgpu_elu::{
     wgpu,
 };
 
-use crate::output::Output;
+use crate::{output::Output, place::check_environment};
 
 /// Every adapter that wgpu sees, which one `auto` takes and why, and the CPU path
 #[derive(clap::Args)]
@@ -19,6 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    check_environment()?;
     let adapters: Vec<Report> = pollster::block_on(adapters())
         .iter()
         .map(Report::new)

@@ -49,13 +49,13 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let command = Cli::parse().command;
     interrupt::listen();
-    let done = place::check_environment().and_then(|()| match command {
+    let done = match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Shader(args) => shader::run(&args),
-    });
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -81,7 +81,7 @@ fn is_of_the_command_line(error: &anyhow::Error) -> bool {
     error.is::<Usage>() || matches!(by_library, Some(wgpu_elu::Error::NotInvertible { .. }))
 }
 
-/// As an error.
+/// That this is wrong with it.
 fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }

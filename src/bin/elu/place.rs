@@ -17,8 +17,11 @@ pub(crate) fn check_environment() -> Result<()> {
     let Ok(backends) = std::env::var("WGPU_BACKEND") else {
         return Ok(());
     };
-    let is_known = |word| !wgpu::Backends::from_comma_list(word).is_empty();
-    if backends.split(',').all(is_known) {
+    let ours =
+        wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::GL;
+    let is_known = |word| ours.intersects(wgpu::Backends::from_comma_list(word));
+    let mut words = backends.split(',').filter(|word| !word.trim().is_empty());
+    if words.all(is_known) {
         return Ok(());
     }
     Err(usage(format!(
@@ -59,6 +62,9 @@ impl Place {
     }
 
     pub(crate) fn device(&self) -> Result<Chosen> {
+        if self.device != Choice::Cpu {
+            check_environment()?;
+        }
         let by_environment = std::env::var("WGPU_ADAPTER_NAME").is_ok_and(|name| !name.is_empty());
         let device = match (&self.adapter, self.device) {
             (Some(name), _) => Device::named_blocking(name).context("--adapter")?,

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result};
 use wgpu_elu::{
     DType,
     shader::{ELEMENTS, Op, Shape, Shared, VECTORS, function, is_plain},
@@ -14,7 +14,7 @@ use wgpu_elu::{
 use crate::{
     output::Output,
     place::{Alpha, by_name, dtypes},
-    translate::{Language, Variant, translate},
+    translate::{Language, NO_METAL, Variant, translate},
 };
 
 /// The very shader that runs, as wgpu gets it or as a driver does
@@ -60,12 +60,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    ensure!(
-        args.output.is_some()
-            || args.language != Language::Spirv
-            || !std::io::stdout().is_terminal(),
-        "SPIR-V is binary, and standard output is a terminal: give -o FILE"
-    );
+    let is_spirv = args.language == Language::Spirv;
+    if is_spirv && args.output.is_none() && std::io::stdout().is_terminal() {
+        return Err(crate::usage(
+            "SPIR-V is binary, and standard output is a terminal: give -o FILE",
+        ));
+    }
+    if args.language == Language::Msl && args.dtype == DType::F64 {
+        return Err(crate::usage(NO_METAL));
+    }
     let path = args.output.as_deref().unwrap_or(Path::new("-"));
     let output = Output::open(path, args.force)?;
     if args.function {
@@ -86,6 +89,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         plain: is_plain(args.dtype, args.op, args.alpha.of(args.dtype)?.into()),
         entry_point: args.entry,
     };
-    let shader = translate(variant, args.language).map_err(crate::usage)?;
+    let shader = translate(variant, args.language).map_err(Error::msg)?;
     output.write(&shader)
 }

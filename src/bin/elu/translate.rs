@@ -41,6 +41,9 @@ impl Language {
     }
 }
 
+pub(crate) const NO_METAL: &str =
+    "float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language";
+
 /// One shader of this crate, and one of its entry points.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Variant {
@@ -85,7 +88,7 @@ pub(crate) fn translate_source(
         return Ok(source.into_bytes());
     }
     if language == Language::Msl && dtype == DType::F64 {
-        return Err("float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language".into());
+        return Err(NO_METAL.into());
     }
     let module = wgsl::parse_str(&source).map_err(|error| error.to_string())?;
     let capabilities = match dtype {
