@@ -76,14 +76,11 @@ fn select(
     let fitting = adapters.iter().filter(draws).filter(is_wanted);
     fitting.min_by_key(rank).cloned().ok_or_else(|| {
         let all: Vec<_> = adapters.iter().map(|a| full_name(&a.get_info())).collect();
-        match (&all[..], &wanted[..]) {
-            ([], _) => "there are none".into(),
-            (_, "") => format!("none draws to a window, among {}", all.join(", ")),
-            _ => format!(
-                "none named {wanted:?} draws to a window, among {}",
-                all.join(", ")
-            ),
-        }
+        let named = match &wanted[..] {
+            "" => String::new(),
+            wanted => format!("named {wanted:?} "),
+        };
+        format!("none {named}draws to a window, among {}", all.join(", "))
     })
 }
 
