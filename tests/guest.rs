@@ -204,6 +204,9 @@ fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
             errors.len() == 1 && errors[0].contains(HOSTS),
             "{name}: {errors:?}"
         );
+        // It is told when no work is left.
+        let wait = wgpu::PollType::wait_indefinitely();
+        gpu.device().poll(wait).unwrap();
         gpu.device().destroy();
         gpu.device().poll(wgpu::PollType::Poll).unwrap();
         assert_eq!(told.take(), ["Destroyed"], "{name}");
