@@ -73,7 +73,7 @@ impl Stream {
         let arrangement = match device {
             Device::Cpu => Arrangement::InPlace,
             Device::Gpu(gpu) => {
-                gpu.check_alive_ourselves()?;
+                gpu.probe_alive()?;
                 gpu.kernel(dtype)?;
                 Arrangement::of(gpu)
             }

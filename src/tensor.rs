@@ -118,7 +118,7 @@ impl Tensor {
     /// As [`Tensor::from_slice`].
     pub fn zeros(device: &Device, dtype: DType, shape: &[usize]) -> Result<Self> {
         if let Device::Gpu(gpu) = device {
-            gpu.check_alive_ourselves()?;
+            gpu.probe_alive()?;
         }
         Self::output(device, dtype, shape)
     }

@@ -73,6 +73,15 @@ pub(crate) fn special_alphas() -> Vec<f32> {
         .collect()
 }
 
+/// Bits of float64: every exponent from -2^-60 to -1024, and sparsely everywhere.
+pub(crate) fn wide_float64() -> Vec<u64> {
+    let low = (-(0.5f64.powi(60))).to_bits();
+    let step = (1 << 52) / 37 + 12_345;
+    let dense = (0..70 * 36).map(|i| low + i * step);
+    let sparse = (0..1000u64).map(|i| i * (u64::MAX / 1000));
+    dense.chain(sparse).collect()
+}
+
 /// A few numbers of every kind, for tests of where results go rather than what they are.
 pub(crate) fn varied(len: usize) -> Vec<f32> {
     (0..len)

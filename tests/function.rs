@@ -9,7 +9,7 @@ use wgpu_elu::{
 use crate::{
     everywhere::{
         Place, SPECIAL_BITS, bits_of, check_results, everywhere, judge, on_every_gpu,
-        special_alphas, supports, tensor,
+        special_alphas, supports, tensor, wide_float64,
     },
     judge::{bits, value},
     slices::{ALL, buffer_of, read},
@@ -291,11 +291,7 @@ async fn every_pair_of_16_bits() {
 
 #[everywhere]
 async fn float64_over_the_whole_range() {
-    let low = (-(0.5f64.powi(60))).to_bits();
-    let step = (1 << 52) / 17 + 12_345;
-    let dense = (0..70 * 17).map(|i| low + i * step);
-    let sparse = (0..500u64).map(|i| i * (u64::MAX / 500));
-    let x: Vec<u64> = dense.chain(sparse).collect();
+    let x = wide_float64();
     // On both sides of where f32 has what is left of alpha, too.
     let alphas = [
         1.0,

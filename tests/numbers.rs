@@ -9,7 +9,7 @@ use wgpu_elu::{
 use crate::{
     everywhere::{
         SPECIAL_BITS, check, check_results, compute, everywhere, f32_bits, judge, on_every_device,
-        special_alphas, supports, varied,
+        special_alphas, supports, varied, wide_float64,
     },
     judge::{bits, value},
 };
@@ -206,12 +206,7 @@ async fn every_number_of_16_bits() {
 
 #[everywhere]
 async fn float64_over_the_whole_range() {
-    // Every exponent from -2^-60 to -1024, and sparsely everywhere.
-    let low = (-(0.5f64.powi(60))).to_bits();
-    let step = (1 << 52) / 37 + 12_345;
-    let dense = (0..70 * 36).map(|i| low + i * step);
-    let sparse = (0..1000u64).map(|i| i * (u64::MAX / 1000));
-    let x: Vec<u64> = dense.chain(sparse).collect();
+    let x = wide_float64();
     let grad: Vec<u64> = (0..x.len())
         .map(|i| GRADS[i % GRADS.len()].to_bits())
         .collect();
