@@ -21,6 +21,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 
 override workgroup_size: u32;
+// Arithmetic that some factors do not need is left out: where all that the operation multiplies by is 1, and where `input_scale` is.
+override unit_factors: bool = false;
+override unit_input_scale: bool = false;
 // How many vectors an invocation does, 1 or 4, and how far apart.
 override vectors_per_invocation: u32;
 override invocation_stride: u32;

@@ -39,8 +39,8 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     var terms = sixteen(i, p);
     if vectors_per_invocation == 64u {
         let step = 16u * vector_stride;
-        terms = both(terms, sixteen(i + step, p), p.zero);
-        terms = both(terms, both(sixteen(i + 2u * step, p), sixteen(i + 3u * step, p), p.zero), p.zero);
+        terms = combine(terms, sixteen(i + step, p), p.zero);
+        terms = combine(terms, combine(sixteen(i + 2u * step, p), sixteen(i + 3u * step, p), p.zero), p.zero);
     }
     let sum = sum_of_group(total(terms, p.zero), invocation, p.zero);
     // Of those workgroups that a last row is too long by, there is no sum.
@@ -54,7 +54,7 @@ fn elements() {
     let p = params;
     let before = total(terms_of(edge_vector(p.first - 1u, p), p), p.zero);
     let after = total(terms_of(edge_vector(p.first + p.count, p), p), p.zero);
-    sums_after[p.to] = add(before, after, p.zero);
+    sums_after[p.to] = add_sums(before, after, p.zero);
 }
 
 @compute @workgroup_size(workgroup_size)
@@ -78,13 +78,13 @@ fn last(@builtin(local_invocation_index) invocation: u32) {
 
 fn sixteen(i: u32, p: Params) -> Terms {
     let step = 4u * vector_stride;
-    let first_half = both(four(i, p), four(i + step, p), p.zero);
-    return both(first_half, both(four(i + 2u * step, p), four(i + 3u * step, p), p.zero), p.zero);
+    let first_half = combine(four(i, p), four(i + step, p), p.zero);
+    return combine(first_half, combine(four(i + 2u * step, p), four(i + 3u * step, p), p.zero), p.zero);
 }
 
 fn four(i: u32, p: Params) -> Terms {
-    let first_half = both(one(i, p), one(i + vector_stride, p), p.zero);
-    return both(first_half, both(one(i + 2u * vector_stride, p), one(i + 3u * vector_stride, p), p.zero), p.zero);
+    let first_half = combine(one(i, p), one(i + vector_stride, p), p.zero);
+    return combine(first_half, combine(one(i + 2u * vector_stride, p), one(i + 3u * vector_stride, p), p.zero), p.zero);
 }
 
 fn one(i: u32, p: Params) -> Terms {
@@ -96,9 +96,9 @@ fn one(i: u32, p: Params) -> Terms {
 }
 
 fn four_sums(i: u32, p: Params) -> Sum {
-    let first_half = add(one_sum(i, p), one_sum(i + workgroup_size, p), p.zero);
-    let second_half = add(one_sum(i + 2u * workgroup_size, p), one_sum(i + 3u * workgroup_size, p), p.zero);
-    return add(first_half, second_half, p.zero);
+    let first_half = add_sums(one_sum(i, p), one_sum(i + workgroup_size, p), p.zero);
+    let second_half = add_sums(one_sum(i + 2u * workgroup_size, p), one_sum(i + 3u * workgroup_size, p), p.zero);
+    return add_sums(first_half, second_half, p.zero);
 }
 
 fn one_sum(i: u32, p: Params) -> Sum {
@@ -135,9 +135,9 @@ fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
 fn fold(step: u32, invocation: u32, zero: u32) {
     workgroupBarrier();
     if invocation < step {
-        let first_half = add(group_sums[invocation], group_sum(invocation + step), zero);
-        let second_half = add(group_sum(invocation + 2u * step), group_sum(invocation + 3u * step), zero);
-        group_sums[invocation] = add(first_half, second_half, zero);
+        let first_half = add_sums(group_sums[invocation], group_sum(invocation + step), zero);
+        let second_half = add_sums(group_sum(invocation + 2u * step), group_sum(invocation + 3u * step), zero);
+        group_sums[invocation] = add_sums(first_half, second_half, zero);
     }
 }
 

@@ -190,6 +190,7 @@ fn name(level: Level) -> &'static str {
 }
 
 /// Whether `mul_add` is known to round once.
+#[inline(always)]
 fn fuses(level: Level) -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     return matches!(level, Level::Avx512(_) | Level::Avx2(_));
@@ -328,17 +329,20 @@ macro_rules! walks {
     ($type:ty, $arithmetic:ident, $products:ident) => {
         impl Walk for $type {
             fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]) {
-                use arithmetic::$arithmetic::{Alpha, Elu, Family, Odd};
+                use arithmetic::$arithmetic::{
+                    DegenerateForward, Forward, ScaledForward, UnitForward,
+                };
                 let products = factors.$products();
-                let alpha = products.negative;
-                if alpha == 0.0 || !alpha.is_finite() {
-                    dispatch!(level, simd => walk(simd, Odd::new(simd, products), x, y));
-                } else if products.positive != 1.0 || products.input_scale != 1.0 {
-                    dispatch!(level, simd => walk(simd, Family::new(simd, products), x, y));
-                } else if alpha != 1.0 {
-                    dispatch!(level, simd => walk(simd, Alpha::new(simd, alpha), x, y));
+                if products.is_degenerate() {
+                    dispatch!(level, simd => {
+                        walk(simd, DegenerateForward::new(simd, products), x, y)
+                    });
+                } else if products.are_ones() {
+                    dispatch!(level, simd => walk(simd, UnitForward, x, y));
+                } else if products.input_scale == 1.0 {
+                    dispatch!(level, simd => walk(simd, Forward::new(simd, products), x, y));
                 } else {
-                    dispatch!(level, simd => walk(simd, Elu, x, y));
+                    dispatch!(level, simd => walk(simd, ScaledForward::new(simd, products), x, y));
                 }
             }
 
@@ -350,12 +354,11 @@ macro_rules! walks {
                 grad: Option<&[Self]>,
                 out: &mut [Self],
             ) {
-                use arithmetic::$arithmetic::{Backward, BackwardElu, BackwardFromOutput};
+                use arithmetic::$arithmetic::{Backward, BackwardFromOutput, UnitBackward};
                 let products = factors.$products();
-                let is_plain = [products.slope, products.positive, products.input_scale] == [1.0; 3];
                 match given {
-                    Given::Input if is_plain && fuses(level) => dispatch!(level, simd => {
-                        walk_with_grad(simd, BackwardElu::new(simd, products), x, grad, out)
+                    Given::Input if products.are_ones() && fuses(level) => dispatch!(level, simd => {
+                        walk_with_grad(simd, UnitBackward::new(simd, products), x, grad, out)
                     }),
                     Given::Input => dispatch!(level, simd => {
                         walk_with_grad(simd, Backward::new(simd, products), x, grad, out)

@@ -125,7 +125,7 @@ impl Device {
     }
 
     /// A device on this adapter, with all of its limits, and with those of these features that it has: `SHADER_F64`,
-    /// `TIMESTAMP_QUERY` and, where the CPU and the GPU share their memory, `MAPPABLE_PRIMARY_BUFFERS`.
+    /// `SHADER_INT64`, `TIMESTAMP_QUERY` and, where the CPU and the GPU share their memory, `MAPPABLE_PRIMARY_BUFFERS`.
     ///
     /// # Errors
     ///
@@ -434,7 +434,7 @@ fn wanted_features(info: &wgpu::AdapterInfo) -> wgpu::Features {
     } else {
         wgpu::Features::empty()
     };
-    wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY | mappable
+    Kernel::required_features(DType::F64) | wgpu::Features::TIMESTAMP_QUERY | mappable
 }
 
 fn can_compute(adapter: &wgpu::Adapter) -> bool {

@@ -99,7 +99,7 @@ impl From<f64> for Factors {
 
 // ---- Internals ----
 
-/// The factors as a kernel multiplies by them.
+/// The factors as a kernel multiplies by them: rounded to the type of its arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Products<T> {
     /// `alpha * scale`.
@@ -107,8 +107,15 @@ pub(crate) struct Products<T> {
     /// `scale`.
     pub(crate) positive: T,
     pub(crate) input_scale: T,
-    /// `alpha * scale * input_scale`, the slope below 0.
-    pub(crate) slope: T,
+}
+
+/// A number as `(high + low) * 2^exponent` with `1 <= |high| < 2`, where `high` has so few bits that two such have an exact
+/// product. `low` rounds what `high` leaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Split<T> {
+    pub(crate) high: T,
+    pub(crate) low: T,
+    pub(crate) exponent: i32,
 }
 
 impl Factors {
@@ -117,8 +124,6 @@ impl Factors {
             negative: self.alpha * self.scale,
             positive: self.scale,
             input_scale: self.input_scale,
-            // In this order it is 1 for CELU, which alone has an input_scale, but for a rounding or two.
-            slope: self.alpha * self.input_scale * self.scale,
         }
     }
 
@@ -132,7 +137,6 @@ impl Factors {
             negative: products.negative as f32,
             positive: products.positive as f32,
             input_scale: products.input_scale as f32,
-            slope: products.slope as f32,
         }
     }
 
@@ -150,6 +154,96 @@ impl Factors {
             Err(Error::NotInvertible { found, arithmetic })
         }
     }
+}
+
+macro_rules! products {
+    ($float:ident, $split:expr) => {
+        impl Products<$float> {
+            /// Whether every product of `negative` with a negative number is `-negative`: it is 0, infinite or NaN.
+            pub(crate) fn is_degenerate(&self) -> bool {
+                self.negative == 0.0 || !self.negative.is_finite()
+            }
+
+            /// Whether all of them are 1.
+            pub(crate) fn are_ones(&self) -> bool {
+                self.are_scales_ones() && self.negative == 1.0
+            }
+
+            /// Whether `scale` and `input_scale` are 1, as for ELU.
+            pub(crate) fn are_scales_ones(&self) -> bool {
+                self.positive == 1.0 && self.input_scale == 1.0
+            }
+
+            /// `negative`, or 1 if it is degenerate.
+            pub(crate) fn split_negative(&self) -> Split<$float> {
+                $split(self.finite_negative(), 1.0)
+            }
+
+            pub(crate) fn split_positive(&self) -> Split<$float> {
+                $split(self.positive, 1.0)
+            }
+
+            pub(crate) fn split_input_scale(&self) -> Split<$float> {
+                $split(self.input_scale, 1.0)
+            }
+
+            /// `negative * input_scale`, the slope just below 0, or 1 if `negative` is degenerate. It is not rounded to one
+            /// number, and so agrees with the factors; nor can it overflow.
+            pub(crate) fn split_slope(&self) -> Split<$float> {
+                $split(self.finite_negative(), self.input_scale)
+            }
+
+            fn finite_negative(&self) -> $float {
+                if self.is_degenerate() { 1.0 } else { self.negative }
+            }
+        }
+    };
+}
+
+products!(f32, split_f32);
+products!(f64, split_f64);
+
+/// `a * b`, split after 12 bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "rounding is what is wanted"
+)]
+fn split_f32(a: f32, b: f32) -> Split<f32> {
+    let (significand, exponent) = normalize(f64::from(a) * f64::from(b)); // exact
+    let high = f64::from_bits(significand.to_bits() & !((1 << 41) - 1));
+    Split {
+        high: high as f32,
+        low: (significand - high) as f32,
+        exponent,
+    }
+}
+
+/// `a * b`, split after 26 bits.
+fn split_f64(a: f64, b: f64) -> Split<f64> {
+    let ((a, a_exponent), (b, b_exponent)) = (normalize(a), normalize(b));
+    let product = a * b;
+    let lost = a.mul_add(b, -product);
+    let (significand, carry) = normalize(product);
+    let high = f64::from_bits(significand.to_bits() & !((1 << 27) - 1));
+    Split {
+        high,
+        low: (significand - high) + lost / (product / significand),
+        exponent: a_exponent + b_exponent + carry,
+    }
+}
+
+/// `v` as a number from 1 to 2, with its sign, and the exponent of a power of two. `v` is finite and not 0.
+fn normalize(v: f64) -> (f64, i32) {
+    const FRACTION: u64 = (1 << 52) - 1;
+    const SUBNORMAL_BY: i32 = 64;
+    if v.abs() < f64::MIN_POSITIVE {
+        let (significand, exponent) = normalize(v * 2f64.powi(SUBNORMAL_BY));
+        return (significand, exponent - SUBNORMAL_BY);
+    }
+    let bits = v.to_bits();
+    let exponent = (bits >> 52 & 0x7ff) as i32 - 1023;
+    let sign = bits & 1 << 63;
+    (f64::from_bits(sign | bits & FRACTION | 1.0f64.to_bits()), exponent)
 }
 
 /// The factors in a penalty of `l1 * |y| + l2 * y^2` for every element, checked.

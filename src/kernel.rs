@@ -10,7 +10,7 @@ use crate::{
     dtype::DType,
     error::{Error, Result},
     factors::Factors,
-    shader::{self, Op, Shape, Shared},
+    shader::{self, Op, Shape, Shared, Specialization},
 };
 use plan::{Bounds, Dispatch, Each, Entry};
 
@@ -74,14 +74,12 @@ impl Kernel {
     /// # Errors
     ///
     /// [`Error::Limit`] if the device was created without compute shaders or with fewer than two storage buffers;
-    /// [`Error::MissingFeature`] for `float64` if it was created without `SHADER_F64`; [`Error::DeviceLost`], outside the
+    /// [`Error::MissingFeature`] if it was created without [`Kernel::required_features`]; [`Error::DeviceLost`], outside the
     /// browser.
     pub fn new(device: &wgpu::Device, dtype: DType) -> Result<Self> {
-        if dtype == DType::F64 && !device.features().contains(wgpu::Features::SHADER_F64) {
-            return Err(Error::MissingFeature {
-                dtype,
-                needed: "SHADER_F64",
-            });
+        let missing = Self::required_features(dtype) - device.features();
+        if let Some((needed, _)) = missing.iter_names().next() {
+            return Err(Error::MissingFeature { dtype, needed });
         }
         let limits = device.limits();
         for (limit, found) in [
@@ -128,6 +126,14 @@ impl Kernel {
             variants: Default::default(),
             penalty: OnceLock::new(),
         })
+    }
+
+    /// The features that a device must have been created with: `SHADER_F64` and `SHADER_INT64` for `float64`, else none.
+    pub fn required_features(dtype: DType) -> wgpu::Features {
+        match dtype {
+            DType::F64 => wgpu::Features::SHADER_F64 | wgpu::Features::SHADER_INT64,
+            DType::F32 | DType::F16 | DType::BF16 => wgpu::Features::empty(),
+        }
     }
 
     /// The format of the elements.
@@ -287,8 +293,8 @@ struct Variant {
     label: String,
     layout: wgpu::BindGroupLayout,
     module: OnceLock<wgpu::ShaderModule>,
-    /// By [`Entry`], and by whether they are [`shader::is_plain`].
-    pipelines: [[OnceLock<wgpu::ComputePipeline>; 2]; 2],
+    /// By [`Entry`], and by the two flags of a [`Specialization`].
+    pipelines: [[[OnceLock<wgpu::ComputePipeline>; 2]; 2]; 2],
 }
 
 impl Variant {
@@ -389,7 +395,7 @@ impl Kernel {
             });
         }
         let variant = self.variant(op, shared)?;
-        let plain = shader::is_plain(self.dtype, op, factors);
+        let specialization = Specialization::new(self.dtype, op, factors);
         let size = shader::uniform_size(self.dtype);
         let stride = self.uniform_stride(size);
         let mut bytes = vec![0; stride * plan.len()];
@@ -399,7 +405,7 @@ impl Kernel {
         }
         let uniform = self.uniform(&variant.label, &bytes)?;
         let dispatches = plan.iter().enumerate().map(|(i, dispatch)| {
-            let pipeline = self.pipeline(variant, dispatch.entry, plain)?.clone();
+            let pipeline = self.pipeline(variant, dispatch.entry, specialization)?.clone();
             let params = (i * stride) as u64..(i * stride + size) as u64;
             let mut entries = vec![binding(shader::PARAMS_BINDING, &uniform, &params)];
             if !shared.x {
@@ -461,13 +467,14 @@ impl Kernel {
         &self,
         variant: &'a Variant,
         entry: Entry,
-        plain: bool,
+        specialization: Specialization,
     ) -> Result<&'a wgpu::ComputePipeline> {
         let name = match entry {
             Entry::Vectors => shader::VECTORS,
             Entry::Elements => shader::ELEMENTS,
         };
-        let cell = &variant.pipelines[entry as usize][usize::from(plain)];
+        let cell = &variant.pipelines[entry as usize][usize::from(specialization.unit_factors)]
+            [usize::from(specialization.unit_input_scale)];
         match cell.get() {
             Some(pipeline) => Ok(pipeline),
             None => {
@@ -482,7 +489,7 @@ impl Kernel {
                 let source = || shader::source(self.dtype, *op, *shared);
                 let module = self.module(module, label, source)?;
                 let mut constants = self.bounds.shape.constants(name);
-                constants.extend(plain.then_some((shader::PLAIN, 1.0)));
+                constants.extend(specialization.constants());
                 let pipeline = self.compile(label, layout, module, name, &constants)?;
                 Ok(cell.get_or_init(|| pipeline))
             }

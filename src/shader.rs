@@ -10,7 +10,7 @@ pub use function::function;
 
 use crate::{
     dtype::DType,
-    factors::{Factors, Products},
+    factors::{Factors, Split},
 };
 
 /// What is computed.
@@ -72,72 +72,122 @@ pub struct Params {
     pub padding_3: u32,
 }
 
-/// The factors for arithmetic in `f32`. Must stay equal to `Factors` in `shaders/f32/shared.wgsl`.
+/// A factor as the shaders multiply by it. Must stay equal to `Factor` in `shaders/exponential.wgsl`, where the fields are
+/// explained.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Factor32 {
+    pub high: f32,
+    pub low: f32,
+    pub exponent: i32,
+    pub padding: u32,
+}
+
+/// A factor for arithmetic in `f64`, as [`Factor32`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Factor64 {
+    pub high: f64,
+    pub low: f64,
+    pub exponent: i64,
+    pub padding: u64,
+}
+
+/// The factors for arithmetic in `f32`. Must stay equal to `Factors` in `shaders/exponential.wgsl`, where the fields are
+/// explained.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
 pub struct Factors32 {
-    pub negative: f32,
-    pub rescale: f32,
-    pub positive: f32,
-    pub input_scale: f32,
-    pub slope: f32,
-    pub padding_a: f32,
-    pub padding_b: f32,
-    pub padding_c: f32,
+    pub negative: Factor32,
+    pub positive: Factor32,
+    pub input_scale: Factor32,
+    pub slope: Factor32,
+    pub negative_bits: u32,
+    pub largest: u32,
+    pub small: u32,
+    pub padding: u32,
 }
 
-/// The factors for arithmetic in `f64`. Must stay equal to `Factors` in `shaders/f64/shared.wgsl`.
+/// The factors for arithmetic in `f64`, as [`Factors32`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
 pub struct Factors64 {
-    pub negative: f64,
-    pub negative_high: f64,
-    pub positive: f64,
-    pub input_scale: f64,
-    pub input_scale_high: f64,
-    pub slope: f64,
-    pub odd: f64,
-    pub padding: f64,
+    pub negative: Factor64,
+    pub positive: Factor64,
+    pub input_scale: Factor64,
+    pub slope: Factor64,
+    pub negative_bits: u64,
+    pub largest: u64,
+    pub small: u64,
+    pub padding: u64,
+}
+
+impl From<Split<f32>> for Factor32 {
+    fn from(Split { high, low, exponent }: Split<f32>) -> Self {
+        Self {
+            high,
+            low,
+            exponent,
+            padding: 0,
+        }
+    }
+}
+
+impl From<Split<f64>> for Factor64 {
+    fn from(Split { high, low, exponent }: Split<f64>) -> Self {
+        Self {
+            high,
+            low,
+            exponent: exponent.into(),
+            padding: 0,
+        }
+    }
 }
 
 impl Factors32 {
     /// The factors as the shader of `op` multiplies by them.
     pub fn new(factors: Factors, op: Op) -> Self {
-        const FACTOR: f32 = (1u128 << 64) as f32;
         let products = factors.in_f32();
-        // A small one grows by 2^64, so that not even 2^-24 of it is subnormal, and rescale takes that back from the result.
-        let small = op == Op::Forward && products.negative.abs() < FACTOR.recip();
-        let grow = if small { FACTOR } else { 1.0 };
+        // exp(-330) is 0 even if it is multiplied by the largest gradient and the largest slope, 2^192.
+        let (largest, small) = match op {
+            Op::Forward => (19.0, 0.5f32.powi(30)),
+            Op::Backward | Op::BackwardFromOutput => (330.0, 0.5f32.powi(40)),
+        };
         Self {
-            negative: products.negative * grow,
-            rescale: grow.recip(),
-            positive: products.positive,
-            input_scale: products.input_scale,
-            slope: products.slope * grow,
-            ..Self::default()
+            negative: products.split_negative().into(),
+            positive: products.split_positive().into(),
+            input_scale: products.split_input_scale().into(),
+            slope: products.split_slope().into(),
+            negative_bits: products.negative.to_bits(),
+            largest: (largest / products.input_scale).to_bits(),
+            small: (small / products.input_scale).to_bits(),
+            padding: 0,
         }
     }
 }
 
 impl Factors64 {
-    /// The factors as the shaders multiply by them.
-    pub fn new(factors: Factors) -> Self {
+    /// The factors as the shader of `op` multiplies by them.
+    pub fn new(factors: Factors, op: Op) -> Self {
         let products = factors.in_f64();
-        // Infinity has no bits there, and NaN has one at least that stays.
-        let first_24_bits = |value: f64| f64::from_bits(value.to_bits() & !0x1fff_ffff);
+        // exp(-2240) is 0 even if it is multiplied by the largest gradient and the largest slope, 2^1088.
+        let (largest, small) = match op {
+            Op::Forward => (39.0, 0.5f64.powi(60)),
+            Op::Backward | Op::BackwardFromOutput => (2240.0, 0.5f64.powi(80)),
+        };
         Self {
-            negative: products.negative,
-            negative_high: first_24_bits(products.negative),
-            positive: products.positive,
-            input_scale: products.input_scale,
-            input_scale_high: first_24_bits(products.input_scale),
-            slope: products.slope,
-            odd: f64::from(u8::from(
-                products.negative == 0.0 || !products.negative.is_finite(),
-            )),
-            padding: 0.0,
+            negative: products.split_negative().into(),
+            positive: products.split_positive().into(),
+            input_scale: products.split_input_scale().into(),
+            slope: products.split_slope().into(),
+            negative_bits: products.negative.to_bits(),
+            largest: (largest / products.input_scale).to_bits(),
+            small: (small / products.input_scale).to_bits(),
+            padding: 0,
         }
     }
 }
@@ -146,7 +196,7 @@ impl Factors64 {
 pub(crate) fn uniform(dtype: DType, params: &Params, op: Op, factors: Factors) -> Vec<u8> {
     let mut bytes = bytemuck::bytes_of(params).to_vec();
     match dtype {
-        DType::F64 => bytes.extend(bytemuck::bytes_of(&Factors64::new(factors))),
+        DType::F64 => bytes.extend(bytemuck::bytes_of(&Factors64::new(factors, op))),
         DType::F32 | DType::F16 | DType::BF16 => {
             bytes.extend(bytemuck::bytes_of(&Factors32::new(factors, op)));
         }
@@ -178,20 +228,45 @@ pub const VECTORS: &str = "vectors";
 /// The entry point that takes one element at a time, or the two in a word of the output, from anywhere.
 pub const ELEMENTS: &str = "elements";
 
-/// Whether the shader takes the constant [`PLAIN`], and these factors ask for it: all of them are 1.
-pub fn is_plain(dtype: DType, op: Op, factors: Factors) -> bool {
-    let ones = Products {
-        negative: 1.0,
-        positive: 1.0,
-        input_scale: 1.0,
-        slope: 1.0,
-    };
-    dtype != DType::F64 && op == Op::Forward && factors.in_f32() == ones
+/// The arithmetic that an operation can do without for given factors: the values of two `override` constants, which are false
+/// by default, and then do for all factors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Specialization {
+    /// All that the operation multiplies by is 1, on both sides of 0.
+    pub unit_factors: bool,
+    /// `input_scale` is 1.
+    pub unit_input_scale: bool,
 }
 
-/// The `override` constant of forward shaders that compute in `f32`: 1 where [`is_plain`], and there is less to compute then.
-/// 0 by default, which does for all factors.
-pub const PLAIN: &str = "plain";
+impl Specialization {
+    /// What these factors let the operation do without.
+    pub fn new(dtype: DType, op: Op, factors: Factors) -> Self {
+        macro_rules! of {
+            ($products:expr) => {{
+                let products = $products;
+                Self {
+                    unit_factors: match op {
+                        Op::Forward | Op::Backward => products.are_ones(),
+                        Op::BackwardFromOutput => products.are_scales_ones(),
+                    },
+                    unit_input_scale: products.input_scale == 1.0,
+                }
+            }};
+        }
+        match dtype {
+            DType::F64 => of!(factors.in_f64()),
+            DType::F32 | DType::F16 | DType::BF16 => of!(factors.in_f32()),
+        }
+    }
+
+    /// The constants' names and values.
+    pub fn constants(self) -> [(&'static str, f64); 2] {
+        [
+            ("unit_factors", self.unit_factors.into()),
+            ("unit_input_scale", self.unit_input_scale.into()),
+        ]
+    }
+}
 
 /// How the work is shared out over invocations: the values of the shader's `override` constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,38 +321,28 @@ use shader;
 
 /// The whole shader for a dtype, an operation and an arrangement of buffers.
 ///
-/// It needs no optional feature but, for `float64`, `SHADER_F64`. A forward shader takes no notice of `shared.grad`.
+/// It needs no optional feature but, for `float64`, `SHADER_F64` and `SHADER_INT64`. A forward shader takes no notice of `shared.grad`.
 pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
-    macro_rules! arithmetic {
-        ($float:literal, $plain:expr) => {
-            match op {
-                Op::Forward => [
-                    shader!(concat!($float, "/shared")),
-                    shader!(concat!($float, "/forward")),
-                    $plain,
-                ],
-                Op::Backward => [
-                    shader!(concat!($float, "/shared")),
-                    shader!(concat!($float, "/product")),
-                    shader!(concat!($float, "/backward")),
-                ],
-                Op::BackwardFromOutput => [
-                    shader!(concat!($float, "/shared")),
-                    shader!(concat!($float, "/product")),
-                    shader!(concat!($float, "/backward_from_output")),
-                ],
-            }
-        };
-    }
-    let arithmetic = match dtype {
-        DType::F64 => arithmetic!("f64", ""),
-        DType::F32 | DType::F16 | DType::BF16 => arithmetic!("f32", shader!("f32/plain")),
+    let format = match dtype {
+        DType::F64 => shader!("format/float64"),
+        DType::F32 | DType::F16 | DType::BF16 => shader!("format/float32"),
+    };
+    let arithmetic = match (op, dtype) {
+        (Op::Forward, DType::F64) => [shader!("forward"), shader!("forward_op"), ""],
+        (Op::Forward, _) => [
+            shader!("forward"),
+            shader!("unit_forward"),
+            shader!("forward_op_unit"),
+        ],
+        (Op::Backward, _) => [shader!("gradient"), shader!("backward"), ""],
+        (Op::BackwardFromOutput, _) => {
+            [shader!("gradient"), shader!("backward_from_output"), ""]
+        }
     };
     let memory = match dtype {
-        DType::F32 => [shader!("dtype/float32"), ""],
-        DType::F64 => [shader!("dtype/float64"), ""],
-        DType::F16 => [shader!("dtype/pairs"), shader!("dtype/float16")],
-        DType::BF16 => [shader!("dtype/pairs"), shader!("dtype/bfloat16")],
+        DType::F32 | DType::F64 => [shader!("memory/whole"), ""],
+        DType::F16 => [shader!("memory/pairs"), shader!("memory/float16")],
+        DType::BF16 => [shader!("memory/pairs"), shader!("memory/bfloat16")],
     };
     let buffers = [
         shader!("buffers/y"),
@@ -292,45 +357,9 @@ pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
             (true, false) => shader!("buffers/grad_separate"),
         },
     ];
-    let pieces = arithmetic
-        .iter()
-        .chain(&memory)
-        .chain(&buffers)
-        .chain(&[shader!("map")]);
-    let pieces: Vec<&str> = pieces.copied().filter(|piece| !piece.is_empty()).collect();
+    let common = [format, shader!("primitives"), shader!("exponential")];
+    let pieces = common.into_iter().chain(arithmetic).chain(memory);
+    let pieces = pieces.chain(buffers).chain([shader!("map")]);
+    let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
     pieces.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a driver that flushes subnormals would lose; Mesa's software adapters do not flush.
-    #[test]
-    fn nothing_of_a_grown_factor_is_subnormal() {
-        let smallest = f32::from_bits(1);
-        for alpha in [
-            smallest,
-            1e-40,
-            f32::MIN_POSITIVE,
-            1e-33,
-            5e-20,
-            6e-20,
-            1.0,
-            f32::MAX,
-        ] {
-            for alpha in [alpha, -alpha] {
-                let factors = Factors32::new(Factors::elu(alpha.into()), Op::Forward);
-                let product = f64::from(factors.negative) * f64::from(factors.rescale);
-                assert_eq!(product, f64::from(alpha));
-                assert!(
-                    (factors.negative / (1 << 24) as f32).is_normal(),
-                    "alpha {alpha:e}"
-                );
-            }
-        }
-        let new = |alpha: f64| Factors32::new(Factors::elu(alpha), Op::Forward);
-        assert_eq!(new(0.0).negative, 0.0);
-        assert_eq!(new(f64::INFINITY).negative, f32::INFINITY);
-    }
 }

@@ -251,7 +251,6 @@ fn plain(dtype: DType) -> Judge {
         op: Op::Forward,
         dtype,
         factors: 1.0.into(),
-        on_gpu: false,
     }
 }
 

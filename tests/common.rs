@@ -32,19 +32,6 @@ pub(crate) fn steps(dtype: DType, a: u64, b: u64) -> u64 {
     }
 }
 
-/// Whether both are as good as zero to a GPU, which may take the subnormals of its arithmetic for that.
-pub(crate) fn underflows(place: Place<'_>, dtype: DType, a: u64, b: u64) -> bool {
-    let smallest = match dtype {
-        DType::F64 => f64::MIN_POSITIVE,
-        _ => f32::MIN_POSITIVE.into(),
-    };
-    let on_gpu = *place.device != Device::Cpu;
-    on_gpu
-        && [a, b]
-            .iter()
-            .all(|&bits| value(dtype, bits).abs() <= smallest)
-}
-
 /// The devices of all adapters, each with all that its adapter has to give.
 ///
 /// `WGPU_ELU_GPU=require` fails where there is none, `skip` asks for none, and `auto`, the default, takes what is there.

@@ -1,6 +1,6 @@
 //! Tests that run everywhere, in a browser's page too, and what they are made of: tables of cases, and comparison in ULP.
 
-use wgpu_elu::{DType, Device, Elu, Error, Factors, Gpu, Tensor, shader::Op, wgpu};
+use wgpu_elu::{DType, Device, Elu, Error, Factors, Gpu, Kernel, Tensor, shader::Op};
 
 use crate::{
     gpus,
@@ -119,12 +119,14 @@ pub(crate) async fn on_every_gpu(test: impl AsyncFn(&Gpu, &str)) {
     no_complaints();
 }
 
-/// Whether the device works on these: a GPU may be without `SHADER_F64`, and must then say so.
+/// Whether the device works on these: a GPU may be without `SHADER_F64`, and must then report that.
 pub(crate) fn supports(device: &Device, dtype: DType) -> bool {
     match device {
         Device::Gpu(gpu)
-            if dtype == DType::F64
-                && !gpu.device().features().contains(wgpu::Features::SHADER_F64) =>
+            if !gpu
+                .device()
+                .features()
+                .contains(Kernel::required_features(dtype)) =>
         {
             let error = gpu.kernel(dtype).unwrap_err();
             assert!(matches!(
@@ -145,12 +147,11 @@ pub(crate) fn supports(device: &Device, dtype: DType) -> bool {
 }
 
 /// The judge of what a device computes.
-pub(crate) fn judge(place: Place<'_>, op: Op, dtype: DType, factors: impl Into<Factors>) -> Judge {
+pub(crate) fn judge(op: Op, dtype: DType, factors: impl Into<Factors>) -> Judge {
     Judge {
         op,
         dtype,
         factors: factors.into(),
-        on_gpu: *place.device != Device::Cpu,
     }
 }
 

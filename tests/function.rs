@@ -141,7 +141,7 @@ pub(crate) async fn check_all(
         let compiled = Compiled::new(gpu, join(dtype, &host, import), size);
         for &alpha in alphas {
             let y = compiled.run(dtype, x, (float, bits(float, alpha))).await;
-            let judge = judge(Place { device, name }, Op::Forward, dtype, alpha);
+            let judge = judge(Op::Forward, dtype, alpha);
             check_results(&format!("{name}, {call}"), judge, x, &[], &y);
         }
     }
@@ -267,7 +267,7 @@ async fn alphas_that_the_shader_writes_out() {
                 let host = host(element, wgsl_float, &call);
                 let compiled = Compiled::new(gpu, before(dtype, &host, import), size);
                 let y = compiled.run(dtype, x, (float, 0)).await;
-                let judge = judge(Place { device, name }, Op::Forward, dtype, exact);
+                let judge = judge(Op::Forward, dtype, exact);
                 check_results(&format!("{name}, {call}"), judge, x, &[], &y);
             }
         }

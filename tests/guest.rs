@@ -497,7 +497,6 @@ fn all_may_be_dropped_while_the_work_is_in_flight() {
                 op: Op::Forward,
                 dtype: DType::F32,
                 factors: Factors::elu(0.5),
-                on_gpu: true,
             };
             let y = pollster::block_on(read(gpu, DType::F32, &result, LEN));
             check_results(name, judge, &x, &[], &y);

@@ -6,14 +6,15 @@ use naga::{TypeInner, valid};
 use wgpu_elu::{
     DType, Factors,
     shader::{
-        ELEMENTS, Factors32, Factors64, GRAD_BINDING, Op, PARAMS_BINDING, Params, Shape, Shared,
-        VECTORS, X_BINDING, Y_BINDING, is_plain, penalty, source, uniform_size,
+        ELEMENTS, Factor32, Factor64, Factors32, Factors64, GRAD_BINDING, Op, PARAMS_BINDING,
+        Params, Shape, Shared, Specialization, VECTORS, X_BINDING, Y_BINDING, penalty, source,
+        uniform_size,
     },
 };
 
 use crate::{
     common::tell,
-    translate::{Language, Variant, translate, translate_source},
+    translate::{Language, Variant, translate, translate_source, unavailable},
 };
 
 /// Every dtype, operation and arrangement of buffers.
@@ -36,7 +37,7 @@ fn parse_source(dtype: DType, source: &str) -> naga::Module {
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
     // With no capability but f64 where it must be: the shaders need no optional feature.
     let capabilities = match dtype {
-        DType::F64 => valid::Capabilities::FLOAT64,
+        DType::F64 => valid::Capabilities::FLOAT64 | valid::Capabilities::SHADER_INT64,
         _ => valid::Capabilities::empty(),
     };
     valid::Validator::new(valid::ValidationFlags::all(), capabilities)
@@ -117,36 +118,41 @@ fn params_and_factors_have_the_same_layout_in_rust() {
         ("padding_3", offset_of!(Params, padding_3)),
         ("factors", size_of::<Params>()),
     ];
-    let factors_32 = [
-        ("negative", offset_of!(Factors32, negative)),
-        ("rescale", offset_of!(Factors32, rescale)),
-        ("positive", offset_of!(Factors32, positive)),
-        ("input_scale", offset_of!(Factors32, input_scale)),
-        ("slope", offset_of!(Factors32, slope)),
-        ("padding_a", offset_of!(Factors32, padding_a)),
-        ("padding_b", offset_of!(Factors32, padding_b)),
-        ("padding_c", offset_of!(Factors32, padding_c)),
-    ];
-    let factors_64 = [
-        ("negative", offset_of!(Factors64, negative)),
-        ("negative_high", offset_of!(Factors64, negative_high)),
-        ("positive", offset_of!(Factors64, positive)),
-        ("input_scale", offset_of!(Factors64, input_scale)),
-        ("input_scale_high", offset_of!(Factors64, input_scale_high)),
-        ("slope", offset_of!(Factors64, slope)),
-        ("odd", offset_of!(Factors64, odd)),
-        ("padding", offset_of!(Factors64, padding)),
-    ];
+    macro_rules! factors {
+        ($factors:ty) => {
+            [
+                ("negative", offset_of!($factors, negative)),
+                ("positive", offset_of!($factors, positive)),
+                ("input_scale", offset_of!($factors, input_scale)),
+                ("slope", offset_of!($factors, slope)),
+                ("negative_bits", offset_of!($factors, negative_bits)),
+                ("largest", offset_of!($factors, largest)),
+                ("small", offset_of!($factors, small)),
+                ("padding", offset_of!($factors, padding)),
+            ]
+        };
+    }
+    macro_rules! factor {
+        ($factor:ty) => {
+            [
+                ("high", offset_of!($factor, high)),
+                ("low", offset_of!($factor, low)),
+                ("exponent", offset_of!($factor, exponent)),
+                ("padding", offset_of!($factor, padding)),
+            ]
+        };
+    }
     for (dtype, op, shared) in every_shader() {
         let module = parse(dtype, op, shared);
         let (wgsl, span) = members(&module, "Params");
         assert_eq!(wgsl, named(&params));
         assert_eq!(span, uniform_size(dtype));
-        let factors = match dtype {
-            DType::F64 => named(&factors_64),
-            _ => named(&factors_32),
+        let (factors, factor) = match dtype {
+            DType::F64 => (factors!(Factors64), factor!(Factor64)),
+            _ => (factors!(Factors32), factor!(Factor32)),
         };
-        assert_eq!(members(&module, "Factors").0, factors);
+        assert_eq!(members(&module, "Factors").0, named(&factors));
+        assert_eq!(members(&module, "Factor").0, named(&factor));
     }
 }
 
@@ -174,7 +180,7 @@ fn the_penaltys_shader_is_valid_and_has_the_layout_and_constants_of_rust() {
         ("l1", offset_of!(Factors64, l1)),
         ("l2", offset_of!(Factors64, l2)),
         ("scale", offset_of!(Factors64, scale)),
-        ("padding_1", offset_of!(Factors64, padding_1)),
+        ("power", offset_of!(Factors64, power)),
     ];
     for dtype in DType::ALL {
         let source = penalty::source(dtype);
@@ -205,20 +211,23 @@ fn every_variant() -> impl Iterator<Item = Variant> {
     every_shader()
         .filter(|(_, op, shared)| op.has_grad() || !shared.grad)
         .flat_map(move |(dtype, op, shared)| {
-            let plain = is_plain(dtype, op, Factors::elu(1.0));
+            let specializations = [
+                Factors::celu(2.0).expect("2 is within the range"),
+                Factors::SELU,
+                Factors::elu(1.0),
+            ]
+            .map(|factors| Specialization::new(dtype, op, factors));
             pipelines.into_iter().flat_map(move |(entry_point, shape)| {
-                let variant = Variant {
+                specializations.map(|specialization| Variant {
                     dtype,
                     op,
                     shared,
                     shape,
-                    plain: false,
+                    specialization,
                     entry_point,
-                };
-                [Some(variant), plain.then_some(Variant { plain, ..variant })]
+                })
             })
         })
-        .flatten()
 }
 
 /// Every shader of a penalty so too.
@@ -251,8 +260,8 @@ fn the_penaltys_shader_translates_to_every_language() {
         let (dtype, _, entry_point) = variant;
         for language in Language::ALL {
             let translated = translate_penalty(variant, language);
-            if language == Language::Msl && dtype == DType::F64 {
-                assert!(translated.is_err());
+            if let Some(reason) = unavailable(dtype, language) {
+                assert_eq!(translated.unwrap_err(), reason);
                 continue;
             }
             let bytes = translated
@@ -274,9 +283,8 @@ fn every_shader_translates_to_every_language() {
     for variant in every_variant() {
         for language in Language::ALL {
             let translated = translate(variant, language);
-            if language == Language::Msl && variant.dtype == DType::F64 {
-                let error = translated.unwrap_err();
-                assert!(error.contains("Metal has no 64-bit floats"), "{error}");
+            if let Some(reason) = unavailable(variant.dtype, language) {
+                assert_eq!(translated.unwrap_err(), reason);
                 continue;
             }
             let bytes = translated
@@ -335,8 +343,11 @@ fn glsl_is_valid() {
 /// Holds every translation to what `program` says of it.
 fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let elu = every_variant().map(|variant| (format!("{variant:?}"), translate(variant, language)));
+    let elu = every_variant()
+        .filter(|variant| unavailable(variant.dtype, language).is_none())
+        .map(|variant| (format!("{variant:?}"), translate(variant, language)));
     let penalties = every_penalty()
+        .filter(|&(dtype, ..)| unavailable(dtype, language).is_none())
         .map(|variant| (format!("{variant:?}"), translate_penalty(variant, language)));
     for (i, (what, translated)) in elu.chain(penalties).enumerate() {
         let file = folder.path().join(format!("{i}.{extension}"));

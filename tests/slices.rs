@@ -112,7 +112,6 @@ fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]
         op,
         dtype: kernel.dtype(),
         factors: Factors::elu(ALPHA),
-        on_gpu: true,
     };
     // Where results go is what counts here, and the oracle for float64 is slow.
     let few = if kernel.dtype() == DType::F64 {
@@ -372,7 +371,6 @@ async fn recordings_keep_their_own_alpha_and_can_be_repeated() {
                 op: Op::Forward,
                 dtype: DType::F32,
                 factors: Factors::elu(*alpha),
-                on_gpu: true,
             };
             let y = read(gpu, DType::F32, y_buffer, 1001).await;
             check_results(name, judge, &x, &[], &y);

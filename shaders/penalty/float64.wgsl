@@ -1,6 +1,10 @@
 // float64 in memory: two to a vector, one to a cell.
-alias Vector = vec2<f64>;
-alias Cell = f64;
+alias Vector = Words;
+alias Cell = Word;
+
+fn sum_of_lanes(v: Floats, zero: u32) -> Sum {
+    return add_sums(Sum(v.x, 0.0), Sum(v.y, 0.0), zero);
+}
 
 fn terms_of(y: Vector, p: Params) -> Terms {
     return terms(y, p);
@@ -11,5 +15,5 @@ fn edge_vector(v: u32, p: Params) -> Vector {
     let i = vec2(2u * v) + vec2(0u, 1u);
     let at = min(i, vec2(p.end - 1u));
     let vector = vec2(y_cells[at.x], y_cells[at.y]);
-    return select(vec2(0.0lf), vector, (i >= vec2(p.begin)) & (i < vec2(p.end)));
+    return select(Words(), vector, (i >= vec2(p.begin)) & (i < vec2(p.end)));
 }

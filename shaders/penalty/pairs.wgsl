@@ -3,7 +3,8 @@ alias Vector = vec4<u32>;
 alias Cell = u32;
 
 fn terms_of(y: Vector, p: Params) -> Terms {
-    return both(terms(widen(y & vec4(0xffffu)), p), terms(widen(y >> vec4(16u)), p), p.zero);
+    let low = terms(widen(y & vec4(0xffffu), p.zero), p);
+    return combine(low, terms(widen(y >> vec4(16u), p.zero), p), p.zero);
 }
 
 // A vector by its cells, with zeros for what is not in the run, or not even in the buffer; before the first, `v` wraps around.

@@ -1,14 +1,16 @@
 //! The formulas, over a vector of floats. `f32` and `f64` have the same, with constants of their own.
 //!
-//! With t = n ln 2 + r and |r| <= ln 2 / 2: exp(t) = s (1 + e) and expm1(t) = s e + (s - 1), where s = 2^n and
-//! e = expm1(r) = r + r^2 q(r). The coefficients of q are a minimax fit from `scripts/expm1-coefficients`.
+//! With t = n ln 2 + r and |r| <= ln 2 / 2: exp(t) = 2^n (1 + expm1(r)) and expm1(t) = 2^n expm1(r) + (2^n - 1), where
+//! expm1(r) = r + r^2 / 2 + r^3 p(r). The coefficients of p are a minimax fit from `scripts/expm1-coefficients`.
 //!
-//! Where one rounding must not follow another, a value is kept as high + low. The bits of two high parts have an exact
-//! product, so that it makes no difference whether `mul_add` is fused or not, nor whether it is there at all.
+//! The functions have the names that they have in `shaders/primitives.wgsl` and `shaders/exponential.wgsl`, and do the same.
+//! Three things are simpler here, since Rust keeps floating point as it is written: nothing has to be hidden from the compiler,
+//! subnormal numbers are numbers as all others, and exponents are whole floats.
 
 use fearless_simd::prelude::*;
 
-use crate::factors::Products;
+use super::fuses;
+use crate::factors::{Products, Split};
 
 /// Something done to every element: from `x` and, for a gradient, `grad`.
 pub(super) trait Op<S: Simd, V>: Copy {
@@ -18,110 +20,126 @@ pub(super) trait Op<S: Simd, V>: Copy {
 macro_rules! arithmetic {
     (
         $float:ident, $bits:ident, $floats:ident, $uints:ident,
-        mantissa: $mantissa:literal, exponent_bias: $bias:literal, high_bits: $high_bits:literal,
-        one_below: $one_below:literal, zero_below: $zero_below:literal, linear_above: $linear_above:literal,
-        normal_above: $normal_above:literal,
-        ln_2_for_expm1: [$($ln_2_part:expr),+], ln_2_for_exp: $ln_2:expr,
-        grow: $grow:expr, small: $small:expr, deep: $deep:expr,
-        q: $q:ident, lean: $lean:literal, q_leant: $q_leant:ident,
+        mantissa: $mantissa:literal, exponent_bias: $bias:literal, leading: $leading:literal,
+        expm1_smallest: $expm1_smallest:literal, expm1_smallest_power: $expm1_smallest_power:literal,
+        expm1_small: $expm1_small:literal,
+        exp_smallest: $exp_smallest:literal, exp_underflows: $exp_underflows:literal, exp_normal: $exp_normal:literal,
+        largest_power: $largest_power:literal,
+        unit_expm1_smallest: $unit_expm1_smallest:literal,
+        ln_2_for_unit: [$($ln_2_part:expr),+], ln_2: $ln_2:expr,
+        p: $p:ident, q: $q:ident, lean: $lean:literal, q_leant: $q_leant:ident,
     ) => {
         pub(super) mod $float {
             use super::*;
 
             /// ELU with alpha = 1.
             #[derive(Clone, Copy)]
-            pub(in super::super) struct Elu;
+            pub(in super::super) struct UnitForward;
 
-            impl<S: Simd> Op<S, S::$floats> for Elu {
+            impl<S: Simd> Op<S, S::$floats> for UnitForward {
                 #[inline(always)]
                 fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
-                    let zero = S::$floats::splat(simd, 0.0);
-                    let (s, r) = reduce(simd, x);
-                    let y = s.mul_add((r * r).mul_add(super::$q(simd, r), r), s - 1.0);
-                    x.simd_lt(zero).select(y, x)
+                    let splat = |v: $float| S::$floats::splat(simd, v);
+                    let bounded = x.max(splat($unit_expm1_smallest)); // of x > 0, the result is thrown away
+                    let rounder = bounded.mul_add(splat(LOG2_E), splat(ROUNDER));
+                    let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
+                    let n = rounder - ROUNDER;
+                    // 2^n makes the error of n ln 2 small where n is large.
+                    let r = bounded;
+                    $(let r = n.mul_add(splat(-$ln_2_part), r);)+
+                    let y = power.mul_add((r * r).mul_add(super::$q(simd, r), r), power - 1.0);
+                    x.simd_lt(splat(0.0)).select(y, x)
                 }
             }
 
-            /// ELU with any other alpha that is finite and not zero.
+            /// ELU with any factors that are not degenerate.
             #[derive(Clone, Copy)]
-            pub(in super::super) struct Alpha<S: Simd> {
-                alpha: Split<S>,
-                rescale: S::$floats,
-            }
-
-            impl<S: Simd> Alpha<S> {
-                #[inline(always)]
-                pub(in super::super) fn new(simd: S, alpha: $float) -> Self {
-                    // A small one grows, so that what is left of it within the sums is not subnormal.
-                    let grow = if alpha.abs() < GROW.recip() { GROW } else { 1.0 };
-                    Self {
-                        alpha: Split::of(simd, alpha * grow),
-                        rescale: S::$floats::splat(simd, grow.recip()),
-                    }
-                }
-
-                #[inline(always)]
-                fn times_expm1(self, simd: S, t: S::$floats) -> S::$floats {
-                    let (s, r) = reduce(simd, t);
-                    let rest = r * r * super::$q(simd, r);
-                    let less = s - 1.0;
-                    let high = leading_bits(simd, s.mul_add(r + rest, less));
-                    let low = s.mul_add(rest, s.mul_add(r, less - high));
-                    let inner = self.alpha.all.mul_add(low, self.alpha.low * high);
-                    self.alpha.high.mul_add(high, inner) * self.rescale
-                }
-            }
-
-            impl<S: Simd> Op<S, S::$floats> for Alpha<S> {
-                #[inline(always)]
-                fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
-                    let zero = S::$floats::splat(simd, 0.0);
-                    x.simd_lt(zero).select(self.times_expm1(simd, x), x)
-                }
-            }
-
-            /// All three factors.
-            #[derive(Clone, Copy)]
-            pub(in super::super) struct Family<S: Simd> {
-                negative: Alpha<S>,
+            pub(in super::super) struct Forward<S: Simd> {
+                negative: Factor<S>,
+                /// 2 to the power of `negative`'s exponent.
+                negative_power: S::$floats,
+                negative_value: S::$floats,
                 positive: Positive<S>,
-                input_scale: S::$floats,
-                slope: S::$floats,
             }
 
-            impl<S: Simd> Family<S> {
+            impl<S: Simd> Forward<S> {
+                /// For an `input_scale` of 1.
                 #[inline(always)]
                 pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                    let negative = Factor::new(simd, products.split_negative());
+                    // Even the smallest subnormal number is a power of two.
+                    let power = products.negative / (negative.high[0] + negative.low[0]);
                     Self {
-                        negative: Alpha::new(simd, products.negative),
+                        negative,
+                        negative_power: S::$floats::splat(simd, power),
+                        negative_value: S::$floats::splat(simd, products.negative),
                         positive: Positive::new(simd, products.positive),
-                        input_scale: S::$floats::splat(simd, products.input_scale),
-                        slope: S::$floats::splat(simd, products.slope),
                     }
                 }
             }
 
-            impl<S: Simd> Op<S, S::$floats> for Family<S> {
+            impl<S: Simd> Op<S, S::$floats> for Forward<S> {
+                #[inline(always)]
+                fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
+                    let splat = |v: $float| S::$floats::splat(simd, v);
+                    let curve = expm1_of(simd, Pair::from(simd, x.max(splat($expm1_smallest))));
+                    let y = product(self.negative.pair(), curve) * self.negative_power;
+                    let is_small = x.simd_gt(splat(-$expm1_small));
+                    let y = is_small.select(x * self.negative_value, y);
+                    x.simd_lt(splat(0.0)).select(y, self.positive.times(x))
+                }
+            }
+
+            /// ELU with any factors that are not degenerate and any `input_scale`.
+            #[derive(Clone, Copy)]
+            pub(in super::super) struct ScaledForward<S: Simd> {
+                negative: Factor<S>,
+                slope: Factor<S>,
+                positive: Positive<S>,
+                input_scale: Scale<S>,
+                /// Where x is above this, the result is linear.
+                small: S::$floats,
+            }
+
+            impl<S: Simd> ScaledForward<S> {
+                #[inline(always)]
+                pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                    let small = -$expm1_small / products.input_scale;
+                    Self {
+                        negative: Factor::new(simd, products.split_negative()),
+                        slope: Factor::new(simd, products.split_slope()),
+                        positive: Positive::new(simd, products.positive),
+                        input_scale: Scale::new(simd, products, $expm1_smallest),
+                        small: S::$floats::splat(simd, small),
+                    }
+                }
+            }
+
+            impl<S: Simd> Op<S, S::$floats> for ScaledForward<S> {
                 #[inline(always)]
                 fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
                     let zero = S::$floats::splat(simd, 0.0);
-                    let t = x * self.input_scale;
-                    // Where expm1(t) rounds to t, the factors make one product, and t may be too small for one of two.
-                    let y = t
-                        .simd_gt(S::$floats::splat(simd, $linear_above))
-                        .select(x * self.slope, self.negative.times_expm1(simd, t));
+                    let is_small = x.simd_gt(self.small);
+                    let curve = expm1_of(simd, self.input_scale.times(simd, x));
+                    let normalized = normalize(simd, x);
+                    let line = split(simd, Pair::from(simd, normalized.significand));
+                    let curve = line.or(curve, is_small);
+                    let factor = self.slope.pair().or(self.negative.pair(), is_small);
+                    let exponent = is_small
+                        .select(normalized.exponent + self.slope.exponent, self.negative.exponent);
+                    let y = scale_by_power(simd, product(factor, curve), exponent);
                     x.simd_lt(zero).select(y, self.positive.times(x))
                 }
             }
 
             /// With a `negative` that is zero, infinite or NaN, every product with a negative number is `-negative`.
             #[derive(Clone, Copy)]
-            pub(in super::super) struct Odd<S: Simd> {
+            pub(in super::super) struct DegenerateForward<S: Simd> {
                 negated: S::$floats,
                 positive: Positive<S>,
             }
 
-            impl<S: Simd> Odd<S> {
+            impl<S: Simd> DegenerateForward<S> {
                 #[inline(always)]
                 pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
                     Self {
@@ -131,7 +149,7 @@ macro_rules! arithmetic {
                 }
             }
 
-            impl<S: Simd> Op<S, S::$floats> for Odd<S> {
+            impl<S: Simd> Op<S, S::$floats> for DegenerateForward<S> {
                 #[inline(always)]
                 fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
                     let zero = S::$floats::splat(simd, 0.0);
@@ -142,18 +160,18 @@ macro_rules! arithmetic {
             /// The gradient from the input: `grad * positive` where `x > 0`, else `grad * slope * exp(input_scale * x)`.
             #[derive(Clone, Copy)]
             pub(in super::super) struct Backward<S: Simd> {
-                positive: Positive<S>,
-                input_scale: Split<S>,
-                slope: Split<S>,
+                input_scale: Scale<S>,
+                slope: Factor<S>,
+                gradient: Gradient<S>,
             }
 
             impl<S: Simd> Backward<S> {
                 #[inline(always)]
                 pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
                     Self {
-                        positive: Positive::new(simd, products.positive),
-                        input_scale: Split::of(simd, products.input_scale),
-                        slope: Split::of(simd, products.slope),
+                        input_scale: Scale::new(simd, products, $exp_smallest),
+                        slope: Factor::new(simd, products.split_slope()),
+                        gradient: Gradient::new(simd, products),
                     }
                 }
             }
@@ -161,54 +179,42 @@ macro_rules! arithmetic {
             impl<S: Simd> Op<S, S::$floats> for Backward<S> {
                 #[inline(always)]
                 fn apply(self, simd: S, x: S::$floats, grad: S::$floats) -> S::$floats {
-                    let splat = |v: $float| S::$floats::splat(simd, v);
-                    let scale = self.input_scale;
-                    let t = x * scale.all;
-                    // Below, not even the largest grad makes more than zero of it.
-                    let clamped = t.max(splat($zero_below)).min(splat(0.0));
-                    let n = clamped.mul_add(splat(LOG2_E), splat(MAGIC)) - MAGIC;
-                    let [ln_2_high, ln_2_low] = LN_2;
-                    let r = n.mul_add(splat(-ln_2_low), n.mul_add(splat(-ln_2_high), clamped));
-                    // What the product lost: exp would magnify it.
-                    let x_high = leading_bits(simd, x);
-                    let lost = x_high.mul_add(scale.high, splat(0.0) - t)
-                        + (x - x_high).mul_add(scale.all, x_high * scale.low);
-                    let r = r + clamped.simd_eq(t).select(lost, splat(0.0));
-                    let rest = r * r * super::$q(simd, r);
-                    let high = leading_bits(simd, splat(1.0) + (r + rest));
-                    let low = rest + (r + (splat(1.0) - high));
-                    // In three factors, since 2^n may be smaller than any number.
-                    let third = (n * splat(1.0 / 3.0)).ceil();
-                    let first = power_of_two(simd, third);
-                    let rest = [first, power_of_two(simd, n - third - third)];
-                    let product = self.slope.product(simd, grad, high * first, low * first, rest);
-                    self.positive.by_side(simd, x, grad, product)
+                    let zero = S::$floats::splat(simd, 0.0);
+                    let t = self.input_scale.times(simd, x.min(zero));
+                    let exponential = exp_of(simd, t);
+                    let underflows = t.high.simd_le(S::$floats::splat(simd, $exp_underflows));
+                    let sign = underflows.select(self.gradient.negative * 0.0, self.gradient.negative);
+                    let slope = Normalized {
+                        significand: exponential.significand,
+                        exponent: exponential.exponent + self.slope.exponent,
+                    };
+                    self.gradient.apply(simd, x, grad, self.slope.pair(), slope, sign)
                 }
             }
 
             /// The gradient from the input for ELU with alpha = 1. Only where `mul_add` rounds once: two roundings would add
             /// up to more than an ULP.
             #[derive(Clone, Copy)]
-            pub(in super::super) struct BackwardElu<S: Simd>(Backward<S>);
+            pub(in super::super) struct UnitBackward<S: Simd>(Backward<S>);
 
-            impl<S: Simd> BackwardElu<S> {
+            impl<S: Simd> UnitBackward<S> {
                 #[inline(always)]
                 pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
                     Self(Backward::new(simd, products))
                 }
             }
 
-            impl<S: Simd> Op<S, S::$floats> for BackwardElu<S> {
+            impl<S: Simd> Op<S, S::$floats> for UnitBackward<S> {
                 #[inline(always)]
                 fn apply(self, simd: S, x: S::$floats, grad: S::$floats) -> S::$floats {
                     let splat = |v: $float| S::$floats::splat(simd, v);
                     // In `f32`, so that exp(r) is between 0.75 and 1.5: what is added to 1 then has the smallest error.
                     let leant = x - splat($lean);
-                    let biased = leant.mul_add(splat(LOG2_E), splat(MAGIC));
+                    let biased = leant.mul_add(splat(LOG2_E), splat(ROUNDER));
                     let s = (biased.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
-                    let n = biased - MAGIC;
+                    let n = biased - ROUNDER;
                     // r = high + low, of which high is exact: rounded, it would cost a quarter of an ULP.
-                    let [ln_2_high, ln_2_low] = LN_2;
+                    let [ln_2_high, ln_2_low] = LN2;
                     let high = n.mul_add(splat(-ln_2_high), x);
                     let low = n * splat(-ln_2_low);
                     let r = high + low;
@@ -218,8 +224,8 @@ macro_rules! arithmetic {
 
                     // Not where s is subnormal or the product overflows on the way. Chosen by lane, not by vector: the
                     // bits must not depend on the neighbours.
-                    let is_moderate = x.simd_ge(splat($normal_above))
-                        & grad.abs().simd_le(splat(0.5 * $float::MAX));
+                    let is_moderate = x.simd_ge(splat($exp_normal))
+                        & grad.abs().simd_le(splat(0.5 * <$float>::MAX));
                     let is_negative = x.simd_le(splat(0.0));
                     let is_other = is_negative & !is_moderate;
                     let product = if is_other.any_true() {
@@ -234,18 +240,25 @@ macro_rules! arithmetic {
             /// The gradient from the output: `grad * positive` where `y > 0`, else `grad * input_scale * (y + negative)`.
             #[derive(Clone, Copy)]
             pub(in super::super) struct BackwardFromOutput<S: Simd> {
-                positive: Positive<S>,
+                /// The significand of `negative`, and 2 to the power of its exponent with the sign changed, in two factors.
                 negative: S::$floats,
-                input_scale: Split<S>,
+                powers: [S::$floats; 2],
+                exponent: S::$floats,
+                input_scale: Factor<S>,
+                gradient: Gradient<S>,
             }
 
             impl<S: Simd> BackwardFromOutput<S> {
                 #[inline(always)]
                 pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                    let negative = Factor::new(simd, products.split_negative());
+                    let input_scale = Factor::new(simd, products.split_input_scale());
                     Self {
-                        positive: Positive::new(simd, products.positive),
-                        negative: S::$floats::splat(simd, products.negative),
-                        input_scale: Split::of(simd, products.input_scale),
+                        negative: negative.high + negative.low,
+                        powers: powers_of_two(simd, S::$floats::splat(simd, 0.0) - negative.exponent),
+                        exponent: negative.exponent + input_scale.exponent,
+                        input_scale,
+                        gradient: Gradient::new(simd, products),
                     }
                 }
             }
@@ -253,15 +266,18 @@ macro_rules! arithmetic {
             impl<S: Simd> Op<S, S::$floats> for BackwardFromOutput<S> {
                 #[inline(always)]
                 fn apply(self, simd: S, y: S::$floats, grad: S::$floats) -> S::$floats {
-                    let sum = y + self.negative;
-                    // Knuth's TwoSum: what the sum lost, whichever of the two is larger.
-                    let part = sum - self.negative;
-                    let lost = (y - part) + (self.negative - (sum - part));
-                    let high = leading_bits(simd, sum);
-                    let low = (sum - high) + lost;
-                    let one = S::$floats::splat(simd, 1.0);
-                    let product = self.input_scale.product(simd, grad, high, low, [one; 2]);
-                    self.positive.by_side(simd, y, grad, product)
+                    let splat = |v: $float| S::$floats::splat(simd, v);
+                    // The sum is made of numbers near 1. No output is below -negative.
+                    let [power, rest] = self.powers;
+                    let scaled = (y * power * rest).max(splat(-2.0)).min(splat(0.0));
+                    let sum = two_sum(scaled, self.negative);
+                    let slope = Normalized {
+                        significand: split(simd, sum),
+                        exponent: self.exponent,
+                    };
+                    let is_zero = sum.high.simd_eq(splat(0.0));
+                    let sign = is_zero.select(splat(0.0), splat(1.0).copysign(sum.high));
+                    self.gradient.apply(simd, y, grad, self.input_scale.pair(), slope, sign)
                 }
             }
 
@@ -312,90 +328,335 @@ macro_rules! arithmetic {
 
             const LOG2_E: $float = std::$float::consts::LOG2_E;
             /// In two parts, of which the first has an exact product with n.
-            const LN_2: [$float; 2] = $ln_2;
+            const LN2: [$float; 2] = $ln_2;
             /// A sum with it rounds to an integer; the bias more makes the last bits a biased exponent.
-            const MAGIC: $float = (3u64 << ($mantissa - 1)) as $float + $bias as $float;
-            const GROW: $float = $grow;
-            const SMALL: $float = $small;
+            const ROUNDER: $float = (3u64 << ($mantissa - 1)) as $float + $bias as $float;
+            const FRACTION: $bits = (1 << $mantissa) - 1;
 
-            #[inline(always)]
-            fn leading_bits<S: Simd>(simd: S, v: S::$floats) -> S::$floats {
-                (v.bitcast::<S::$uints>() & S::$uints::splat(simd, $high_bits)).bitcast()
-            }
-
-            #[inline(always)]
-            fn power_of_two<S: Simd>(simd: S, n: S::$floats) -> S::$floats {
-                let biased = n + S::$floats::splat(simd, MAGIC);
-                (biased.bitcast::<S::$uints>() << $mantissa).bitcast()
-            }
-
-            /// s and r for expm1(t), where s makes the error of r small if n is large. Of `t > 0` the result means nothing.
-            #[inline(always)]
-            fn reduce<S: Simd>(simd: S, t: S::$floats) -> (S::$floats, S::$floats) {
-                let splat = |v: $float| S::$floats::splat(simd, v);
-                let clamped = t.max(splat($one_below)); // below, expm1(t) rounds to -1
-                let biased = clamped.mul_add(splat(LOG2_E), splat(MAGIC));
-                let s = (biased.bitcast::<S::$uints>() << $mantissa).bitcast();
-                let n = biased - MAGIC;
-                let r = clamped;
-                $(let r = n.mul_add(splat(-$ln_2_part), r);)+
-                (s, r)
-            }
-
-            /// A factor in every lane, and its parts.
+            /// high + low, where `low` is what `high` lost in rounding.
             #[derive(Clone, Copy)]
-            struct Split<S: Simd> {
-                all: S::$floats,
+            struct Pair<S: Simd> {
                 high: S::$floats,
                 low: S::$floats,
             }
 
-            impl<S: Simd> Split<S> {
+            impl<S: Simd> Pair<S> {
                 #[inline(always)]
-                fn of(simd: S, all: $float) -> Self {
-                    let high = $float::from_bits(all.to_bits() & $high_bits);
-                    let splat = |v: $float| S::$floats::splat(simd, v);
+                fn from(simd: S, high: S::$floats) -> Self {
                     Self {
-                        all: splat(all),
-                        high: splat(high),
-                        low: splat(all - high),
+                        high,
+                        low: S::$floats::splat(simd, 0.0),
                     }
                 }
 
-                /// `grad * self * (high + low) * middle * last`, rounded about once.
+                /// `self` where the condition holds, else `other`.
                 #[inline(always)]
-                fn product(
+                fn or(self, other: Self, condition: <S::$floats as SimdBase<S>>::Mask) -> Self {
+                    Self {
+                        high: condition.select(self.high, other.high),
+                        low: condition.select(self.low, other.low),
+                    }
+                }
+            }
+
+            /// significand * 2^exponent.
+            #[derive(Clone, Copy)]
+            struct Normalized<S: Simd, T> {
+                significand: T,
+                exponent: S::$floats,
+            }
+
+            /// So few bits that two such numbers have an exact product; where `mul_add` rounds once, all of them do as well.
+            #[inline(always)]
+            fn leading_bits<S: Simd>(simd: S, v: S::$floats) -> S::$floats {
+                if fuses(simd.level()) {
+                    return v;
+                }
+                (v.bitcast::<S::$uints>() & S::$uints::splat(simd, $leading)).bitcast()
+            }
+
+            /// Knuth's `TwoSum`: a + b exactly, whichever is larger.
+            #[inline(always)]
+            fn two_sum<S: Simd>(a: S::$floats, b: S::$floats) -> Pair<S> {
+                let sum = a + b;
+                let part = sum - a;
+                Pair {
+                    high: sum,
+                    low: (a - (sum - part)) + (b - part),
+                }
+            }
+
+            /// Dekker's `FastTwoSum`: a + b exactly, for |a| >= |b|.
+            #[inline(always)]
+            fn fast_two_sum<S: Simd>(a: S::$floats, b: S::$floats) -> Pair<S> {
+                let sum = a + b;
+                Pair {
+                    high: sum,
+                    low: b - (sum - a),
+                }
+            }
+
+            /// The same number, with so few bits in `high` that two such have an exact product.
+            #[inline(always)]
+            fn split<S: Simd>(simd: S, v: Pair<S>) -> Pair<S> {
+                if fuses(simd.level()) {
+                    return v;
+                }
+                let high = leading_bits(simd, v.high);
+                Pair {
+                    high,
+                    low: (v.high - high) + v.low,
+                }
+            }
+
+            /// a * b for split factors, to about one and a half times a float's precision.
+            #[inline(always)]
+            fn two_product<S: Simd>(simd: S, a: Pair<S>, b: Pair<S>) -> Pair<S> {
+                let high = a.high * b.high;
+                let low = cross_terms(a, b);
+                if fuses(simd.level()) {
+                    let lost = a.high.mul_add(b.high, S::$floats::splat(simd, 0.0) - high);
+                    return fast_two_sum(high, low + lost);
+                }
+                fast_two_sum(high, low)
+            }
+
+            /// a * b for split factors, rounded once.
+            #[inline(always)]
+            fn product<S: Simd>(a: Pair<S>, b: Pair<S>) -> S::$floats {
+                a.high.mul_add(b.high, cross_terms(a, b))
+            }
+
+            #[inline(always)]
+            fn cross_terms<S: Simd>(a: Pair<S>, b: Pair<S>) -> S::$floats {
+                a.high.mul_add(b.low, a.low * (b.high + b.low))
+            }
+
+            #[inline(always)]
+            fn power_of_two<S: Simd>(simd: S, n: S::$floats) -> S::$floats {
+                let rounder = n + S::$floats::splat(simd, ROUNDER);
+                (rounder.bitcast::<S::$uints>() << $mantissa).bitcast()
+            }
+
+            /// 2^exponent in two factors, as far as it makes a difference.
+            #[inline(always)]
+            fn powers_of_two<S: Simd>(simd: S, exponent: S::$floats) -> [S::$floats; 2] {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                let bounded = exponent.max(splat(-$largest_power)).min(splat($largest_power));
+                let half = bounded.mul_add(splat(0.5), splat(ROUNDER)) - ROUNDER;
+                [power_of_two(simd, half), power_of_two(simd, bounded - half)]
+            }
+
+            /// v * 2^exponent, also where that is subnormal or overflows.
+            #[inline(always)]
+            fn scale_by_power<S: Simd>(simd: S, v: S::$floats, exponent: S::$floats) -> S::$floats {
+                let [power, rest] = powers_of_two(simd, exponent);
+                v * power * rest
+            }
+
+            /// The number's significand, with its sign, for any that is finite and not 0.
+            #[inline(always)]
+            fn normalize<S: Simd>(simd: S, v: S::$floats) -> Normalized<S, S::$floats> {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                let uints = |v: $bits| S::$uints::splat(simd, v);
+                let unit = (1u64 << ($mantissa + 1)) as $float;
+                let is_subnormal = v.abs().simd_lt(splat(<$float>::MIN_POSITIVE));
+                let normal = is_subnormal.select(v * unit, v);
+                let bits = normal.bitcast::<S::$uints>();
+                let biased = ((bits >> $mantissa) & uints((1 << (<$bits>::BITS - 1 - $mantissa)) - 1))
+                    + uints((ROUNDER - $bias as $float).to_bits());
+                let exponent = biased.bitcast::<S::$floats>() - splat(ROUNDER);
+                let significand = (bits & uints(FRACTION | 1 << (<$bits>::BITS - 1)))
+                    | uints((1.0 as $float).to_bits());
+                Normalized {
+                    significand: significand.bitcast(),
+                    exponent: is_subnormal
+                        .select(exponent - splat(($mantissa + 1) as $float), exponent),
+                }
+            }
+
+            /// t = n ln 2 + r, and expm1(r) = r + rest, where r is exact and the rest may be subject to errors.
+            struct Reduced<S: Simd> {
+                n: S::$floats,
+                r: S::$floats,
+                rest: S::$floats,
+            }
+
+            /// n is at least `smallest`.
+            #[inline(always)]
+            fn reduce<S: Simd>(simd: S, t: Pair<S>, smallest: $float) -> Reduced<S> {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                let [ln2_high, ln2_low] = LN2;
+                let n = t.high.mul_add(splat(LOG2_E), splat(ROUNDER)) - ROUNDER;
+                let n = n.max(splat(smallest));
+                let r = n.mul_add(splat(-ln2_high), t.high);
+                let r_low = n.mul_add(splat(-ln2_low), t.low);
+                let square = r * r;
+                let cube = r * square * super::$p(simd, r);
+                let rest = square.mul_add(splat(0.5), cube);
+                let one_and_more = splat(1.0) + r_low.mul_add(splat(0.5), r + rest);
+                Reduced {
+                    n,
+                    r,
+                    rest: r_low.mul_add(one_and_more, rest),
+                }
+            }
+
+            /// exp(t), with a split significand.
+            #[inline(always)]
+            fn exp_of<S: Simd>(simd: S, t: Pair<S>) -> Normalized<S, Pair<S>> {
+                let Reduced { n, r, rest } = reduce(simd, t, -<$float>::MAX);
+                let one = S::$floats::splat(simd, 1.0);
+                let high = leading_bits(simd, one + r);
+                let lost = r - (high - one);
+                Normalized {
+                    significand: Pair {
+                        high,
+                        low: lost + rest,
+                    },
+                    exponent: n,
+                }
+            }
+
+            /// exp(t) - 1, split.
+            #[inline(always)]
+            fn expm1_of<S: Simd>(simd: S, t: Pair<S>) -> Pair<S> {
+                let Reduced { n, r, rest } = reduce(simd, t, $expm1_smallest_power);
+                let power = power_of_two(simd, n);
+                let less = power - 1.0;
+                let part = power * r;
+                let high = leading_bits(simd, less + part);
+                let lost = part - (high - less);
+                Pair {
+                    high,
+                    low: power.mul_add(rest, lost),
+                }
+            }
+
+            /// A factor in every lane.
+            #[derive(Clone, Copy)]
+            struct Factor<S: Simd> {
+                high: S::$floats,
+                low: S::$floats,
+                exponent: S::$floats,
+            }
+
+            impl<S: Simd> Factor<S> {
+                #[inline(always)]
+                fn new(simd: S, factor: Split<$float>) -> Self {
+                    let Split { high, low, exponent } = factor;
+                    // Without a need for few bits, the more there are in `high`, the less there is to do.
+                    let all = if fuses(simd.level()) { high + low } else { high };
+                    Self {
+                        high: S::$floats::splat(simd, all),
+                        low: S::$floats::splat(simd, low - (all - high)),
+                        exponent: S::$floats::splat(simd, exponent as $float),
+                    }
+                }
+
+                #[inline(always)]
+                fn pair(self) -> Pair<S> {
+                    Pair {
+                        high: self.high,
+                        low: self.low,
+                    }
+                }
+            }
+
+            /// `input_scale`.
+            #[derive(Clone, Copy)]
+            struct Scale<S: Simd> {
+                factor: Factor<S>,
+                power: S::$floats,
+                is_one: bool,
+                smallest: S::$floats,
+                small: S::$floats,
+            }
+
+            impl<S: Simd> Scale<S> {
+                /// For products of `smallest` and more.
+                #[inline(always)]
+                fn new(simd: S, products: Products<$float>, smallest: $float) -> Self {
+                    let factor = Factor::new(simd, products.split_input_scale());
+                    let scale = products.input_scale;
+                    Self {
+                        factor,
+                        power: power_of_two(simd, factor.exponent),
+                        is_one: scale == 1.0,
+                        smallest: S::$floats::splat(simd, smallest / scale),
+                        small: S::$floats::splat(simd, -$expm1_small * $expm1_small / scale),
+                    }
+                }
+
+                /// The product with an x <= 0, or with as much of it as makes a difference.
+                #[inline(always)]
+                fn times(self, simd: S, x: S::$floats) -> Pair<S> {
+                    let bounded = x.max(self.smallest);
+                    if self.is_one {
+                        return Pair::from(simd, bounded);
+                    }
+                    let zero = S::$floats::splat(simd, 0.0);
+                    let x = bounded.simd_gt(self.small).select(zero, bounded * self.power);
+                    two_product(simd, split(simd, Pair::from(simd, x)), self.factor.pair())
+                }
+            }
+
+            /// What both gradients share.
+            #[derive(Clone, Copy)]
+            struct Gradient<S: Simd> {
+                positive: Positive<S>,
+                /// `negative` where that is degenerate, else a 1 with its sign.
+                negative: S::$floats,
+                is_degenerate: <S::$floats as SimdBase<S>>::Mask,
+            }
+
+            impl<S: Simd> Gradient<S> {
+                #[inline(always)]
+                fn new(simd: S, products: Products<$float>) -> Self {
+                    let is_degenerate = products.is_degenerate();
+                    let negative = if is_degenerate {
+                        products.negative
+                    } else {
+                        (1.0 as $float).copysign(products.negative)
+                    };
+                    let [one, other] = [1.0, if is_degenerate { 1.0 } else { 0.0 }];
+                    Self {
+                        positive: Positive::new(simd, products.positive),
+                        negative: S::$floats::splat(simd, negative),
+                        is_degenerate: S::$floats::splat(simd, one)
+                            .simd_eq(S::$floats::splat(simd, other)),
+                    }
+                }
+
+                /// `grad * positive` where `x > 0`, else `grad * factor * slope`, and `x` itself where it is NaN. `sign` is
+                /// a number with the slope's sign that is 0, infinite or NaN where the slope is.
+                #[inline(always)]
+                fn apply(
                     self,
                     simd: S,
+                    x: S::$floats,
                     grad: S::$floats,
-                    high: S::$floats,
-                    low: S::$floats,
-                    [middle, last]: [S::$floats; 2],
+                    factor: Pair<S>,
+                    slope: Normalized<S, Pair<S>>,
+                    sign: S::$floats,
                 ) -> S::$floats {
                     let splat = |v: $float| S::$floats::splat(simd, v);
-                    // What is lost of a small product would count in the sums below, and a large one may overflow.
-                    let size = (grad * self.all).abs();
-                    let is_small = size.simd_lt(splat(SMALL));
-                    let is_large = size.simd_gt(splat(SMALL.recip()));
-                    let (up, down, one) = (splat(GROW), splat(GROW.recip()), splat(1.0));
-                    let g = grad * is_small.select(up, is_large.select(down, one));
-                    // Taken back where nothing overflows or underflows on the way.
-                    let is_deep = middle.simd_lt(splat($deep));
-                    let early = (is_large & is_deep).select(up, one);
-                    let late = is_small.select(down, (is_large & !is_deep).select(up, one));
-                    let c = g * self.all;
-                    let c_high = leading_bits(simd, c);
-                    let g_high = leading_bits(simd, g);
-                    let c_low = g_high.mul_add(self.high, splat(0.0) - c_high)
-                        + (g - g_high).mul_add(self.all, g_high * self.low);
-                    let product = c_high.mul_add(high, c_low.mul_add(high, c * low));
-                    let product = product * early * middle * last * late;
-                    // A sum drops the sign of zero. Infinity and NaN have no parts, and go as IEEE 754 says.
-                    let plain = c * high;
-                    plain
-                        .abs()
-                        .simd_le(splat($float::MAX))
-                        .select(product.copysign(plain), c * (high * middle * last))
+                    let normalized = normalize(simd, grad);
+                    let grad_pair = split(simd, Pair::from(simd, normalized.significand));
+                    let scaled = split(simd, two_product(simd, grad_pair, factor));
+                    let y = scale_by_power(
+                        simd,
+                        product(scaled, slope.significand),
+                        normalized.exponent + slope.exponent,
+                    );
+                    // Zeros, infinities and NaN go as IEEE 754 says.
+                    let is_number = grad.abs().simd_gt(splat(0.0))
+                        & grad.abs().simd_le(splat(<$float>::MAX))
+                        & slope.significand.high.abs().simd_gt(splat(0.0))
+                        & !self.is_degenerate;
+                    let otherwise = is_number.select(y, grad * sign);
+                    let side = x.simd_gt(splat(0.0)).select(self.positive.times(grad), otherwise);
+                    x.simd_eq(x).select(side, x)
                 }
             }
 
@@ -422,20 +683,6 @@ macro_rules! arithmetic {
                     let is_same = self.is_one | !v.simd_eq(v);
                     is_same.select(v, v * self.scale)
                 }
-
-                /// `grad * scale` where `x > 0`, `otherwise` where `x <= 0`, and `x` itself where it is NaN.
-                #[inline(always)]
-                fn by_side(
-                    self,
-                    simd: S,
-                    x: S::$floats,
-                    grad: S::$floats,
-                    otherwise: S::$floats,
-                ) -> S::$floats {
-                    let zero = S::$floats::splat(simd, 0.0);
-                    let side = x.simd_gt(zero).select(self.times(grad), otherwise);
-                    x.simd_eq(x).select(side, x)
-                }
             }
         }
     };
@@ -443,24 +690,63 @@ macro_rules! arithmetic {
 
 arithmetic! {
     f32, u32, f32s, u32s,
-    mantissa: 23, exponent_bias: 127, high_bits: 0xffff_f000,
-    one_below: -18.0, zero_below: -240.0, linear_above: -3e-8,
-    normal_above: -87.0,
-    ln_2_for_expm1: [std::f32::consts::LN_2],
-    ln_2_for_exp: [0.693_145_75, 1.428_606_8e-6],
-    grow: (1u128 << 64) as f32, small: 1e-12, deep: 2e-10,
-    q: q_of_f32, lean: 0.0589, q_leant: q_of_f32_leant,
+    mantissa: 23, exponent_bias: 127, leading: 0xffff_f000,
+    expm1_smallest: -19.0, expm1_smallest_power: -24.0, expm1_small: 9.313_226e-10,
+    exp_smallest: -330.0, exp_underflows: -103.972_084, exp_normal: -87.0, largest_power: 250.0,
+    unit_expm1_smallest: -18.0,
+    ln_2_for_unit: [std::f32::consts::LN_2],
+    ln_2: [0.693_145_75, 1.428_606_8e-6],
+    p: p_of_f32, q: q_of_f32, lean: 0.0589, q_leant: q_of_f32_leant,
 }
 
 arithmetic! {
     f64, u64, f64s, u64s,
-    mantissa: 52, exponent_bias: 1023, high_bits: 0xffff_ffff_f800_0000,
-    one_below: -40.0, zero_below: -1500.0, linear_above: -5e-17,
-    normal_above: -708.0,
-    ln_2_for_expm1: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
-    ln_2_for_exp: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
-    grow: (1u128 << 100) as f64 * (1u128 << 100) as f64, small: 1e-100, deep: 1e-102,
-    q: q_of_f64, lean: 0.0, q_leant: q_of_f64,
+    mantissa: 52, exponent_bias: 1023, leading: 0xffff_ffff_f800_0000,
+    expm1_smallest: -39.0, expm1_smallest_power: -53.0, expm1_small: 8.673_617_379_884_035e-19,
+    exp_smallest: -2240.0, exp_underflows: -745.133_219_101_941_2, exp_normal: -708.0, largest_power: 2040.0,
+    unit_expm1_smallest: -40.0,
+    ln_2_for_unit: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
+    ln_2: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
+    p: p_of_f64, q: q_of_f64, lean: 0.0, q_leant: q_of_f64,
+}
+
+/// In Estrin's order: the chain of dependent operations is what limits a core, not their number.
+#[inline(always)]
+fn p_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
+    let splat = |v: f32| S::f32s::splat(simd, v);
+    let r2 = r * r;
+    let p01 = r.mul_add(splat(0.041_666_51), splat(0.166_666_36));
+    let p23 = r.mul_add(splat(0.001_393_054), splat(0.008_341_51));
+    r2.mul_add(r2.mul_add(splat(0.000_150_461_45), p23), p01)
+}
+
+#[inline(always)]
+fn p_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
+    let splat = |v: f64| S::f64s::splat(simd, v);
+    let r2 = r * r;
+    let r4 = r2 * r2;
+    let p01 = r.mul_add(
+        splat(0.041_666_666_666_666_71),
+        splat(0.166_666_666_666_666_77),
+    );
+    let p23 = r.mul_add(
+        splat(0.001_388_888_888_884_100_2),
+        splat(0.008_333_333_333_321_476),
+    );
+    let p45 = r.mul_add(
+        splat(2.480_158_745_093_505e-5),
+        splat(0.000_198_412_698_860_898_08),
+    );
+    let p67 = r.mul_add(
+        splat(2.755_714_298_100_746e-7),
+        splat(2.755_724_527_444_641e-6),
+    );
+    let p89 = r.mul_add(
+        splat(2.101_320_093_346_527e-9),
+        splat(2.510_637_673_856_828_8e-8),
+    );
+    let p4 = r4.mul_add(p89, r2.mul_add(p67, p45));
+    r4.mul_add(p4, r2.mul_add(p23, p01))
 }
 
 /// In Estrin's order: the chain of dependent operations is what limits a core, not their number.

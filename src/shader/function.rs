@@ -14,7 +14,7 @@ use crate::dtype::DType;
 ///
 /// The text is made of the kernel's own pieces, and the results have no more than its errors. A literal `alpha` lets drivers
 /// leave out much of the arithmetic, and 1 most. NaN stays NaN and -0 stays -0 as far as the driver lets floats pass. Only
-/// `float64` needs a device feature, `SHADER_F64`. Where WGSL's own `f16` is enabled, `f16(wgpu_elu_f32(f32(x), alpha))` does.
+/// `float64` needs device features, `SHADER_F64` and `SHADER_INT64`. Where WGSL's own `f16` is enabled, `f16(wgpu_elu_f32(f32(x), alpha))` does.
 ///
 /// For the gradient, [`Kernel::prepare_backward_from_output`](crate::Kernel::prepare_backward_from_output) takes what such a
 /// shader has written. SELU is `scale * wgpu_elu_f32(x, alpha)`, rounded once more.
@@ -102,35 +102,42 @@ use crate::dtype::DType;
 /// # Ok::<(), wesl::Error>(())
 /// ```
 pub fn function(dtype: DType) -> String {
-    const F32: [&str; 3] = [
-        shader!("f32/shared"),
-        shader!("f32/forward"),
-        shader!("f32/function"),
+    const COMMON: [&str; 4] = [
+        shader!("primitives"),
+        shader!("exponential"),
+        shader!("forward"),
+        shader!("function/alpha"),
     ];
-    let (name, pieces) = match dtype {
-        DType::F32 => ("f32", [&F32[..], &[shader!("f32/function_f32")]]),
+    const F32: [&str; 3] = [
+        shader!("format/float32"),
+        shader!("unit_forward"),
+        shader!("function/unit"),
+    ];
+    let (name, own) = match dtype {
+        DType::F32 => ("f32", [&F32[..], &[shader!("function/float32")]]),
         DType::F16 => (
             "f16",
             [
                 &F32[..],
-                &[shader!("dtype/float16"), shader!("f32/function_f16")],
+                &[shader!("memory/float16"), shader!("function/float16")],
             ],
         ),
         DType::BF16 => (
             "bf16",
             [
                 &F32[..],
-                &[shader!("dtype/bfloat16"), shader!("f32/function_bf16")],
+                &[shader!("memory/bfloat16"), shader!("function/bfloat16")],
             ],
         ),
         DType::F64 => (
             "f64",
             [
-                &[shader!("f64/shared"), shader!("f64/forward")][..],
-                &[shader!("f64/function_f64")],
+                &[shader!("format/float64")][..],
+                &[shader!("function/float64")],
             ],
         ),
     };
+    let pieces = [&COMMON[..], &own.concat()];
     // These have no hexadecimal floats, which wesl 0.4 misreads, and no name that ends in an underscore and a number, which
     // naga_oil refuses.
     let text = pieces.concat().join("\n");
@@ -149,7 +156,7 @@ pub fn function(dtype: DType) -> String {
 
 /// The name at module scope that a line of ours declares.
 fn declared(line: &str) -> Option<&str> {
-    let rest = ["fn ", "const ", "struct "]
+    let rest = ["fn ", "const ", "struct ", "alias "]
         .iter()
         .find_map(|keyword| line.strip_prefix(keyword))?;
     words(rest).next()

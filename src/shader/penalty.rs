@@ -25,7 +25,7 @@ pub struct Params {
     pub padding_1: u32,
 }
 
-/// The factors for arithmetic in `f32`. Must stay equal to `Factors` in `shaders/penalty/f32.wgsl`.
+/// The factors for arithmetic in `f32`. Must stay equal to `Factors` in `shaders/penalty/arithmetic.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -36,7 +36,7 @@ pub struct Factors32 {
     pub power: f32,
 }
 
-/// The factors for arithmetic in `f64`. Must stay equal to `Factors` in `shaders/penalty/f64.wgsl`.
+/// The factors for arithmetic in `f64`. Must stay equal to `Factors` in `shaders/penalty/arithmetic.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -44,7 +44,7 @@ pub struct Factors64 {
     pub l1: f64,
     pub l2: f64,
     pub scale: f64,
-    pub padding_1: f64,
+    pub power: f64,
 }
 
 impl Factors32 {
@@ -78,7 +78,7 @@ impl Factors64 {
             l1,
             l2,
             scale: (rescale / divisor).min(f64::MAX),
-            padding_1: 0.0,
+            power: 1.0,
         }
     }
 }
@@ -156,23 +156,29 @@ pub fn constants(shape: Shape, entry_point: &str) -> Vec<(&'static str, f64)> {
     }
 }
 
-/// The whole shader for a dtype. It needs no optional feature but, for `float64`, `SHADER_F64`.
+/// The whole shader for a dtype. It needs no optional feature but, for `float64`, `SHADER_F64` and `SHADER_INT64`.
 pub fn source(dtype: DType) -> String {
-    let pieces = match dtype {
-        DType::F32 => [shader!("penalty/f32"), "", shader!("penalty/float32")],
-        DType::F64 => [shader!("penalty/f64"), "", shader!("penalty/float64")],
+    let format = match result_dtype(dtype) {
+        DType::F64 => shader!("format/float64"),
+        _ => shader!("format/float32"),
+    };
+    let memory = match dtype {
+        DType::F32 => [shader!("penalty/float32"), shader!("penalty/four_lanes"), ""],
+        DType::F64 => [shader!("penalty/float64"), "", ""],
         DType::F16 => [
-            shader!("penalty/f32"),
-            shader!("dtype/float16"),
             shader!("penalty/pairs"),
+            shader!("penalty/four_lanes"),
+            shader!("memory/float16"),
         ],
         DType::BF16 => [
-            shader!("penalty/f32"),
-            shader!("dtype/bfloat16"),
             shader!("penalty/pairs"),
+            shader!("penalty/four_lanes"),
+            shader!("memory/bfloat16"),
         ],
     };
-    let pieces = pieces.into_iter().chain([shader!("penalty")]);
+    let pieces = [format, shader!("primitives"), shader!("penalty/arithmetic")];
+    let pieces = pieces.into_iter().chain(memory);
+    let pieces = pieces.chain([shader!("penalty")]);
     let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
     pieces.join("\n")
 }

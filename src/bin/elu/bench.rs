@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let timer = gpu.map(Timer::new).transpose()?.flatten();
     let machine = Machine {
         cpu: format!("{}, threads: {}", cpu::simd_level(), cpu::threads()),
-        about_gpu: about_gpu(&chosen, &device),
+        about_gpu: about_gpu(&chosen, &device, args.dtype),
         gpu: gpu.map(|_| Rival {
             name: device.to_string(),
             is_software: is_software(&device),
@@ -171,7 +171,7 @@ fn is_software(device: &Device) -> bool {
 }
 
 /// Which GPU there is, or why there is none.
-fn about_gpu(chosen: &Chosen, device: &Device) -> String {
+fn about_gpu(chosen: &Chosen, device: &Device, dtype: DType) -> String {
     match (device, &chosen.device) {
         (Device::Gpu(_), _) if is_software(device) && !chosen.asked_for => {
             format!("{device}: software, for want of a hardware GPU")
@@ -180,7 +180,10 @@ fn about_gpu(chosen: &Chosen, device: &Device) -> String {
         (Device::Gpu(_), _) => device.to_string(),
         (Device::Cpu, Device::Cpu) if chosen.asked_for => "none, as asked".into(),
         (Device::Cpu, Device::Cpu) => "none: no adapter has compute shaders".into(),
-        (Device::Cpu, gpu) => format!("none: {gpu} has no SHADER_F64"),
+        (Device::Cpu, gpu) => match chosen.missing_feature(dtype) {
+            Some(feature) => format!("none: {gpu} has no {feature}"),
+            None => "none".into(),
+        },
     }
 }
 

@@ -59,7 +59,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         op,
         dtype,
         factors,
-        on_gpu: device != Device::Cpu,
     };
     let sample = Sample::new(dtype, args.exhaustive);
     let report = examine(&device, judge, &sample, args.files.plots())?;

@@ -37,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The features that this crate uses or will ask for.
 const FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::SHADER_F64)
+    .union(wgpu::Features::SHADER_INT64)
     .union(wgpu::Features::TIMESTAMP_QUERY)
     .union(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
     .union(wgpu::Features::SUBGROUP);

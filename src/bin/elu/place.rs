@@ -8,7 +8,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
     error::ErrorKind,
 };
-use wgpu_elu::{DType, Device, Error, wgpu};
+use wgpu_elu::{DType, Device, Error, Kernel, wgpu};
 
 use crate::usage;
 
@@ -101,12 +101,12 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// Where `dtype` runs: what a GPU cannot do goes to the CPU path, unless that GPU was asked for.
     pub(crate) fn for_dtype(&self, dtype: DType) -> Result<Device> {
-        if !self.lacks(dtype) {
+        let Some(feature) = self.missing_feature(dtype) else {
             return Ok(self.device.clone());
-        }
+        };
         ensure!(
             !self.asked_for,
-            "{} has no SHADER_F64, which {dtype} needs: give --device cpu",
+            "{} has no {feature}, which {dtype} needs: give --device cpu",
             self.device
         );
         Ok(Device::Cpu)
@@ -115,22 +115,26 @@ impl Chosen {
     /// Where all of `dtypes` run, and why it is the CPU where a GPU might have been expected.
     pub(crate) fn told(&self, dtypes: &[DType]) -> String {
         let (device, cpu) = (&self.device, Device::Cpu);
-        let lacking = dtypes.iter().filter(|&&dtype| self.lacks(dtype)).count();
         if *device == cpu && !self.asked_for {
-            format!("{device}, for want of a hardware GPU")
-        } else if lacking == 0 {
-            device.to_string()
-        } else if lacking == dtypes.len() {
-            format!("{cpu}, since {device} has no SHADER_F64")
-        } else {
-            format!("{device}, float64 on {cpu} for want of SHADER_F64")
+            return format!("{device}, for want of a hardware GPU");
+        }
+        let missing = |dtype: &DType| self.missing_feature(*dtype);
+        match dtypes.iter().find_map(missing) {
+            None => device.to_string(),
+            Some(feature) if dtypes.iter().all(|dtype| missing(dtype).is_some()) => {
+                format!("{cpu}, since {device} has no {feature}")
+            }
+            Some(feature) => format!("{device}, float64 on {cpu} for want of {feature}"),
         }
     }
 
-    fn lacks(&self, dtype: DType) -> bool {
-        let needed = wgpu::Features::SHADER_F64;
-        matches!(&self.device, Device::Gpu(gpu)
-            if dtype == DType::F64 && !gpu.device().features().contains(needed))
+    /// A feature that `dtype` needs and the device does not have.
+    pub(crate) fn missing_feature(&self, dtype: DType) -> Option<&'static str> {
+        let Device::Gpu(gpu) = &self.device else {
+            return None;
+        };
+        let missing = Kernel::required_features(dtype) - gpu.device().features();
+        missing.iter_names().map(|(name, _)| name).next()
     }
 }
 

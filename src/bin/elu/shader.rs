@@ -8,13 +8,13 @@ use std::{
 use anyhow::{Error, Result};
 use wgpu_elu::{
     DType,
-    shader::{ELEMENTS, Op, Shape, Shared, VECTORS, function, is_plain},
+    shader::{ELEMENTS, Op, Shape, Shared, Specialization, VECTORS, function},
 };
 
 use crate::{
     output::Output,
     place::{Alpha, by_name, dtypes},
-    translate::{Language, NO_METAL, Variant, translate},
+    translate::{Language, Variant, translate, unavailable},
 };
 
 /// The very shader that runs, as wgpu gets it or as a driver does
@@ -22,7 +22,7 @@ use crate::{
 /// WGSL is the whole module as it is handed to wgpu. The other languages are naga's translation of one entry point, the step
 /// that wgpu takes for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL (GLSL 4.50).
 ///
-/// With alpha 1, forward has less to compute in float32, float16 and bfloat16: the constant `plain`, which WGSL leaves open.
+/// Where factors are 1, there is less to compute: the constants `unit_factors` and `unit_input_scale`, which WGSL leaves open.
 ///
 /// Binding n is descriptor n of set 0 in SPIR-V, register bn, tn or un in HLSL, binding n in GLSL and buffer n in MSL, where
 /// buffer 4 holds the sizes that naga checks against.
@@ -66,8 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "SPIR-V is binary, and standard output is a terminal: give -o FILE",
         ));
     }
-    if args.language == Language::Msl && args.dtype == DType::F64 {
-        return Err(crate::usage(NO_METAL));
+    if let Some(reason) = unavailable(args.dtype, args.language) {
+        return Err(crate::usage(reason));
     }
     let path = args.output.as_deref().unwrap_or(Path::new("-"));
     let output = Output::open(path, args.force)?;
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         } else {
             Shape::HARDWARE
         },
-        plain: is_plain(args.dtype, args.op, args.alpha.of(args.dtype)?.into()),
+        specialization: Specialization::new(args.dtype, args.op, args.alpha.of(args.dtype)?.into()),
         entry_point: args.entry,
     };
     let shader = translate(variant, args.language).map_err(Error::msg)?;

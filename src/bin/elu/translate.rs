@@ -11,7 +11,8 @@ use naga::{
 use wgpu_elu::{
     DType,
     shader::{
-        GRAD_BINDING, Op, PARAMS_BINDING, PLAIN, Shape, Shared, X_BINDING, Y_BINDING, source,
+        GRAD_BINDING, Op, PARAMS_BINDING, Shape, Shared, Specialization, X_BINDING, Y_BINDING,
+        source,
     },
 };
 
@@ -41,8 +42,19 @@ impl Language {
     }
 }
 
-pub(crate) const NO_METAL: &str =
-    "float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language";
+/// Why a shader of `dtype` does not exist in `language`, if so.
+pub(crate) fn unavailable(dtype: DType, language: Language) -> Option<&'static str> {
+    match (dtype, language) {
+        (DType::F64, Language::Msl) => Some(
+            "float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language",
+        ),
+        // naga 30 refuses 64-bit integers in GLSL, and leaves out conversions between the bits of a double and them in HLSL.
+        (DType::F64, Language::Hlsl | Language::Glsl) => Some(
+            "float64 has no HLSL and no GLSL, since wgpu runs it on Vulkan only: choose --language wgsl or spirv, or another --dtype",
+        ),
+        _ => None,
+    }
+}
 
 /// One shader of this crate, and one of its entry points.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +64,7 @@ pub(crate) struct Variant {
     pub(crate) shared: Shared,
     /// The values of its `override` constants.
     pub(crate) shape: Shape,
-    pub(crate) plain: bool,
+    pub(crate) specialization: Specialization,
     pub(crate) entry_point: &'static str,
 }
 
@@ -67,12 +79,12 @@ pub(crate) fn translate(variant: Variant, language: Language) -> Result<Vec<u8>,
         op,
         shared,
         shape,
-        plain,
+        specialization,
         entry_point,
     } = variant;
     let source = source(dtype, op, shared);
     let mut constants = shape.constants(entry_point);
-    constants.extend(plain.then_some((PLAIN, 1.0)));
+    constants.extend(specialization.constants());
     translate_source(source, dtype, entry_point, &constants, language)
 }
 
@@ -87,12 +99,12 @@ pub(crate) fn translate_source(
     if language == Language::Wgsl {
         return Ok(source.into_bytes());
     }
-    if language == Language::Msl && dtype == DType::F64 {
-        return Err(NO_METAL.into());
+    if let Some(reason) = unavailable(dtype, language) {
+        return Err(reason.into());
     }
     let module = wgsl::parse_str(&source).map_err(|error| error.to_string())?;
     let capabilities = match dtype {
-        DType::F64 => Capabilities::FLOAT64,
+        DType::F64 => Capabilities::FLOAT64 | Capabilities::SHADER_INT64,
         _ => Capabilities::empty(),
     };
     let info = Validator::new(ValidationFlags::all(), capabilities)

@@ -114,12 +114,14 @@ fn pipeline(device: &wgpu::Device, shape: Shape, has_grad: bool) -> wgpu::Comput
     } else {
         ("x", shader!("buffers/grad_none"))
     };
-    // The factors' place in the uniform is that of float32.
+    // The uniform is as large as that of float32.
+    let factors = (uniform_size(DType::F32) - size_of::<Params>()) / size_of::<[u32; 4]>();
     let source = [
-        "struct Factors { padding: array<vec4<f32>, 2> }",
+        shader!("format/float32"),
+        &format!("struct Factors {{ unused: array<vec4<u32>, {factors}> }}"),
         "fn op(x: vec4<u32>, grad: vec4<u32>, f: Factors, zero: u32) -> vec4<u32> {",
         &format!("    return {op};\n}}"),
-        shader!("dtype/float32"),
+        shader!("memory/whole"),
         shader!("buffers/y"),
         shader!("buffers/x_separate"),
         grad,

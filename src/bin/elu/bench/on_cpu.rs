@@ -30,7 +30,7 @@ impl<'a, E: Element> OnCpu<'a, E> {
         self.run(Way::CpuCopy)?;
         self.run(Way::Cpu)?;
         self.work
-            .confirm("the CPU", false, bytemuck::cast_slice(&self.y))?;
+            .confirm("the CPU", bytemuck::cast_slice(&self.y))?;
         // One of the smallest is over before the clock has moved.
         const BYTES: usize = 1 << 20;
         let moved = self.work.bytes_moved(self.y.len());

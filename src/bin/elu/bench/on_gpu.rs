@@ -82,7 +82,7 @@ impl<'a> OnGpu<'a> {
             self.sample(way)?;
             let (who, y) = (self.device.to_string(), self.y.to_bytes_blocking()?);
             match way {
-                Way::Kernel | Way::SubmitAndWait => self.work.confirm(&who, true, &y)?,
+                Way::Kernel | Way::SubmitAndWait => self.work.confirm(&who, &y)?,
                 _ => ensure!(
                     is_copy(way, data, &y),
                     "{who}: a copy is not what was copied, so nothing is timed"
@@ -110,7 +110,7 @@ impl<'a, E: Element> Trips<'a, E> {
         let started = Instant::now();
         let y = self.trip(Way::RoundTrip)?;
         let who = self.device.to_string();
-        self.work.confirm(&who, true, bytemuck::cast_slice(&y))?;
+        self.work.confirm(&who, bytemuck::cast_slice(&y))?;
         drop(y);
         self.trip(Way::Transfers)?;
         rounds(&[Way::RoundTrip, Way::Transfers], started, |way| {

@@ -45,12 +45,11 @@ impl Workload {
     }
 
     /// Judges the results for [`Data`].
-    pub(crate) fn confirm(&self, who: &str, on_gpu: bool, y: &[u8]) -> Result<()> {
+    pub(crate) fn confirm(&self, who: &str, y: &[u8]) -> Result<()> {
         let judge = Judge {
             op: self.op,
             dtype: self.dtype,
             factors: self.factors,
-            on_gpu,
         };
         let size = self.dtype.size();
         let period = &y[..y.len().min(PERIOD * size)];
@@ -124,7 +123,7 @@ mod tests {
         let data = Data::<f32>::new(&work, 3 * PERIOD).unwrap();
         let mut y = zeros::<f32>(3 * PERIOD).unwrap();
         cpu::forward(1.0, &data.x, &mut y).unwrap();
-        let judge = |y: &[f32]| work.confirm("it", false, bytemuck::cast_slice(y));
+        let judge = |y: &[f32]| work.confirm("it", bytemuck::cast_slice(y));
         judge(&y).unwrap();
         judge(&y[..1024]).unwrap();
         let right = std::mem::replace(&mut y[2 * PERIOD], 0.5);

@@ -291,7 +291,6 @@ mod tests {
             op: Op::Forward,
             dtype: DType::F16,
             factors: Factors::elu(1.0),
-            on_gpu: false,
         };
         let [x, nearest] = [-0.5, -0.393_469_340_287_366_6].map(|v| bits(DType::F16, v));
         let one = |off| {

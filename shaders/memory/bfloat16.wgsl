@@ -1,6 +1,6 @@
 // bfloat16 to float32 and back, by integers, so that no driver can round otherwise or flush. NaN keeps its payload.
 
-fn widen(h: vec4<u32>) -> vec4<u32> {
+fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
     return h << vec4(16u);
 }
 

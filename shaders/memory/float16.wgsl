@@ -1,9 +1,11 @@
 // float16 to float32 and back, by integers, so that no driver can round otherwise or flush. NaN keeps its payload.
 
-fn widen(h: vec4<u32>) -> vec4<u32> {
+fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
     let magnitude = h & vec4(0x7fffu);
     let normal = (magnitude << vec4(13u)) + vec4(0x38000000u); // the exponent's bias is 112 less
-    let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 5.9604644775390625e-8); // exact, and normal in f32
+    // An integer number of 2^-24, which is subtracted from the exponent.
+    let counted = bitcast<vec4<u32>>(barrier(vec4<f32>(vec4<i32>(magnitude)), zero));
+    let subnormal = select(counted - vec4(24u << 23u), vec4(0u), magnitude == vec4(0u));
     let special = (magnitude << vec4(13u)) | vec4(0x7f800000u);
     let finite = select(normal, subnormal, magnitude < vec4(0x0400u));
     return select(finite, special, magnitude >= vec4(0x7c00u)) | ((h & vec4(0x8000u)) << vec4(16u));

@@ -1,0 +1,106 @@
+// exp and expm1 for t <= 0, as pairs, and the factors that they are multiplied by.
+//
+// With t = n ln 2 + r and |r| <= ln 2 / 2: exp(t) = 2^n (1 + expm1(r)), and expm1(t) = 2^n expm1(r) + (2^n - 1).
+
+// A factor is (high + low) * 2^exponent, where `high` has few bits, as `split` makes it. Must stay equal to Factor in
+// src/shader.rs.
+struct Factor {
+    high: Float,
+    low: Float,
+    exponent: SignedWord,
+    padding: Word,
+}
+
+// Must stay equal to Factors in src/shader.rs.
+struct Factors {
+    negative: Factor,    // alpha * scale
+    positive: Factor,    // scale
+    input_scale: Factor,
+    slope: Factor,       // negative * input_scale
+    negative_bits: Word, // the number itself: where it is 0, infinite or NaN, `negative` is 1
+    // Magnitudes of x, as bits. From `largest` on, the result does not change any more. Below `small`, expm1(input_scale * x)
+    // rounds to input_scale * x; in a gradient, exp(input_scale * x) rounds to 1 there.
+    largest: Word,
+    small: Word,
+    padding: Word,
+}
+
+fn pair_of(factor: Factor) -> Pair {
+    return Pair(Floats(factor.high), Floats(factor.low));
+}
+
+fn choose_pair(a: Pair, b: Pair, condition: Flags) -> Pair {
+    return Pair(choose(a.high, b.high, condition), choose(a.low, b.low, condition));
+}
+
+// -input_scale * x for a magnitude of x, as bits. It is 0 where that makes no difference.
+fn scaled_input(magnitude: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Pair {
+    if unit_input_scale {
+        return Pair(bitcast<Floats>(magnitude | Words(SIGN)), Floats());
+    }
+    // The exponent of input_scale is added to that of x.
+    let exponent = Words(bitcast<Word>(f.input_scale.exponent)) << Counts(MANTISSA_BITS);
+    let x = select(magnitude + exponent, Words(), magnitude < Words(f.small)) | Words(SIGN);
+    return two_product(split(Pair(bitcast<Floats>(x), Floats()), zero), pair_of(f.input_scale), zero);
+}
+
+// t = n ln 2 + r, and expm1(r) = r + rest, where r is exact and the rest may be subject to errors.
+struct Reduced {
+    rounder: Words, // the bits of ROUNDER + n
+    r: Floats,
+    rest: Floats,
+}
+
+// n is at least what `smallest` says, as the bits of ROUNDER + n.
+fn reduce(t: Pair, smallest: Word, zero: u32) -> Reduced {
+    let nearest = barrier(any_order_rounder(t.high), zero);
+    let rounder = max(bitcast<Words>(nearest), Words(smallest));
+    let n = subtract(bitcast<Floats>(rounder), Floats(ROUNDER), zero);
+    let r = subtract(t.high, multiply(n, Floats(LN2_HIGH), zero), zero);
+    let r_low = subtract(t.low, multiply(n, Floats(LN2_LOW), zero), zero);
+    let square = multiply(r, r, zero);
+    let cube = barrier(any_order_cubic_terms(r, square), zero);
+    return Reduced(rounder, r, barrier(any_order_rest(r, r_low, square, cube), zero));
+}
+
+fn any_order_rounder(t: Floats) -> Floats {
+    return fma(t, Floats(LOG2_E), Floats(ROUNDER));
+}
+
+fn any_order_cubic_terms(r: Floats, square: Floats) -> Floats {
+    return r * square * any_order_p(r);
+}
+
+// exp(r + r_low) - 1 - r
+fn any_order_rest(r: Floats, r_low: Floats, square: Floats, cube: Floats) -> Floats {
+    let rest = fma(square, Floats(0.5), cube);
+    return fma(r_low, 1.0 + (r + rest) + 0.5 * r_low, rest);
+}
+
+// exp(t) = (high + low) * 2^n, split.
+struct Exponential {
+    significand: Pair,
+    exponent: Integers,
+}
+
+fn exp_of(t: Pair, zero: u32) -> Exponential {
+    let reduced = reduce(t, Word(), zero);
+    let one = Floats(1.0);
+    let high = leading_bits(add(one, reduced.r, zero));
+    let lost = subtract(reduced.r, subtract(high, one, zero), zero);
+    return Exponential(
+        Pair(high, add(lost, reduced.rest, zero)),
+        Integers(SignedWords(reduced.rounder) - SignedWords(Words(ROUNDER_WORD))),
+    );
+}
+
+// exp(t) - 1, split.
+fn expm1_of(t: Pair, zero: u32) -> Pair {
+    let reduced = reduce(t, SMALLEST_EXPM1_POWER, zero);
+    let power = bitcast<Floats>(reduced.rounder << Counts(MANTISSA_BITS));
+    let less = subtract(power, Floats(1.0), zero);
+    let part = multiply(power, reduced.r, zero);
+    let high = leading_bits(add(less, part, zero));
+    let lost = subtract(part, subtract(high, less, zero), zero);
+    return Pair(high, add(lost, multiply(power, reduced.rest, zero), zero));
+}

@@ -1,0 +1,17 @@
+// ELU for other shaders, where no host splits the factors and no uniform has a zero.
+
+// 0, but where all numbers are 0, which are passed through in any case: no compiler can know.
+fn runtime_zero(x_bits: Words) -> u32 {
+    return select(0u, 1u, all(x_bits == Words()));
+}
+
+fn elu_of_alpha(x_bits: Words, alpha: Float, zero: u32) -> Words {
+    let alpha_bits = bitcast<Word>(alpha);
+    let magnitude = normalize(Words(alpha_bits & MAGNITUDE), zero);
+    let signed = bitcast<Floats>(bitcast<Words>(magnitude.significand) | Words(alpha_bits & SIGN));
+    let parts = split(Pair(signed, Floats()), zero);
+    let negative = Factor(parts.high.x, parts.low.x, SignedWord(magnitude.exponent.x), Word());
+    let one = Factor(1.0, 0.0, SignedWord(), Word());
+    let factors = Factors(negative, one, one, negative, alpha_bits, EXPM1_LARGEST, EXPM1_SMALL, Word());
+    return elu(x_bits, factors, true, zero);
+}

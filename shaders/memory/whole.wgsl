@@ -1,0 +1,13 @@
+// Numbers as wide in memory as in arithmetic: a vector's worth to a vector, one to a cell.
+alias Vector = Words;
+alias Cell = Word;
+
+fn apply(x: Vector, grad: Vector, p: Params) -> Vector {
+    return op(x, grad, p.factors, p.zero);
+}
+
+fn cell(i: u32, p: Params) {
+    let x = Words(load_x_cell(p.x_first + i));
+    let grad = Words(load_grad_cell(p.grad_first + i));
+    store_cell(p.y_first + i, op(x, grad, p.factors, p.zero).x);
+}
