@@ -1,0 +1,337 @@
+//! The rules, checked on naga's IR.
+//!
+//! A *raw* value is the result of a floating-point operation or of an `any_order_` function. It stays raw as a component, in a
+//! vector and in a struct. Only a barrier makes it a value that no compiler can look behind.
+//!
+//! - A barrier is a function whose name begins with `barrier`. Its body is `return bitcast(bitcast(v) ^ zero)`. Only a run knows
+//!   `zero`: it comes from a uniform, a storage buffer or the entry point, and may be passed through other functions.
+//! - A raw value is used as the `v` of a barrier and in no other way: it is not an operand, and it is not stored, returned or
+//!   passed to another function. A raw value without any use is allowed.
+//! - A function whose name begins with `any_order_` lets the compiler choose the order. Its own raw values may be operands,
+//!   results, arguments of other `any_order_` functions, and contents of local variables. They do not become integers, and the
+//!   function stores nothing elsewhere and calls no functions but these and barriers.
+//! - No function compares or selects floats, or takes their minimum, maximum, absolute value or sign. Integers do that.
+//! - The check refuses expressions and statements that it does not know.
+
+use naga::{
+    AddressSpace, Block, Expression, Handle, Statement,
+    front::wgsl,
+    valid::{Capabilities, ValidationFlags, Validator},
+};
+
+use super::body::{Body, operands};
+
+/// Describes every violation in a shader: the function, the rule and the text.
+pub(crate) fn violations(source: &str, capabilities: Capabilities) -> Vec<String> {
+    let module =
+        wgsl::parse_str(source).unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
+    let functions = module.functions.iter().map(|(handle, function)| {
+        let name = function.name.as_deref().unwrap_or_default();
+        (name, function, &info[handle])
+    });
+    let entry_points = module.entry_points.iter().enumerate();
+    let entry_points = entry_points.map(|(i, entry)| {
+        (
+            entry.name.as_str(),
+            &entry.function,
+            info.get_entry_point(i),
+        )
+    });
+
+    let mut found = Vec::new();
+    let mut callees = Vec::new(); // A valid module has callees before their callers.
+    for (name, function, info) in functions.chain(entry_points) {
+        let body = Body {
+            source,
+            module: &module,
+            function,
+            info,
+        };
+        let (own, in_function) = Check::new(body, &callees, name).run();
+        let in_function = in_function
+            .iter()
+            .map(|what| format!("{}: {what}", own.name));
+        found.extend(in_function);
+        callees.push(own);
+    }
+    found
+}
+
+/// A function, as its callers see it.
+struct Callee {
+    name: String,
+    role: Role,
+    /// The parameters that become the `zero` of a barrier.
+    zeros: Vec<u32>,
+    /// Whether only a run knows what it returns.
+    is_runtime: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Barrier,
+    AnyOrder,
+    Strict,
+}
+
+impl Callee {
+    fn new(name: &str) -> Self {
+        let name = without_prefix(name);
+        let (role, zeros) = if name.starts_with("barrier") {
+            (Role::Barrier, vec![1])
+        } else if name.starts_with("any_order_") {
+            (Role::AnyOrder, vec![])
+        } else {
+            (Role::Strict, vec![])
+        };
+        Self {
+            name: name.into(),
+            role,
+            zeros,
+            is_runtime: true,
+        }
+    }
+}
+
+/// A name without the prefix that `wgpu_elu::shader::function` puts before it.
+fn without_prefix(name: &str) -> &str {
+    let dtypes = ["f16", "bf16", "f32", "f64"].iter();
+    let mut rests = dtypes.filter_map(|dtype| {
+        let rest = name.strip_prefix("wgpu_elu_")?.strip_prefix(dtype)?;
+        rest.strip_prefix('_')
+    });
+    rests.next().unwrap_or(name)
+}
+
+/// The check of one function.
+struct Check<'a> {
+    body: Body<'a>,
+    callees: &'a [Callee],
+    own: Callee,
+    /// For every expression, the operations that make it raw.
+    origins: Vec<Vec<Handle<Expression>>>,
+    /// For every expression, whether only a run knows it.
+    runtime: Vec<bool>,
+    found: Vec<String>,
+}
+
+impl<'a> Check<'a> {
+    fn new(body: Body<'a>, callees: &'a [Callee], name: &str) -> Self {
+        Self {
+            body,
+            callees,
+            own: Callee::new(name),
+            origins: vec![],
+            runtime: vec![],
+            found: vec![],
+        }
+    }
+
+    fn run(mut self) -> (Callee, Vec<String>) {
+        if self.own.role == Role::Barrier {
+            if !self.body.is_barrier() {
+                self.report("barrier body", "not `return bitcast(bitcast(v) ^ zero)`");
+            }
+            return (self.own, self.found);
+        }
+        // Operands come before the expressions that have them.
+        for (handle, expression) in self.body.function.expressions.iter() {
+            let operands = operands(expression).unwrap_or_else(|| {
+                self.report("unknown expression", &format!("{expression:?}"));
+                vec![]
+            });
+            let is_runtime = self.is_runtime(handle, &operands);
+            self.runtime.push(is_runtime);
+            self.expression(handle, &operands);
+        }
+        self.block(&self.body.function.body);
+        (self.own, self.found)
+    }
+
+    fn is_free(&self) -> bool {
+        self.own.role == Role::AnyOrder
+    }
+
+    /// Whether only a run knows the value of an expression.
+    fn is_runtime(&self, handle: Handle<Expression>, operands: &[Handle<Expression>]) -> bool {
+        match *self.body.expression(handle) {
+            Expression::FunctionArgument(_) => true,
+            Expression::CallResult(function) => self.callees[function.index()].is_runtime,
+            Expression::Load { pointer } => {
+                match *self.body.expression(self.body.variable(pointer)) {
+                    Expression::GlobalVariable(variable) => matches!(
+                        self.body.module.global_variables[variable].space,
+                        AddressSpace::Uniform
+                            | AddressSpace::Storage { .. }
+                            | AddressSpace::Immediate
+                    ),
+                    Expression::FunctionArgument(_) => true,
+                    _ => false,
+                }
+            }
+            _ => operands.iter().any(|operand| self.runtime[operand.index()]),
+        }
+    }
+
+    /// Checks an expression, and notes what makes it raw.
+    fn expression(&mut self, handle: Handle<Expression>, operands: &[Handle<Expression>]) {
+        if let Some(rule) = self.body.forbidden(handle) {
+            self.report(&rule, &self.body.text(handle));
+        }
+        let mut origins: Vec<_> = operands
+            .iter()
+            .flat_map(|operand| self.origins[operand.index()].iter().copied())
+            .collect();
+        origins.sort_unstable();
+        origins.dedup();
+        if self.body.arranges(handle) {
+            if self.is_free() && !self.body.may_have_floats(handle) {
+                origins.clear(); // an integer out of a parameter
+            }
+        } else {
+            if !self.is_free() || !self.body.is_float(handle) {
+                let how = match self.body.expression(handle) {
+                    Expression::As { convert: None, .. } => "bitcast",
+                    _ => "used",
+                };
+                let how = format!("is {how} in {}", self.body.text(handle));
+                self.report_raw(&origins, &how);
+            }
+            origins.clear();
+        }
+        origins.extend(self.raw(handle).map(|_| handle));
+        self.origins.push(origins);
+    }
+
+    /// The operation that makes an expression raw.
+    fn raw(&self, handle: Handle<Expression>) -> Option<String> {
+        if self.body.arranges(handle) {
+            return None;
+        }
+        let may_be_raw = self.is_free() && self.body.may_have_floats(handle);
+        match *self.body.expression(handle) {
+            Expression::CallResult(function) => {
+                let callee = &self.callees[function.index()];
+                (callee.role == Role::AnyOrder).then(|| "any_order result".into())
+            }
+            // Callers in any order pass raw values.
+            Expression::FunctionArgument(_) => may_be_raw.then(|| "parameter".into()),
+            Expression::Load { pointer } => {
+                let variable = self.body.expression(self.body.variable(pointer));
+                let is_global = matches!(variable, Expression::GlobalVariable(_));
+                (may_be_raw && !is_global).then(|| "variable".into())
+            }
+            _ => self.body.operation(handle),
+        }
+    }
+
+    fn block(&mut self, block: &Block) {
+        for statement in block {
+            match *statement {
+                Statement::Emit(_)
+                | Statement::Break
+                | Statement::Continue
+                | Statement::Return { value: None }
+                | Statement::ControlBarrier(_)
+                | Statement::MemoryBarrier(_) => {}
+                Statement::Block(ref block) => self.block(block),
+                Statement::If {
+                    accept: ref first,
+                    reject: ref second,
+                    ..
+                }
+                | Statement::Loop {
+                    body: ref first,
+                    continuing: ref second,
+                    ..
+                } => {
+                    self.block(first);
+                    self.block(second);
+                }
+                Statement::Switch {
+                    selector,
+                    ref cases,
+                } => {
+                    self.report_raw(&self.origins_of(selector), "is a selector");
+                    for case in cases {
+                        self.block(&case.body);
+                    }
+                }
+                Statement::Return { value: Some(value) } => {
+                    self.own.is_runtime &= self.runtime[value.index()];
+                    if !self.is_free() {
+                        self.report_raw(&self.origins_of(value), "is returned");
+                    }
+                }
+                Statement::Store { pointer, value } => self.store(pointer, value),
+                Statement::Call {
+                    function,
+                    ref arguments,
+                    ..
+                } => self.call(&self.callees[function.index()], arguments),
+                ref other => self.report("unknown statement", &format!("{other:?}")),
+            }
+        }
+    }
+
+    fn store(&mut self, pointer: Handle<Expression>, value: Handle<Expression>) {
+        let to = self.body.variable(pointer);
+        let is_local = matches!(self.body.expression(to), Expression::LocalVariable(_));
+        let name = self.body.text(to);
+        if !self.is_free() {
+            let how = format!("is stored in {name}");
+            self.report_raw(&self.origins_of(value), &how);
+        } else if !is_local {
+            self.report("any_order store", &name);
+        }
+    }
+
+    fn call(&mut self, callee: &Callee, arguments: &[Handle<Expression>]) {
+        if self.is_free() && callee.role == Role::Strict {
+            self.report("any_order call", &format!("`{}`", callee.name));
+        }
+        for (i, &argument) in (0..).zip(arguments) {
+            let is_hidden = callee.role == Role::Barrier && i == 0;
+            if !is_hidden && !self.is_free() {
+                let how = format!("is passed to `{}`", callee.name);
+                self.report_raw(&self.origins_of(argument), &how);
+            }
+            if callee.zeros.contains(&i) {
+                if !self.runtime[argument.index()] {
+                    let what = format!("{} for `{}`", self.body.text(argument), callee.name);
+                    self.report("constant zero", &what);
+                }
+                self.note_zeros(argument);
+            }
+        }
+    }
+
+    /// Notes the parameters that a barrier's `zero` is made of.
+    fn note_zeros(&mut self, zero: Handle<Expression>) {
+        let expression = self.body.expression(zero);
+        if let Expression::FunctionArgument(i) = *expression {
+            self.own.zeros.push(i);
+        }
+        for operand in operands(expression).unwrap_or_default() {
+            self.note_zeros(operand);
+        }
+    }
+
+    fn origins_of(&self, handle: Handle<Expression>) -> Vec<Handle<Expression>> {
+        self.origins[handle.index()].clone()
+    }
+
+    fn report_raw(&mut self, origins: &[Handle<Expression>], how: &str) {
+        for &origin in origins {
+            let rule = format!("raw {}", self.raw(origin).unwrap_or_default());
+            self.report(&rule, &format!("{} {how}", self.body.text(origin)));
+        }
+    }
+
+    fn report(&mut self, rule: &str, what: &str) {
+        self.found.push(format!("{rule}: {what}"));
+    }
+}
