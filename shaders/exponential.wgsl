@@ -71,10 +71,11 @@ fn any_order_cubic_terms(r: Floats, square: Floats) -> Floats {
     return r * square * any_order_p(r);
 }
 
-// exp(r + r_low) - 1 - r
+// exp(r + r_low) - 1 - r, where exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2).
 fn any_order_rest(r: Floats, r_low: Floats, square: Floats, cube: Floats) -> Floats {
     let rest = fma(square, Floats(0.5), cube);
-    return fma(r_low, 1.0 + (r + rest) + 0.5 * r_low, rest);
+    let growth = r_low * fma(r_low, Floats(0.5), Floats(1.0));
+    return fma(1.0 + (r + rest), growth, rest);
 }
 
 // exp(t) = (high + low) * 2^n, split.
@@ -100,7 +101,8 @@ fn expm1_of(t: Pair, zero: u32) -> Pair {
     let power = bitcast<Floats>(reduced.rounder << Counts(MANTISSA_BITS));
     let less = subtract(power, Floats(1.0), zero);
     let part = multiply(power, reduced.r, zero);
-    let high = leading_bits(add(less, part, zero));
+    let rest = multiply(power, reduced.rest, zero);
+    let high = leading_bits(add(add(less, part, zero), rest, zero));
     let lost = subtract(part, subtract(high, less, zero), zero);
-    return Pair(high, add(lost, multiply(power, reduced.rest, zero), zero));
+    return Pair(high, add(lost, rest, zero));
 }

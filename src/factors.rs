@@ -194,7 +194,11 @@ macro_rules! products {
             }
 
             fn finite_negative(&self) -> $float {
-                if self.is_degenerate() { 1.0 } else { self.negative }
+                if self.is_degenerate() {
+                    1.0
+                } else {
+                    self.negative
+                }
             }
         }
     };
@@ -243,7 +247,10 @@ fn normalize(v: f64) -> (f64, i32) {
     let bits = v.to_bits();
     let exponent = (bits >> 52 & 0x7ff) as i32 - 1023;
     let sign = bits & 1 << 63;
-    (f64::from_bits(sign | bits & FRACTION | 1.0f64.to_bits()), exponent)
+    (
+        f64::from_bits(sign | bits & FRACTION | 1.0f64.to_bits()),
+        exponent,
+    )
 }
 
 /// The factors in a penalty of `l1 * |y| + l2 * y^2` for every element, checked.

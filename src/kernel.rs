@@ -405,7 +405,9 @@ impl Kernel {
         }
         let uniform = self.uniform(&variant.label, &bytes)?;
         let dispatches = plan.iter().enumerate().map(|(i, dispatch)| {
-            let pipeline = self.pipeline(variant, dispatch.entry, specialization)?.clone();
+            let pipeline = self
+                .pipeline(variant, dispatch.entry, specialization)?
+                .clone();
             let params = (i * stride) as u64..(i * stride + size) as u64;
             let mut entries = vec![binding(shader::PARAMS_BINDING, &uniform, &params)];
             if !shared.x {

@@ -127,7 +127,13 @@ pub struct Factors64 {
 }
 
 impl From<Split<f32>> for Factor32 {
-    fn from(Split { high, low, exponent }: Split<f32>) -> Self {
+    fn from(
+        Split {
+            high,
+            low,
+            exponent,
+        }: Split<f32>,
+    ) -> Self {
         Self {
             high,
             low,
@@ -138,7 +144,13 @@ impl From<Split<f32>> for Factor32 {
 }
 
 impl From<Split<f64>> for Factor64 {
-    fn from(Split { high, low, exponent }: Split<f64>) -> Self {
+    fn from(
+        Split {
+            high,
+            low,
+            exponent,
+        }: Split<f64>,
+    ) -> Self {
         Self {
             high,
             low,
@@ -335,9 +347,7 @@ pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
             shader!("forward_op_unit"),
         ],
         (Op::Backward, _) => [shader!("gradient"), shader!("backward"), ""],
-        (Op::BackwardFromOutput, _) => {
-            [shader!("gradient"), shader!("backward_from_output"), ""]
-        }
+        (Op::BackwardFromOutput, _) => [shader!("gradient"), shader!("backward_from_output"), ""],
     };
     let memory = match dtype {
         DType::F32 | DType::F64 => [shader!("memory/whole"), ""],

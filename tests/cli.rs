@@ -767,7 +767,7 @@ fn float64_on_a_gpu_that_has_none() {
     folder.write("model.safetensors", &model());
     for gpu in gpus() {
         let features = gpu.device().features();
-        if features.contains(wgpu_elu::wgpu::Features::SHADER_F64) {
+        if features.contains(wgpu_elu::Kernel::required_features(DType::F64)) {
             continue;
         }
         let name = wgpu_elu::Device::Gpu(gpu.clone()).to_string();
@@ -1259,14 +1259,15 @@ fn shader() {
     print(&["-o", "elu.spv", "--force"]);
     assert_eq!(fs::read(folder.path("elu.spv")).unwrap(), print(&[]));
 
-    let is_plain = |args: &[&str]| {
+    let has_unit_factors = |args: &[&str]| {
         let glsl = print(&[&["--language", "glsl"], args].concat());
         String::from_utf8(glsl)
             .unwrap()
-            .contains("const bool plain = true;")
+            .contains("const bool unit_factors = true;")
     };
-    assert!(is_plain(&[]) && is_plain(&["--alpha", "1", "--entry", "elements"]));
-    assert!(!is_plain(&["--alpha", "2"]) && !is_plain(&["--op", "backward"]));
+    assert!(has_unit_factors(&[]) && has_unit_factors(&["--op", "backward"]));
+    assert!(has_unit_factors(&["--alpha", "1", "--entry", "elements"]));
+    assert!(!has_unit_factors(&["--alpha", "2"]));
 
     for dtype in DType::ALL {
         let args = ["--function", "--dtype", dtype.name()];
@@ -1285,6 +1286,13 @@ fn shader() {
         assert_eq!(
             folder.usage_error(args),
             "float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language"
+        );
+    }
+    for language in ["hlsl", "glsl"] {
+        assert_eq!(
+            folder.usage_error(&["shader", "--dtype", "float64", "--language", language]),
+            "float64 has no HLSL and no GLSL, since wgpu runs it on Vulkan only: choose --language wgsl or spirv, or \
+             another --dtype"
         );
     }
     for args in [

@@ -129,16 +129,13 @@ pub(crate) fn supports(device: &Device, dtype: DType) -> bool {
                 .contains(Kernel::required_features(dtype)) =>
         {
             let error = gpu.kernel(dtype).unwrap_err();
-            assert!(matches!(
-                error,
-                Error::MissingFeature {
-                    needed: "SHADER_F64",
-                    ..
-                }
-            ));
+            let Error::MissingFeature { dtype, needed } = error else {
+                panic!("{error}")
+            };
+            assert!(["SHADER_F64", "SHADER_INT64"].contains(&needed));
             assert_eq!(
                 error.to_string(),
-                "float64 needs the device feature SHADER_F64; the CPU path does without"
+                format!("{dtype} needs the device feature {needed}; the CPU path does without")
             );
             false
         }

@@ -8,8 +8,8 @@ use wgpu_elu::{
 
 use crate::{
     everywhere::{
-        Place, SPECIAL_BITS, bits_of, check_results, everywhere, judge, on_every_gpu,
-        special_alphas, supports, tensor, wide_float64,
+        SPECIAL_BITS, bits_of, check_results, everywhere, judge, on_every_gpu, special_alphas,
+        supports, tensor, wide_float64,
     },
     judge::{bits, value},
     slices::{ALL, buffer_of, read},
@@ -134,7 +134,6 @@ pub(crate) async fn check_all(
     x: &[u64],
     alphas: &[f64],
 ) {
-    let device = &Device::Gpu(gpu.clone());
     let (wgsl_float, float) = float(dtype);
     for (element, size, call, import) in calls(dtype, "alpha") {
         let host = host(element, wgsl_float, &call);
@@ -200,7 +199,6 @@ async fn special_values_with_special_alphas() {
 #[everywhere]
 async fn the_same_as_the_kernel() {
     on_every_dtype(async |gpu, name, dtype| {
-        let device = &Device::Gpu(gpu.clone());
         let x: Vec<u64> = match dtype {
             DType::F32 => (0x8000_0000..0xc200_0000u64).step_by(99_991).collect(),
             DType::F64 => (0..20_000)
@@ -216,7 +214,9 @@ async fn the_same_as_the_kernel() {
             for alpha in [1.0, 0.3, -1.7, 1e-30, 3e37] {
                 let alpha = value(float, bits(float, alpha));
                 let y = compiled.run(dtype, x, (float, bits(float, alpha))).await;
-                let kernels = Elu::new(alpha).forward(&tensor(device, dtype, x)).unwrap();
+                let kernels = Elu::new(alpha)
+                    .forward(&tensor(&Device::Gpu(gpu.clone()), dtype, x))
+                    .unwrap();
                 assert!(y == bits_of(&kernels).await, "{name}, {call}, {alpha}");
             }
         }
@@ -259,7 +259,6 @@ async fn alphas_that_the_shader_writes_out() {
             _ => (0..1 << 16).collect(),
         };
         let x = &x[..x.len() / 4 * 4];
-        let device = &Device::Gpu(gpu.clone());
         let (wgsl_float, float) = float(dtype);
         for alpha in [1.0, 0.0, 0.3, -1.7] {
             let exact = value(float, bits(float, alpha));

@@ -215,7 +215,7 @@ fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
 
 /// With all that the adapter has to give.
 fn all_of(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
-    let wanted = wgpu::Features::SHADER_F64
+    let wanted = Kernel::required_features(DType::F64)
         | wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
         | GpuProfiler::ALL_WGPU_TIMER_FEATURES;
     wgpu::DeviceDescriptor {

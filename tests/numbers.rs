@@ -142,13 +142,7 @@ async fn other_factors_over_the_whole_range_of_float32() {
     ];
     on_every_device(async |place| {
         for factors in alphas.into_iter().map(Factors::elu).chain(families()) {
-            check(
-                place,
-                judge(Op::Forward, DType::F32, factors),
-                &x,
-                &[],
-            )
-            .await;
+            check(place, judge(Op::Forward, DType::F32, factors), &x, &[]).await;
         }
     })
     .await;

@@ -7,9 +7,7 @@ use proptest::{
 use wgpu_elu::{DType, Device, Elu, Factors, Tensor, shader::Op};
 
 use crate::{
-    common::{
-        Place, bits_of, compute, judge, on_every_device, steps, supports, tensor,
-    },
+    common::{Place, bits_of, compute, judge, on_every_device, steps, supports, tensor},
     judge::{bits, value},
 };
 

@@ -223,7 +223,7 @@ fn device(limits: Limits) -> Gpu {
     DEVICES.with_borrow_mut(|devices| {
         let create = || {
             let descriptor = wgpu::DeviceDescriptor {
-                required_features: wgpu::Features::SHADER_F64,
+                required_features: Kernel::required_features(DType::F64),
                 required_limits: wgpu::Limits {
                     max_storage_buffer_binding_size: pick(&BINDING, limits.binding),
                     max_compute_workgroups_per_dimension: pick(&GROUPS, limits.groups),

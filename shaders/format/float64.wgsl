@@ -43,13 +43,13 @@ const SUBNORMAL_UNIT_LOW: Float = 2.2227587494850775e-162lf;
 // p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2: a minimax fit from scripts/expm1-coefficients. Its terms decrease
 // so fast that their order does not matter.
 fn any_order_p(r: Floats) -> Floats {
-    let p8 = fma(Floats(2.101320093346527e-09lf), r, Floats(2.5106376738568288e-08lf));
-    let p7 = fma(p8, r, Floats(2.755714298100746e-07lf));
-    let p6 = fma(p7, r, Floats(2.755724527444641e-06lf));
-    let p5 = fma(p6, r, Floats(2.480158745093505e-05lf));
-    let p4 = fma(p5, r, Floats(0.00019841269886089808lf));
-    let p3 = fma(p4, r, Floats(0.0013888888888841002lf));
-    let p2 = fma(p3, r, Floats(0.008333333333321476lf));
-    let p1 = fma(p2, r, Floats(0.04166666666666671lf));
-    return fma(p1, r, Floats(0.16666666666666677lf));
+    let p8 = fma(Floats(2.0911437045984246e-09lf), r, Floats(2.5100666142918374e-08lf));
+    let p7 = fma(p8, r, Floats(2.755728254697946e-07lf));
+    let p6 = fma(p7, r, Floats(2.7557267868262007e-06lf));
+    let p5 = fma(p6, r, Floats(2.4801587317417246e-05lf));
+    let p4 = fma(p5, r, Floats(0.0001984126986343555lf));
+    let p3 = fma(p4, r, Floats(0.0013888888888886498lf));
+    let p2 = fma(p3, r, Floats(0.008333333333329985lf));
+    let p1 = fma(p2, r, Floats(0.041666666666666664lf));
+    return fma(p1, r, Floats(0.16666666666666669lf));
 }

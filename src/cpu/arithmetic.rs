@@ -269,7 +269,7 @@ macro_rules! arithmetic {
                     let splat = |v: $float| S::$floats::splat(simd, v);
                     // The sum is made of numbers near 1. No output is below -negative.
                     let [power, rest] = self.powers;
-                    let scaled = (y * power * rest).max(splat(-2.0)).min(splat(0.0));
+                    let scaled = (y * power * rest).max(splat(-4.0)).min(splat(0.0));
                     let sum = two_sum(scaled, self.negative);
                     let slope = Normalized {
                         significand: split(simd, sum),
@@ -494,11 +494,13 @@ macro_rules! arithmetic {
                 let square = r * r;
                 let cube = r * square * super::$p(simd, r);
                 let rest = square.mul_add(splat(0.5), cube);
-                let one_and_more = splat(1.0) + r_low.mul_add(splat(0.5), r + rest);
+                // exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2)
+                let exp_of_r = splat(1.0) + (r + rest);
+                let growth = r_low * r_low.mul_add(splat(0.5), splat(1.0));
                 Reduced {
                     n,
                     r,
-                    rest: r_low.mul_add(one_and_more, rest),
+                    rest: exp_of_r.mul_add(growth, rest),
                 }
             }
 
@@ -525,7 +527,12 @@ macro_rules! arithmetic {
                 let power = power_of_two(simd, n);
                 let less = power - 1.0;
                 let part = power * r;
-                let high = leading_bits(simd, less + part);
+                let sum = less + part;
+                let high = if fuses(simd.level()) {
+                    sum
+                } else {
+                    leading_bits(simd, power.mul_add(rest, sum))
+                };
                 let lost = part - (high - less);
                 Pair {
                     high,
@@ -726,24 +733,24 @@ fn p_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
     let r2 = r * r;
     let r4 = r2 * r2;
     let p01 = r.mul_add(
-        splat(0.041_666_666_666_666_71),
-        splat(0.166_666_666_666_666_77),
+        splat(0.041_666_666_666_666_664),
+        splat(0.166_666_666_666_666_69),
     );
     let p23 = r.mul_add(
-        splat(0.001_388_888_888_884_100_2),
-        splat(0.008_333_333_333_321_476),
+        splat(0.001_388_888_888_888_649_8),
+        splat(0.008_333_333_333_329_985),
     );
     let p45 = r.mul_add(
-        splat(2.480_158_745_093_505e-5),
-        splat(0.000_198_412_698_860_898_08),
+        splat(2.480_158_731_741_724_6e-5),
+        splat(0.000_198_412_698_634_355_5),
     );
     let p67 = r.mul_add(
-        splat(2.755_714_298_100_746e-7),
-        splat(2.755_724_527_444_641e-6),
+        splat(2.755_728_254_697_946e-7),
+        splat(2.755_726_786_826_200_7e-6),
     );
     let p89 = r.mul_add(
-        splat(2.101_320_093_346_527e-9),
-        splat(2.510_637_673_856_828_8e-8),
+        splat(2.091_143_704_598_424_6e-9),
+        splat(2.510_066_614_291_837_4e-8),
     );
     let p4 = r4.mul_add(p89, r2.mul_add(p67, p45));
     r4.mul_add(p4, r2.mul_add(p23, p01))
@@ -776,24 +783,24 @@ fn q_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
     let splat = |v: f64| S::f64s::splat(simd, v);
     let r2 = r * r;
     let r4 = r2 * r2;
-    let q01 = r.mul_add(splat(0.166_666_666_666_666_77), splat(0.5));
+    let q01 = r.mul_add(splat(0.166_666_666_666_666_69), splat(0.5));
     let q23 = r.mul_add(
-        splat(0.008_333_333_333_321_476),
-        splat(0.041_666_666_666_666_71),
+        splat(0.008_333_333_333_329_985),
+        splat(0.041_666_666_666_666_664),
     );
     let q45 = r.mul_add(
-        splat(0.000_198_412_698_860_898_08),
-        splat(0.001_388_888_888_884_100_2),
+        splat(0.000_198_412_698_634_355_5),
+        splat(0.001_388_888_888_888_649_8),
     );
     let q67 = r.mul_add(
-        splat(2.755_724_527_444_641e-6),
-        splat(2.480_158_745_093_505e-5),
+        splat(2.755_726_786_826_200_7e-6),
+        splat(2.480_158_731_741_724_6e-5),
     );
     let q89 = r.mul_add(
-        splat(2.510_637_673_856_828_8e-8),
-        splat(2.755_714_298_100_746e-7),
+        splat(2.510_066_614_291_837_4e-8),
+        splat(2.755_728_254_697_946e-7),
     );
-    let q8 = r2.mul_add(splat(2.101_320_093_346_527e-9), q89);
+    let q8 = r2.mul_add(splat(2.091_143_704_598_424_6e-9), q89);
     let q4 = r4.mul_add(q8, r2.mul_add(q67, q45));
     r4.mul_add(q4, r2.mul_add(q23, q01))
 }

@@ -139,12 +139,20 @@ pub fn function(dtype: DType) -> String {
     };
     let pieces = [&COMMON[..], &own.concat()];
     // These have no hexadecimal floats, which wesl 0.4 misreads, and no name that ends in an underscore and a number, which
-    // naga_oil refuses.
+    // naga_oil refuses. It refuses aliases as well, so that what they stand for takes their place.
     let text = pieces.concat().join("\n");
+    let aliases: Vec<(&str, &str)> = text.lines().filter_map(alias).collect();
+    let text_without_aliases: Vec<&str> = text
+        .split_inclusive('\n')
+        .filter(|line| alias(line).is_none())
+        .collect();
+    let text = text_without_aliases.concat();
     let helpers: Vec<&str> = text.lines().filter_map(declared).collect();
     let prefix = format!("wgpu_elu_{name}_");
     let prefixed = words(&text).map(|word| {
-        if helpers.contains(&word) && !word.starts_with("wgpu_elu_") {
+        if let Some((_, meaning)) = aliases.iter().find(|(name, _)| *name == word) {
+            (*meaning).into()
+        } else if helpers.contains(&word) && !word.starts_with("wgpu_elu_") {
             format!("{prefix}{}", word.to_lowercase())
         } else {
             word.into()
@@ -154,9 +162,15 @@ pub fn function(dtype: DType) -> String {
     std::iter::once(origin.into()).chain(prefixed).collect()
 }
 
+/// The name and the meaning of an alias that a line of ours declares.
+fn alias(line: &str) -> Option<(&str, &str)> {
+    let (name, rest) = line.strip_prefix("alias ")?.split_once(" = ")?;
+    Some((name, rest.split_once(';')?.0))
+}
+
 /// The name at module scope that a line of ours declares.
 fn declared(line: &str) -> Option<&str> {
-    let rest = ["fn ", "const ", "struct ", "alias "]
+    let rest = ["fn ", "const ", "struct "]
         .iter()
         .find_map(|keyword| line.strip_prefix(keyword))?;
     words(rest).next()

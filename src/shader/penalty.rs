@@ -163,7 +163,11 @@ pub fn source(dtype: DType) -> String {
         _ => shader!("format/float32"),
     };
     let memory = match dtype {
-        DType::F32 => [shader!("penalty/float32"), shader!("penalty/four_lanes"), ""],
+        DType::F32 => [
+            shader!("penalty/float32"),
+            shader!("penalty/four_lanes"),
+            "",
+        ],
         DType::F64 => [shader!("penalty/float64"), "", ""],
         DType::F16 => [
             shader!("penalty/pairs"),

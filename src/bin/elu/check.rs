@@ -55,11 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let files = Files::open(&args.files)?;
     let chosen = args.place.device()?;
     let device = chosen.for_dtype(dtype)?;
-    let judge = Judge {
-        op,
-        dtype,
-        factors,
-    };
+    let judge = Judge { op, dtype, factors };
     let sample = Sample::new(dtype, args.exhaustive);
     let report = examine(&device, judge, &sample, args.files.plots())?;
 

@@ -140,9 +140,7 @@ impl Judge {
                 wide_exact([negative, input_scale, grad], input_scale, x, FBig::exp)
             }
             // A product of two numbers of 24 bits is exact in f64.
-            Op::Backward => {
-                Exact::from(grad * (negative * input_scale * (input_scale * x).exp()))
-            }
+            Op::Backward => Exact::from(grad * (negative * input_scale * (input_scale * x).exp())),
             Op::BackwardFromOutput if is_wide => {
                 narrow((wide(x) + wide(negative)) * wide(input_scale) * wide(grad))
             }
@@ -303,7 +301,11 @@ fn wide_exact(factors: [f64; 3], input_scale: f64, x: f64, of: fn(&Wide) -> Wide
     } else {
         wide(input_scale) * wide(x)
     };
-    narrow(factors.iter().fold(of(&t), |all, &factor| all * wide(factor)))
+    narrow(
+        factors
+            .iter()
+            .fold(of(&t), |all, &factor| all * wide(factor)),
+    )
 }
 
 /// The number of `dtype` that is nearest to `exact`.
