@@ -23,6 +23,7 @@ mod everywhere;
 mod examples;
 mod function;
 mod guest;
+mod hostile;
 mod imports;
 #[path = "../src/bin/elu/judge.rs"]
 mod judge;
