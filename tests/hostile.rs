@@ -90,7 +90,10 @@ fn dispatch(
         VECTORS => x.len() * dtype.size() / 16,
         _ => x.len() / per_invocation,
     };
-    let groups = x.len().div_ceil(per_invocation).div_ceil(shape.workgroup_size as usize);
+    let groups = x
+        .len()
+        .div_ceil(per_invocation)
+        .div_ceil(shape.workgroup_size as usize);
     let [count, end, groups] = [count, x.len(), groups].map(|n| u32::try_from(n).unwrap());
     let params = Params {
         count,
@@ -101,7 +104,12 @@ fn dispatch(
     };
     let y = vec![0xa5; x.len() * dtype.size()];
     Dispatch {
-        buffers: [uniform(params), to_bytes(dtype, x), to_bytes(dtype, grad), y],
+        buffers: [
+            uniform(params),
+            to_bytes(dtype, x),
+            to_bytes(dtype, grad),
+            y,
+        ],
         groups,
     }
 }
@@ -109,8 +117,11 @@ fn dispatch(
 /// How far results are from the exact values.
 struct Findings {
     judge: Judge,
+    /// The largest error in ULP, of those that are finite.
     worst: f64,
     wrong: usize,
+    /// Results that are NaN, infinite or of the wrong sign, where another was due, and the other way round.
+    of_another_kind: usize,
     first: String,
 }
 
@@ -120,6 +131,7 @@ impl Findings {
             judge,
             worst: 0.0,
             wrong: 0,
+            of_another_kind: 0,
             first: String::new(),
         }
     }
@@ -128,13 +140,20 @@ impl Findings {
         if verdict.is_allowed {
             return;
         }
-        self.worst = self.worst.max(verdict.ulp);
         self.wrong += 1;
+        if verdict.ulp.is_finite() {
+            self.worst = self.worst.max(verdict.ulp);
+        } else {
+            self.of_another_kind += 1;
+        }
         if self.first.is_empty() {
-            let [x, grad, y] = [x, grad, y].map(|bits| {
-                format!("{:e} ({bits:#x})", value(self.judge.dtype, bits))
-            });
-            self.first = format!("{}: x {x}, grad {grad} gives {y}: {:.2} ULP", what(), verdict.ulp);
+            let [x, grad, y] =
+                [x, grad, y].map(|bits| format!("{:e} ({bits:#x})", value(self.judge.dtype, bits)));
+            self.first = format!(
+                "{}: x {x}, grad {grad} gives {y}: {:.2} ULP",
+                what(),
+                verdict.ulp
+            );
         }
     }
 
@@ -144,8 +163,8 @@ impl Findings {
         } = self.judge;
         (self.wrong > 0).then(|| {
             format!(
-                "{dtype} {op:?}, {factors:?}: {} wrong, up to {:.2} ULP; {}",
-                self.wrong, self.worst, self.first
+                "{dtype} {op:?}, {factors:?}: {} wrong, {} of another kind, else up to {:.2} ULP; {}",
+                self.wrong, self.of_another_kind, self.worst, self.first
             )
         })
     }
@@ -170,7 +189,11 @@ fn examine(
                     _ => *judged = Some((y, judge.judge(x, grad, y))),
                 }
             };
-            x.par_iter().zip(grad).zip(&y).zip(&mut judged).for_each(run);
+            x.par_iter()
+                .zip(grad)
+                .zip(&y)
+                .zip(&mut judged)
+                .for_each(run);
             for (i, judged) in judged.iter().enumerate() {
                 let what = || format!("{}, {machine:?}", shader.entry_point);
                 let (y, verdict) = judged.expect("it is judged");
@@ -291,7 +314,9 @@ fn known_results() {
     let mut failures = String::new();
     for dtype in [DType::F32, DType::BF16, DType::F64] {
         let known = known.iter().filter(|known| known.dtype == dtype);
-        let shaders = known.clone().map(|known| shader(dtype, known.op, known.factors, pipeline));
+        let shaders = known
+            .clone()
+            .map(|known| shader(dtype, known.op, known.factors, pipeline));
         let Some(program) = Program::compile(shaders) else {
             return;
         };
@@ -331,7 +356,12 @@ fn known_results() {
 #[test]
 fn earlier_shaders_break() {
     for (dtype, op, alpha, source) in [
-        (DType::F32, Op::BackwardFromOutput, 0.3, old!("float32.backward-from-output")),
+        (
+            DType::F32,
+            Op::BackwardFromOutput,
+            0.3,
+            old!("float32.backward-from-output"),
+        ),
         (DType::F32, Op::Backward, 1.0, old!("float32.backward")),
         (DType::F64, Op::Forward, 3.41, old!("float64.forward")),
     ] {
@@ -364,7 +394,10 @@ fn old_uniform(dtype: DType, alpha: f64, params: Params) -> Vec<u8> {
         bytes.extend(bytemuck::bytes_of(&factors));
     } else {
         // negative, rescale, positive, input_scale, slope, and three of padding
-        #[expect(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "rounding is what is wanted"
+        )]
         let alpha = alpha as f32;
         let factors = [alpha, 1.0, 1.0, 1.0, alpha, 0.0, 0.0, 0.0];
         bytes.extend(bytemuck::bytes_of(&factors));
@@ -379,6 +412,168 @@ macro_rules! old {
     };
 }
 use old;
+
+// ---- The penalty ----
+
+/// The uniform's bytes, for a sum that is not divided.
+fn penalty_uniform(dtype: DType, [l1, l2]: [f64; 2], params: penalty::Params) -> Vec<u8> {
+    let factors = match dtype {
+        DType::F64 => bytemuck::bytes_of(&penalty::Factors64 {
+            l1,
+            l2,
+            scale: 1.0,
+            ..Default::default()
+        })
+        .to_vec(),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "rounding is what is wanted"
+        )]
+        _ => bytemuck::bytes_of(&penalty::Factors32 {
+            l1: l1 as f32,
+            l2: l2 as f32,
+            scale: 1.0,
+            power: 1.0,
+        })
+        .to_vec(),
+    };
+    [bytemuck::bytes_of(&params), &factors].concat()
+}
+
+/// The penalty of all elements but the first and the last, by all entry points in turn.
+fn run_penalty(
+    program: &Program,
+    (dtype, shape, machine): (DType, Shape, Machine),
+    factors: [f64; 2],
+    y: &[u64],
+) -> u64 {
+    let sum = 2 * penalty::result_dtype(dtype).size();
+    let lanes = 16 / dtype.size();
+    let vectors = y.len() / lanes - 2;
+    let per_group = |per_invocation: u32| (shape.workgroup_size * per_invocation) as usize;
+    let run = |entry_point, from: Vec<u8>, to: Vec<u8>, groups: usize, params: penalty::Params| {
+        let groups = small(groups);
+        let params = penalty::Params {
+            groups_per_row: groups,
+            ..params
+        };
+        let uniform = penalty_uniform(dtype, factors, params);
+        let dispatch = Dispatch {
+            buffers: [uniform, from, vec![], to],
+            groups,
+        };
+        program.run(
+            &penalty_shader(dtype, shape, entry_point),
+            machine,
+            &dispatch,
+        )
+    };
+    let params = penalty::Params {
+        first: 1,
+        count: small(vectors),
+        begin: 1,
+        end: small(y.len() - 1),
+        ..Default::default()
+    };
+    let mut count = vectors.div_ceil(per_group(penalty::vectors_per_invocation(shape)));
+    let sums = vec![0; (count + 1) * sum];
+    let sums = run(VECTORS, to_bytes(dtype, y), sums, count, params);
+    let to = small(count);
+    let sums = run(
+        ELEMENTS,
+        to_bytes(dtype, y),
+        sums,
+        1,
+        penalty::Params { to, ..params },
+    );
+    count += 1;
+    let params = penalty::Params {
+        count: small(count),
+        ..Default::default()
+    };
+    count = count.div_ceil(per_group(penalty::SUMS_PER_INVOCATION));
+    let sums = run(penalty::SUMS, sums, vec![0; count * sum], count, params);
+    let params = penalty::Params {
+        count: small(count),
+        ..Default::default()
+    };
+    let result = penalty::result_dtype(dtype);
+    from_bytes(
+        result,
+        &run(penalty::LAST, sums, vec![0; result.size()], 1, params),
+    )[0]
+}
+
+fn penalty_shader(dtype: DType, shape: Shape, entry_point: &'static str) -> Shader {
+    Shader {
+        source: penalty::source(dtype),
+        dtype,
+        entry_point,
+        constants: penalty::constants(shape, entry_point),
+    }
+}
+
+fn small(n: usize) -> u32 {
+    u32::try_from(n).unwrap()
+}
+
+#[test]
+fn penalties_are_within_the_tolerance() {
+    let shapes = [Shape::HARDWARE, Shape::SOFTWARE];
+    let entry_points = [VECTORS, ELEMENTS, penalty::SUMS, penalty::LAST];
+    for dtype in DType::ALL {
+        let shaders = shapes.iter().flat_map(|&shape| {
+            entry_points.map(|entry_point| penalty_shader(dtype, shape, entry_point))
+        });
+        let Some(program) = Program::compile(shaders) else {
+            return;
+        };
+        let both = [0.1, 0.2];
+        let most = if dtype == DType::F16 { 15 } else { 60 };
+        let spread = |i: u64| {
+            let size = 2.0f64.powi((i % (2 * most + 1)) as i32 - most as i32);
+            size * (scattered(i) % 1000) as f64 / 500.0 - size
+        };
+        let with = |special: f64| move |i| if i == 20_000 { special } else { spread(i) };
+        let cases: [(&str, [f64; 2], &dyn Fn(u64) -> f64); 9] = [
+            ("moderate", both, &|i| {
+                (scattered(i) % 1000) as f64 / 300.0 - 1.5
+            }),
+            ("of all sizes", both, &spread),
+            ("of all sizes, l1 alone", [0.1, 0.0], &spread),
+            ("of all sizes, l2 alone", [0.0, 0.1], &spread),
+            ("tiny and one large", both, &|i| {
+                if i == 9 { 3e4 } else { 6e-5 }
+            }),
+            ("one large and subnormal", both, &|i| {
+                if i == 9 { 3e4 } else { 1e-39 }
+            }),
+            ("NaN among them", both, &with(f64::NAN)),
+            ("infinite", both, &with(f64::NEG_INFINITY)),
+            ("infinite, l1 alone", [0.1, 0.0], &with(f64::INFINITY)),
+        ];
+        for (what, factors, y) in cases {
+            let y: Vec<u64> = (0..80_000).map(|i| bits(dtype, y(i))).collect();
+            let values = y[1..y.len() - 1].iter().map(|&bits| value(dtype, bits));
+            let has_nan = values.clone().any(f64::is_nan);
+            let has_infinity = values.clone().any(f64::is_infinite);
+            let exact = regularizer::exact(factors, values);
+            for shape in shapes {
+                for machine in Machine::ALL {
+                    let found = run_penalty(&program, (dtype, shape, machine), factors, &y);
+                    let what = format!("{what}, {machine:?}, {shape:?}");
+                    if has_nan {
+                        let found = value(penalty::result_dtype(dtype), found);
+                        assert!(found.is_nan(), "{what}, {dtype}: {found}");
+                    } else {
+                        let exact = if has_infinity { f64::INFINITY } else { exact };
+                        regularizer::check(&what, dtype, found, exact);
+                    }
+                }
+            }
+        }
+    }
+}
 
 // ---- Inputs ----
 
@@ -472,7 +667,9 @@ fn inputs_64() -> Vec<u64> {
 }
 
 fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
-    let bytes = bits.iter().flat_map(|bits| bits.to_le_bytes().into_iter().take(dtype.size()));
+    let bytes = bits
+        .iter()
+        .flat_map(|bits| bits.to_le_bytes().into_iter().take(dtype.size()));
     bytes.collect()
 }
 

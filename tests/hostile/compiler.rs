@@ -25,47 +25,35 @@ pub(crate) struct Shader {
     pub(crate) constants: Vec<(&'static str, f64)>,
 }
 
-/// The compiler's and the processor's liberties.
+/// The liberties of the compiler and the processor. Fast math is always on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Machine {
-    /// Whether an fma is one operation, or a product and a sum that the compiler may regroup with others.
-    fuses: bool,
+    /// Whether an fma is a product and a sum, which the compiler may regroup, and a float64 that is converted to float32
+    /// and back is not rounded.
+    is_loose: bool,
     /// Whether subnormal arguments and results become zero.
-    pub(crate) flushes: bool,
+    flushes: bool,
 }
 
 impl Machine {
+    /// All of them.
     pub(crate) const ALL: [Self; 4] = {
-        const FUSED: Machine = Machine {
-            fuses: true,
-            flushes: false,
-        };
+        const fn machine(is_loose: bool, flushes: bool) -> Machine {
+            Machine { is_loose, flushes }
+        }
         [
-            FUSED,
-            Machine {
-                flushes: true,
-                ..FUSED
-            },
-            Machine {
-                fuses: false,
-                ..FUSED
-            },
-            Machine {
-                fuses: false,
-                flushes: true,
-            },
+            machine(false, false),
+            machine(false, true),
+            machine(true, false),
+            machine(true, true),
         ]
     };
-
-    fn program(self) -> &'static str {
-        if self.fuses { "fused" } else { "unfused" }
-    }
 }
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flushes = if self.flushes { ", flushing" } else { "" };
-        write!(f, "{}{flushes}", self.program())
+        write!(f, "{}{flushes}", program(self.is_loose))
     }
 }
 
@@ -100,17 +88,13 @@ impl Program {
         };
         let source = program.folder.path().join("shaders.cpp");
         fs::write(&source, cpp(&program.shaders)).unwrap();
-        let compilers: io::Result<Vec<_>> = [true, false]
-            .map(|fuses| {
-                let machine = Machine {
-                    fuses,
-                    flushes: false,
-                };
+        let compilers: io::Result<Vec<_>> = [false, true]
+            .map(|is_loose| {
                 Command::new("clang++")
                     .args(FLAGS)
-                    .args((!fuses).then_some("-DUNFUSED"))
+                    .args(is_loose.then_some("-DLOOSE"))
                     .arg("-o")
-                    .arg(program.folder.path().join(machine.program()))
+                    .arg(program.folder.path().join(self::program(is_loose)))
                     .arg(&source)
                     .stderr(Stdio::piped())
                     .spawn()
@@ -136,7 +120,7 @@ impl Program {
     pub(crate) fn run(&self, shader: &Shader, machine: Machine, dispatch: &Dispatch) -> Vec<u8> {
         let index = self.shaders.iter().position(|other| other == shader);
         let invocations = shader.constants.iter().find(|c| c.0 == "workgroup_size");
-        let mut child = Command::new(self.folder.path().join(machine.program()))
+        let mut child = Command::new(self.folder.path().join(program(machine.is_loose)))
             .arg(index.expect("it is compiled").to_string())
             .arg(if machine.flushes { "flush" } else { "keep" })
             .arg(dispatch.groups.to_string())
@@ -168,10 +152,17 @@ const FLAGS: &[&str] = &[
     "-ffp-contract=fast",
     "-mavx2",
     "-mfma",
-    "-fno-strict-aliasing", // naga's bit casts of buffers
+    "-mllvm",
+    "-inline-threshold=10000", // all in one function, as drivers do it
+    "-fno-strict-aliasing",    // naga's bit casts of buffers
     "-w",
     concat!("-I", env!("CARGO_MANIFEST_DIR"), "/tests/hostile"),
 ];
+
+/// The file's name.
+const fn program(is_loose: bool) -> &'static str {
+    if is_loose { "loose" } else { "strict" }
+}
 
 #[cfg(all(target_arch = "x86_64", unix))]
 fn can_run() -> bool {
@@ -283,7 +274,11 @@ fn from_msl(shader: &Shader) -> Translated {
 
 fn from_hlsl(shader: &Shader) -> Translated {
     let entry_point = shader.entry_point;
-    let hlsl = translated(shader, with_visible_bit_casts(&shader.source), Language::Hlsl);
+    let hlsl = translated(
+        shader,
+        with_visible_bit_casts(&shader.source),
+        Language::Hlsl,
+    );
     let (mut text, mut bind) = ("using namespace hlsl;\n".to_owned(), String::new());
     let mut arguments = Vec::new();
     for line in hlsl.lines() {
@@ -297,16 +292,27 @@ fn from_hlsl(shader: &Shader) -> Translated {
                 bind += &format!("{name}.bind(dispatch.buffers[{}]); ", &register[1..2]);
             }
         } else if let Some(parameters) = line.strip_prefix(&format!("void {entry_point}(")) {
-            for (semantic, argument) in [(" : SV_GroupID", "group"), (" : SV_GroupIndex", "invocation")] {
+            for (semantic, argument) in [
+                (" : SV_GroupID", "group"),
+                (" : SV_GroupIndex", "invocation"),
+            ] {
                 arguments.extend(parameters.contains(semantic).then(|| argument.into()));
             }
-            let line = line.replace(" : SV_GroupID", "").replace(" : SV_GroupIndex", "");
+            let line = line
+                .replace(" : SV_GroupID", "")
+                .replace(" : SV_GroupIndex", "");
             text += &format!("static inline {line}\n");
         } else if !line.starts_with("[numthreads(") {
             text += &format!("{line}\n");
         }
     }
-    for (swizzle, function) in [(").xxxx", "splat4"), (").xxx", "splat3"), (").xx", "splat2")] {
+    // With one parenthesis more around the argument.
+    text = text.replace("double2(float2(", "through_float((");
+    for (swizzle, function) in [
+        (").xxxx", "splat4"),
+        (").xxx", "splat3"),
+        (").xx", "splat2"),
+    ] {
         while let Some(close) = text.find(swizzle) {
             text.replace_range(close..close + swizzle.len(), ")");
             text.insert_str(opening(&text, close), function);
@@ -354,10 +360,26 @@ fn translated(shader: &Shader, source: String, language: Language) -> String {
 /// another type, and keeps its bits. (A driver would convert its value, which is why float64 does not run on Direct3D.)
 fn with_visible_bit_casts(wgsl: &str) -> String {
     const CASTS: [(&str, &str, &str); 4] = [
-        ("vec2<u64>", "bits_of_pair", "(v: vec2<f64>) -> vec2<u64> { return bitcast<vec2<u64>>(v); }"),
-        ("vec2<f64>", "pair_of_bits", "(v: vec2<u64>) -> vec2<f64> { return bitcast<vec2<f64>>(v); }"),
-        ("u64", "bits_of_float", "(v: f64) -> u64 { return bits_of_pair(vec2(v)).x; }"),
-        ("f64", "float_of_bits", "(v: u64) -> f64 { return pair_of_bits(vec2(v)).x; }"),
+        (
+            "vec2<u64>",
+            "bits_of_pair",
+            "(v: vec2<f64>) -> vec2<u64> { return bitcast<vec2<u64>>(v); }",
+        ),
+        (
+            "vec2<f64>",
+            "pair_of_bits",
+            "(v: vec2<u64>) -> vec2<f64> { return bitcast<vec2<f64>>(v); }",
+        ),
+        (
+            "u64",
+            "bits_of_float",
+            "(v: f64) -> u64 { return bits_of_pair(vec2(v)).x; }",
+        ),
+        (
+            "f64",
+            "float_of_bits",
+            "(v: u64) -> f64 { return pair_of_bits(vec2(v)).x; }",
+        ),
     ];
     let mut text = wgsl.to_owned();
     for (ty, name, _) in CASTS {
@@ -404,7 +426,11 @@ fn with_float_literals(text: &str) -> String {
             before = c;
             !(c.is_ascii_alphanumeric() || c == '_' || is_exponent || (is_number && c == '.'))
         });
-        let end = if is_word { end.unwrap_or(rest.len()) } else { first.len_utf8() };
+        let end = if is_word {
+            end.unwrap_or(rest.len())
+        } else {
+            first.len_utf8()
+        };
         let (word, after) = rest.split_at(end);
         result += match word.strip_suffix('L') {
             Some(double) if is_number && double.contains(['.', 'e']) => double,

@@ -107,7 +107,7 @@ FLOATS(float, f) FLOATS(double, )
 #undef FLOATS
 
 // WGSL allows two roundings in an fma, and then the compiler may regroup across it.
-#ifdef UNFUSED
+#ifdef LOOSE
 inline float fma(float a, float b, float c) { return a * b + c; }
 inline double fma(double a, double b, double c) { return a * b + c; }
 #else
