@@ -30,12 +30,13 @@ template <class C, class T> inline T choose(C condition, T accepted, T rejected)
     return select(rejected, accepted, condition);
 }
 
-// double2(float2(v)), which may not round where the compiler takes the conversions for a detour.
+// double(float(v)), which may not round where the compiler takes the conversions for a detour.
 #ifdef LOOSE
-inline double2 through_float(double2 v) { return v; }
+inline double through_float(double v) { return v; }
 #else
-inline double2 through_float(double2 v) { return double2(float2(v)); }
+inline double through_float(double v) { return double(float(v)); }
 #endif
+inline double2 through_float(double2 v) { return double2(through_float(v.x), through_float(v.y)); }
 
 class RWByteAddressBuffer {
     Buffer buffer;
