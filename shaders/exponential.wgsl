@@ -39,7 +39,7 @@ fn scaled_input(magnitude: Words, f: Factors, unit_input_scale: bool, zero: u32)
         return Pair(bitcast<Floats>(magnitude | Words(SIGN)), Floats());
     }
     // The exponent of input_scale is added to that of x.
-    let exponent = Words(bitcast<Word>(f.input_scale.exponent)) << Counts(MANTISSA_BITS);
+    let exponent = Words(Word(f.input_scale.exponent)) << Counts(MANTISSA_BITS);
     let x = select(magnitude + exponent, Words(), magnitude < Words(f.small)) | Words(SIGN);
     return two_product(split(Pair(bitcast<Floats>(x), Floats()), zero), pair_of(f.input_scale), zero);
 }

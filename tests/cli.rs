@@ -1265,8 +1265,7 @@ fn shader() {
             .unwrap()
             .contains("const bool unit_factors = true;")
     };
-    assert!(has_unit_factors(&[]) && has_unit_factors(&["--op", "backward"]));
-    assert!(has_unit_factors(&["--alpha", "1", "--entry", "elements"]));
+    assert!(has_unit_factors(&[]) && has_unit_factors(&["--alpha", "1", "--entry", "elements"]));
     assert!(!has_unit_factors(&["--alpha", "2"]));
 
     for dtype in DType::ALL {

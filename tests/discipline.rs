@@ -50,11 +50,11 @@ fn undisciplined_shaders_are_found() {
         let is_found = found.iter().any(|what| what.starts_with(start));
         assert!(is_found, "{start}: {found:#?}");
     };
-    let backward = include_str!("data/hostile/float32.backward-from-output.wgsl");
+    let backward = include_str!("data/hostile/old/float32.backward-from-output.wgsl");
     let found = violations(backward, capabilities(DType::F32));
     assert_found(&found, "op: raw add: `lost = opaque(y - part, zero) + ");
 
-    let forward = include_str!("data/hostile/float64.forward.wgsl");
+    let forward = include_str!("data/hostile/old/float64.forward.wgsl");
     let found = violations(forward, capabilities(DType::F64));
     assert_found(&found, "op: raw multiply: `t = x * f.input_scale`");
     assert_found(&found, "opaque: float select: `select(v, vec2(0.0lf), ");

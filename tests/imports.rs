@@ -152,13 +152,10 @@ fn it_translates_to_every_language() {
                 function(dtype)
             );
             for language in Language::ALL {
-                let translated =
-                    translate_source(source.clone(), dtype, "last_step", &[], language);
-                assert_eq!(
-                    translated.is_err(),
-                    unavailable(dtype, language).is_some(),
-                    "{dtype}, {language:?}: {translated:?}"
-                );
+                if unavailable(dtype, language).is_none() {
+                    translate_source(source.clone(), dtype, "last_step", &[], language)
+                        .unwrap_or_else(|error| panic!("{dtype}, {language:?}: {error}"));
+                }
             }
         }
     }

@@ -28,7 +28,7 @@ fn tolerance(dtype: DType) -> f64 {
 }
 
 /// The penalty with every addition's loss added at the end.
-fn exact([l1, l2]: [f64; 2], y: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn exact([l1, l2]: [f64; 2], y: impl Iterator<Item = f64>) -> f64 {
     let (mut high, mut low) = (0.0f64, 0.0);
     for y in y {
         let term = l1 * y.abs() + l2 * y * y;
@@ -41,7 +41,7 @@ fn exact([l1, l2]: [f64; 2], y: impl Iterator<Item = f64>) -> f64 {
 }
 
 #[track_caller]
-fn check(what: &str, dtype: DType, found: u64, exact: f64) {
+pub(crate) fn check(what: &str, dtype: DType, found: u64, exact: f64) {
     let found = value(result_dtype(dtype), found);
     let error = (found - exact).abs() / exact;
     assert!(

@@ -259,11 +259,10 @@ fn the_penaltys_shader_translates_to_every_language() {
     for variant in every_penalty() {
         let (dtype, _, entry_point) = variant;
         for language in Language::ALL {
-            let translated = translate_penalty(variant, language);
-            if let Some(reason) = unavailable(dtype, language) {
-                assert_eq!(translated.unwrap_err(), reason);
+            if unavailable(dtype, language).is_some() {
                 continue;
             }
+            let translated = translate_penalty(variant, language);
             let bytes = translated
                 .unwrap_or_else(|error| panic!("{}, {variant:?}: {error}", language.name()));
             let name = match language {

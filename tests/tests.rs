@@ -10,12 +10,12 @@
 // see `web`; `reference` holds the oracle against published values, and `verdicts` the judge that uses it; `numbers` the
 // CPU path and every adapter against the oracle; `slices` the embed contract on every adapter, `kernel` without a driver,
 // and `guest` the rest of it, how a host fares; `function` ELU in other people's shaders, `imports` the modules for them,
-// and `examples` what those say and draw; `shader` the WGSL and its layout, without any adapter; `discipline` that no
-// driver's compiler can change what the WGSL computes; `tensor` devices, tensors and Elu on everything, and on a device that
-// does nothing; `stream` data of any size through all of those; `large` the elu command on files larger than what it holds in
-// memory, and by signals; `memory` that calls leave nothing behind; `regularizer` the penalty, so too; `layer` the Keras layer
-// and its JSON; `cli` the elu command, as a user runs it; `cases` what ONNX, Keras and PyTorch expect of everything;
-// `properties` what holds of random vectors on everything.
+// and `examples` what those say and draw; `shader` the WGSL and its layout, without any adapter; `discipline` that no compiler
+// may change what the WGSL computes, and `hostile` its numbers under a C++ compiler with fast math; `tensor` devices, tensors
+// and Elu on everything, and on a device that does nothing; `stream` data of any size through all of those; `large` the elu
+// command on files larger than what it holds in memory, and by signals; `memory` that calls leave nothing behind;
+// `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `cli` the elu command, as a user runs it; `cases`
+// what ONNX, Keras and PyTorch expect of everything; `properties` what holds of random vectors on everything.
 mod cases;
 #[cfg(feature = "cli")]
 mod cli;
@@ -25,6 +25,7 @@ mod everywhere;
 mod examples;
 mod function;
 mod guest;
+mod hostile;
 mod imports;
 #[path = "../src/bin/elu/judge.rs"]
 mod judge;

@@ -46,7 +46,8 @@ use crate::dtype::DType;
 /// # Imported by `naga_oil`
 ///
 /// The text is a composable module under any name; in a file of its own it takes a line `#define_import_path activations`
-/// before it. `float64` takes a composer with naga's capability `FLOAT64`.
+/// before it. `float64` takes a composer with naga's capabilities `FLOAT64` and `SHADER_INT64`, in a
+/// build without `naga_oil`'s feature `glsl`, which has no 64-bit integers.
 ///
 /// ```
 /// use naga_oil::compose::{ComposableModuleDescriptor, Composer, NagaModuleDescriptor};

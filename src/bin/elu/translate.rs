@@ -82,6 +82,9 @@ pub(crate) fn translate(variant: Variant, language: Language) -> Result<Vec<u8>,
         specialization,
         entry_point,
     } = variant;
+    if let Some(reason) = unavailable(dtype, language) {
+        return Err(reason.into());
+    }
     let source = source(dtype, op, shared);
     let mut constants = shape.constants(entry_point);
     constants.extend(specialization.constants());
@@ -98,9 +101,6 @@ pub(crate) fn translate_source(
 ) -> Result<Vec<u8>, String> {
     if language == Language::Wgsl {
         return Ok(source.into_bytes());
-    }
-    if let Some(reason) = unavailable(dtype, language) {
-        return Err(reason.into());
     }
     let module = wgsl::parse_str(&source).map_err(|error| error.to_string())?;
     let capabilities = match dtype {

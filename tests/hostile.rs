@@ -1,0 +1,289 @@
+//! The shaders under a hostile compiler: clang with fast math regroups, contracts and assumes as much as any driver may.
+//! It compiles naga's MSL of each shader (HLSL for float64, which Metal does not have) as C++, and runs it on this CPU.
+
+mod compiler;
+mod cpp;
+mod inputs;
+mod known;
+mod penalty;
+
+use std::fmt::Write;
+
+use rayon::prelude::*;
+use wgpu_elu::{
+    DType, Factors,
+    shader::{
+        ELEMENTS, Factors32, Factors64, Op, Params, Shape, Shared, Specialization, VECTORS, source,
+    },
+};
+
+use crate::judge::{Judge, Verdict, value};
+use compiler::{Dispatch, Machine, Program, Shader};
+use inputs::inputs;
+
+// ---- What depends on the shaders' interface ----
+
+/// The uniform's bytes: the parameters, then the factors.
+fn uniform(dtype: DType, op: Op, factors: Factors, params: Params) -> Vec<u8> {
+    let factors = match dtype {
+        DType::F64 => bytemuck::bytes_of(&Factors64::new(factors, op)).to_vec(),
+        _ => bytemuck::bytes_of(&Factors32::new(factors, op)).to_vec(),
+    };
+    [bytemuck::bytes_of(&params), &factors].concat()
+}
+
+/// The values of the shader's `override` constants.
+fn constants(
+    dtype: DType,
+    op: Op,
+    factors: Factors,
+    (entry_point, shape): (&'static str, Shape),
+) -> Vec<(&'static str, f64)> {
+    let mut constants = shape.constants(entry_point);
+    constants.extend(Specialization::new(dtype, op, factors).constants());
+    constants
+}
+
+// ---- Elementwise operations ----
+
+const PIPELINES: [(&str, Shape); 3] = [
+    (VECTORS, Shape::HARDWARE),
+    (ELEMENTS, Shape::HARDWARE),
+    (VECTORS, Shape::SOFTWARE),
+];
+
+fn pipelines(dtype: DType) -> &'static [(&'static str, Shape)] {
+    // How the work is shared out is the same for all types.
+    &PIPELINES[..if dtype == DType::F32 { 3 } else { 2 }]
+}
+
+fn shader(dtype: DType, op: Op, factors: Factors, pipeline: (&'static str, Shape)) -> Shader {
+    Shader {
+        source: source(dtype, op, Shared::default()),
+        dtype,
+        entry_point: pipeline.0,
+        constants: constants(dtype, op, factors, pipeline),
+    }
+}
+
+/// All elements in one dispatch. Their number is a multiple of 8.
+fn dispatch(
+    dtype: DType,
+    (entry_point, shape): (&str, Shape),
+    [x, grad]: [&[u64]; 2],
+    uniform: impl Fn(Params) -> Vec<u8>,
+) -> Dispatch {
+    let per_invocation = match entry_point {
+        VECTORS => 16 / dtype.size() * shape.vectors_per_invocation as usize,
+        _ => 4usize.div_ceil(dtype.size()),
+    };
+    let count = match entry_point {
+        VECTORS => x.len() * dtype.size() / 16,
+        _ => x.len() / per_invocation,
+    };
+    let groups = x
+        .len()
+        .div_ceil(per_invocation)
+        .div_ceil(shape.workgroup_size as usize);
+    let [count, end, groups] = [count, x.len(), groups].map(small);
+    let params = Params {
+        count,
+        groups_per_row: groups,
+        head: count,
+        end,
+        ..Params::default()
+    };
+    let y = vec![0xa5; x.len() * dtype.size()];
+    Dispatch {
+        buffers: [
+            uniform(params),
+            to_bytes(dtype, x),
+            to_bytes(dtype, grad),
+            y,
+        ],
+        groups,
+    }
+}
+
+/// How far results are from the exact values.
+struct Findings {
+    judge: Judge,
+    /// The largest error in ULP, of those that are finite.
+    worst: f64,
+    wrong: usize,
+    /// Results that are NaN, infinite or of the wrong sign, where another was due, and the other way round.
+    of_another_kind: usize,
+    first: String,
+}
+
+impl Findings {
+    fn new(judge: Judge) -> Self {
+        Self {
+            judge,
+            worst: 0.0,
+            wrong: 0,
+            of_another_kind: 0,
+            first: String::new(),
+        }
+    }
+
+    fn add(&mut self, what: &dyn Fn() -> String, [x, grad, y]: [u64; 3], verdict: Verdict) {
+        if verdict.is_allowed {
+            return;
+        }
+        self.wrong += 1;
+        if verdict.ulp.is_finite() {
+            self.worst = self.worst.max(verdict.ulp);
+        } else {
+            self.of_another_kind += 1;
+        }
+        if self.first.is_empty() {
+            let [x, grad, y] =
+                [x, grad, y].map(|bits| format!("{:e} ({bits:#x})", value(self.judge.dtype, bits)));
+            self.first = format!(
+                "{}: x {x}, grad {grad} gives {y}: {:.2} ULP",
+                what(),
+                verdict.ulp
+            );
+        }
+    }
+
+    fn report(&self) -> Option<String> {
+        let Judge { op, dtype, factors } = self.judge;
+        (self.wrong > 0).then(|| {
+            format!(
+                "{dtype} {op:?}, {factors:?}: {} wrong, {} of another kind, else up to {:.2} ULP; {}",
+                self.wrong, self.of_another_kind, self.worst, self.first
+            )
+        })
+    }
+}
+
+/// Runs the pipelines on all of the machines, and judges the results.
+fn examine(
+    program: &Program,
+    machines: &[Machine],
+    judge: Judge,
+    [x, grad]: [&[u64]; 2],
+    pipelines: &[(Shader, Dispatch)],
+) -> Findings {
+    let mut findings = Findings::new(judge);
+    // Most results are the same everywhere, and the judge is slow.
+    let mut judged: Vec<Option<(u64, Verdict)>> = vec![None; x.len()];
+    for (shader, dispatch) in pipelines {
+        for &machine in machines {
+            let y = from_bytes(judge.dtype, &program.run(shader, machine, dispatch));
+            let run = |(((&x, &grad), &y), judged): (((&u64, &u64), &u64), &mut Option<_>)| {
+                match judged {
+                    Some((before, _)) if *before == y => {}
+                    _ => *judged = Some((y, judge.judge(x, grad, y))),
+                }
+            };
+            x.par_iter()
+                .zip(grad)
+                .zip(&y)
+                .zip(&mut judged)
+                .for_each(run);
+            for (i, judged) in judged.iter().enumerate() {
+                let what = || format!("{}, {machine:?}", shader.entry_point);
+                let (y, verdict) = judged.expect("it is judged");
+                findings.add(&what, [x[i], grad[i], y], verdict);
+            }
+        }
+    }
+    findings
+}
+
+fn keeps_the_contract(dtype: DType) {
+    let cases: Vec<(Op, Factors)> = factors()
+        .into_iter()
+        .flat_map(|factors| ops(factors).map(move |op| (op, factors)))
+        .collect();
+    let shaders = cases.iter().flat_map(|&(op, factors)| {
+        let pipelines = pipelines(dtype).iter();
+        pipelines.map(move |&pipeline| shader(dtype, op, factors, pipeline))
+    });
+    let Some(program) = Program::compile(shaders) else {
+        return;
+    };
+    let mut failures = String::new();
+    for (op, factors) in cases {
+        let judge = judge(dtype, op, factors);
+        let (x, grad) = inputs(judge);
+        let runs: Vec<_> = pipelines(dtype)
+            .iter()
+            .map(|&pipeline| {
+                let uniform = |params| uniform(dtype, op, factors, params);
+                let dispatch = dispatch(dtype, pipeline, [&x, &grad], uniform);
+                (shader(dtype, op, factors, pipeline), dispatch)
+            })
+            .collect();
+        if let Some(report) = examine(&program, &Machine::ALL, judge, [&x, &grad], &runs).report() {
+            writeln!(failures, "{report}").unwrap();
+        }
+    }
+    assert!(failures.is_empty(), "outside of the contract:\n{failures}");
+}
+
+fn judge(dtype: DType, op: Op, factors: Factors) -> Judge {
+    Judge { op, dtype, factors }
+}
+
+#[test]
+fn float32_keeps_the_contract() {
+    keeps_the_contract(DType::F32);
+}
+
+#[test]
+fn float16_keeps_the_contract() {
+    keeps_the_contract(DType::F16);
+}
+
+#[test]
+fn bfloat16_keeps_the_contract() {
+    keeps_the_contract(DType::BF16);
+}
+
+#[test]
+fn float64_keeps_the_contract() {
+    keeps_the_contract(DType::F64);
+}
+
+// ---- What all of them use ----
+
+fn factors() -> Vec<Factors> {
+    let elus = [1.0, 0.3, 1.673_263_2, -2.0, 1e-30, 1e30].map(Factors::elu);
+    let others = [
+        Factors::SELU,
+        Factors::celu(0.5).unwrap(),
+        Factors::new(0.7, 1.3, 2.1).unwrap(),
+    ];
+    elus.into_iter().chain(others).collect()
+}
+
+fn ops(factors: Factors) -> impl Iterator<Item = Op> {
+    let is_invertible = factors.alpha() > 0.0;
+    Op::ALL
+        .into_iter()
+        .filter(move |&op| op != Op::BackwardFromOutput || is_invertible)
+}
+
+fn small(n: usize) -> u32 {
+    u32::try_from(n).unwrap()
+}
+
+fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
+    let bytes = bits
+        .iter()
+        .flat_map(|bits| bits.to_le_bytes().into_iter().take(dtype.size()));
+    bytes.collect()
+}
+
+fn from_bytes(dtype: DType, bytes: &[u8]) -> Vec<u64> {
+    let bits = bytes.chunks_exact(dtype.size()).map(|bytes| {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(whole)
+    });
+    bits.collect()
+}

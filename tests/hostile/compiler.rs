@@ -1,0 +1,195 @@
+//! Compiles shaders with clang as C++ for this CPU, with fast math, and runs them.
+
+use std::{
+    env, fmt, fs,
+    io::{self, Write},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+use wgpu_elu::DType;
+
+use super::cpp::cpp;
+use crate::common::tell;
+
+/// One entry point of a shader, with the values of its `override` constants.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shader {
+    pub(crate) source: String,
+    pub(crate) dtype: DType,
+    pub(crate) entry_point: &'static str,
+    pub(crate) constants: Vec<(&'static str, f64)>,
+}
+
+/// What the compiler and the processor are allowed to do. Fast math is always on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Machine {
+    /// Whether an fma is a product and a sum, each rounded, which the compiler may regroup, and a float64 keeps its value
+    /// when it is converted to float32 and back.
+    is_loose: bool,
+    /// Whether subnormal arguments and results become zero.
+    flushes: bool,
+}
+
+impl Machine {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = {
+        let [strict, loose] = Self::KEEP_SUBNORMALS;
+        let flushes = true;
+        [
+            strict,
+            loose,
+            Self { flushes, ..strict },
+            Self { flushes, ..loose },
+        ]
+    };
+
+    /// Those that keep subnormals.
+    pub(crate) const KEEP_SUBNORMALS: [Self; 2] = [
+        Self {
+            is_loose: false,
+            flushes: false,
+        },
+        Self {
+            is_loose: true,
+            flushes: false,
+        },
+    ];
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flushes = if self.flushes { ", flushing" } else { "" };
+        write!(f, "{}{flushes}", program(self.is_loose))
+    }
+}
+
+/// The bytes of the bindings 0 to 3, and how many invocations run.
+pub(crate) struct Dispatch {
+    pub(crate) buffers: [Vec<u8>; 4],
+    pub(crate) groups: u32,
+}
+
+/// Compiled shaders of one language.
+pub(crate) struct Program {
+    folder: TempDir,
+    shaders: Vec<Shader>,
+}
+
+impl Program {
+    /// Compiles the shaders, or returns `None` where that is impossible.
+    pub(crate) fn compile(shaders: impl IntoIterator<Item = Shader>) -> Option<Self> {
+        if !can_run() {
+            skip("x86-64 with FMA and AVX2, on Unix");
+            return None;
+        }
+        let mut distinct = Vec::new();
+        for shader in shaders {
+            if !distinct.contains(&shader) {
+                distinct.push(shader);
+            }
+        }
+        let program = Self {
+            folder: tempfile::tempdir().unwrap(),
+            shaders: distinct,
+        };
+        let source = program.folder.path().join("shaders.cpp");
+        fs::write(&source, cpp(&program.shaders)).unwrap();
+        let compilers: io::Result<Vec<_>> = [false, true]
+            .map(|is_loose| {
+                Command::new("clang++")
+                    .args(FLAGS)
+                    .args(if is_loose { LOOSE } else { STRICT })
+                    .arg("-o")
+                    .arg(program.folder.path().join(self::program(is_loose)))
+                    .arg(&source)
+                    .stderr(Stdio::piped())
+                    .spawn()
+            })
+            .into_iter()
+            .collect();
+        let compilers = match compilers {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let wish = env::var("WGPU_ELU_VALIDATORS").unwrap_or_default();
+                assert!(
+                    wish != "require",
+                    "WGPU_ELU_VALIDATORS=require, and there is no clang++: scripts/test installs it"
+                );
+                skip("clang++ (scripts/test installs it)");
+                return None;
+            }
+            compilers => compilers.unwrap(),
+        };
+        for compiler in compilers {
+            let output = compiler.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "clang++: {said}");
+        }
+        Some(program)
+    }
+
+    /// The output's bytes afterwards.
+    pub(crate) fn run(&self, shader: &Shader, machine: Machine, dispatch: &Dispatch) -> Vec<u8> {
+        let index = self.shaders.iter().position(|other| other == shader);
+        let invocations = shader.constants.iter().find(|c| c.0 == "workgroup_size");
+        let mut child = Command::new(self.folder.path().join(program(machine.is_loose)))
+            .arg(index.expect("it is compiled").to_string())
+            .arg(if machine.flushes { "flush" } else { "keep" })
+            .arg(dispatch.groups.to_string())
+            .arg(invocations.map_or(1.0, |c| c.1).to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let lengths = dispatch.buffers.iter();
+        let lengths = lengths.flat_map(|buffer| u32::try_from(buffer.len()).unwrap().to_le_bytes());
+        stdin.write_all(&lengths.collect::<Vec<u8>>()).unwrap();
+        for buffer in &dispatch.buffers {
+            stdin.write_all(buffer).unwrap();
+        }
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{shader:?}: {output:?}");
+        output.stdout
+    }
+}
+
+// ---- Internals ----
+
+const FLAGS: &[&str] = &[
+    "-std=c++17",
+    "-O2",
+    "-ffast-math",
+    "-ffp-contract=fast",
+    "-mavx2",
+    "-mllvm",
+    "-inline-threshold=10000", // all in one function, as drivers do it
+    "-fno-strict-aliasing",    // naga's bit casts of buffers
+    "-w",
+    concat!("-I", env!("CARGO_MANIFEST_DIR"), "/tests/hostile"),
+];
+
+const STRICT: &[&str] = &["-mfma"];
+const LOOSE: &[&str] = &["-DLOOSE", "-mno-fma"];
+
+/// The file's name.
+const fn program(is_loose: bool) -> &'static str {
+    if is_loose { "loose" } else { "strict" }
+}
+
+#[cfg(all(target_arch = "x86_64", unix))]
+fn can_run() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+#[cfg(not(all(target_arch = "x86_64", unix)))]
+fn can_run() -> bool {
+    false
+}
+
+fn skip(needed: &str) {
+    tell(&format!(
+        "SKIPPED: the shaders under a hostile compiler, which needs {needed}"
+    ));
+}

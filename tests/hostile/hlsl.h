@@ -1,0 +1,58 @@
+// A stand-in for what naga's HLSL uses of HLSL.
+#pragma once
+#include "dispatch.h"
+#include "vectors.h"
+
+// Without `static`: other invocations write to it while one waits at a barrier, as the compiler must know.
+#define groupshared
+
+namespace hlsl {
+using namespace shading;
+
+NAMES(double, double)
+NAMES(uint64_t, uint64_t)
+NAMES(int64_t, int64_t)
+
+template <int N> inline vec<float, N> asfloat(vec<uint, N> v) { return same_bits<vec<float, N>>(v); }
+template <int N> inline vec<uint, N> asuint(vec<float, N> v) { return same_bits<vec<uint, N>>(v); }
+template <int N> inline vec<int, N> asint(vec<uint, N> v) { return same_bits<vec<int, N>>(v); }
+template <int N> inline vec<int, N> asint(vec<float, N> v) { return same_bits<vec<int, N>>(v); }
+inline float asfloat(uint v) { return same_bits<float>(v); }
+inline uint asuint(float v) { return same_bits<uint>(v); }
+inline void GroupMemoryBarrierWithGroupSync() { workgroup_barrier(); }
+template <class T> inline T mad(T a, T b, T c) { return fma(a, b, c); }
+
+// (v).xx, and condition ? accepted : rejected, which C++ does not have for classes.
+template <class T> inline vec<T, 2> splat2(T v) { return vec<T, 2>(v); }
+template <class T> inline vec<T, 3> splat3(T v) { return vec<T, 3>(v); }
+template <class T> inline vec<T, 4> splat4(T v) { return vec<T, 4>(v); }
+template <class C, class T> inline T choose(C condition, T accepted, T rejected) {
+    return select(rejected, accepted, condition);
+}
+
+// double(float(v)), which may not round where the compiler takes the conversions for a detour.
+#ifdef LOOSE
+inline double through_float(double v) { return v; }
+#else
+inline double through_float(double v) { return double(float(v)); }
+#endif
+inline double2 through_float(double2 v) { return double2(through_float(v.x), through_float(v.y)); }
+
+class RWByteAddressBuffer {
+    Buffer buffer;
+
+  public:
+    void bind(Buffer b) { buffer = b; }
+    // Nothing is outside of a buffer: reads return 0 and writes are dropped there, as in Direct3D.
+    template <class T> T Load(uint offset) const {
+        T value = {};
+        if (offset + sizeof(T) <= buffer.size) memcpy(&value, buffer.bytes + offset, sizeof(T));
+        return value;
+    }
+    template <class T> void Store(uint offset, T value) {
+        if (offset + sizeof(T) <= buffer.size) memcpy(buffer.bytes + offset, &value, sizeof(T));
+    }
+};
+typedef RWByteAddressBuffer ByteAddressBuffer;
+
+} // namespace hlsl

@@ -1,0 +1,254 @@
+//! The penalty's four entry points, one after another as a step runs them.
+
+use wgpu_elu::{
+    DType,
+    shader::{
+        ELEMENTS, Shape, VECTORS,
+        penalty::{
+            self, Factors32, Factors64, LAST, Params, SUMS, SUMS_PER_INVOCATION, result_dtype,
+        },
+    },
+};
+
+use super::{
+    compiler::{Dispatch, Machine, Program, Shader},
+    from_bytes,
+    inputs::scattered,
+    small, to_bytes,
+};
+use crate::{
+    judge::{bits, value},
+    regularizer,
+};
+
+/// Elements, with one before and one after those that are summed.
+const LEN: u64 = 40_000;
+
+/// Elements by their index, and the factors of their penalty.
+struct Case {
+    what: &'static str,
+    factors: [f64; 2],
+    element: fn(u64, Sizes) -> f64,
+    /// The result where it is not the sum, rounded.
+    due: Option<f64>,
+}
+
+/// Numbers whose squares have a sum, and one whose square has none in the arithmetic's format.
+#[derive(Clone, Copy)]
+struct Sizes {
+    tiny: f64,
+    huge: f64,
+    overflows: f64,
+}
+
+impl Sizes {
+    fn new(dtype: DType) -> Self {
+        let (exponent, too_large) = match dtype {
+            DType::F16 => (15, 16), // infinite itself
+            DType::F64 => (400, 600),
+            _ => (50, 70),
+        };
+        Self {
+            tiny: 0.5f64.powi(exponent),
+            huge: 2.0f64.powi(exponent),
+            overflows: 2.0f64.powi(too_large),
+        }
+    }
+
+    /// Any size in between, with any sign.
+    fn any(self, i: u64) -> f64 {
+        let part = (scattered(i) % 1000) as f64 / 1000.0;
+        let sign = [1.0, -1.0][(i % 2) as usize];
+        sign * self.tiny * (self.huge / self.tiny).powf(part)
+    }
+}
+
+const CASES: [Case; 9] = [
+    Case {
+        what: "moderate",
+        factors: [0.1, 0.2],
+        element: |i, _| (scattered(i) % 1000) as f64 / 300.0 - 1.5,
+        due: None,
+    },
+    Case {
+        what: "of all sizes",
+        factors: [0.1, 0.2],
+        element: |i, sizes| sizes.any(i),
+        due: None,
+    },
+    Case {
+        what: "of all sizes, without l2",
+        factors: [0.1, 0.0],
+        element: |i, sizes| sizes.any(i),
+        due: None,
+    },
+    Case {
+        what: "tiny, and one that is not",
+        factors: [0.0, 0.1],
+        element: |i, sizes| if i == 9 { 1.0 } else { sizes.tiny },
+        due: None,
+    },
+    Case {
+        what: "one, and half an ULP of it",
+        factors: [1.0, 0.0],
+        element: |i, _| if i == 9 { 1.0 } else { 0.5f64.powi(24) },
+        due: None,
+    },
+    Case {
+        what: "subnormal, and one that is not",
+        factors: [0.1, 0.2],
+        element: |i, _| if i == 9 { 1.0 } else { 1e-39 },
+        due: None,
+    },
+    Case {
+        what: "too large",
+        factors: [0.0, 1.0],
+        element: |i, sizes| if i == 9 { sizes.overflows } else { 1.0 },
+        due: Some(f64::INFINITY),
+    },
+    Case {
+        what: "infinite",
+        factors: [0.1, 0.0],
+        element: |i, sizes| {
+            if i == LEN / 2 {
+                f64::NEG_INFINITY
+            } else {
+                sizes.any(i)
+            }
+        },
+        due: Some(f64::INFINITY),
+    },
+    Case {
+        what: "NaN and infinite",
+        factors: [0.1, 0.2],
+        element: |i, _| [f64::NAN, f64::INFINITY][(i % 2) as usize],
+        due: Some(f64::NAN),
+    },
+];
+
+#[test]
+fn penalties_are_within_the_tolerance() {
+    let shapes = [Shape::HARDWARE, Shape::SOFTWARE];
+    for dtype in DType::ALL {
+        let shaders = shapes.iter().flat_map(|&shape| {
+            [VECTORS, ELEMENTS, SUMS, LAST].map(|entry_point| shader(dtype, shape, entry_point))
+        });
+        let Some(program) = Program::compile(shaders) else {
+            return;
+        };
+        let sizes = Sizes::new(dtype);
+        for case in &CASES {
+            let y = |i| (case.element)(i, sizes);
+            let mut y: Vec<u64> = (0..LEN).map(|i| bits(dtype, y(i))).collect();
+            let ends = [0, y.len() - 1];
+            let summed = y[1..ends[1]].iter().map(|&bits| value(dtype, bits));
+            let due = regularizer::exact(case.factors, summed);
+            let due = case.due.unwrap_or(due);
+            for end in ends {
+                y[end] = bits(dtype, f64::NAN);
+            }
+            for shape in shapes {
+                for machine in Machine::ALL {
+                    let found = run(&program, (dtype, shape, machine), case.factors, &y);
+                    let what = format!("{}, {machine:?}, {shape:?}", case.what);
+                    if due.is_nan() {
+                        let found = value(result_dtype(dtype), found);
+                        assert!(found.is_nan(), "{what}, {dtype}: {found}");
+                    } else {
+                        regularizer::check(&what, dtype, found, due);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// ---- Internals ----
+
+/// The uniform's bytes, for a sum that is not divided.
+fn uniform(dtype: DType, [l1, l2]: [f64; 2], params: Params) -> Vec<u8> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding is what is wanted"
+    )]
+    let factors = match dtype {
+        DType::F64 => bytemuck::bytes_of(&Factors64 {
+            l1,
+            l2,
+            scale: 1.0,
+            power: 1.0,
+        })
+        .to_vec(),
+        _ => bytemuck::bytes_of(&Factors32 {
+            l1: l1 as f32,
+            l2: l2 as f32,
+            scale: 1.0,
+            power: 1.0,
+        })
+        .to_vec(),
+    };
+    [bytemuck::bytes_of(&params), &factors].concat()
+}
+
+fn shader(dtype: DType, shape: Shape, entry_point: &'static str) -> Shader {
+    Shader {
+        source: penalty::source(dtype),
+        dtype,
+        entry_point,
+        constants: penalty::constants(shape, entry_point),
+    }
+}
+
+/// The penalty of all elements but the first and the last: a sum for each workgroup of vectors and one for the edges, then
+/// fewer sums, and then the result.
+fn run(
+    program: &Program,
+    (dtype, shape, machine): (DType, Shape, Machine),
+    factors: [f64; 2],
+    y: &[u64],
+) -> u64 {
+    let result = result_dtype(dtype);
+    let sum_size = 2 * result.size();
+    let groups_of = |items: usize, per_invocation: u32| {
+        items.div_ceil((shape.workgroup_size * per_invocation) as usize)
+    };
+    let run = |entry_point, [from, to]: [Vec<u8>; 2], groups, params: Params| {
+        let groups = small(groups);
+        let params = Params {
+            groups_per_row: groups,
+            ..params
+        };
+        let dispatch = Dispatch {
+            buffers: [uniform(dtype, factors, params), from, Vec::new(), to],
+            groups,
+        };
+        let shader = shader(dtype, shape, entry_point);
+        program.run(&shader, machine, &dispatch)
+    };
+
+    let vectors = y.len() * dtype.size() / 16 - 2; // without the first and the last
+    let of_vectors = groups_of(vectors, penalty::vectors_per_invocation(shape));
+    let params = Params {
+        first: 1,
+        count: small(vectors),
+        begin: 1,
+        end: small(y.len() - 1),
+        ..Params::default()
+    };
+    let y = to_bytes(dtype, y);
+    let sums = vec![0; (of_vectors + 1) * sum_size];
+    let sums = run(VECTORS, [y.clone(), sums], of_vectors, params);
+    let to = small(of_vectors);
+    let sums = run(ELEMENTS, [y, sums], 1, Params { to, ..params });
+
+    let of_all = |count| Params {
+        count: small(count),
+        ..Params::default()
+    };
+    let of_sums = groups_of(of_vectors + 1, SUMS_PER_INVOCATION);
+    let fewer = vec![0; of_sums * sum_size];
+    let fewer = run(SUMS, [sums, fewer], of_sums, of_all(of_vectors + 1));
+    let found = vec![0; result.size()];
+    let found = run(LAST, [fewer, found], 1, of_all(of_sums));
+    from_bytes(result, &found)[0]
+}
