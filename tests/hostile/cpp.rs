@@ -166,7 +166,7 @@ fn without_hlsl_syntax(mut text: String) -> String {
         let colon = separator(&text, question + 3);
         text.replace_range(colon..colon + 3, ", ");
         text.replace_range(question..question + 3, ", ");
-        text.insert_str(opening(&text, question), "choose");
+        text.insert_str(opening(&text, question), "conditional");
     }
     while let Some(close) = text.find(")0;") {
         let open = opening(&text, close);

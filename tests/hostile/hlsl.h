@@ -15,10 +15,13 @@ NAMES(int64_t, int64_t)
 
 template <int N> inline vec<float, N> asfloat(vec<uint, N> v) { return same_bits<vec<float, N>>(v); }
 template <int N> inline vec<uint, N> asuint(vec<float, N> v) { return same_bits<vec<uint, N>>(v); }
+template <int N> inline vec<uint, N> asuint(vec<int, N> v) { return same_bits<vec<uint, N>>(v); }
 template <int N> inline vec<int, N> asint(vec<uint, N> v) { return same_bits<vec<int, N>>(v); }
 template <int N> inline vec<int, N> asint(vec<float, N> v) { return same_bits<vec<int, N>>(v); }
 inline float asfloat(uint v) { return same_bits<float>(v); }
 inline uint asuint(float v) { return same_bits<uint>(v); }
+inline uint asuint(int v) { return same_bits<uint>(v); }
+inline int asint(uint v) { return same_bits<int>(v); }
 inline void GroupMemoryBarrierWithGroupSync() { workgroup_barrier(); }
 template <class T> inline T mad(T a, T b, T c) { return fma(a, b, c); }
 
@@ -26,7 +29,7 @@ template <class T> inline T mad(T a, T b, T c) { return fma(a, b, c); }
 template <class T> inline vec<T, 2> splat2(T v) { return vec<T, 2>(v); }
 template <class T> inline vec<T, 3> splat3(T v) { return vec<T, 3>(v); }
 template <class T> inline vec<T, 4> splat4(T v) { return vec<T, 4>(v); }
-template <class C, class T> inline T choose(C condition, T accepted, T rejected) {
+template <class C, class T> inline T conditional(C condition, T accepted, T rejected) {
     return select(rejected, accepted, condition);
 }
 
