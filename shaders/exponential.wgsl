@@ -41,7 +41,7 @@ fn scaled_input(magnitude: Words, f: Factors, unit_input_scale: bool, zero: u32)
     // The exponent of input_scale is added to that of x.
     let exponent = Words(Word(f.input_scale.exponent)) << Counts(MANTISSA_BITS);
     let x = select(magnitude + exponent, Words(), magnitude < Words(f.small)) | Words(SIGN);
-    return two_product(split(Pair(bitcast<Floats>(x), Floats()), zero), pair_of(f.input_scale), zero);
+    return two_product(split(bitcast<Floats>(x), zero), pair_of(f.input_scale), zero);
 }
 
 // t = n ln 2 + r, and expm1(r) = r + rest, where r is exact and the rest may be subject to errors.
@@ -56,8 +56,8 @@ fn reduce(t: Pair, smallest: Word, zero: u32) -> Reduced {
     let nearest = barrier(any_order_rounder(t.high), zero);
     let rounder = max(bitcast<Words>(nearest), Words(smallest));
     let n = subtract(bitcast<Floats>(rounder), Floats(ROUNDER), zero);
-    let r = subtract(t.high, multiply(n, Floats(LN2_HIGH), zero), zero);
-    let r_low = subtract(t.low, multiply(n, Floats(LN2_LOW), zero), zero);
+    let r = multiply_add(n, Floats(-LN2_HIGH), t.high, zero);
+    let r_low = multiply_add(n, Floats(-LN2_LOW), t.low, zero);
     let square = multiply(r, r, zero);
     let cube = barrier(any_order_cubic_terms(r, square), zero);
     return Reduced(rounder, r, barrier(any_order_rest(r, r_low, square, cube), zero));
@@ -100,9 +100,12 @@ fn expm1_of(t: Pair, zero: u32) -> Pair {
     let reduced = reduce(t, SMALLEST_EXPM1_POWER, zero);
     let power = bitcast<Floats>(reduced.rounder << Counts(MANTISSA_BITS));
     let less = subtract(power, Floats(1.0), zero);
-    let part = multiply(power, reduced.r, zero);
-    let rest = multiply(power, reduced.rest, zero);
-    let high = leading_bits(add(add(less, part, zero), rest, zero));
-    let lost = subtract(part, subtract(high, less, zero), zero);
-    return Pair(high, add(lost, rest, zero));
+    // What `high` is does not matter, as long as it is near.
+    let high = leading_bits(barrier(any_order_expm1(power, less, reduced), zero));
+    let lost = multiply_add(power, reduced.r, subtract(less, high, zero), zero);
+    return Pair(high, multiply_add(power, reduced.rest, lost, zero));
+}
+
+fn any_order_expm1(power: Floats, less: Floats, reduced: Reduced) -> Floats {
+    return fma(power, reduced.r + reduced.rest, less);
 }

@@ -19,13 +19,13 @@ fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_fact
     let grad_magnitude = grad_bits & Words(MAGNITUDE);
     let grad = normalize(grad_magnitude, zero);
     let signed = bitcast<Floats>(bitcast<Words>(grad.significand) | (grad_bits & Words(SIGN)));
-    var scaled = split(Pair(signed, Floats()), zero);
+    var scaled = split(signed, zero);
     if !unit_factors {
         let factor = choose_pair(slope.factor, pair_of(f.positive), is_positive);
-        scaled = split(two_product(scaled, factor, zero), zero);
+        scaled = split_product(scaled, factor, zero);
     }
     let significand = choose_pair(slope.significand, Pair(Floats(1.0), Floats()), is_positive);
-    let y = two_product(scaled, significand, zero).high;
+    let y = rounded_product(scaled, significand, zero);
     let exponent = select(slope.exponent, Integers(i32(f.positive.exponent)), is_positive);
     let bits = scale_by_power(y, grad.exponent + exponent);
 
