@@ -37,9 +37,9 @@ template <bool fuses, int order> struct Compiler {
         float n = of_bits(nearest) - rounder;
         float r = fma(n, -ln2_high, t), r_low = fma(n, -ln2_low, 0.0f), square = r * r;
         float cube = order == 0 ? r * square * p(r) : order == 1 ? r * (square * p(r)) : r * p(r) * square;
-        float rest = fma(square, 0.5f, cube);
+        float exp_of_r = 1.0f + (r + fma(square, 0.5f, cube));
         float growth = r_low * fma(r_low, 0.5f, 1.0f);
-        return {nearest, r, fma(1.0f + (r + rest), growth, rest)};
+        return {nearest, r, fma(square, 0.5f, fma(exp_of_r, growth, cube))};
     }
 
     static Pair exp_of(float t, int& exponent) {

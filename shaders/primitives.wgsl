@@ -51,12 +51,6 @@ fn two_sum(a: Floats, b: Floats, zero: u32) -> Pair {
     return Pair(sum, lost);
 }
 
-// Dekker's FastTwoSum: a + b exactly, for |a| >= |b|.
-fn fast_two_sum(a: Floats, b: Floats, zero: u32) -> Pair {
-    let sum = add(a, b, zero);
-    return Pair(sum, subtract(b, subtract(sum, a, zero), zero));
-}
-
 // A number in two parts, of which `high` has so few bits that two such have an exact product.
 fn split(v: Floats, zero: u32) -> Pair {
     let high = leading_bits(v);
@@ -82,9 +76,13 @@ fn split_product(a: Pair, b: Pair, zero: u32) -> Pair {
     return Pair(high, add(subtract(product, high, zero), cross_terms, zero));
 }
 
-// The same, but `high` is the product rounded once, and the pair is not split.
-fn two_product(a: Pair, b: Pair, zero: u32) -> Pair {
-    return fast_two_sum(multiply(a.high, b.high, zero), barrier(any_order_cross_terms(a, b), zero), zero);
+// Dekker's TwoProduct: a * b for two Floats, of which both parts are given as well; exactly in float32, and but for 2^-104 in float64.
+// Every product but the first is exact.
+fn two_product(a: Floats, a_parts: Pair, b: Floats, b_parts: Pair, zero: u32) -> Pair {
+    let product = multiply(a, b, zero);
+    let high = subtract(multiply(a_parts.high, b_parts.high, zero), product, zero);
+    let most = multiply_add(a_parts.high, b_parts.low, multiply_add(a_parts.low, b_parts.high, high, zero), zero);
+    return Pair(product, multiply_add(a_parts.low, b_parts.low, most, zero));
 }
 
 fn any_order_cross_terms(a: Pair, b: Pair) -> Floats {

@@ -401,16 +401,6 @@ macro_rules! arithmetic {
                 }
             }
 
-            /// Dekker's `FastTwoSum`: a + b exactly, for |a| >= |b|.
-            #[inline(always)]
-            fn fast_two_sum<S: Simd>(a: S::$floats, b: S::$floats) -> Pair<S> {
-                let sum = a + b;
-                Pair {
-                    high: sum,
-                    low: b - (sum - a),
-                }
-            }
-
             /// The same number, with so few bits in `high` that two such have an exact product.
             #[inline(always)]
             fn split<S: Simd>(simd: S, v: Pair<S>) -> Pair<S> {
@@ -424,16 +414,43 @@ macro_rules! arithmetic {
                 }
             }
 
-            /// a * b for split factors, to about one and a half times a float's precision.
+            /// a * b for split pairs, as a pair of about one and a half times a float's precision, which is split, too.
             #[inline(always)]
-            fn two_product<S: Simd>(simd: S, a: Pair<S>, b: Pair<S>) -> Pair<S> {
-                let high = a.high * b.high;
-                let low = cross_terms(a, b);
+            fn split_product<S: Simd>(simd: S, a: Pair<S>, b: Pair<S>) -> Pair<S> {
+                let product = a.high * b.high;
+                let cross_terms = cross_terms(a, b);
                 if fuses(simd.level()) {
-                    let lost = a.high.mul_add(b.high, S::$floats::splat(simd, 0.0) - high);
-                    return fast_two_sum(high, low + lost);
+                    let lost = a.high.mul_add(b.high, S::$floats::splat(simd, 0.0) - product);
+                    return Pair {
+                        high: product,
+                        low: cross_terms + lost,
+                    };
                 }
-                fast_two_sum(high, low)
+                let high = leading_bits(simd, product + cross_terms);
+                Pair {
+                    high,
+                    low: (product - high) + cross_terms,
+                }
+            }
+
+            /// Dekker's `TwoProduct`: a * b for two floats, exactly in `f32`, and but for 2^-104 in `f64`.
+            #[inline(always)]
+            fn two_product<S: Simd>(simd: S, a: S::$floats, b: S::$floats) -> Pair<S> {
+                let zero = S::$floats::splat(simd, 0.0);
+                let high = a * b;
+                if fuses(simd.level()) {
+                    let low = a.mul_add(b, zero - high);
+                    return Pair { high, low };
+                }
+                let (a, b) = (
+                    split(simd, Pair::from(simd, a)),
+                    split(simd, Pair::from(simd, b)),
+                );
+                let most = a.low.mul_add(b.high, a.high * b.high - high);
+                Pair {
+                    high,
+                    low: a.low.mul_add(b.low, a.high.mul_add(b.low, most)),
+                }
             }
 
             /// a * b for split factors, rounded once.
@@ -508,14 +525,14 @@ macro_rules! arithmetic {
                 let r_low = n.mul_add(splat(-ln2_low), t.low);
                 let square = r * r;
                 let cube = r * square * super::$p(simd, r);
-                let rest = square.mul_add(splat(0.5), cube);
                 // exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2)
-                let exp_of_r = splat(1.0) + (r + rest);
+                let exp_of_r = splat(1.0) + (r + square.mul_add(splat(0.5), cube));
                 let growth = r_low * r_low.mul_add(splat(0.5), splat(1.0));
+                let smaller_terms = exp_of_r.mul_add(growth, cube);
                 Reduced {
                     n,
                     r,
-                    rest: exp_of_r.mul_add(growth, rest),
+                    rest: square.mul_add(splat(0.5), smaller_terms),
                 }
             }
 
@@ -539,7 +556,15 @@ macro_rules! arithmetic {
             #[inline(always)]
             fn expm1_of<S: Simd>(simd: S, t: Pair<S>) -> Pair<S> {
                 let Reduced { n, r, rest } = reduce(simd, t, $expm1_smallest_power);
-                expm1_of_parts(simd, power_of_two(simd, n), r, rest)
+                let power = power_of_two(simd, n);
+                let less = power - 1.0;
+                // What `high` is does not matter, as long as it is near.
+                let high = leading_bits(simd, power.mul_add(r + rest, less));
+                let lost = power.mul_add(r, less - high);
+                Pair {
+                    high,
+                    low: power.mul_add(rest, lost),
+                }
             }
 
             /// exp(t) - 1, where `mul_add` rounds once: then r is exact where 2^n is not small, for fewer parts of ln 2 as well.
@@ -548,32 +573,15 @@ macro_rules! arithmetic {
                 let splat = |v: $float| S::$floats::splat(simd, v);
                 let rounder = t.mul_add(splat(LOG2_E), splat(ROUNDER));
                 let rounder = rounder.max(splat(ROUNDER + $expm1_smallest_power));
-                let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast();
+                let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
                 let n = rounder - ROUNDER;
                 let r = t;
                 $(let r = n.mul_add(splat(-$ln_2_part), r);)+
                 let square = r * r;
                 let rest = square.mul_add(splat(0.5), r * square * super::$p(simd, r));
-                expm1_of_parts(simd, power, r, rest)
-            }
-
-            /// power * (r + rest) + (power - 1), split.
-            #[inline(always)]
-            fn expm1_of_parts<S: Simd>(
-                simd: S,
-                power: S::$floats,
-                r: S::$floats,
-                rest: S::$floats,
-            ) -> Pair<S> {
                 let less = power - 1.0;
-                let part = power * r;
-                let sum = less + part;
-                let high = if fuses(simd.level()) {
-                    sum
-                } else {
-                    leading_bits(simd, power.mul_add(rest, sum))
-                };
-                let lost = part - (high - less);
+                let high = power.mul_add(r, less);
+                let lost = power.mul_add(r, less - high);
                 Pair {
                     high,
                     low: power.mul_add(rest, lost),
@@ -613,7 +621,8 @@ macro_rules! arithmetic {
             /// `input_scale`.
             #[derive(Clone, Copy)]
             struct Scale<S: Simd> {
-                factor: Factor<S>,
+                /// Its significand, and 2 to the power of its exponent.
+                factor: S::$floats,
                 power: S::$floats,
                 is_one: bool,
                 smallest: S::$floats,
@@ -627,7 +636,7 @@ macro_rules! arithmetic {
                     let factor = Factor::new(simd, products.split_input_scale());
                     let scale = products.input_scale;
                     Self {
-                        factor,
+                        factor: factor.high + factor.low,
                         power: power_of_two(simd, factor.exponent),
                         is_one: scale == 1.0,
                         smallest: S::$floats::splat(simd, smallest / scale),
@@ -644,7 +653,7 @@ macro_rules! arithmetic {
                     }
                     let zero = S::$floats::splat(simd, 0.0);
                     let x = bounded.simd_gt(self.small).select(zero, bounded * self.power);
-                    two_product(simd, split(simd, Pair::from(simd, x)), self.factor.pair())
+                    two_product(simd, x, self.factor)
                 }
             }
 
@@ -690,7 +699,7 @@ macro_rules! arithmetic {
                     let splat = |v: $float| S::$floats::splat(simd, v);
                     let normalized = normalize(simd, grad);
                     let grad_pair = split(simd, Pair::from(simd, normalized.significand));
-                    let scaled = split(simd, two_product(simd, grad_pair, factor));
+                    let scaled = split_product(simd, grad_pair, factor);
                     let y = scale_by_power(
                         simd,
                         product(scaled, slope.significand),
