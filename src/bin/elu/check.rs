@@ -23,6 +23,11 @@ use other::other_judges;
 use report::{Others, Report};
 use sample::{Extent, Sample};
 
+const AFTER_HELP: &str = "\
+JSON: device, op, dtype and alpha; results, contract (max_ulp, nearest, kept) and ranges (x, results, max_ulp, mean_ulp, \
+nearest, broken, worst) for that alpha; other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract). \
+A worst case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and bits, and ulp.";
+
 /// Judge a device's results by the exact values, range by range of x
 ///
 /// Takes every 97th bit pattern of float32, all of the 16-bit formats, and 131,072 of float64. To these it adds the numbers
@@ -32,6 +37,7 @@ use sample::{Extent, Sample};
 /// The table is for the given alpha. A smaller sample is then tried with a hundred other factors: alphas from subnormal to
 /// infinite, SELU, CELU, and all three factors. The exit code is 1 if the contract is broken anywhere.
 #[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
@@ -43,7 +49,7 @@ pub(crate) struct Args {
     op: Op,
     #[command(flatten)]
     alpha: Alpha,
-    /// Every bit pattern there is, and more gradients and other factors: minutes for float32
+    /// Every bit pattern there is, more gradients and more other factors: minutes for float32
     #[arg(long)]
     exhaustive: bool,
     #[command(flatten)]
