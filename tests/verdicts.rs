@@ -213,6 +213,10 @@ fn every_number_of_16_bits() {
 
 /// Gradients and results on the negative side are of every exponent and sign. Large gradients meet exponentials that underflow.
 #[test]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an exponent is a small integer"
+)]
 fn gradients_and_results_of_every_exponent() {
     for dtype in [DType::F32, DType::BF16, DType::F16] {
         for op in [Op::Backward, Op::BackwardFromOutput] {

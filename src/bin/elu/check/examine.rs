@@ -93,7 +93,7 @@ pub(crate) fn examine<F: Findings, E>(
     empty: impl Fn() -> F + Sync,
     compute: impl FnOnce(&[u64], &[u64]) -> Result<Vec<u64>, E>,
 ) -> Result<F, E> {
-    let len = (piece.end - piece.start) as usize;
+    let len = usize::try_from(piece.end - piece.start).expect("a piece fits in memory");
     let pairs = (0..len).into_par_iter().with_min_len(1 << 8);
     let pairs = pairs.map(|i| sample.pair(piece.start + i as u64));
     let (x, grad): (Vec<u64>, Vec<u64>) = pairs.unzip();

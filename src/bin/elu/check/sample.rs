@@ -59,8 +59,8 @@ impl Sample {
             // Other numbers for other factors.
             let step = if is_wide { 61 } else { 5 };
             let first = mix(judge.factors.alpha().to_bits()) % step;
-            let chosen = critical.into_iter().skip(first as usize);
-            critical = chosen.step_by(step as usize).collect();
+            let chosen = critical.into_iter().skip(index(first));
+            critical = chosen.step_by(index(step)).collect();
         } else if strided.is_everything() && op == Op::Forward {
             critical.clear(); // they are among the others
         }
@@ -81,7 +81,7 @@ impl Sample {
     /// One of the [`Sample::len`] pairs.
     pub(crate) fn pair(&self, i: u64) -> (u64, u64) {
         let x = match i.checked_sub(self.critical_len()) {
-            None => self.critical[(i / self.critical_rounds) as usize],
+            None => self.critical[index(i / self.critical_rounds)],
             Some(i) => self.strided.pattern(i / self.strided_rounds),
         };
         let grad = match self.judge.op {
@@ -387,6 +387,11 @@ impl Gradients {
 }
 
 // ---- Bits ----
+
+/// A number of elements that are in memory.
+fn index(i: u64) -> usize {
+    usize::try_from(i).expect("memory holds fewer elements than that")
+}
 
 fn all_bits(dtype: DType) -> u64 {
     u64::MAX >> (64 - 8 * dtype.size())
