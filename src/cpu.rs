@@ -466,6 +466,90 @@ mod tests {
         }
     }
 
+    /// Results that are too small for the format are 0, with the sign of the exact value.
+    #[test]
+    fn every_level_keeps_the_sign_of_zero() {
+        fn signs<T: Walk + Copy>(level: Level, alpha: f64, tiny: T, zero: T, bits: fn(T) -> u64) {
+            for input_scale in [1.0, 0.5] {
+                for sign in [1.0, -1.0] {
+                    let factors = Factors::new(sign * alpha, 1.0, input_scale).unwrap();
+                    let due = bits(zero) ^ if sign < 0.0 { bits(zero) } else { 0 };
+                    let mut y = [zero; 5];
+                    T::forward(level, factors, Some(&[tiny; 5]), &mut y);
+                    assert_eq!(
+                        y.map(bits),
+                        [due; 5],
+                        "forward, {}, {factors:?}",
+                        name(level)
+                    );
+                    T::backward(
+                        level,
+                        Given::Input,
+                        factors,
+                        &[tiny; 5],
+                        Some(&[tiny; 5]),
+                        &mut y,
+                    );
+                    assert_eq!(
+                        y.map(bits),
+                        [due; 5],
+                        "backward, {}, {factors:?}",
+                        name(level)
+                    );
+                    if sign > 0.0 {
+                        let output = &[zero; 5];
+                        T::backward(
+                            level,
+                            Given::Output,
+                            factors,
+                            output,
+                            Some(&[tiny; 5]),
+                            &mut y,
+                        );
+                        assert_eq!(y.map(bits), [due; 5], "{}, {factors:?}", name(level));
+                    }
+                }
+            }
+        }
+        for level in levels() {
+            let bits = |v: f32| v.to_bits().into();
+            signs(level, 1e-30, f32::from_bits(0x8080_0000), -0.0, bits);
+            signs(level, 1e-300, -f64::MIN_POSITIVE, -0.0, f64::to_bits);
+        }
+    }
+
+    /// As in `tests/numbers.rs`, but at every level. Each case has alpha, `input_scale`, `x`, a gradient, and what is due.
+    #[test]
+    fn every_level_gets_right_what_was_wrong_before() {
+        let cases: [(f64, f64, [u32; 3]); 7] = [
+            (0.0, 1.0, [0xbf80_0000, 0x5f80_0000, 0]),
+            (1e-33, 1.0, [0xbf80_0000, 0x60ad_78ec, 0x2925_ad9d]),
+            (
+                0.523_782_138_320_668_2,
+                1.0 / 0.523_782_138_320_668_2,
+                [0xc018_6d35, 0xbfbb_56ac, 0xbc7e_2468],
+            ),
+            (
+                2_421.174_787_929_769_5,
+                1.0 / 2_421.174_787_929_769_5,
+                [0xc713_802e, 0x3fa9_43b8, 0x346f_6072],
+            ),
+            (1.0, 1.0, [0xc31a_e666, 0x7136_8fb4, 0x0183_7cdc]),
+            (1.0, 1.0, [0xc2d6_b852, 0xd3ed_7cbd, 0x8680_5a33]),
+            (3e38, 2f64.powi(64), [0x8000_0100, 0x8001_2345, 0xdd00_6507]),
+        ];
+        for level in levels() {
+            for (alpha, input_scale, [x, grad, due]) in cases {
+                let factors = Factors::new(alpha, 1.0, input_scale).unwrap();
+                let [x, grad] = [x, grad].map(f32::from_bits);
+                let mut y = [0.0];
+                f32::backward(level, Given::Input, factors, &[x], Some(&[grad]), &mut y);
+                let y = y[0].to_bits();
+                assert!(y.abs_diff(due) <= 1, "{}: {factors:?}, {y:#x}", name(level));
+            }
+        }
+    }
+
     #[test]
     fn every_level_sums() {
         for level in levels() {

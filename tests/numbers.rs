@@ -1,5 +1,7 @@
 //! The CPU path and every adapter against the oracle.
 
+use std::cell::RefCell;
+
 use wgpu_elu::{
     DType, Elu, Error, Factors, cpu,
     half::{bf16, f16},
@@ -11,7 +13,9 @@ use crate::{
         SPECIAL_BITS, check, check_results, compute, everywhere, f32_bits, judge, on_every_device,
         special_alphas, supports, varied, wide_float64,
     },
-    judge::{bits, value},
+    judge::{Judge, bits, value},
+    other::other_judges,
+    sample::{Extent, Sample},
 };
 
 const HALVES: [DType; 2] = [DType::F16, DType::BF16];
@@ -216,6 +220,274 @@ async fn float64_over_the_whole_range() {
     .await;
 }
 
+/// A part of what `elu check` tries by default: where the arithmetic changes, and with all kinds of factors and gradients.
+#[everywhere]
+async fn the_sample_of_elu_check() {
+    let mut all: Vec<Judge> = Vec::new();
+    for (i, dtype) in DType::ALL.into_iter().enumerate() {
+        for (k, op) in Op::ALL.into_iter().enumerate() {
+            all.push(judge(op, dtype, 1.0));
+            all.extend(
+                other_judges(op, dtype, false)
+                    .into_iter()
+                    .skip((i + k) % 3)
+                    .step_by(3),
+            );
+        }
+    }
+    // float64 takes a hundred times as long to judge.
+    let samples = all.into_iter().map(|judge| {
+        let sample = Sample::new(judge, Extent::Few);
+        let step = if judge.dtype == DType::F64 { 16 } else { 2 };
+        let pairs = (0..sample.len()).step_by(step).map(|i| sample.pair(i));
+        let pairs = pairs.filter(|&(x, _)| judge.is_possible(x));
+        let (x, grad): (Vec<u64>, Vec<u64>) = pairs.unzip();
+        (judge, x, grad)
+    });
+    let samples: Vec<_> = samples.collect();
+    // Most results are the same on every device, and are judged once.
+    let known: RefCell<Vec<Vec<u64>>> = RefCell::new(vec![Vec::new(); samples.len()]);
+    on_every_device(async |place| {
+        for (i, (judge, x, grad)) in samples.iter().enumerate() {
+            if !supports(place.device, judge.dtype) {
+                continue;
+            }
+            let y = compute(place, *judge, x, grad).await;
+            let known = &mut known.borrow_mut()[i];
+            let is_new = |&i: &usize| known.get(i) != Some(&y[i]);
+            let new: Vec<usize> = (0..y.len()).filter(is_new).collect();
+            let [x, grad, new_y] =
+                [x, grad, &y].map(|all| -> Vec<u64> { new.iter().map(|&i| all[i]).collect() });
+            check_results(place.name, *judge, &x, &grad, &new_y);
+            *known = y;
+        }
+    })
+    .await;
+}
+
+/// A result that was wrong in an earlier version, as bits.
+struct Known {
+    op: Op,
+    dtype: DType,
+    factors: Factors,
+    x: u64,
+    grad: u64,
+    /// The nearest number, computed with 400 digits.
+    due: u64,
+}
+
+fn known(op: Op, dtype: DType, factors: impl Into<Factors>, [x, grad, due]: [u64; 3]) -> Known {
+    let factors = factors.into();
+    Known {
+        op,
+        dtype,
+        factors,
+        x,
+        grad,
+        due,
+    }
+}
+
+fn known_results() -> Vec<Known> {
+    use DType::{BF16, F32, F64};
+    use Op::{Backward, BackwardFromOutput, Forward};
+    const POWER: f64 = (1u128 << 64) as f64;
+    let general = |alpha, scale, input_scale| Factors::new(alpha, scale, input_scale).unwrap();
+    let celu = |alpha| Factors::celu(alpha).unwrap();
+    vec![
+        // A product overflowed or underflowed on the way.
+        known(Backward, F32, 0.0, [0xbf80_0000, 0x5f80_0000, 0]),
+        known(
+            Backward,
+            F32,
+            1e-33,
+            [0xbf80_0000, 0x60ad_78ec, 0x2925_ad9d],
+        ),
+        known(
+            BackwardFromOutput,
+            F32,
+            1e-30,
+            [0x8da2_337a, 0xd36e_0803, 0x9bdd_a4b6],
+        ),
+        // alpha is subnormal.
+        known(
+            BackwardFromOutput,
+            F32,
+            1e-40,
+            [0x8000_5000, 0x4e00_0123, 0x0b46_c3c4],
+        ),
+        known(
+            BackwardFromOutput,
+            F32,
+            1e-45,
+            [0x8000_0000, 0x7f00_0001, 0x3480_0001],
+        ),
+        known(
+            BackwardFromOutput,
+            F32,
+            3.3e-39,
+            [0x8013_a1b2, 0xfe81_2345, 0xbe03_93ad],
+        ),
+        // input_scale is small, and so are alpha, the gradient or the result.
+        known(
+            BackwardFromOutput,
+            F32,
+            general(1e-40, 1.0, 1.0 / POWER),
+            [0x8000_5000, 0x7e00_0123, 0x1b46_c3c4],
+        ),
+        known(
+            BackwardFromOutput,
+            F32,
+            general(3e38, 1.0, 1.0 / POWER),
+            [0xfe81_2345, 0x0001_2345, 0x1cb7_531a],
+        ),
+        known(
+            BackwardFromOutput,
+            F32,
+            general(0.75, 1.0, 0.5f64.powi(20)),
+            [0xbf00_0001, 0x8065_4321, 0x8000_0002],
+        ),
+        // input_scale * x was rounded, or the slope.
+        known(
+            Backward,
+            F32,
+            celu(0.523_782_138_320_668_2),
+            [0xc018_6d35, 0xbfbb_56ac, 0xbc7e_2468],
+        ),
+        known(
+            Backward,
+            F32,
+            celu(2_421.174_787_929_769_5),
+            [0xc713_802e, 0x3fa9_43b8, 0x346f_6072],
+        ),
+        known(
+            Forward,
+            F32,
+            general(2.366_724_724_254_834_6e-10, 1.0, 1.505_309_875_566_289_9e-3),
+            [0xb7a2_27aa, 0, 0xa2fe_1374],
+        ),
+        known(
+            Forward,
+            F32,
+            general(
+                7.448_226_647_752_651e14,
+                4_478_397.259_509_518,
+                5.299_684_636_574_888e18,
+            ),
+            [0x8000_0001, 0, 0xb7cf_ccde],
+        ),
+        // The slope is subnormal, or too large.
+        known(
+            Backward,
+            F32,
+            general(1e-30, 1.0, 1e-12),
+            [0xbf80_0000, 0x7e81_2345, 0x38b3_fde6],
+        ),
+        known(
+            Backward,
+            F32,
+            general(1e-45, 8.0, 2f64.powi(40)),
+            [0x8000_1000, 0x7e81_2344, 0x4941_b4e6],
+        ),
+        known(
+            Backward,
+            F32,
+            general(1.5e-20, 1.0 / POWER, 0.5f64.powi(60)),
+            [0xdf81_2345, 0x7f01_2345, 0x146a_14bc],
+        ),
+        known(
+            Backward,
+            F32,
+            general(3e38, 1.0, POWER),
+            [0x8000_0100, 0x8001_2345, 0xdd00_6507],
+        ),
+        // exp underflows, and its product with the gradient does not.
+        known(Backward, F32, 1.0, [0xc31a_e666, 0x7136_8fb4, 0x0183_7cdc]),
+        known(Backward, F32, 1.0, [0xc2d6_b852, 0xd3ed_7cbd, 0x8680_5a33]),
+        known(Backward, BF16, 1.0, [0xc327, 0xfcea, 0x8476]),
+        // Products in float64 that were not exact.
+        known(
+            Forward,
+            F64,
+            3.41,
+            [0xbfd6_2d6e_f45f_7e07, 0, 0xbfef_f4e4_351d_eaec],
+        ),
+        known(
+            Backward,
+            F64,
+            1.535_110_463_349_054_7,
+            [
+                0xbfd6_2990_ba7a_6aff,
+                0x3fed_066d_c995_65d6,
+                0x3fef_83f2_444d_97ad,
+            ],
+        ),
+        known(
+            Backward,
+            F64,
+            3.0,
+            [
+                0xc029_a501_bb45_e9c8,
+                0xbffd_10d0_436c_a7a2,
+                0xbeee_dba0_d9d5_a414,
+            ],
+        ),
+        known(
+            Backward,
+            F64,
+            3.5e217,
+            [
+                0xc080_bcc3_6d73_6e48,
+                0x7fe5_398c_dc13_d053,
+                0x7cc4_b6e9_c08a_9def,
+            ],
+        ),
+        // x is subnormal, and the result is not.
+        known(
+            Forward,
+            F64,
+            -2.0,
+            [0x800e_61ac_f033_d1a4, 0, 0x001c_c359_e067_a348],
+        ),
+        known(
+            Forward,
+            F64,
+            1e300,
+            [0x8007_30d6_7819_e8d2, 0, 0xbe45_798e_e230_8c3a],
+        ),
+    ]
+}
+
+/// Every result is within the contract, and at most a neighbour of the nearest number.
+#[everywhere]
+async fn results_that_were_wrong_before() {
+    on_every_device(async |place| {
+        for Known {
+            op,
+            dtype,
+            factors,
+            x,
+            grad,
+            due,
+        } in known_results()
+        {
+            let judge = judge(op, dtype, factors);
+            assert_eq!(judge.nearest(x, grad), Some(due), "{judge:?}, x {x:#x}");
+            if !supports(place.device, dtype) {
+                continue;
+            }
+            let y = compute(place, judge, &[x], &[grad]).await[0];
+            check_results(place.name, judge, &[x], &[grad], &[y]);
+            assert!(
+                y.abs_diff(due) <= 1,
+                "{}: {judge:?}, x {x:#x}: {y:#x}",
+                place.name
+            );
+        }
+    })
+    .await;
+}
+
 #[everywhere]
 async fn the_same_x_gives_the_same_bits_in_every_position() {
     on_every_device(async |place| {
@@ -264,7 +536,7 @@ async fn cpu_slices_of_every_length() {
                 .collect()
         };
         let untouched = from(-12345.5);
-        let judge = |op| crate::judge::Judge {
+        let judge = |op| Judge {
             op,
             dtype: E::DTYPE,
             factors: Factors::elu(0.7),
@@ -402,7 +674,7 @@ async fn cpu_small_alphas_where_results_are_subnormal() {
     for alpha in [1e-33f32, -1e-36, 2.1e-38, 1e-40] {
         cpu::forward(f64::from(alpha), &x, &mut y).unwrap();
         // As strict as with alpha = 1: no allowance for what underflows.
-        let judge = crate::judge::Judge {
+        let judge = Judge {
             op: Op::Forward,
             dtype: DType::F32,
             factors: Factors::elu(alpha.into()),

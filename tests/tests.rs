@@ -7,8 +7,8 @@
 
 // What belongs where: `common` has the adapters, and `everywhere` comparison in ULP, tables of cases, and the attribute of
 // tests that run in a browser's page too: those in `function`, `numbers`, `regularizer`, `slices`, `stream` and `tensor`,
-// see `web`; `reference` holds the oracle against published values, and `verdicts` the judge that uses it; `numbers` the
-// CPU path and every adapter against the oracle; `slices` the embed contract on every adapter, `kernel` without a driver,
+// see `web`; `reference` holds the oracle against published values, `verdicts` the judge that uses it, and `faults` that
+// `elu check` finds what is wrong; `numbers` the CPU path and every adapter against the oracle; `slices` the embed contract on every adapter, `kernel` without a driver,
 // and `guest` the rest of it, how a host fares; `function` ELU in other people's shaders, `imports` the modules for them,
 // and `examples` what those say and draw; `shader` the WGSL and its layout, without any adapter; `discipline` that no compiler
 // may change what the WGSL computes, and `hostile` its numbers under a C++ compiler with fast math; `tensor` devices, tensors
@@ -22,7 +22,10 @@ mod cli;
 mod common;
 mod discipline;
 mod everywhere;
+#[path = "../src/bin/elu/check/examine.rs"]
+mod examine;
 mod examples;
+mod faults;
 mod function;
 mod guest;
 mod hostile;
@@ -35,9 +38,13 @@ mod large;
 mod layer;
 mod memory;
 mod numbers;
+#[path = "../src/bin/elu/check/other.rs"]
+mod other;
 mod properties;
 mod reference;
 mod regularizer;
+#[path = "../src/bin/elu/check/sample.rs"]
+mod sample;
 mod shader;
 mod slices;
 mod stream;

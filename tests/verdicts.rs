@@ -1,8 +1,13 @@
-//! The judge: what it accepts, and above all what it refuses.
+//! The judge: what it accepts, and above all what it refuses. And the samples that `elu check` judges by it.
+
+use std::collections::BTreeSet;
 
 use wgpu_elu::{DType, Factors, shader::Op};
 
-use crate::judge::{Judge, bits, value};
+use crate::{
+    judge::{Judge, bits, value},
+    sample::{Extent, Sample},
+};
 
 fn judge(op: Op, dtype: DType, alpha: f64) -> Judge {
     Judge {
@@ -112,6 +117,135 @@ fn zero_for_a_subnormal_is_refused() {
         for alpha in [0.5, 1.0] {
             let judge = judge(Op::Forward, dtype, alpha);
             assert!(!accepts(judge, x, 1.0, -0.0), "{judge:?}");
+        }
+    }
+}
+
+/// A result that rounds to 0 has the exact value's sign.
+#[test]
+fn the_wrong_sign_of_an_underflowed_zero_is_refused() {
+    for dtype in DType::ALL {
+        let tiny = value(dtype, 1);
+        for (op, x, grad) in [
+            (Op::Forward, -tiny, 0.0),
+            (Op::Backward, -2.0, -tiny),
+            (Op::BackwardFromOutput, -1e-7, -tiny),
+        ] {
+            let judge = judge(op, dtype, 1e-6);
+            assert!(accepts(judge, x, grad, -0.0), "{judge:?}");
+            assert!(!accepts(judge, x, grad, 0.0), "{judge:?}");
+            // The smallest number of the other sign is less than 2 ULP away.
+            assert!(!accepts(judge, x, grad, tiny), "{judge:?}");
+        }
+    }
+}
+
+/// Infinity stands for the power of two that is too large for the format.
+#[test]
+fn the_largest_number_and_infinity_are_neighbours() {
+    let judge = Judge {
+        op: Op::Forward,
+        dtype: DType::F32,
+        factors: Factors::new(1.0, 1.0 + 0.5f64.powi(23), 1.0).unwrap(),
+    };
+    let [largest, infinity] = [f32::MAX, f32::INFINITY].map(|v| u64::from(v.to_bits()));
+    let is_allowed = |x, y| judge.judge(x, 0, y).is_allowed;
+    // Just below 2^128: infinity is the nearest, and the largest number is less than an ULP away.
+    assert!(is_allowed(largest - 1, infinity));
+    assert!(is_allowed(largest - 1, largest));
+    assert!(!is_allowed(largest - 1, largest - 1));
+    assert_eq!(judge.nearest(largest - 1, 0), Some(infinity));
+    // Just below the largest number, and more than an ULP below 2^128.
+    assert!(is_allowed(largest - 2, largest));
+    assert!(!is_allowed(largest - 2, infinity));
+    // Above 2^128.
+    assert!(is_allowed(largest, infinity));
+    assert!(!is_allowed(largest, largest - 1));
+    assert!(!is_allowed(largest, f32::NEG_INFINITY.to_bits().into()));
+}
+
+#[test]
+fn a_product_that_overflows_is_no_product_of_zero() {
+    // negative * input_scale is infinite in f64, and the result is not.
+    let judge = Judge {
+        op: Op::Backward,
+        dtype: DType::F64,
+        factors: Factors::new(1e300, 1.0, 2f64.powi(40)).unwrap(),
+    };
+    assert!(accepts(judge, -1.0, 1.0, 0.0));
+    assert!(accepts(judge, f64::NEG_INFINITY, 1.0, 0.0));
+    assert!(accepts(judge, -1.0, 0.0, 0.0));
+    assert!(!accepts(judge, -1.0, 1.0, f64::NAN));
+}
+
+// ---- Samples ----
+
+fn sample(op: Op, dtype: DType, extent: Extent) -> Sample {
+    Sample::new(judge(op, dtype, 1.0), extent)
+}
+
+#[test]
+fn every_bit_of_a_float64_varies() {
+    let sample = sample(Op::Forward, DType::F64, Extent::Default);
+    // What is last is from all over the format.
+    let all: Vec<u64> = (sample.len() - (1 << 16)..sample.len())
+        .map(|i| sample.pair(i).0)
+        .collect();
+    for bit in 0..64 {
+        let set = all.iter().filter(|&pattern| pattern >> bit & 1 == 1);
+        let share = set.count() as f64 / all.len() as f64;
+        assert!((0.49..0.51).contains(&share), "bit {bit}: {share}");
+    }
+}
+
+#[test]
+fn every_number_of_16_bits() {
+    for dtype in [DType::F16, DType::BF16] {
+        for extent in [Extent::Default, Extent::Exhaustive] {
+            let sample = sample(Op::Forward, dtype, extent);
+            assert!((0..sample.len()).map(|i| sample.pair(i).0).eq(0..1 << 16));
+        }
+    }
+    let sample = sample(Op::Forward, DType::F32, Extent::Exhaustive);
+    assert_eq!(sample.len(), 1 << 32);
+    assert_eq!(sample.pair(0x8765_4321).0, 0x8765_4321);
+}
+
+/// Gradients and results on the negative side are of every exponent and sign. Large gradients meet exponentials that underflow.
+#[test]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an exponent is a small integer"
+)]
+fn gradients_and_results_of_every_exponent() {
+    for dtype in [DType::F32, DType::BF16, DType::F16] {
+        for op in [Op::Backward, Op::BackwardFromOutput] {
+            let judge = judge(op, dtype, 1.0);
+            let sample = Sample::new(judge, Extent::Many);
+            let mut seen = [BTreeSet::new(), BTreeSet::new()];
+            let mut deep = 0;
+            for i in 0..sample.len() {
+                let (x_bits, grad) = sample.pair(i);
+                let x = value(dtype, x_bits);
+                let nearest = judge.nearest(x_bits, grad).filter(|_| x < 0.0);
+                for (seen, bits) in seen.iter_mut().zip([Some(grad), nearest]) {
+                    let v = bits.map_or(f64::NAN, |bits| value(dtype, bits));
+                    if v.is_finite() && v != 0.0 {
+                        let exponent = v.abs().log2().floor() as i32;
+                        seen.insert((exponent, v < 0.0));
+                        deep += u32::from(x < -104.0);
+                    }
+                }
+            }
+            let exponents = match dtype {
+                DType::F16 => -24..=15,
+                DType::BF16 => -133..=127,
+                _ => -149..=127,
+            };
+            let all = exponents.flat_map(|exponent| [(exponent, false), (exponent, true)]);
+            let all: BTreeSet<(i32, bool)> = all.collect();
+            assert_eq!(seen, [all.clone(), all], "{judge:?}");
+            assert!(deep > 1000 || dtype == DType::F16 || op != Op::Backward);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `elu check`: a device's results against the exact values.
 
 mod chart;
+mod examine;
+mod other;
 mod report;
 mod sample;
 
@@ -8,23 +10,34 @@ use std::io::IsTerminal;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::prelude::*;
 use wgpu_elu::{DType, Device, Elu, Tensor, shader::Op};
 
 use crate::{
     files::{FileArgs, Files},
-    judge::{Judge, bits},
+    judge::Judge,
     place::{Alpha, Place, by_name, dtypes},
 };
 use chart::ErrorChart;
-use report::{Case, Report};
-use sample::Sample;
+use examine::{Findings, examine, pieces};
+use other::other_judges;
+use report::{Others, Report};
+use sample::{Extent, Sample};
+
+const AFTER_HELP: &str = "\
+JSON: device, op, dtype and alpha; results, contract (max_ulp, nearest, kept) and ranges (x, results, max_ulp, mean_ulp, \
+nearest, broken, worst) for that alpha; other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract). \
+A worst case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and bits, and ulp.";
 
 /// Judge a device's results by the exact values, range by range of x
 ///
-/// Takes every 97th bit pattern of float32, all of the 16-bit formats, and 262,144 of float64, with all special values.
-/// Gradients are tried with several values for the gradient that comes in. The exit code is 1 if the contract is broken.
+/// Takes every 97th bit pattern of float32, all of the 16-bit formats, and 131,072 of float64. To these it adds the numbers
+/// where results are most likely to be wrong: around the multiples of ln 2 / 2 and the thresholds in the code, every power of
+/// two, subnormal numbers and special values. Gradients are tried with incoming gradients of all exponents and both signs.
+///
+/// The table is for the given alpha. A smaller sample is then tried with a hundred other factors: alphas from subnormal to
+/// infinite, SELU, CELU, and all three factors. The exit code is 1 if the contract is broken anywhere.
 #[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
@@ -36,7 +49,7 @@ pub(crate) struct Args {
     op: Op,
     #[command(flatten)]
     alpha: Alpha,
-    /// Every bit pattern there is: minutes for float32
+    /// Every bit pattern there is, more gradients and more other factors: minutes for float32
     #[arg(long)]
     exhaustive: bool,
     #[command(flatten)]
@@ -56,8 +69,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let chosen = args.place.device()?;
     let device = chosen.for_dtype(dtype)?;
     let judge = Judge { op, dtype, factors };
-    let sample = Sample::new(dtype, args.exhaustive);
-    let report = examine(&device, judge, &sample, args.files.plots())?;
+    let extent = if args.exhaustive {
+        Extent::Exhaustive
+    } else {
+        Extent::Default
+    };
+    let report = examine_all(&device, judge, extent, args.files.plots())?;
 
     let title = format!(
         "{} {dtype}, alpha {}, on {}",
@@ -76,42 +93,57 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
-/// The gradients that come in, in turn.
-const GRADS: [f64; 4] = [1.0, -0.37, 1234.567, 3e-5];
-
-fn examine(device: &Device, judge: Judge, sample: &Sample, is_drawn: bool) -> Result<Report> {
+fn examine_all(device: &Device, judge: Judge, extent: Extent, is_drawn: bool) -> Result<Report> {
+    let sample = Sample::new(judge, extent);
+    let is_exhaustive = extent == Extent::Exhaustive;
+    let others: Vec<(Judge, Sample)> = other_judges(judge.op, judge.dtype, is_exhaustive)
+        .into_iter()
+        .map(|judge| {
+            let extent = if is_exhaustive {
+                Extent::Many
+            } else {
+                Extent::Few
+            };
+            (judge, Sample::new(judge, extent))
+        })
+        .collect();
+    let count: u64 = others.iter().map(|(_, sample)| sample.len()).sum();
     let bar = if std::io::stderr().is_terminal() {
         let style = ProgressStyle::with_template("{bar:40} {percent}%  {eta} left")?;
-        ProgressBar::new(sample.count).with_style(style)
+        ProgressBar::new(sample.len() + count).with_style(style)
     } else {
         ProgressBar::hidden()
     };
-    let grads = GRADS.map(|grad| bits(judge.dtype, grad));
+
+    let len = if judge.dtype == DType::F64 {
+        1 << 12
+    } else {
+        1 << 21
+    };
     let empty = || Report::new(judge, is_drawn);
     let mut report = empty();
-    for x in sample.pieces() {
-        let grad: Vec<u64> = (0..x.len()).map(|i| grads[i % grads.len()]).collect();
-        let y = compute(device, judge, &x, &grad)?;
-        let found = x
-            .par_iter()
-            .zip(&grad)
-            .zip(y.par_chunks_exact(judge.dtype.size()))
-            .with_min_len(1 << 9)
-            .fold(empty, |mut report, ((&x, &grad), y)| {
-                let y = from_bytes(y);
-                report.add(Case { x, grad, y });
-                report
-            })
-            .reduce(empty, Report::and);
-        report = report.and(found);
-        bar.inc(x.len() as u64);
+    for piece in pieces(&sample, len) {
+        bar.inc(piece.end - piece.start);
+        let compute = |x: &[u64], grad: &[u64]| compute(device, judge, x, grad);
+        report = report.and(examine(&sample, piece, empty, compute)?);
+    }
+    let mut all = Others::default();
+    for (judge, sample) in others {
+        let empty = || Others::new(judge);
+        let mut found = empty();
+        for piece in pieces(&sample, len) {
+            bar.inc(piece.end - piece.start);
+            let compute = |x: &[u64], grad: &[u64]| compute(device, judge, x, grad);
+            found = found.and(examine(&sample, piece, empty, compute)?);
+        }
+        all = all.with(found);
     }
     bar.finish_and_clear();
-    Ok(report)
+    Ok(report.with_others(all))
 }
 
-/// The device's results, as bytes. Forward takes no notice of `grad`.
-fn compute(device: &Device, judge: Judge, x: &[u64], grad: &[u64]) -> Result<Vec<u8>> {
+/// The device's results, as bits. Forward ignores `grad`.
+fn compute(device: &Device, judge: Judge, x: &[u64], grad: &[u64]) -> Result<Vec<u64>> {
     let tensor = |bits: &[u64]| {
         let bytes = to_bytes(judge.dtype, bits);
         Tensor::from_bytes(device, judge.dtype, &bytes, &[bits.len()])
@@ -122,7 +154,11 @@ fn compute(device: &Device, judge: Judge, x: &[u64], grad: &[u64]) -> Result<Vec
         Op::Backward => elu.backward(&x, &tensor(grad)?)?,
         Op::BackwardFromOutput => elu.backward_from_output(&x, &tensor(grad)?)?,
     };
-    Ok(y.to_bytes_blocking()?)
+    let bytes = y.to_bytes_blocking()?;
+    Ok(bytes
+        .chunks_exact(judge.dtype.size())
+        .map(from_bytes)
+        .collect())
 }
 
 pub(crate) fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {

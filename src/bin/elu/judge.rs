@@ -16,11 +16,11 @@ pub(crate) struct Judge {
     pub(crate) factors: Factors,
 }
 
-/// What is to be said of one result.
+/// The verdict on one result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict {
-    /// The distance from the exact value, in units of the format's spacing there. Infinite for what is no number, or the
-    /// wrong one, where another was due.
+    /// The distance from the exact value, in units of the format's spacing there. Infinite for a result of another kind or
+    /// sign: NaN or infinite where a number is due, a number where NaN or infinity is due, -0 where 0 is due.
     pub(crate) ulp: f64,
     /// Whether no other number of the format is nearer to the exact value.
     pub(crate) is_nearest: bool,
@@ -28,11 +28,29 @@ pub(crate) struct Verdict {
     pub(crate) is_allowed: bool,
 }
 
-/// The exact value, as a sum of two.
+/// What is due.
+#[derive(Clone, Debug)]
+enum Due {
+    /// Any result: no input has that output.
+    Anything,
+    /// These bits.
+    Same(u64),
+    /// This zero, this infinity, or any NaN.
+    Special(f64),
+    /// A number near this one, which has dozens of bits more than the format.
+    Near(f64),
+    /// The same for float64.
+    NearWide(Wide),
+}
+
+/// The products of the factors, rounded to the type of the arithmetic.
 #[derive(Clone, Copy, Debug)]
-struct Exact {
-    high: f64,
-    low: f64,
+pub(crate) struct Rounded {
+    /// `alpha * scale`.
+    pub(crate) negative: f64,
+    /// `scale`.
+    pub(crate) positive: f64,
+    pub(crate) input_scale: f64,
 }
 
 impl Verdict {
@@ -54,54 +72,65 @@ impl Verdict {
 
 impl Judge {
     /// Judges the result `y` for `x` (or, for a gradient from the output, the output) and `grad`, all as bits. Forward
-    /// takes no notice of `grad`.
+    /// ignores `grad`.
     pub(crate) fn judge(&self, x_bits: u64, grad_bits: u64, y_bits: u64) -> Verdict {
-        let Self { op, dtype, .. } = *self;
-        let [x, grad, y] = [x_bits, grad_bits, y_bits].map(|bits| value(dtype, bits));
-        let products = self.products();
-        if op == Op::Forward {
-            let passes = x.is_nan() || x == 0.0 || (x > 0.0 && products.positive == 1.0);
-            if passes {
-                return Verdict::right_if(x_bits == y_bits);
+        let y = value(self.dtype, y_bits);
+        match self.due(x_bits, grad_bits) {
+            Due::Anything => Verdict::RIGHT,
+            Due::Same(bits) => Verdict::right_if(y_bits == bits),
+            Due::Special(due) => {
+                Verdict::right_if(y.to_bits() == due.to_bits() || (y.is_nan() && due.is_nan()))
             }
-        } else {
-            if x.is_nan() || grad.is_nan() {
-                return Verdict::right_if(y.is_nan());
+            Due::Near(due) => {
+                let nearest = nearest(self.dtype, due);
+                self.compare(y, nearest, || distance(self.dtype, y, due))
             }
-            if op == Op::BackwardFromOutput && x < -2.0 * products.negative {
-                return Verdict::RIGHT; // no input has that output
-            }
-            if x > 0.0 && products.positive == 1.0 {
-                return Verdict::right_if(grad_bits == y_bits);
-            }
-            if grad.is_infinite() || products.negative.is_infinite() {
-                let slope = self.rounded_slope(x);
-                let exact = grad * slope;
-                return Verdict::right_if(y == exact || (y.is_nan() && exact.is_nan()));
+            Due::NearWide(due) => {
+                let (nearest, unit) = nearest_wide(&due);
+                self.compare(y, nearest, || distance_wide(y, due, unit))
             }
         }
-        let exact = self.exact(x, grad);
-        if exact.high.is_nan() || y.is_nan() {
-            return Verdict::right_if(exact.high.is_nan() && y.is_nan());
+    }
+
+    /// The bits of the number nearest to the exact result, unless any number is right.
+    pub(crate) fn nearest(&self, x_bits: u64, grad_bits: u64) -> Option<u64> {
+        let dtype = self.dtype;
+        match self.due(x_bits, grad_bits) {
+            Due::Anything => None,
+            Due::Same(bits) => Some(bits),
+            Due::Special(due) | Due::Near(due) => Some(bits(dtype, due)),
+            Due::NearWide(due) => Some(bits(dtype, nearest_wide(&due).0)),
         }
-        let nearest = nearest(dtype, exact);
-        if y.is_infinite() || nearest.is_infinite() {
-            return Verdict::right_if(y == nearest);
+    }
+
+    /// Whether some input has this output; for the other operations, `true`.
+    pub(crate) fn is_possible(&self, x_bits: u64) -> bool {
+        let x = value(self.dtype, x_bits);
+        self.op != Op::BackwardFromOutput || x.is_nan() || x >= -self.products().negative
+    }
+
+    /// Judges `y` by the nearest number, which has the sign of the exact one. `ulp` gives the distance from that.
+    fn compare(&self, y: f64, nearest: f64, ulp: impl FnOnce() -> f64) -> Verdict {
+        if y.is_nan() || y.is_sign_negative() != nearest.is_sign_negative() {
+            return Verdict::WRONG;
         }
-        if exact.high == 0.0 {
-            return Verdict::right_if(y.to_bits() == exact.high.to_bits());
-        }
-        let ulp = ((y - exact.high) - exact.low).abs() / spacing(dtype, exact.high);
         let is_nearest = y == nearest;
-        let is_near = if self.is_rounded_correctly() {
+        if is_nearest && y.is_infinite() {
+            return Verdict::RIGHT;
+        }
+        let ulp = ulp();
+        let is_allowed = if self.is_rounded_correctly() {
             is_nearest
         } else {
             ulp <= self.most_ulp()
         };
+        if !is_allowed && y.is_infinite() != nearest.is_infinite() {
+            return Verdict::WRONG;
+        }
         Verdict {
             ulp,
             is_nearest,
-            is_allowed: is_near,
+            is_allowed,
         }
     }
 
@@ -120,55 +149,110 @@ impl Judge {
             && self.factors == Factors::elu(1.0)
     }
 
-    fn exact(&self, x: f64, grad: f64) -> Exact {
+    fn due(&self, x_bits: u64, grad_bits: u64) -> Due {
+        let [x, grad] = [x_bits, grad_bits].map(|bits| value(self.dtype, bits));
+        match self.op {
+            Op::Forward => self.due_forward(x_bits, x),
+            _ if x.is_nan() || grad.is_nan() => Due::Special(f64::NAN),
+            _ if x > 0.0 => self.due_above_zero(grad_bits, grad),
+            op => self.due_below_zero(op, x, grad),
+        }
+    }
+
+    fn due_forward(&self, x_bits: u64, x: f64) -> Due {
         let Rounded {
             negative,
             positive,
             input_scale,
         } = self.products();
-        // In f64 the results for narrower formats have 29 bits to spare, but its own need more.
-        let is_wide = self.dtype == DType::F64;
-        let are_regular = |values: &[f64]| values.iter().all(|&v| is_finite_and_not_zero(v));
-        match self.op {
-            Op::Forward if x > 0.0 => product(positive, x, 1.0),
-            Op::Forward if is_wide && x.is_finite() && are_regular(&[negative]) => {
-                wide_exact([negative, 1.0, 1.0], input_scale, x, FBig::exp_m1)
-            }
-            Op::Forward => Exact::from(reference::family(x, negative, 1.0, input_scale)),
-            Op::Backward | Op::BackwardFromOutput if x > 0.0 => product(positive, grad, 1.0),
-            Op::Backward if is_wide && x.is_finite() && are_regular(&[negative, grad]) => {
-                wide_exact([negative, input_scale, grad], input_scale, x, FBig::exp)
-            }
-            // A product of two numbers of 24 bits is exact in f64.
-            Op::Backward => Exact::from(grad * (negative * input_scale * (input_scale * x).exp())),
-            Op::BackwardFromOutput if is_wide => {
-                narrow((wide(x) + wide(negative)) * wide(input_scale) * wide(grad))
-            }
-            Op::BackwardFromOutput => Exact::from(grad * (input_scale * (x + negative))),
+        if x.is_nan() || x == 0.0 || (x > 0.0 && positive == 1.0) {
+            Due::Same(x_bits)
+        } else if x > 0.0 {
+            self.product(x, positive)
+        } else if !is_finite_and_not_zero(negative) {
+            Due::Special(-negative)
+        } else if self.dtype == DType::F64 {
+            Due::NearWide(exponential(input_scale, x, FBig::exp_m1) * wide(negative))
+        } else {
+            Due::Near(reference::family(x, negative, 1.0, input_scale))
         }
     }
 
-    /// The slope as the format of the arithmetic has it: that decides what becomes of an infinite gradient.
-    fn rounded_slope(&self, x: f64) -> f64 {
-        let products = self.products();
-        let factor = match self.op {
-            _ if x > 0.0 => return products.positive,
-            Op::BackwardFromOutput => x + products.negative,
-            Op::Forward | Op::Backward => (products.input_scale * x).exp(),
-        };
-        // Half of the smallest number rounds to zero.
-        let zero_to = match self.dtype {
-            DType::F64 => 0.0,
-            _ => 0.5f64.powi(150),
-        };
-        let factor = if factor.abs() <= zero_to { 0.0 } else { factor };
-        match self.op {
-            Op::BackwardFromOutput => products.input_scale * factor,
-            Op::Forward | Op::Backward => products.negative * factor,
+    /// The gradient where x > 0.
+    fn due_above_zero(&self, grad_bits: u64, grad: f64) -> Due {
+        match self.products().positive {
+            1.0 => Due::Same(grad_bits),
+            positive => self.product(grad, positive),
         }
     }
 
-    fn products(&self) -> Rounded {
+    /// The gradient where x <= 0.
+    fn due_below_zero(&self, op: Op, x: f64, grad: f64) -> Due {
+        let Rounded {
+            negative,
+            input_scale,
+            ..
+        } = self.products();
+        let from_output = op == Op::BackwardFromOutput;
+        if from_output && x < -2.0 * negative {
+            return Due::Anything;
+        }
+        // A number with the slope's sign that is 0, infinite or NaN where the slope is.
+        let sign = if from_output {
+            x + negative
+        } else {
+            let is_product_finite = grad.is_finite() && negative.is_finite();
+            let is_zero = self.underflows(input_scale * x) && !(x.is_finite() && is_product_finite);
+            let exponential: f64 = if is_zero { 0.0 } else { 1.0 };
+            if is_finite_and_not_zero(negative) {
+                exponential.copysign(negative)
+            } else {
+                negative * exponential
+            }
+        };
+        if !is_finite_and_not_zero(grad) || !is_finite_and_not_zero(sign) {
+            return Due::Special(grad * sign);
+        }
+        if self.dtype == DType::F64 {
+            let slope = if from_output {
+                wide(x) + wide(negative)
+            } else {
+                exponential(input_scale, x, FBig::exp) * wide(negative)
+            };
+            return Due::NearWide(slope * wide(input_scale) * wide(grad));
+        }
+        let slope = if from_output {
+            x + negative
+        } else {
+            negative * (input_scale * x).exp()
+        };
+        match grad * (slope * input_scale) {
+            0.0 => Due::Special(0.0f64.copysign(grad * sign)),
+            due => Due::Near(due),
+        }
+    }
+
+    /// Of a number that is not NaN and a finite factor.
+    fn product(&self, v: f64, factor: f64) -> Due {
+        if !is_finite_and_not_zero(v) {
+            Due::Special(v * factor)
+        } else if self.dtype == DType::F64 {
+            Due::NearWide(wide(v) * wide(factor))
+        } else {
+            Due::Near(v * factor) // exact
+        }
+    }
+
+    /// Whether exp(t) rounds to 0 in the format of the arithmetic. An infinite gradient then gives NaN.
+    fn underflows(&self, t: f64) -> bool {
+        match self.dtype {
+            DType::F64 => t.exp() == 0.0,
+            _ => t.exp() <= 0.5f64.powi(150), // half of the smallest number
+        }
+    }
+
+    /// The factors as the arithmetic multiplies by them.
+    pub(crate) fn products(&self) -> Rounded {
         let (alpha, scale) = (self.factors.alpha(), self.factors.scale());
         let input_scale = self.factors.input_scale();
         let rounded = Rounded {
@@ -224,19 +308,6 @@ pub(crate) fn smallest_normal(dtype: DType) -> f64 {
 
 // ---- Internals ----
 
-/// The products of the factors, rounded as the kernels round them.
-struct Rounded {
-    negative: f64,
-    positive: f64,
-    input_scale: f64,
-}
-
-impl From<f64> for Exact {
-    fn from(high: f64) -> Self {
-        Self { high, low: 0.0 }
-    }
-}
-
 #[expect(
     clippy::cast_possible_truncation,
     reason = "rounding is what is wanted"
@@ -271,50 +342,66 @@ fn wide(value: f64) -> Wide {
     value.with_precision(160).value()
 }
 
-fn narrow(value: Wide) -> Exact {
-    // The crate makes zero of what is subnormal, and infinity of what rounds to the largest.
-    const SCALE: f64 = (1u128 << 100) as f64;
-    let high = value.to_f64().value();
-    if high.abs() < 1e-300 {
-        return ((value * wide(SCALE)).to_f64().value() / SCALE).into();
-    }
-    if high.is_infinite() {
-        return ((value * wide(SCALE.recip())).to_f64().value() * SCALE).into();
-    }
-    let low = (value - wide(high)).to_f64().value();
-    Exact { high, low }
-}
-
-fn product(a: f64, b: f64, c: f64) -> Exact {
-    if [a, b, c].iter().all(|v| v.is_finite()) {
-        narrow(wide(a) * wide(b) * wide(c))
-    } else {
-        Exact::from(a * b * c)
-    }
-}
-
-/// The product of `factors` and `of(input_scale * x)`.
-fn wide_exact(factors: [f64; 3], input_scale: f64, x: f64, of: fn(&Wide) -> Wide) -> Exact {
+/// `of(input_scale * x)` for a finite `x`.
+fn exponential(input_scale: f64, x: f64, of: fn(&Wide) -> Wide) -> Wide {
     // Far below, exp is zero and expm1 is -1 to any number of bits that matters, and takes long.
-    let t = if input_scale * x < -1e5 {
-        wide(-1e5)
+    if input_scale * x < -1e5 {
+        of(&wide(-1e5))
     } else {
-        wide(input_scale) * wide(x)
-    };
-    narrow(
-        factors
-            .iter()
-            .fold(of(&t), |all, &factor| all * wide(factor)),
+        of(&(wide(input_scale) * wide(x)))
+    }
+}
+
+/// The `f64` nearest to `exact`, which is not 0, and the exponent of the spacing of such numbers there.
+fn nearest_wide(exact: &Wide) -> (f64, isize) {
+    let repr = exact.repr();
+    let exponent = repr.exponent() + repr.digits() as isize - 1;
+    let unit = exponent.max(-1022) - 52;
+    // Up to 2^53 of these units. The crate's own conversion makes 0 of subnormal numbers.
+    let units = (exact.clone() >> unit).round().to_f64().value();
+    let half = power_of_two(unit / 2);
+    let nearest = units.abs() * half * power_of_two(unit - unit / 2);
+    (
+        if *exact < Wide::ZERO {
+            -nearest
+        } else {
+            nearest
+        },
+        unit,
     )
 }
 
-/// The number of `dtype` that is nearest to `exact`.
-fn nearest(dtype: DType, exact: Exact) -> f64 {
-    match dtype {
-        // `high` is the nearest, up to a tie.
-        DType::F64 => exact.high,
-        _ => value(dtype, bits(dtype, exact.high)),
-    }
+/// The distance in units of 2^`unit`. For an infinite `y`, it is the distance of 2^1024.
+fn distance_wide(y: f64, exact: Wide, unit: isize) -> f64 {
+    let y = if y.is_infinite() {
+        wide(y.signum()) << 1024
+    } else {
+        wide(y)
+    };
+    ((y - exact) >> unit).to_f64().value().abs()
+}
+
+/// 2^`exponent`, also where that is 0 or infinite.
+fn power_of_two(exponent: isize) -> f64 {
+    let base = if exponent < 0 { 0.5f64 } else { 2.0 };
+    base.powi(i32::try_from(exponent.abs()).unwrap_or(i32::MAX))
+}
+
+/// The number of a narrower format that is nearest to `exact`.
+fn nearest(dtype: DType, exact: f64) -> f64 {
+    value(dtype, bits(dtype, exact))
+}
+
+/// The distance in units of the format's spacing. For an infinite `y`, it is the distance of the power of two that is too
+/// large for the format.
+fn distance(dtype: DType, y: f64, exact: f64) -> f64 {
+    let y = if y.is_infinite() {
+        let exponent = if dtype == DType::F16 { 16 } else { 128 };
+        2f64.powi(exponent).copysign(y)
+    } else {
+        y
+    };
+    (y - exact).abs() / spacing(dtype, exact)
 }
 
 /// The distance between neighbours of `dtype` around `value`.

@@ -9,8 +9,13 @@ mod function;
 mod judge;
 #[path = "../../numbers.rs"]
 mod numbers;
+#[path = "../../../src/bin/elu/check/other.rs"]
+mod other;
 #[path = "../../regularizer.rs"]
 mod regularizer;
+#[expect(dead_code, reason = "the tests here take few numbers of each sample")]
+#[path = "../../../src/bin/elu/check/sample.rs"]
+mod sample;
 #[path = "../../slices.rs"]
 mod slices;
 #[path = "../../stream.rs"]

@@ -1,27 +1,126 @@
-//! What `elu check` tries: some bit patterns of a format, or all.
+//! What `elu check` tries: bit patterns from all over a format, and the numbers at which something changes. The tests use
+//! this file too.
+//!
+//! Nothing is random: the same judge gets the same sample on every machine.
 
-use wgpu_elu::DType;
+use std::f64::consts::{LN_2, LOG2_E};
 
-use crate::judge::{bits, smallest_normal};
+use wgpu_elu::{DType, shader::Op};
 
-/// The bit patterns that are tried, in order.
+use crate::judge::{Judge, bits, smallest_normal, value};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Extent {
+    /// A few thousand numbers: enough for one of many factors.
+    Few,
+    /// All critical numbers, and a hundred thousand others.
+    Many,
+    /// What `elu check` tries of the factors that its table is about.
+    Default,
+    /// Every number of the format, except for float64.
+    Exhaustive,
+}
+
+/// Pairs of `x` (or, for a gradient from the output, the output) and gradient, as bits.
+///
+/// First come the critical numbers, then those from all over the format.
 pub(crate) struct Sample {
+    judge: Judge,
+    critical: Vec<u64>,
+    /// How many gradients each critical number is tried with.
+    critical_rounds: u64,
+    strided: Strided,
+    /// How many gradients each of the strided patterns is tried with.
+    strided_rounds: u64,
+    gradients: Gradients,
+}
+
+impl Sample {
+    pub(crate) fn new(judge: Judge, extent: Extent) -> Self {
+        let Judge { op, dtype, .. } = judge;
+        let is_wide = dtype == DType::F64; // which takes a hundred times as long to judge
+        let is_half = dtype.size() == 2;
+        let strided = Strided::new(dtype, extent);
+        let mut critical = critical(judge);
+        let rounds = |wide, half, single| match op {
+            Op::Forward => 1,
+            _ if is_wide => wide,
+            _ if is_half => half,
+            _ => single,
+        };
+        let (critical_rounds, strided_rounds) = match extent {
+            Extent::Few => (1, 1),
+            Extent::Many => (rounds(2, 8, 8), 1),
+            Extent::Default => (rounds(2, 8, 8), rounds(1, 16, 1)),
+            Extent::Exhaustive => (rounds(2, 64, 64), rounds(1, 256, 1)),
+        };
+        if extent == Extent::Few {
+            // Other numbers for other factors.
+            let step = if is_wide { 61 } else { 5 };
+            let first = mix(judge.factors.alpha().to_bits()) % step;
+            let chosen = critical.into_iter().skip(index(first));
+            critical = chosen.step_by(index(step)).collect();
+        } else if strided.is_everything() && op == Op::Forward {
+            critical.clear(); // they are among the others
+        }
+        Self {
+            judge,
+            critical,
+            critical_rounds,
+            strided,
+            strided_rounds,
+            gradients: Gradients::new(judge),
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.critical_len() + self.strided.count * self.strided_rounds
+    }
+
+    /// One of the [`Sample::len`] pairs.
+    pub(crate) fn pair(&self, i: u64) -> (u64, u64) {
+        let x = match i.checked_sub(self.critical_len()) {
+            None => self.critical[index(i / self.critical_rounds)],
+            Some(i) => self.strided.pattern(i / self.strided_rounds),
+        };
+        let grad = match self.judge.op {
+            Op::Forward => 0,
+            _ => self.gradients.gradient(i, x),
+        };
+        (x, grad)
+    }
+
+    fn critical_len(&self) -> u64 {
+        self.critical.len() as u64 * self.critical_rounds
+    }
+}
+
+// ---- All over the format ----
+
+/// Bit patterns at equal distances, over and over again through the format.
+struct Strided {
     dtype: DType,
-    /// From one pattern to the next, round and round; 1 takes each of them.
+    /// From one pattern to the next; 1 takes each of them.
     step: u64,
-    pub(crate) count: u64,
+    count: u64,
     /// So many of the first are where the negative side bends: elsewhere almost all of float64 is.
     dense: u64,
 }
 
-impl Sample {
-    pub(crate) fn new(dtype: DType, exhaustive: bool) -> Self {
+impl Strided {
+    fn new(dtype: DType, extent: Extent) -> Self {
         // 2^64 by the golden ratio, whose multiples leave no gap anywhere, and share no bits.
         const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let few = extent == Extent::Few;
         let (step, count, dense) = match dtype {
-            DType::F64 => (GOLDEN, 1 << 18, 1 << 17),
+            DType::F64 if few => (GOLDEN, 400, 200),
+            DType::F64 => (GOLDEN, 1 << 17, 1 << 16),
+            DType::F16 | DType::BF16 if few => (31, (1 << 16) / 31, 0),
             DType::F16 | DType::BF16 => (1, 1 << 16, 0),
-            _ if exhaustive => (1, 1 << 32, 0),
+            _ if few => (GOLDEN >> 32 | 1, 1 << 11, 0),
+            _ if extent == Extent::Many => (GOLDEN >> 32 | 1, 1 << 17, 0),
+            _ if extent == Extent::Exhaustive => (1, 1 << 32, 0),
             _ => (97, (1u64 << 32).div_ceil(97), 0),
         };
         Self {
@@ -32,100 +131,280 @@ impl Sample {
         }
     }
 
-    /// What is tried in one go: so much that the device has enough to do, in memory that does not grow.
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = Vec<u64>> {
-        let piece = if self.dtype == DType::F64 {
-            1 << 12
-        } else {
-            1 << 21
-        };
-        let pieces = (0..self.count).step_by(piece).map(move |start| {
-            let end = self.count.min(start + piece as u64);
-            (start..end).map(|i| self.pattern(i)).collect()
-        });
-        // Where every pattern is tried, these are among them.
-        pieces.chain((self.step > 1).then(|| self.specials()))
+    fn is_everything(&self) -> bool {
+        self.step == 1
     }
 
     fn pattern(&self, i: u64) -> u64 {
         let anywhere = i.wrapping_mul(self.step);
         if i >= self.dense {
-            return anywhere;
+            return anywhere & all_bits(self.dtype);
         }
         // As far between these as it is between 0 and 2^64.
         let [first, last] = [-0.5f64.powi(60), -40.0].map(f64::to_bits);
         let offset = (u128::from(anywhere) * u128::from(last - first)) >> 64;
         first + offset as u64
     }
+}
 
-    /// Where something changes: the ends of the format, of its subnormals, and of the ranges.
-    fn specials(&self) -> Vec<u64> {
-        let infinity = bits(self.dtype, f64::INFINITY);
-        let sign = bits(self.dtype, -0.0);
-        let normal = bits(self.dtype, smallest_normal(self.dtype));
-        let ends = [
-            0,
-            1,
-            normal - 1,
-            normal,
-            normal + 1,
-            infinity - 1,
-            infinity,
-            infinity + 1,
-        ];
-        let inner = [
-            17.4,
-            1.0,
-            0.1,
-            1e-3,
-            1e-7,
-            18.0,
-            0.346_573_6,
-            std::f64::consts::LN_2,
-        ];
-        let inner = inner.map(|v| bits(self.dtype, v));
-        ends.into_iter()
-            .chain(inner)
-            .flat_map(|bits| [bits, bits | sign])
-            .collect()
+// ---- Where something changes ----
+
+/// Numbers at which the arithmetic, the format or the result changes, and their neighbours.
+fn critical(judge: Judge) -> Vec<u64> {
+    let Judge { op, dtype, .. } = judge;
+    let products = judge.products();
+    let is_wide = dtype == DType::F64;
+    let mut all = Neighbours {
+        dtype,
+        found: Vec::new(),
+    };
+
+    // exp is reduced to |r| <= ln 2 / 2: at the odd multiples of that, n changes, and at the even ones r is 0.
+    let deepest = match op {
+        Op::Forward if is_wide => 120.0,
+        Op::Forward => 60.0,
+        // Beyond, not even the largest gradient times the largest slope makes more than 0 of exp.
+        Op::Backward if is_wide => 2240.0,
+        Op::Backward => 330.0,
+        Op::BackwardFromOutput => 0.0,
+    };
+    let multiples = (1..).map(|n| f64::from(n) * (LN_2 / 2.0));
+    for t in multiples.take_while(|&t| t <= deepest) {
+        all.add(-t / products.input_scale, if is_wide { 1 } else { 4 });
+    }
+    for t in thresholds(dtype) {
+        for x in [t, -t, t / products.input_scale, -t / products.input_scale] {
+            all.add(x, 4);
+        }
+    }
+
+    // Where the result itself leaves the normal numbers, or the format.
+    let slope = products.negative * products.input_scale;
+    for edge in result_edges(dtype) {
+        for factor in [products.positive, -slope, slope] {
+            all.add(edge / factor, 4);
+        }
+    }
+
+    if op == Op::BackwardFromOutput {
+        // Outputs near -negative, where the slope is a small difference, and much smaller ones.
+        let precision = if is_wide { 53 } else { 24 };
+        for i in 0..(precision + 4) * 40 {
+            let part = 1.0 - 0.5f64.powf(f64::from(i) / 40.0);
+            all.add(-products.negative * part, 0);
+        }
+        all.add(-products.negative, 16);
+        let exponents = if is_wide { 2200 } else { 300 };
+        for k in 0..exponents {
+            // In two steps, since the power may be less than any number.
+            let half = 0.5f64.powi(k / 2);
+            all.add(-products.negative * half * 0.5f64.powi(k - k / 2), 2);
+        }
+    }
+
+    let infinity = bits(dtype, f64::INFINITY);
+    let normal = bits(dtype, smallest_normal(dtype));
+    // Every power of two, and the ends of the subnormal numbers and of the format.
+    for edge in (0..=infinity).step_by(usize::try_from(normal).unwrap_or(usize::MAX)) {
+        all.add_bits(edge, if is_wide { 1 } else { 2 });
+    }
+    all.add_bits(infinity, 2);
+    for i in 0..256 {
+        all.add_bits(mix(i) % normal, 0);
+    }
+    all.found.sort_unstable();
+    all.found.dedup();
+    all.found
+}
+
+/// Magnitudes of `input_scale * x` or of x at which the code takes another way.
+fn thresholds(dtype: DType) -> Vec<f64> {
+    let power = |n| 0.5f64.powi(n);
+    let mut all = match dtype {
+        DType::F64 => vec![
+            39.0,                    // EXPM1_LARGEST in float64.wgsl, expm1_smallest on the CPU
+            40.0,                    // unit_expm1_smallest on the CPU
+            power(60),               // EXPM1_SMALL in float64.wgsl, expm1_small on the CPU
+            power(54),               // above it, expm1(-x) rounds to -x
+            53.5 * LN_2,             // SMALLEST_EXPM1_POWER in float64.wgsl
+            37.429_947_750_237_05,   // expm1 rounds to -1
+            2240.0,                  // Factors64::largest of gradients, exp_smallest on the CPU
+            power(80),               // Factors64::small of gradients
+            power(120),              // Scale::small on the CPU
+            745.133_219_101_941_2,   // EXP_UNDERFLOWS in float64.wgsl, exp_underflows on the CPU
+            708.0,                   // exp_normal on the CPU
+            708.396_418_532_264_1,   // exp becomes subnormal
+            0.346_523_035_665_058_3, // the largest errors of expm1 are near here
+        ],
+        _ => vec![
+            19.0,          // EXPM1_LARGEST in float32.wgsl, expm1_smallest on the CPU
+            18.0,          // the bound in unit_forward.wgsl, unit_expm1_smallest on the CPU
+            power(30),     // EXPM1_SMALL in float32.wgsl, expm1_small on the CPU
+            power(25),     // above it, expm1(-x) rounds to -x: unit_forward.wgsl
+            24.5 * LN_2,   // SMALLEST_EXPM1_POWER in float32.wgsl
+            17.328_680,    // expm1 rounds to -1
+            330.0,         // Factors32::largest of gradients, exp_smallest on the CPU
+            power(40),     // Factors32::small of gradients
+            power(60),     // Scale::small on the CPU
+            103.972_084,   // EXP_UNDERFLOWS in float32.wgsl, exp_underflows on the CPU
+            87.0,          // exp_normal on the CPU
+            87.336_55,     // exp becomes subnormal
+            0.346_523_035, // the largest errors of expm1 are near here
+        ],
+    };
+    if dtype != DType::F64 {
+        // `lean` on the CPU moves where n changes.
+        all.extend((0..128).map(|n| (f64::from(n) + 0.5) * LN_2 - 0.0589));
+    }
+    all
+}
+
+/// Results at which the format changes.
+fn result_edges(dtype: DType) -> [f64; 5] {
+    let largest = value(dtype, bits(dtype, f64::INFINITY) - 1);
+    let smallest = value(dtype, 1);
+    [
+        0.5 * smallest,
+        smallest,
+        smallest_normal(dtype),
+        1.0,
+        largest,
+    ]
+}
+
+/// Numbers of both signs, with neighbours.
+struct Neighbours {
+    dtype: DType,
+    found: Vec<u64>,
+}
+
+impl Neighbours {
+    /// Adds the numbers around `v`, with its sign, unless it is zero, infinite or NaN.
+    fn add(&mut self, v: f64, neighbours: u64) {
+        let middle = bits(self.dtype, v);
+        if v.is_finite() && v != 0.0 {
+            let sign = middle & sign_bit(self.dtype);
+            let magnitude = middle & !sign;
+            let first = magnitude.saturating_sub(neighbours);
+            let around = first..=magnitude + neighbours;
+            self.found.extend(around.map(|magnitude| magnitude | sign));
+        }
+    }
+
+    /// Adds the patterns around `magnitude`, with both signs.
+    fn add_bits(&mut self, magnitude: u64, neighbours: u64) {
+        let sign = sign_bit(self.dtype);
+        let first = magnitude.saturating_sub(neighbours);
+        let around = first..=magnitude + neighbours;
+        self.found
+            .extend(around.flat_map(|bits| [bits, bits | sign]));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+// ---- Gradients ----
 
-    #[test]
-    fn every_bit_of_a_float64_varies() {
-        let sample = Sample::new(DType::F64, false);
-        let patterns = |range: std::ops::Range<u64>| -> Vec<u64> {
-            range.map(|i| sample.pattern(i)).collect()
+/// The gradients that come in.
+struct Gradients {
+    judge: Judge,
+    /// Exponents of the format's smallest and largest numbers.
+    least: f64,
+    most: f64,
+    edges: [u64; 12],
+}
+
+impl Gradients {
+    fn new(judge: Judge) -> Self {
+        let dtype = judge.dtype;
+        let infinity = bits(dtype, f64::INFINITY);
+        let normal = bits(dtype, smallest_normal(dtype));
+        let half_of_largest = infinity - 1 - normal;
+        let edges = [
+            0,
+            1,
+            2,
+            normal - 1,
+            normal,
+            normal + 1,
+            half_of_largest, // up to here, UnitBackward on the CPU multiplies by exp + 1
+            half_of_largest + 1,
+            infinity - 1,
+            infinity,
+            infinity + 1,
+            bits(dtype, 1.0),
+        ];
+        Self {
+            judge,
+            least: value(dtype, 1).log2(),
+            most: value(dtype, infinity - 1).log2(),
+            edges,
+        }
+    }
+
+    /// One of four kinds: of moderate size, where something changes, any pattern of bits, or, half of them, such that the
+    /// result is of any size, the subnormal ones above all.
+    fn gradient(&self, i: u64, x: u64) -> u64 {
+        const MODERATE: [f64; 4] = [1.0, -0.37, 1234.567, 3e-5];
+        let dtype = self.judge.dtype;
+        let random = mix(i);
+        let sign = if random >> 63 == 1 {
+            sign_bit(dtype)
+        } else {
+            0
         };
-        let (dense, sparse) = (
-            patterns(0..sample.dense),
-            patterns(sample.dense..sample.count),
-        );
-        // A share of the numbers near 1/2, for every bit of the mantissa in one, and for all bits in the other.
-        for (patterns, varying) in [(&dense, 0..52), (&sparse, 0..64)] {
-            for bit in varying {
-                let set = patterns.iter().filter(|&pattern| pattern >> bit & 1 == 1);
-                let share = set.count() as f64 / patterns.len() as f64;
-                assert!((0.49..0.51).contains(&share), "bit {bit}: {share}");
+        let (kind, random) = (random % 8, random >> 3);
+        match kind {
+            0 => bits(dtype, MODERATE[(random % 4) as usize]),
+            1 => self.edges[(random % 12) as usize] | sign,
+            2 | 3 => mix(random) & all_bits(dtype),
+            _ => {
+                let part = (mix(random) >> 11) as f64 * 0.5f64.powi(53);
+                let most = if kind == 4 {
+                    smallest_normal(dtype).log2()
+                } else {
+                    self.most
+                };
+                let least = self.least - 3.0;
+                let exponent = least + part * (most + 2.0 - least);
+                self.aimed_at(exponent, value(dtype, x), part) | sign
             }
         }
-        let ends = -40.0..=-0.5f64.powi(60);
-        assert!(
-            dense
-                .iter()
-                .all(|&bits| ends.contains(&f64::from_bits(bits)))
-        );
     }
 
-    #[test]
-    fn every_number_of_16_bits_once() {
-        for dtype in [DType::F16, DType::BF16] {
-            let sample = Sample::new(dtype, false);
-            assert!(sample.pieces().flatten().eq(0..1 << 16));
-        }
+    /// The gradient that gives 2^`exponent` at `x`. If the format has none, one of its largest or the smallest.
+    fn aimed_at(&self, exponent: f64, x: f64, part: f64) -> u64 {
+        let products = self.judge.products();
+        let slope = if x > 0.0 {
+            products.positive.log2()
+        } else if self.judge.op == Op::BackwardFromOutput {
+            products.input_scale.log2() + (x + products.negative).abs().log2()
+        } else {
+            let slope = products.negative.abs().log2() + products.input_scale.log2();
+            slope + products.input_scale * x * LOG2_E
+        };
+        let grad = (exponent - slope).clamp(self.least, self.most - 1e-6 - part);
+        bits(self.judge.dtype, grad.exp2())
     }
+}
+
+// ---- Bits ----
+
+/// A number of elements that are in memory.
+fn index(i: u64) -> usize {
+    usize::try_from(i).expect("memory holds fewer elements than that")
+}
+
+fn all_bits(dtype: DType) -> u64 {
+    u64::MAX >> (64 - 8 * dtype.size())
+}
+
+fn sign_bit(dtype: DType) -> u64 {
+    1 << (8 * dtype.size() - 1)
+}
+
+/// Bits that look random, from any number: the finalizer of `SplitMix64`.
+pub(crate) fn mix(i: u64) -> u64 {
+    let i = i.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let i = (i ^ i >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let i = (i ^ i >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    i ^ i >> 31
 }

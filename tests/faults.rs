@@ -1,0 +1,299 @@
+//! Faults that implementations of ELU have had, planted one at a time: the default run of `elu check` must find each.
+//!
+//! Each fault is a formula in which one step is wrong and all others are as good as in `f64`, or better. It replaces the right
+//! result where x < 0 and all numbers are finite and not 0.
+
+use rayon::prelude::*;
+use wgpu_elu::{DType, shader::Op};
+
+use crate::{
+    examine::{Case, Findings, Tally, Worst, examine, pieces},
+    judge::{Judge, Rounded, bits, smallest_normal, value},
+    other::other_judges,
+    sample::{Extent, Sample},
+};
+
+/// A result from the factors, x and the gradient, before it is rounded to the format. Forward ignores the gradient.
+type Formula = fn(Rounded, f64, f64) -> f64;
+
+/// What `formula` gives, and elsewhere the right result.
+fn planted(judge: Judge, formula: Formula, x_bits: u64, grad_bits: u64) -> u64 {
+    let products = judge.products();
+    let [x, grad] = [x_bits, grad_bits].map(|bits| value(judge.dtype, bits));
+    let is_regular = |v: f64| v.is_finite() && v != 0.0;
+    let has_regular_grad = judge.op == Op::Forward || is_regular(grad);
+    if x < 0.0 && is_regular(x) && is_regular(products.negative) && has_regular_grad {
+        bits(judge.dtype, formula(products, x, grad))
+    } else {
+        judge.nearest(x_bits, grad_bits).unwrap_or(0)
+    }
+}
+
+struct Found(Judge, Tally);
+
+impl Findings for Found {
+    fn add(&mut self, case: Case) {
+        if self.0.is_possible(case.x) {
+            let verdict = self.0.judge(case.x, case.grad, case.y);
+            self.1.add(self.0, case, verdict);
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0, self.1.and(other.1))
+    }
+}
+
+/// The worst of the first results that break the contract, in the order of the default run, but with the factors of the table
+/// last, since they take the longest. `None` if all keep it.
+fn find(op: Op, dtype: DType, formula: Formula) -> Option<Tally> {
+    find_with(op, dtype, |judge, x, grad| planted(judge, formula, x, grad))
+}
+
+fn find_with(
+    op: Op,
+    dtype: DType,
+    compute: impl Fn(Judge, u64, u64) -> u64 + Sync,
+) -> Option<Tally> {
+    let main = Judge {
+        op,
+        dtype,
+        factors: 1.0.into(),
+    };
+    let others = other_judges(op, dtype, false);
+    // SELU, CELU and all three factors first.
+    let samples = others.into_iter().rev().map(|judge| (judge, Extent::Few));
+    samples
+        .chain([(main, Extent::Default)])
+        .find_map(|(judge, extent)| {
+            let sample = Sample::new(judge, extent);
+            pieces(&sample, 1 << 14).find_map(|piece| {
+                let compute = |x: &[u64], grad: &[u64]| {
+                    let pairs = x.par_iter().zip(grad);
+                    let results = pairs.map(|(&x, &grad)| compute(judge, x, grad));
+                    Ok::<_, ()>(results.collect())
+                };
+                let empty = || Found(judge, Tally::default());
+                let Found(_, tally) = examine(&sample, piece, empty, compute).unwrap();
+                (tally.broken > 0).then_some(tally)
+            })
+        })
+}
+
+#[track_caller]
+fn is_found(op: Op, dtype: DType, formula: Formula) {
+    let tally = find(op, dtype, formula).expect("the fault is not found");
+    let Worst {
+        judge,
+        case: Case { x, grad, y },
+        verdict,
+    } = tally.worst.unwrap();
+    assert_eq!(y, planted(judge, formula, x, grad));
+    assert!(!verdict.is_allowed && verdict.ulp > 0.5, "{verdict:?}");
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "rounding is what is wanted"
+)]
+fn single(v: f64) -> f64 {
+    (v as f32).into()
+}
+
+/// Zero in place of a subnormal number of `f32`.
+fn flushed(v: f64) -> f64 {
+    if v.abs() < smallest_normal(DType::F32) {
+        0.0f64.copysign(v)
+    } else {
+        v
+    }
+}
+
+// ---- No fault ----
+
+fn forward(f: Rounded, x: f64, _: f64) -> f64 {
+    f.negative * (f.input_scale * x).exp_m1()
+}
+
+fn backward(f: Rounded, x: f64, grad: f64) -> f64 {
+    grad * (f.negative * (f.input_scale * x).exp() * f.input_scale)
+}
+
+fn from_output(f: Rounded, y: f64, grad: f64) -> f64 {
+    grad * (f.input_scale * (y + f.negative))
+}
+
+/// Otherwise every fault would be found for no reason.
+#[test]
+fn a_good_implementation_has_no_fault() {
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        for (op, formula) in [
+            (Op::Forward, forward as Formula),
+            (Op::Backward, backward),
+            (Op::BackwardFromOutput, from_output),
+        ] {
+            // What remains of the default run would take a minute.
+            for judge in other_judges(op, dtype, false) {
+                let sample = Sample::new(judge, Extent::Few);
+                for i in 0..sample.len() {
+                    let (x, grad) = sample.pair(i);
+                    let y = planted(judge, formula, x, grad);
+                    let verdict = judge.judge(x, grad, y);
+                    assert!(
+                        verdict.is_allowed || !judge.is_possible(x),
+                        "{judge:?}, x {x:#x}, grad {grad:#x}, y {y:#x}: {verdict:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+// ---- Forward ----
+
+#[test]
+fn exp_less_one() {
+    let in_f32: Formula = |f, x, _| {
+        let exp = single(single(f.input_scale * x).exp());
+        f.negative * single(exp - 1.0)
+    };
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        is_found(Op::Forward, dtype, in_f32);
+    }
+    is_found(Op::Forward, DType::F64, |f, x, _| {
+        f.negative * ((f.input_scale * x).exp() - 1.0)
+    });
+}
+
+#[test]
+fn a_subnormal_x_is_flushed() {
+    let formula: Formula = |f, x, grad| forward(f, flushed(x), grad);
+    is_found(Op::Forward, DType::F32, formula);
+    is_found(Op::Forward, DType::BF16, formula);
+}
+
+#[test]
+fn a_subnormal_factor_is_flushed() {
+    is_found(Op::Forward, DType::F32, |mut f, x, grad| {
+        f.negative = flushed(f.negative);
+        forward(f, x, grad)
+    });
+}
+
+#[test]
+fn a_subnormal_result_is_flushed() {
+    is_found(Op::Forward, DType::F32, |f, x, grad| {
+        flushed(forward(f, x, grad))
+    });
+    is_found(Op::Backward, DType::F32, |f, x, grad| {
+        flushed(backward(f, x, grad))
+    });
+    is_found(Op::BackwardFromOutput, DType::F32, |f, y, grad| {
+        flushed(from_output(f, y, grad))
+    });
+}
+
+#[test]
+fn an_underflowed_zero_has_the_wrong_sign() {
+    fn positive_zero(v: f64) -> f64 {
+        if single(v) == 0.0 { 0.0 } else { v }
+    }
+    is_found(Op::Forward, DType::F32, |f, x, grad| {
+        positive_zero(forward(f, x, grad))
+    });
+    is_found(Op::Backward, DType::F32, |f, x, grad| {
+        positive_zero(backward(f, x, grad))
+    });
+    is_found(Op::BackwardFromOutput, DType::F32, |f, y, grad| {
+        positive_zero(from_output(f, y, grad))
+    });
+}
+
+/// The contract is about three rounded factors. The slope is the exact product of two of them.
+#[test]
+fn the_slope_is_a_fourth_number() {
+    is_found(Op::Forward, DType::F32, |f, x, grad| {
+        if f.input_scale * x > -0.5f64.powi(30) {
+            single(f.negative * f.input_scale) * x
+        } else {
+            forward(f, x, grad)
+        }
+    });
+    is_found(Op::Backward, DType::F32, |f, x, grad| {
+        grad * (single(f.negative * f.input_scale) * (f.input_scale * x).exp())
+    });
+}
+
+// ---- Gradients ----
+
+#[test]
+fn a_product_overflows_on_the_way() {
+    is_found(Op::Backward, DType::F32, |f, x, grad| {
+        single(grad * f.negative) * f.input_scale * (f.input_scale * x).exp()
+    });
+    is_found(Op::BackwardFromOutput, DType::F32, |f, y, grad| {
+        single(grad * f.input_scale) * (y + f.negative)
+    });
+}
+
+#[test]
+fn the_gradient_is_lost_where_exp_underflows() {
+    for dtype in [DType::F32, DType::BF16] {
+        is_found(Op::Backward, dtype, |f, x, grad| {
+            grad * f.negative * f.input_scale * single((f.input_scale * x).exp())
+        });
+    }
+    is_found(Op::Backward, DType::F64, |f, x, grad| {
+        grad * (f.negative * (f.input_scale * x).exp() * f.input_scale)
+    });
+}
+
+#[test]
+fn a_subnormal_gradient_is_flushed() {
+    is_found(Op::Backward, DType::F32, |f, x, grad| {
+        backward(f, x, flushed(grad))
+    });
+    is_found(Op::BackwardFromOutput, DType::F32, |f, y, grad| {
+        from_output(f, y, flushed(grad))
+    });
+}
+
+#[test]
+fn one_number_for_ln_2() {
+    is_found(Op::Backward, DType::F32, |f, x, grad| {
+        let t = f.input_scale * x;
+        let n = (t * std::f64::consts::LOG2_E).round();
+        let r = t - n * f64::from(std::f32::consts::LN_2);
+        grad * (f.negative * f.input_scale * r.exp() * n.exp2())
+    });
+}
+
+/// The sum is then rounded before it is multiplied.
+#[test]
+fn the_sum_of_output_and_negative_loses_its_low_part() {
+    is_found(Op::BackwardFromOutput, DType::F32, |f, y, grad| {
+        grad * (f.input_scale * single(y + f.negative))
+    });
+}
+
+// ---- Products in float64 ----
+
+/// A compiler may drop a conversion to `f32` and back. A shader that takes the leading bits of `x` by one then multiplies by all
+/// of its bits: `input_scale * x` is rounded, and the low part of the product does not make up for it.
+#[test]
+fn the_leading_bits_of_float64_are_all_bits() {
+    let tally = find_with(Op::Backward, DType::F64, |judge, x_bits, grad_bits| {
+        let Rounded { input_scale, .. } = judge.products();
+        let x = f64::from_bits(x_bits);
+        let right = judge.nearest(x_bits, grad_bits).unwrap_or(0);
+        let scale = f64::from_bits(input_scale.to_bits() & !((1 << 27) - 1)); // 26 bits
+        let lost = scale.mul_add(x, -(scale * x));
+        if x < 0.0 && lost.is_finite() {
+            // exp(t - lost) = exp(t) (1 - lost)
+            (f64::from_bits(right) * (1.0 - lost)).to_bits()
+        } else {
+            right
+        }
+    });
+    assert!(tally.is_some(), "the fault is not found");
+}
