@@ -31,12 +31,12 @@ fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_fact
 
     let factor_magnitude = select(Words(slope.factor_bits & MAGNITUDE), Words(ONE), is_positive);
     let significand_bits = bitcast<Words>(significand.high);
-    let is_zero = (grad_magnitude == Words()) | (factor_magnitude == Words())
-        | ((significand_bits & Words(MAGNITUDE)) == Words());
-    // Of a sum that is 0, the sign is a device's to choose: it counts as positive.
-    let slope_sign = select(Words(slope.factor_bits) ^ significand_bits, Words(), is_positive);
-    let zero_sign = select(Words(slope.factor_bits), Words(), is_positive);
-    let sign = (grad_bits ^ select(slope_sign, zero_sign, is_zero)) & Words(SIGN);
+    let is_significand_zero = (significand_bits & Words(MAGNITUDE)) == Words();
+    let is_zero = (grad_magnitude == Words()) | (factor_magnitude == Words()) | is_significand_zero;
+    // Of a sum that is 0, a device may choose the sign: it counts as positive.
+    let significand_sign = select(significand_bits, Words(), is_significand_zero);
+    let factor_sign = select(Words(slope.factor_bits), Words(), is_positive);
+    let sign = (grad_bits ^ factor_sign ^ significand_sign) & Words(SIGN);
     let is_infinite = (grad_magnitude == Words(INFINITY)) | (factor_magnitude == Words(INFINITY));
     let is_undefined = (is_zero | (slope.underflows & !is_positive)) & is_infinite;
     let is_nan = (grad_magnitude > Words(INFINITY)) | (factor_magnitude > Words(INFINITY)) | is_undefined;
