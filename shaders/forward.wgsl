@@ -1,3 +1,26 @@
+// What is multiplied: in every lane, one of the factors.
+struct LaneFactors {
+    significand: Pair,
+    exponent: Integers,
+}
+
+fn factor_of(f: Factors, is_negative: Flags, is_small: Flags, unit_input_scale: bool) -> LaneFactors {
+    let factors = choose_factor(lanes_of(f.positive), lanes_of(f.negative), is_negative);
+    if unit_input_scale {
+        return factors; // the slope is `negative`
+    }
+    return choose_factor(factors, lanes_of(f.slope), is_negative & is_small);
+}
+
+fn lanes_of(factor: Factor) -> LaneFactors {
+    return LaneFactors(pair_of(factor), Integers(i32(factor.exponent)));
+}
+
+fn choose_factor(a: LaneFactors, b: LaneFactors, condition: Flags) -> LaneFactors {
+    let significand = choose_pair(a.significand, b.significand, condition);
+    return LaneFactors(significand, select(a.exponent, b.exponent, condition));
+}
+
 // positive * x where x >= 0, else negative * expm1(input_scale * x), of which the first factor is 1 for ELU and CELU. Numbers
 // come and go as bits, and -0, infinities and NaN are passed through or replaced as such.
 fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
@@ -14,13 +37,9 @@ fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
     let curve = choose_pair(expm1_of(t, zero), split(significand, zero), is_linear);
     let curve_exponent = select(Integers(0), x.exponent, is_linear);
 
-    var factor = choose_pair(pair_of(f.positive), pair_of(f.negative), is_negative);
-    var factor_exponent = select(Integers(i32(f.positive.exponent)), Integers(i32(f.negative.exponent)), is_negative);
-    if !unit_input_scale {
-        factor = choose_pair(factor, pair_of(f.slope), is_negative & is_small);
-        factor_exponent = select(factor_exponent, Integers(i32(f.slope.exponent)), is_negative & is_small);
-    }
-    let bits = scale_by_power(rounded_product(factor, curve, zero), factor_exponent + curve_exponent);
+    let factor = factor_of(f, is_negative, is_small, unit_input_scale);
+    let y = rounded_product(factor.significand, curve, zero);
+    let bits = scale_by_power(y, factor.exponent + curve_exponent);
 
     // With a factor of 0, infinity or NaN, every product with a negative number is that factor, negated.
     let factor_magnitude = f.negative_bits & MAGNITUDE;

@@ -13,19 +13,22 @@ fn is_above_zero(x_bits: Words) -> Flags {
     return x_bits - Words(1) < Words(INFINITY);
 }
 
+fn scaled_grad(grad: Pair, factor: Pair, unit_factors: bool, zero: u32) -> Pair {
+    if unit_factors {
+        return grad;
+    }
+    return split_product(grad, factor, zero);
+}
+
 // `unit_factors`: the factor is 1, and so is `positive`.
 fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_factors: bool, zero: u32) -> Words {
     let is_positive = is_above_zero(x_bits);
     let grad_magnitude = grad_bits & Words(MAGNITUDE);
     let grad = normalize(grad_magnitude, zero);
     let signed = bitcast<Floats>(bitcast<Words>(grad.significand) | (grad_bits & Words(SIGN)));
-    var scaled = split(signed, zero);
-    if !unit_factors {
-        let factor = choose_pair(slope.factor, pair_of(f.positive), is_positive);
-        scaled = split_product(scaled, factor, zero);
-    }
+    let factor = choose_pair(slope.factor, pair_of(f.positive), is_positive);
     let significand = choose_pair(slope.significand, Pair(Floats(1.0), Floats()), is_positive);
-    let y = rounded_product(scaled, significand, zero);
+    let y = rounded_product(scaled_grad(split(signed, zero), factor, unit_factors, zero), significand, zero);
     let exponent = select(slope.exponent, Integers(i32(f.positive.exponent)), is_positive);
     let bits = scale_by_power(y, grad.exponent + exponent);
 

@@ -36,13 +36,7 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     let first = (group.y * p.groups_per_row + group.x) * workgroup_size * vectors_per_invocation;
     let i = first + invocation * invocation_stride;
     // Written out, as everything here, because naga guards every loop with counters.
-    var terms = sixteen(i, p);
-    if vectors_per_invocation == 64u {
-        let step = 16u * vector_stride;
-        terms = combine(terms, sixteen(i + step, p), p.zero);
-        terms = combine(terms, combine(sixteen(i + 2u * step, p), sixteen(i + 3u * step, p), p.zero), p.zero);
-    }
-    let sum = sum_of_group(total(terms, p.zero), invocation, p.zero);
+    let sum = sum_of_group(total(terms_of_invocation(i, p), p.zero), invocation, p.zero);
     // Of those workgroups that a last row is too long by, there is no sum.
     if invocation == 0u && first < p.count {
         sums_after[p.to + first / (workgroup_size * vectors_per_invocation)] = sum;
@@ -76,6 +70,16 @@ fn last(@builtin(local_invocation_index) invocation: u32) {
     }
 }
 
+fn terms_of_invocation(i: u32, p: Params) -> Terms {
+    let first = sixteen(i, p);
+    if vectors_per_invocation != 64u {
+        return first;
+    }
+    let step = 16u * vector_stride;
+    let first_half = combine(first, sixteen(i + step, p), p.zero);
+    return combine(first_half, combine(sixteen(i + 2u * step, p), sixteen(i + 3u * step, p), p.zero), p.zero);
+}
+
 fn sixteen(i: u32, p: Params) -> Terms {
     let step = 4u * vector_stride;
     let first_half = combine(four(i, p), four(i + step, p), p.zero);
@@ -102,11 +106,10 @@ fn four_sums(i: u32, p: Params) -> Sum {
 }
 
 fn one_sum(i: u32, p: Params) -> Sum {
-    var sum = Sum();
     if i < p.count {
-        sum = sums_before[p.first + i];
+        return sums_before[p.first + i];
     }
-    return sum;
+    return Sum();
 }
 
 var<workgroup> group_sums: array<Sum, workgroup_size>;
@@ -124,11 +127,10 @@ fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
         fold(4u, invocation, zero);
     }
     fold(1u, invocation, zero);
-    var sum = own;
     if invocation == 0u { // which alone knows that it is written
-        sum = group_sums[0];
+        return group_sums[0];
     }
-    return sum;
+    return own;
 }
 
 // Leaves the sum of up to four times as many in the first `step`.
@@ -142,9 +144,8 @@ fn fold(step: u32, invocation: u32, zero: u32) {
 }
 
 fn group_sum(i: u32) -> Sum {
-    var sum = Sum();
     if i < workgroup_size {
-        sum = group_sums[i];
+        return group_sums[i];
     }
-    return sum;
+    return Sum();
 }

@@ -213,7 +213,6 @@ pub(crate) fn uniform(dtype: DType, params: &Params, op: Op, factors: Factors) -
             bytes.extend(bytemuck::bytes_of(&Factors32::new(factors, op)));
         }
     }
-    bytes.resize(uniform_size(dtype), 0);
     bytes
 }
 

@@ -1295,8 +1295,8 @@ fn shader() {
     for language in ["hlsl", "glsl"] {
         assert_eq!(
             folder.usage_error(&["shader", "--dtype", "float64", "--language", language]),
-            "float64 has no HLSL and no GLSL, since wgpu runs it on Vulkan only: choose --language wgsl or spirv, or \
-             another --dtype"
+            "float64 has no HLSL and no GLSL, since naga does not write its 64-bit integers in them: choose --language wgsl \
+             or spirv, or another --dtype"
         );
     }
     for args in [

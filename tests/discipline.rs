@@ -54,6 +54,10 @@ fn undisciplined_shaders_are_found() {
     let found = violations(backward, capabilities(DType::F32));
     assert_found(&found, "op: raw add: `lost = opaque(y - part, zero) + ");
 
+    let backward = include_str!("data/hostile/old/float32.backward.wgsl");
+    let found = violations(backward, capabilities(DType::F32));
+    assert_found(&found, "product: raw multiply: ");
+
     let forward = include_str!("data/hostile/old/float64.forward.wgsl");
     let found = violations(forward, capabilities(DType::F64));
     assert_found(&found, "op: raw multiply: `t = x * f.input_scale`");
@@ -176,17 +180,13 @@ const PLANTED: [(&str, &str, &str); 30] = [
         "fn planted(a: Floats, b: Floats, zero: u32) -> Two { return Two(barrier(a + b, zero), b); }",
     ),
     (
-        "raw add: `sum += a` is stored in `sum`",
-        "fn planted(a: Floats, zero: u32) -> Floats {
-            var sum = a;
-            for (var i = 0; i < 4; i++) { sum += a; }
-            return sum;
-        }",
+        "float variable: `sum`",
         "fn planted(a: Floats, zero: u32) -> Floats {
             var sum = a;
             for (var i = 0; i < 4; i++) { sum = barrier(sum + a, zero); }
             return sum;
         }",
+        "fn planted(a: Floats, zero: u32) -> Floats { return barrier(a + a, zero); }",
     ),
     (
         "raw add: `a + sum.high` is stored in `sum`",
@@ -196,9 +196,8 @@ const PLANTED: [(&str, &str, &str); 30] = [
             return sum;
         }",
         "fn planted(a: Floats, i: u32, zero: u32) -> Two {
-            var sum = Two();
-            if i < 4u { sum = sums[i]; } else { sum = Two(barrier(a + sum.high, zero), a); }
-            return sum;
+            if i < 4u { return sums[i]; }
+            return Two(barrier(a + sums[i].high, zero), a);
         }",
     ),
     (

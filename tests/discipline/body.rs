@@ -2,7 +2,7 @@
 
 use naga::{
     BinaryOperator, Expression, Function, Handle, MathFunction, Module, RelationalFunction, Scalar,
-    ScalarKind, Statement, UnaryOperator, valid::FunctionInfo,
+    ScalarKind, Statement, Type, TypeInner, UnaryOperator, valid::FunctionInfo,
 };
 
 #[derive(Clone, Copy)]
@@ -30,6 +30,25 @@ impl<'a> Body<'a> {
     /// Whether it is a float, or a struct, an array or a pointer, where floats may be.
     pub(super) fn may_have_floats(&self, handle: Handle<Expression>) -> bool {
         self.scalar(handle).is_none() || self.is_float(handle)
+    }
+
+    /// The names of the local variables that hold floats.
+    pub(super) fn float_variables(&self) -> Vec<&'a str> {
+        let variables = self.function.local_variables.iter();
+        let variables = variables.filter(|(_, variable)| self.holds_floats(variable.ty));
+        variables
+            .map(|(_, variable)| variable.name.as_deref().unwrap_or_default())
+            .collect()
+    }
+
+    fn holds_floats(&self, ty: Handle<Type>) -> bool {
+        match &self.module.types[ty].inner {
+            TypeInner::Struct { members, .. } => {
+                members.iter().any(|member| self.holds_floats(member.ty))
+            }
+            TypeInner::Array { base, .. } => self.holds_floats(*base),
+            inner => inner.scalar_kind() == Some(ScalarKind::Float),
+        }
     }
 
     /// The floating-point operation that an expression is.

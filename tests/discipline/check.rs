@@ -7,6 +7,7 @@
 //!   `zero`: it comes from a uniform, a storage buffer or the entry point, and may be passed through other functions.
 //! - A raw value is used as the `v` of a barrier and in no other way: it is not an operand, and it is not stored, returned or
 //!   passed to another function. A raw value without any use is allowed.
+//! - No variable holds floats but in `any_order_` functions.
 //! - A function whose name begins with `any_order_` lets the compiler choose the order. Its own raw values may be operands,
 //!   results, arguments of other `any_order_` functions, and contents of local variables. They do not become integers, and the
 //!   function stores nothing elsewhere and calls no functions but these and barriers.
@@ -146,6 +147,11 @@ impl<'a> Check<'a> {
             let is_runtime = self.is_runtime(handle, &operands);
             self.runtime.push(is_runtime);
             self.expression(handle, &operands);
+        }
+        if !self.is_free() {
+            for name in self.body.float_variables() {
+                self.report("float variable", &format!("`{name}`"));
+            }
         }
         self.block(&self.body.function.body);
         (self.own, self.found)

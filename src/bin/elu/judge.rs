@@ -8,7 +8,7 @@ use wgpu_elu::{
     shader::Op,
 };
 
-/// What is computed, in which format, and by whom.
+/// What is computed, in which format.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge {
     pub(crate) op: Op,
@@ -106,7 +106,9 @@ impl Judge {
     /// Whether some input has this output; for the other operations, `true`.
     pub(crate) fn is_possible(&self, x_bits: u64) -> bool {
         let x = value(self.dtype, x_bits);
-        self.op != Op::BackwardFromOutput || x.is_nan() || x >= -self.products().negative
+        // The smallest output is -negative, rounded to the format.
+        let smallest = value(self.dtype, bits(self.dtype, -self.products().negative));
+        self.op != Op::BackwardFromOutput || x.is_nan() || x >= smallest
     }
 
     /// Judges `y` by the nearest number, which has the sign of the exact one. `ulp` gives the distance from that.

@@ -48,9 +48,10 @@ pub(crate) fn unavailable(dtype: DType, language: Language) -> Option<&'static s
         (DType::F64, Language::Msl) => Some(
             "float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language",
         ),
-        // naga 30 refuses 64-bit integers in GLSL, and leaves out conversions between the bits of a double and them in HLSL.
+        // naga 30 rejects 64-bit integers in GLSL, and drops casts between their bits and those of a double in HLSL.
         (DType::F64, Language::Hlsl | Language::Glsl) => Some(
-            "float64 has no HLSL and no GLSL, since wgpu runs it on Vulkan only: choose --language wgsl or spirv, or another --dtype",
+            "float64 has no HLSL and no GLSL, since naga does not write its 64-bit integers in them: choose --language wgsl or \
+             spirv, or another --dtype",
         ),
         _ => None,
     }
