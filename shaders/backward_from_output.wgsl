@@ -10,7 +10,7 @@ fn op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Words {
     let slope = Slope(
         pair_of(f.input_scale),
         ONE,
-        split(two_sum(scaled, negative, zero), zero),
+        split_pair(two_sum(scaled, negative, zero), zero),
         Integers(exponent + i32(f.input_scale.exponent)),
         Flags(),
     );

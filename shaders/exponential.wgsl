@@ -40,8 +40,9 @@ fn scaled_input(magnitude: Words, f: Factors, unit_input_scale: bool, zero: u32)
     }
     // The exponent of input_scale is added to that of x.
     let exponent = Words(Word(f.input_scale.exponent)) << Counts(MANTISSA_BITS);
-    let x = select(magnitude + exponent, Words(), magnitude < Words(f.small)) | Words(SIGN);
-    return two_product(split(Pair(bitcast<Floats>(x), Floats()), zero), pair_of(f.input_scale), zero);
+    let x = bitcast<Floats>(select(magnitude + exponent, Words(), magnitude < Words(f.small)) | Words(SIGN));
+    let input_scale = pair_of(f.input_scale);
+    return two_product(x, split(x, zero), add(input_scale.high, input_scale.low, zero), input_scale, zero);
 }
 
 // t = n ln 2 + r, and expm1(r) = r + rest, where r is exact and the rest may be subject to errors.
@@ -56,26 +57,23 @@ fn reduce(t: Pair, smallest: Word, zero: u32) -> Reduced {
     let nearest = barrier(any_order_rounder(t.high), zero);
     let rounder = max(bitcast<Words>(nearest), Words(smallest));
     let n = subtract(bitcast<Floats>(rounder), Floats(ROUNDER), zero);
-    let r = subtract(t.high, multiply(n, Floats(LN2_HIGH), zero), zero);
-    let r_low = subtract(t.low, multiply(n, Floats(LN2_LOW), zero), zero);
+    let r = multiply_add(n, Floats(-LN2_HIGH), t.high, zero);
+    let r_low = multiply_add(n, Floats(-LN2_LOW), t.low, zero);
     let square = multiply(r, r, zero);
-    let cube = barrier(any_order_cubic_terms(r, square), zero);
-    return Reduced(rounder, r, barrier(any_order_rest(r, r_low, square, cube), zero));
+    let smaller_terms = barrier(any_order_smaller_terms(r, r_low, square), zero);
+    return Reduced(rounder, r, multiply_add(square, Floats(0.5), smaller_terms, zero));
 }
 
 fn any_order_rounder(t: Floats) -> Floats {
     return fma(t, Floats(LOG2_E), Floats(ROUNDER));
 }
 
-fn any_order_cubic_terms(r: Floats, square: Floats) -> Floats {
-    return r * square * any_order_p(r);
-}
-
-// exp(r + r_low) - 1 - r, where exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2).
-fn any_order_rest(r: Floats, r_low: Floats, square: Floats, cube: Floats) -> Floats {
-    let rest = fma(square, Floats(0.5), cube);
+// exp(r + r_low) - 1 - r - r^2 / 2, where exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2). `square` is r^2.
+fn any_order_smaller_terms(r: Floats, r_low: Floats, square: Floats) -> Floats {
+    let cube = r * square * any_order_p(r);
+    let exp_of_r = 1.0 + (r + fma(square, Floats(0.5), cube));
     let growth = r_low * fma(r_low, Floats(0.5), Floats(1.0));
-    return fma(1.0 + (r + rest), growth, rest);
+    return fma(exp_of_r, growth, cube);
 }
 
 // exp(t) = (high + low) * 2^n, split.
@@ -100,9 +98,12 @@ fn expm1_of(t: Pair, zero: u32) -> Pair {
     let reduced = reduce(t, SMALLEST_EXPM1_POWER, zero);
     let power = bitcast<Floats>(reduced.rounder << Counts(MANTISSA_BITS));
     let less = subtract(power, Floats(1.0), zero);
-    let part = multiply(power, reduced.r, zero);
-    let rest = multiply(power, reduced.rest, zero);
-    let high = leading_bits(add(add(less, part, zero), rest, zero));
-    let lost = subtract(part, subtract(high, less, zero), zero);
-    return Pair(high, add(lost, rest, zero));
+    // What `high` is does not matter, as long as it is near.
+    let high = leading_bits(barrier(any_order_expm1(power, less, reduced), zero));
+    let lost = multiply_add(power, reduced.r, subtract(less, high, zero), zero);
+    return Pair(high, multiply_add(power, reduced.rest, lost, zero));
+}
+
+fn any_order_expm1(power: Floats, less: Floats, reduced: Reduced) -> Floats {
+    return fma(power, reduced.r + reduced.rest, less);
 }

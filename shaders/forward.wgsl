@@ -11,7 +11,7 @@ fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
     let x = normalize(magnitude, zero);
     let significand = bitcast<Floats>(bitcast<Words>(x.significand) | (x_bits & Words(SIGN)));
     let t = scaled_input(min(magnitude, Words(f.largest)), f, unit_input_scale, zero);
-    let curve = choose_pair(expm1_of(t, zero), split(Pair(significand, Floats()), zero), is_linear);
+    let curve = choose_pair(expm1_of(t, zero), split(significand, zero), is_linear);
     let curve_exponent = select(Integers(0), x.exponent, is_linear);
 
     var factor = choose_pair(pair_of(f.positive), pair_of(f.negative), is_negative);
@@ -20,7 +20,7 @@ fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
         factor = choose_pair(factor, pair_of(f.slope), is_negative & is_small);
         factor_exponent = select(factor_exponent, Integers(i32(f.slope.exponent)), is_negative & is_small);
     }
-    let bits = scale_by_power(two_product(factor, curve, zero).high, factor_exponent + curve_exponent);
+    let bits = scale_by_power(rounded_product(factor, curve, zero), factor_exponent + curve_exponent);
 
     // With a factor of 0, infinity or NaN, every product with a negative number is that factor, negated.
     let factor_magnitude = f.negative_bits & MAGNITUDE;

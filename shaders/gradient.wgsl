@@ -19,21 +19,24 @@ fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_fact
     let grad_magnitude = grad_bits & Words(MAGNITUDE);
     let grad = normalize(grad_magnitude, zero);
     let signed = bitcast<Floats>(bitcast<Words>(grad.significand) | (grad_bits & Words(SIGN)));
-    var scaled = split(Pair(signed, Floats()), zero);
+    var scaled = split(signed, zero);
     if !unit_factors {
         let factor = choose_pair(slope.factor, pair_of(f.positive), is_positive);
-        scaled = split(two_product(scaled, factor, zero), zero);
+        scaled = split_product(scaled, factor, zero);
     }
     let significand = choose_pair(slope.significand, Pair(Floats(1.0), Floats()), is_positive);
-    let y = two_product(scaled, significand, zero).high;
+    let y = rounded_product(scaled, significand, zero);
     let exponent = select(slope.exponent, Integers(i32(f.positive.exponent)), is_positive);
     let bits = scale_by_power(y, grad.exponent + exponent);
 
     let factor_magnitude = select(Words(slope.factor_bits & MAGNITUDE), Words(ONE), is_positive);
-    let other_signs = Words(slope.factor_bits) ^ bitcast<Words>(slope.significand.high);
-    let sign = (grad_bits ^ select(other_signs, Words(), is_positive)) & Words(SIGN);
-    let is_zero = (grad_magnitude == Words()) | (factor_magnitude == Words())
-        | ((bitcast<Words>(significand.high) & Words(MAGNITUDE)) == Words());
+    let significand_bits = bitcast<Words>(significand.high);
+    let is_significand_zero = (significand_bits & Words(MAGNITUDE)) == Words();
+    let is_zero = (grad_magnitude == Words()) | (factor_magnitude == Words()) | is_significand_zero;
+    // Of a sum that is 0, a device may choose the sign: it counts as positive.
+    let significand_sign = select(significand_bits, Words(), is_significand_zero);
+    let factor_sign = select(Words(slope.factor_bits), Words(), is_positive);
+    let sign = (grad_bits ^ factor_sign ^ significand_sign) & Words(SIGN);
     let is_infinite = (grad_magnitude == Words(INFINITY)) | (factor_magnitude == Words(INFINITY));
     let is_undefined = (is_zero | (slope.underflows & !is_positive)) & is_infinite;
     let is_nan = (grad_magnitude > Words(INFINITY)) | (factor_magnitude > Words(INFINITY)) | is_undefined;

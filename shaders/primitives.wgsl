@@ -29,6 +29,11 @@ fn multiply(a: Floats, b: Floats, zero: u32) -> Floats {
     return barrier(a * b, zero);
 }
 
+// a * b + c, where the product is exact or its rounding does not matter: contraction makes no difference then.
+fn multiply_add(a: Floats, b: Floats, c: Floats, zero: u32) -> Floats {
+    return barrier(fma(a, b, c), zero);
+}
+
 // `b` where the condition holds, else `a`.
 fn choose(a: Floats, b: Floats, condition: Flags) -> Floats {
     return bitcast<Floats>(select(bitcast<Words>(a), bitcast<Words>(b), condition));
@@ -46,21 +51,38 @@ fn two_sum(a: Floats, b: Floats, zero: u32) -> Pair {
     return Pair(sum, lost);
 }
 
-// Dekker's FastTwoSum: a + b exactly, for |a| >= |b|.
-fn fast_two_sum(a: Floats, b: Floats, zero: u32) -> Pair {
-    let sum = add(a, b, zero);
-    return Pair(sum, subtract(b, subtract(sum, a, zero), zero));
+// A number in two parts, of which `high` has so few bits that two such have an exact product.
+fn split(v: Floats, zero: u32) -> Pair {
+    let high = leading_bits(v);
+    return Pair(high, subtract(v, high, zero));
 }
 
-// The same number, with so few bits in `high` that two such have an exact product.
-fn split(v: Pair, zero: u32) -> Pair {
+// The same number as a split pair.
+fn split_pair(v: Pair, zero: u32) -> Pair {
     let high = leading_bits(v.high);
     return Pair(high, add(subtract(v.high, high, zero), v.low, zero));
 }
 
-// a * b for split factors, to about one and a half times a Float's precision. `high` is the product rounded once.
-fn two_product(a: Pair, b: Pair, zero: u32) -> Pair {
-    return fast_two_sum(multiply(a.high, b.high, zero), barrier(any_order_cross_terms(a, b), zero), zero);
+// a * b for split pairs, rounded once: the product of the high parts is exact, and all others are smaller by their number of bits.
+fn rounded_product(a: Pair, b: Pair, zero: u32) -> Floats {
+    return multiply_add(a.high, b.high, barrier(any_order_cross_terms(a, b), zero), zero);
+}
+
+// a * b for split pairs, as a pair of about one and a half times a Float's precision, which is split, too.
+fn split_product(a: Pair, b: Pair, zero: u32) -> Pair {
+    let product = multiply(a.high, b.high, zero);
+    let cross_terms = barrier(any_order_cross_terms(a, b), zero);
+    let high = leading_bits(add(product, cross_terms, zero));
+    return Pair(high, add(subtract(product, high, zero), cross_terms, zero));
+}
+
+// Dekker's TwoProduct: a * b for two Floats, of which both parts are given as well; exactly in float32, and but for 2^-104 in float64.
+// Every product but the first is exact.
+fn two_product(a: Floats, a_parts: Pair, b: Floats, b_parts: Pair, zero: u32) -> Pair {
+    let product = multiply(a, b, zero);
+    let high = subtract(multiply(a_parts.high, b_parts.high, zero), product, zero);
+    let most = multiply_add(a_parts.high, b_parts.low, multiply_add(a_parts.low, b_parts.high, high, zero), zero);
+    return Pair(product, multiply_add(a_parts.low, b_parts.low, most, zero));
 }
 
 fn any_order_cross_terms(a: Pair, b: Pair) -> Floats {

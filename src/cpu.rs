@@ -326,12 +326,10 @@ trait Walk: Element {
 }
 
 macro_rules! walks {
-    ($type:ty, $arithmetic:ident, $products:ident) => {
+    ($type:ty, $arithmetic:ident, $products:ident, $($forward:ident)::+) => {
         impl Walk for $type {
             fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]) {
-                use arithmetic::$arithmetic::{
-                    DegenerateForward, Forward, ScaledForward, UnitForward,
-                };
+                use arithmetic::$arithmetic::{DegenerateForward, ScaledForward, UnitForward};
                 let products = factors.$products();
                 if products.is_degenerate() {
                     dispatch!(level, simd => {
@@ -340,7 +338,7 @@ macro_rules! walks {
                 } else if products.are_ones() {
                     dispatch!(level, simd => walk(simd, UnitForward, x, y));
                 } else if products.input_scale == 1.0 {
-                    dispatch!(level, simd => walk(simd, Forward::new(simd, products), x, y));
+                    dispatch!(level, simd => walk(simd, $($forward)::+::new(simd, products), x, y));
                 } else {
                     dispatch!(level, simd => walk(simd, ScaledForward::new(simd, products), x, y));
                 }
@@ -386,10 +384,10 @@ macro_rules! walks {
     };
 }
 
-walks!(f32, f32, in_f32);
-walks!(f16, f32, in_f32);
-walks!(bf16, f32, in_f32);
-walks!(f64, f64, in_f64);
+walks!(f32, f32, in_f32, arithmetic::f32::Forward);
+walks!(f16, f32, in_f32, arithmetic::NarrowForward);
+walks!(bf16, f32, in_f32, arithmetic::NarrowForward);
+walks!(f64, f64, in_f64, arithmetic::f64::Forward);
 
 #[cfg(test)]
 mod tests {

@@ -10,8 +10,8 @@ use crate::{
 /// That is the formula of PyTorch's native kernel, `aten::elu`, from which ELU, SELU and CELU are made there too. Where a
 /// function takes `impl Into<Factors>`, a plain number is ELU's alpha.
 ///
-/// The kernels compute with these numbers rounded: `alpha * scale`, `scale`, `input_scale` and the product of all three,
-/// each to `f32`, or for `f64` elements not at all.
+/// The kernels compute with `alpha * scale`, `scale` and `input_scale`, each rounded to `f32`, or for `f64` elements to `f64`. The
+/// slope below 0 is the exact product of the first and the last.
 ///
 /// ```
 /// use wgpu_elu::Factors;

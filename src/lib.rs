@@ -36,21 +36,19 @@
 //! - What is not negative comes through bit by bit: -0, infinity, NaN with its payload. -infinity gives -alpha.
 //! - `alpha` may be any number. Zero, negative, infinite and NaN ones touch negative `x` only.
 //! - The negative side is `alpha * expm1(x)`, not `exp(x) - 1`, which loses every digit near zero. The error is below 1 ULP
-//!   for every `x` and every `alpha`, whether the driver fuses multiply and add or not; so is that of the gradients, as long
-//!   as `alpha * scale * input_scale` is smaller than 2^32. With an `input_scale` (CELU), forward is within 2 ULP.
+//!   for every `x`, every `alpha`, `scale` and `input_scale`, and every incoming gradient, subnormal results included, whatever
+//!   the driver's compiler regroups, contracts or flushes. The exact result is that of `alpha * scale`, `scale` and
+//!   `input_scale`, each rounded to `f32`, or for `f64` elements to `f64`.
 //! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, by bits: within 1 ULP, and with `alpha` 1
 //!   forward gives the nearest number. `f64` is within 2 ULP.
 //! - Where results are the nearest numbers, they never step back as `x` rises; elsewhere, with `alpha >= 0`, one may be the
 //!   number before that of a smaller `x`.
-//! - With `alpha` 1, forward loses nothing among the smallest numbers. Else a GPU may give zero for what is smaller than 2^-126
-//!   (2^-1022 for `f64`), as WGSL allows, and the CPU may be off by 2^-148 (2^-1073) where results are smaller than 2^-120
-//!   (2^-1016).
 //! - The same `x` gives the same bits wherever it stands in a tensor. Different devices may differ by 1 ULP (`f64`: by 2).
 //!
 //! # Limits
 //!
 //! A tensor is at most as large as the device's `max_buffer_size`; [`Kernel`] itself takes buffers of any size, and [`Stream`]
-//! any amount of data. `f64` on a GPU needs the device feature `SHADER_F64`. No part of this crate is `unsafe`.
+//! any amount of data. `f64` on a GPU needs the device features `SHADER_F64` and `SHADER_INT64`. No part of this crate is `unsafe`.
 //!
 //! # Labels
 //!

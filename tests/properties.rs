@@ -193,6 +193,10 @@ fn every_gpu_agrees_with_the_cpu() {
             let on = |place| compute(place, judge(op, dtype, alpha), given, &grad);
             let most = if dtype == DType::F64 { 2 } else { 1 };
             for (i, (found, expected)) in on(place).into_iter().zip(on(CPU)).enumerate() {
+                // An output that overflows says nothing about its slope.
+                if op == Op::BackwardFromOutput && value(dtype, given[i]) == f64::NEG_INFINITY {
+                    continue;
+                }
                 prop_assert!(
                     steps(dtype, found, expected) <= most,
                     "{op:?}, alpha {alpha:e}, {:e}, grad {:e}: {:e} is not the CPU's {:e}",

@@ -8,7 +8,7 @@ use std::{cell::RefCell, collections::HashMap};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use wgpu::{BufferSlice, BufferUsages};
-use wgpu_elu::{DType, Device, Error, Factors, Gpu, Step, shader::Op};
+use wgpu_elu::{DType, Device, Error, Factors, Gpu, Kernel, Step, shader::Op};
 
 #[derive(Arbitrary, Debug)]
 struct Input {

@@ -9,7 +9,7 @@ fn elu_of_alpha(x_bits: Words, alpha: Float, zero: u32) -> Words {
     let alpha_bits = bitcast<Word>(alpha);
     let magnitude = normalize(Words(alpha_bits & MAGNITUDE), zero);
     let signed = bitcast<Floats>(bitcast<Words>(magnitude.significand) | Words(alpha_bits & SIGN));
-    let parts = split(Pair(signed, Floats()), zero);
+    let parts = split(signed, zero);
     let negative = Factor(parts.high.x, parts.low.x, SignedWord(magnitude.exponent.x), Word());
     let one = Factor(1.0, 0.0, SignedWord(), Word());
     let factors = Factors(negative, one, one, negative, alpha_bits, EXPM1_LARGEST, EXPM1_SMALL, Word());

@@ -52,27 +52,33 @@ macro_rules! arithmetic {
                 }
             }
 
-            /// ELU with any factors that are not degenerate.
+            /// ELU with any factors that are not degenerate, for an `input_scale` of 1.
             #[derive(Clone, Copy)]
             pub(in super::super) struct Forward<S: Simd> {
                 negative: Factor<S>,
                 /// 2 to the power of `negative`'s exponent.
-                negative_power: S::$floats,
+                power: S::$floats,
                 negative_value: S::$floats,
                 positive: Positive<S>,
             }
 
             impl<S: Simd> Forward<S> {
-                /// For an `input_scale` of 1.
                 #[inline(always)]
                 pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
-                    let negative = Factor::new(simd, products.split_negative());
+                    let mut negative = Factor::new(simd, products.split_negative());
+                    let splat = |v: $float| S::$floats::splat(simd, v);
                     // Even the smallest subnormal number is a power of two.
-                    let power = products.negative / (negative.high[0] + negative.low[0]);
+                    let mut power = products.negative / (negative.high[0] + negative.low[0]);
+                    if power >= 1.0 {
+                        // Nothing underflows on the way to the result that does not underflow in it.
+                        negative.high *= power;
+                        negative.low *= power;
+                        power = 1.0;
+                    }
                     Self {
                         negative,
-                        negative_power: S::$floats::splat(simd, power),
-                        negative_value: S::$floats::splat(simd, products.negative),
+                        power: splat(power),
+                        negative_value: splat(products.negative),
                         positive: Positive::new(simd, products.positive),
                     }
                 }
@@ -82,10 +88,19 @@ macro_rules! arithmetic {
                 #[inline(always)]
                 fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
                     let splat = |v: $float| S::$floats::splat(simd, v);
-                    let curve = expm1_of(simd, Pair::from(simd, x.max(splat($expm1_smallest))));
-                    let y = product(self.negative.pair(), curve) * self.negative_power;
-                    let is_small = x.simd_gt(splat(-$expm1_small));
-                    let y = is_small.select(x * self.negative_value, y);
+                    let bounded = x.max(splat($expm1_smallest));
+                    let y = if fuses(simd.level()) {
+                        let curve = expm1_of_float(simd, bounded);
+                        // `high` is all of the factor.
+                        let factor = self.negative.high;
+                        factor.mul_add(curve.high, factor * curve.low) * self.power
+                    } else {
+                        let curve = expm1_of(simd, Pair::from(simd, bounded));
+                        let y = product(self.negative.pair(), curve) * self.power;
+                        // Parts of a small number may be subnormal.
+                        x.simd_gt(splat(-$expm1_small))
+                            .select(x * self.negative_value, y)
+                    };
                     x.simd_lt(splat(0.0)).select(y, self.positive.times(x))
                 }
             }
@@ -386,16 +401,6 @@ macro_rules! arithmetic {
                 }
             }
 
-            /// Dekker's `FastTwoSum`: a + b exactly, for |a| >= |b|.
-            #[inline(always)]
-            fn fast_two_sum<S: Simd>(a: S::$floats, b: S::$floats) -> Pair<S> {
-                let sum = a + b;
-                Pair {
-                    high: sum,
-                    low: b - (sum - a),
-                }
-            }
-
             /// The same number, with so few bits in `high` that two such have an exact product.
             #[inline(always)]
             fn split<S: Simd>(simd: S, v: Pair<S>) -> Pair<S> {
@@ -409,16 +414,43 @@ macro_rules! arithmetic {
                 }
             }
 
-            /// a * b for split factors, to about one and a half times a float's precision.
+            /// a * b for split pairs, as a pair of about one and a half times a float's precision, which is split, too.
             #[inline(always)]
-            fn two_product<S: Simd>(simd: S, a: Pair<S>, b: Pair<S>) -> Pair<S> {
-                let high = a.high * b.high;
-                let low = cross_terms(a, b);
+            fn split_product<S: Simd>(simd: S, a: Pair<S>, b: Pair<S>) -> Pair<S> {
+                let product = a.high * b.high;
+                let cross_terms = cross_terms(a, b);
                 if fuses(simd.level()) {
-                    let lost = a.high.mul_add(b.high, S::$floats::splat(simd, 0.0) - high);
-                    return fast_two_sum(high, low + lost);
+                    let lost = a.high.mul_add(b.high, S::$floats::splat(simd, 0.0) - product);
+                    return Pair {
+                        high: product,
+                        low: cross_terms + lost,
+                    };
                 }
-                fast_two_sum(high, low)
+                let high = leading_bits(simd, product + cross_terms);
+                Pair {
+                    high,
+                    low: (product - high) + cross_terms,
+                }
+            }
+
+            /// Dekker's `TwoProduct`: a * b for two floats, exactly in `f32`, and but for 2^-104 in `f64`.
+            #[inline(always)]
+            fn two_product<S: Simd>(simd: S, a: S::$floats, b: S::$floats) -> Pair<S> {
+                let zero = S::$floats::splat(simd, 0.0);
+                let high = a * b;
+                if fuses(simd.level()) {
+                    let low = a.mul_add(b, zero - high);
+                    return Pair { high, low };
+                }
+                let (a, b) = (
+                    split(simd, Pair::from(simd, a)),
+                    split(simd, Pair::from(simd, b)),
+                );
+                let most = a.low.mul_add(b.high, a.high * b.high - high);
+                Pair {
+                    high,
+                    low: a.low.mul_add(b.low, a.high.mul_add(b.low, most)),
+                }
             }
 
             /// a * b for split factors, rounded once.
@@ -493,14 +525,14 @@ macro_rules! arithmetic {
                 let r_low = n.mul_add(splat(-ln2_low), t.low);
                 let square = r * r;
                 let cube = r * square * super::$p(simd, r);
-                let rest = square.mul_add(splat(0.5), cube);
                 // exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2)
-                let exp_of_r = splat(1.0) + (r + rest);
+                let exp_of_r = splat(1.0) + (r + square.mul_add(splat(0.5), cube));
                 let growth = r_low * r_low.mul_add(splat(0.5), splat(1.0));
+                let smaller_terms = exp_of_r.mul_add(growth, cube);
                 Reduced {
                     n,
                     r,
-                    rest: exp_of_r.mul_add(growth, rest),
+                    rest: square.mul_add(splat(0.5), smaller_terms),
                 }
             }
 
@@ -526,14 +558,30 @@ macro_rules! arithmetic {
                 let Reduced { n, r, rest } = reduce(simd, t, $expm1_smallest_power);
                 let power = power_of_two(simd, n);
                 let less = power - 1.0;
-                let part = power * r;
-                let sum = less + part;
-                let high = if fuses(simd.level()) {
-                    sum
-                } else {
-                    leading_bits(simd, power.mul_add(rest, sum))
-                };
-                let lost = part - (high - less);
+                // What `high` is does not matter, as long as it is near.
+                let high = leading_bits(simd, power.mul_add(r + rest, less));
+                let lost = power.mul_add(r, less - high);
+                Pair {
+                    high,
+                    low: power.mul_add(rest, lost),
+                }
+            }
+
+            /// exp(t) - 1, where `mul_add` rounds once: then r is exact where 2^n is not small, for fewer parts of ln 2 as well.
+            #[inline(always)]
+            fn expm1_of_float<S: Simd>(simd: S, t: S::$floats) -> Pair<S> {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                let rounder = t.mul_add(splat(LOG2_E), splat(ROUNDER));
+                let rounder = rounder.max(splat(ROUNDER + $expm1_smallest_power));
+                let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
+                let n = rounder - ROUNDER;
+                let r = t;
+                $(let r = n.mul_add(splat(-$ln_2_part), r);)+
+                let square = r * r;
+                let rest = square.mul_add(splat(0.5), r * square * super::$p(simd, r));
+                let less = power - 1.0;
+                let high = power.mul_add(r, less);
+                let lost = power.mul_add(r, less - high);
                 Pair {
                     high,
                     low: power.mul_add(rest, lost),
@@ -573,7 +621,8 @@ macro_rules! arithmetic {
             /// `input_scale`.
             #[derive(Clone, Copy)]
             struct Scale<S: Simd> {
-                factor: Factor<S>,
+                /// Its significand, and 2 to the power of its exponent.
+                factor: S::$floats,
                 power: S::$floats,
                 is_one: bool,
                 smallest: S::$floats,
@@ -587,7 +636,7 @@ macro_rules! arithmetic {
                     let factor = Factor::new(simd, products.split_input_scale());
                     let scale = products.input_scale;
                     Self {
-                        factor,
+                        factor: factor.high + factor.low,
                         power: power_of_two(simd, factor.exponent),
                         is_one: scale == 1.0,
                         smallest: S::$floats::splat(simd, smallest / scale),
@@ -604,7 +653,7 @@ macro_rules! arithmetic {
                     }
                     let zero = S::$floats::splat(simd, 0.0);
                     let x = bounded.simd_gt(self.small).select(zero, bounded * self.power);
-                    two_product(simd, split(simd, Pair::from(simd, x)), self.factor.pair())
+                    two_product(simd, x, self.factor)
                 }
             }
 
@@ -650,7 +699,7 @@ macro_rules! arithmetic {
                     let splat = |v: $float| S::$floats::splat(simd, v);
                     let normalized = normalize(simd, grad);
                     let grad_pair = split(simd, Pair::from(simd, normalized.significand));
-                    let scaled = split(simd, two_product(simd, grad_pair, factor));
+                    let scaled = split_product(simd, grad_pair, factor);
                     let y = scale_by_power(
                         simd,
                         product(scaled, slope.significand),
@@ -669,14 +718,14 @@ macro_rules! arithmetic {
 
             /// The side that is a mere product.
             #[derive(Clone, Copy)]
-            struct Positive<S: Simd> {
+            pub(super) struct Positive<S: Simd> {
                 scale: S::$floats,
                 is_one: <S::$floats as SimdBase<S>>::Mask,
             }
 
             impl<S: Simd> Positive<S> {
                 #[inline(always)]
-                fn new(simd: S, scale: $float) -> Self {
+                pub(super) fn new(simd: S, scale: $float) -> Self {
                     let (scale, one) = (S::$floats::splat(simd, scale), S::$floats::splat(simd, 1.0));
                     Self {
                         scale,
@@ -686,7 +735,7 @@ macro_rules! arithmetic {
 
                 /// The very bits of `v` where the scale is 1 or `v` is NaN.
                 #[inline(always)]
-                fn times(self, v: S::$floats) -> S::$floats {
+                pub(super) fn times(self, v: S::$floats) -> S::$floats {
                     let is_same = self.is_one | !v.simd_eq(v);
                     is_same.select(v, v * self.scale)
                 }
@@ -715,6 +764,33 @@ arithmetic! {
     ln_2_for_unit: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
     ln_2: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
     p: p_of_f64, q: q_of_f64, lean: 0.0, q_leant: q_of_f64,
+}
+
+/// ELU with any factors that are not degenerate, for an `input_scale` of 1 and for results that are rounded to 16 bits: they have
+/// room for some roundings.
+#[derive(Clone, Copy)]
+pub(super) struct NarrowForward<S: Simd> {
+    negative: S::f32s,
+    positive: f32::Positive<S>,
+}
+
+impl<S: Simd> NarrowForward<S> {
+    #[inline(always)]
+    pub(super) fn new(simd: S, products: Products<f32>) -> Self {
+        Self {
+            negative: S::f32s::splat(simd, products.negative),
+            positive: f32::Positive::new(simd, products.positive),
+        }
+    }
+}
+
+impl<S: Simd> Op<S, S::f32s> for NarrowForward<S> {
+    #[inline(always)]
+    fn apply(self, simd: S, x: S::f32s, grad: S::f32s) -> S::f32s {
+        let y = f32::UnitForward.apply(simd, x, grad) * self.negative;
+        x.simd_lt(S::f32s::splat(simd, 0.0))
+            .select(y, self.positive.times(x))
+    }
 }
 
 /// In Estrin's order: the chain of dependent operations is what limits a core, not their number.
