@@ -2,7 +2,10 @@
 
 use wgpu_elu::{DType, shader::Op};
 
-use crate::judge::{Judge, bits};
+use crate::{
+    judge::{Judge, bits},
+    sample::{Extent, Sample},
+};
 
 /// Pairs of `x` and gradient, a multiple of 8.
 pub(crate) fn inputs(judge: Judge) -> (Vec<u64>, Vec<u64>) {
@@ -21,6 +24,14 @@ pub(crate) fn inputs(judge: Judge) -> (Vec<u64>, Vec<u64>) {
     x.resize(x.len().next_multiple_of(8), bits(dtype, -1.0));
     let grad = (0..x.len() as u64).map(|i| gradient(judge, i)).collect();
     (x, grad)
+}
+
+/// Those that `elu check` tries for factors besides those of its table.
+pub(crate) fn inputs_of_check(judge: Judge) -> (Vec<u64>, Vec<u64>) {
+    let sample = Sample::new(judge, Extent::Few);
+    // The first again, to make it a multiple of 8.
+    let indices = (0..sample.len().next_multiple_of(8)).map(|i| i % sample.len());
+    indices.map(|i| sample.pair(i)).unzip()
 }
 
 /// A multiple of the golden ratio as a fraction of 2^64: no two are close to each other.
