@@ -28,6 +28,10 @@ pub fn elu_grad(x: f64, alpha: f64) -> f64 {
 
 /// ELU, SELU and CELU in one: `scale * x` where `x >= 0`, else `scale * alpha * expm1(input_scale * x)`.
 ///
+/// This is the definition of what the kernels compute, with three factors that are rounded to the type of their arithmetic first:
+/// `scale * alpha`, `scale` and `input_scale`. Pass the first as `alpha` with a `scale` of 1 to get the exact value that a kernel's
+/// negative side is judged by.
+///
 /// The formula of PyTorch's `aten::elu`. `scale` and `input_scale` are positive.
 pub fn family(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
     if x < 0.0 {
@@ -38,6 +42,8 @@ pub fn family(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
 }
 
 /// The slope of [`family`] at `x`: `scale` where `x > 0`, else `scale * alpha * input_scale * exp(input_scale * x)`.
+///
+/// The kernels use the exact product of the rounded `scale * alpha` and the rounded `input_scale`; it is not rounded again.
 pub fn family_grad(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
     if x > 0.0 {
         scale

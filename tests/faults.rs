@@ -287,7 +287,66 @@ fn the_sum_of_output_and_negative_loses_its_low_part() {
     });
 }
 
-// ---- Products in float64 ----
+/// Low parts that underflow count for nothing.
+#[test]
+fn the_sum_loses_its_low_part_where_alpha_is_tiny() {
+    is_found(Op::BackwardFromOutput, DType::F32, |f, y, grad| {
+        if f.negative < 1e-25 {
+            grad * (f.input_scale * single(y + f.negative))
+        } else {
+            from_output(f, y, grad)
+        }
+    });
+}
+
+// ---- float64 ----
+
+/// Plants a fault in results that are otherwise the nearest numbers: `fault` has the factors, x, the gradient and that number.
+#[track_caller]
+fn is_found_in_f64(op: Op, fault: fn(Rounded, f64, f64, f64) -> f64) {
+    let tally = find_with(op, DType::F64, |judge, x_bits, grad_bits| {
+        let right = judge.nearest(x_bits, grad_bits).unwrap_or(0);
+        let [x, grad, right] = [x_bits, grad_bits, right].map(f64::from_bits);
+        fault(judge.products(), x, grad, right).to_bits()
+    });
+    assert!(tally.is_some(), "the fault is not found");
+}
+
+#[test]
+fn a_product_of_float64_overflows_on_the_way() {
+    is_found_in_f64(Op::Backward, |f, x, grad, right| {
+        let overflows =
+            grad.is_finite() && f.negative.is_finite() && (grad * f.negative).is_infinite();
+        if x < 0.0 && overflows {
+            grad * f.negative
+        } else {
+            right
+        }
+    });
+}
+
+/// As Mesa 26 takes it for 0.
+#[test]
+fn a_subnormal_float64_is_not_negative() {
+    is_found_in_f64(
+        Op::Forward,
+        |_, x, _, right| {
+            if x.is_subnormal() { x } else { right }
+        },
+    );
+}
+
+/// There the errors of earlier arithmetic were largest.
+#[test]
+fn gradients_of_float64_are_3_numbers_off_near_half_of_ln_2() {
+    is_found_in_f64(Op::Backward, |_, x, _, right| {
+        if (-0.3466..-0.3462).contains(&x) && right.is_normal() {
+            f64::from_bits(right.to_bits() + 3)
+        } else {
+            right
+        }
+    });
+}
 
 /// A compiler may drop a conversion to `f32` and back. A shader that takes the leading bits of `x` by one then multiplies by all
 /// of its bits: `input_scale * x` is rounded, and the low part of the product does not make up for it.

@@ -36,7 +36,7 @@ const GRADS: [f64; 12] = [
     -0.0,
 ];
 
-/// ELU, SELU, CELU and all three factors at once.
+/// ELU, SELU, CELU and all three factors together.
 fn families() -> Vec<Factors> {
     vec![
         Factors::SELU,
