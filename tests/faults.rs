@@ -304,11 +304,12 @@ fn the_sum_loses_its_low_part_where_alpha_is_tiny() {
 /// Plants a fault in results that are otherwise the nearest numbers: `fault` has the factors, x, the gradient and that number.
 #[track_caller]
 fn is_found_in_f64(op: Op, fault: fn(Rounded, f64, f64, f64) -> f64) {
-    let tally = find_with(op, DType::F64, |judge, x_bits, grad_bits| {
+    let compute = |judge: Judge, x_bits, grad_bits| {
         let right = judge.nearest(x_bits, grad_bits).unwrap_or(0);
         let [x, grad, right] = [x_bits, grad_bits, right].map(f64::from_bits);
         fault(judge.products(), x, grad, right).to_bits()
-    });
+    };
+    let tally = find(default_run(op, DType::F64), compute);
     assert!(tally.is_some(), "the fault is not found");
 }
 
