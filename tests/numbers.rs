@@ -289,7 +289,7 @@ fn known(op: Op, dtype: DType, factors: impl Into<Factors>, [x, grad, due]: [u64
 }
 
 fn known_results() -> Vec<Known> {
-    use DType::{BF16, F32, F64};
+    use DType::{BF16, F16, F32, F64};
     use Op::{Backward, BackwardFromOutput, Forward};
     const POWER: f64 = (1u128 << 64) as f64;
     let general = |alpha, scale, input_scale| Factors::new(alpha, scale, input_scale).unwrap();
@@ -308,6 +308,26 @@ fn known_results() -> Vec<Known> {
             F32,
             1e-30,
             [0x8da2_337a, 0xd36e_0803, 0x9bdd_a4b6],
+        ),
+        // An output that rounds to less than -negative has a negative slope, of which a zero gradient takes the sign.
+        known(BackwardFromOutput, F16, 0.3, [0xb4cd, 0, 0x8000]),
+        known(BackwardFromOutput, F16, 0.3, [0xb4cd, 0x8000, 0]),
+        // The exponential's low part, and that of input_scale * x, were rounded too soon.
+        known(
+            Forward,
+            F32,
+            celu(1.013_312_157_737_044_1),
+            [0xbe92_a1b8, 0, 0xbe7f_76e9],
+        ),
+        known(
+            Backward,
+            F32,
+            general(
+                f32::from_bits(0x7f3a_11fe).into(),
+                1.0,
+                f32::from_bits(0x578e_feb5).into(),
+            ),
+            [0xab83_0fed, 0x7f59_adba, 0x03ff_c151],
         ),
         // alpha is subnormal.
         known(
