@@ -76,8 +76,8 @@ fn split_product(a: Pair, b: Pair, zero: u32) -> Pair {
     return Pair(high, add(subtract(product, high, zero), cross_terms, zero));
 }
 
-// Dekker's TwoProduct: a * b for two Floats, of which both parts are given as well; exactly in float32, and but for 2^-104 in float64.
-// Every product but the first is exact.
+// Dekker's TwoProduct: a * b for two Floats whose split pairs are given as well. It is exact in float32, and to 2^-104 in float64:
+// every product but the first is exact.
 fn two_product(a: Floats, a_parts: Pair, b: Floats, b_parts: Pair, zero: u32) -> Pair {
     let product = multiply(a, b, zero);
     let high = subtract(multiply(a_parts.high, b_parts.high, zero), product, zero);
