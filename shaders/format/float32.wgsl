@@ -40,7 +40,7 @@ const EXP_UNDERFLOWS: Word = 0x42cff1b5u;
 const SUBNORMAL_UNIT_HIGH: Float = 5.293955920339377e-23;
 const SUBNORMAL_UNIT_LOW: Float = 2.6469779601696886e-23;
 
-// p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2: a minimax fit from scripts/expm1-coefficients. Its terms decrease
+// p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2: from scripts/expm1-coefficients. Its terms decrease
 // so fast that their order does not matter.
 fn any_order_p(r: Floats) -> Floats {
     let p3 = fma(Floats(0.000150461448), r, Floats(0.00139305403));

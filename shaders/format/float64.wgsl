@@ -40,7 +40,7 @@ const EXP_UNDERFLOWS: Word = 0x40874910d52d3052lu;
 const SUBNORMAL_UNIT_HIGH: Float = 2.2227587494850775e-162lf;
 const SUBNORMAL_UNIT_LOW: Float = 2.2227587494850775e-162lf;
 
-// p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2: a minimax fit from scripts/expm1-coefficients. Its terms decrease
+// p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2: from scripts/expm1-coefficients. Its terms decrease
 // so fast that their order does not matter.
 fn any_order_p(r: Floats) -> Floats {
     let p8 = fma(Floats(2.0911437045984246e-09lf), r, Floats(2.5100666142918374e-08lf));

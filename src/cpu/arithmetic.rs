@@ -1,7 +1,7 @@
 //! The formulas, over a vector of floats. `f32` and `f64` have the same, with constants of their own.
 //!
 //! With t = n ln 2 + r and |r| <= ln 2 / 2: exp(t) = 2^n (1 + expm1(r)) and expm1(t) = 2^n expm1(r) + (2^n - 1), where
-//! expm1(r) = r + r^2 / 2 + r^3 p(r). The coefficients of p are a minimax fit from `scripts/expm1-coefficients`.
+//! expm1(r) = r + r^2 / 2 + r^3 p(r). The coefficients of p come from `scripts/expm1-coefficients`.
 //!
 //! The functions have the names that they have in `shaders/primitives.wgsl` and `shaders/exponential.wgsl`, and do the same.
 //! Three things are simpler here, since Rust keeps floating point as it is written: nothing has to be hidden from the compiler,
