@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Slices hold any [`Element`]: `f32`, `f64`, and [`half::f16`] and [`half::bf16`], for which arithmetic is in `f32`. Where a
-//! function takes `impl Into<Factors>`, a plain number is alpha.
+//! function takes `impl Into<Elu>`, a number is alpha.
 //!
 //! How near the results are to the exact values is told [in the crate's documentation](crate#numbers). Every element goes
 //! through the same vector code wherever it stands, so the same `x` gives the same bits on a given machine; machines with
@@ -24,99 +24,123 @@ use half::{bf16, f16};
 
 use crate::{
     dtype::{DType, Element},
-    error::{Error, Result},
+    elu::Elu,
+    error::{Error, Result, Role},
     factors::{Factors, Penalty},
+    op::Op,
 };
 use lanes::{walk, walk_with_grad};
 use sum::{Sum, sum};
+
+/// `$run::<T, E>($arguments)`, where `T` is the type with the vector code of `E`, which is `E` itself.
+macro_rules! with_walk {
+    ($E:ident, $run:ident($($argument:expr),*)) => {
+        match $E::DTYPE {
+            DType::F32 => $run::<f32, $E>($($argument),*),
+            DType::F64 => $run::<f64, $E>($($argument),*),
+            DType::F16 => $run::<f16, $E>($($argument),*),
+            DType::BF16 => $run::<bf16, $E>($($argument),*),
+        }
+    };
+}
+
+/// Applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op` takes a gradient, and writes the
+/// result to `out`. The functions below are this one by name.
+///
+/// # Errors
+///
+/// [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`]; [`Error::NotInvertible`] for
+/// [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite; [`Error::LengthMismatch`] if the slices differ in
+/// length. `out` is then unchanged.
+pub fn apply<E: Element>(
+    op: Op,
+    elu: impl Into<Elu>,
+    x: &[E],
+    grad: Option<&[E]>,
+    out: &mut [E],
+) -> Result<()> {
+    check_inputs(op, 1 + usize::from(grad.is_some()))?;
+    run(op, elu.into(), Some(x), grad, out)
+}
+
+/// Does what [`apply`] does, and replaces the last input: for [`Op::Forward`] `values` is `x`, and no other input is given; for
+/// a gradient `values` is `grad`, and `x` is given.
+///
+/// # Errors
+///
+/// Those of [`apply`].
+pub fn apply_in_place<E: Element>(
+    op: Op,
+    elu: impl Into<Elu>,
+    x: Option<&[E]>,
+    values: &mut [E],
+) -> Result<()> {
+    check_inputs(op, 1 + usize::from(x.is_some()))?;
+    run(op, elu.into(), x, None, values)
+}
 
 /// Writes ELU of `x` to `y`.
 ///
 /// # Errors
 ///
-/// [`Error::LengthMismatch`] if the slices differ in length; `y` is then untouched.
-pub fn forward<E: Element>(factors: impl Into<Factors>, x: &[E], y: &mut [E]) -> Result<()> {
-    check_len("the output", x, y)?;
-    run_forward(factors.into(), Some(x), y);
-    Ok(())
+/// [`Error::LengthMismatch`] if the slices differ in length; `y` is then unchanged.
+pub fn forward<E: Element>(elu: impl Into<Elu>, x: &[E], y: &mut [E]) -> Result<()> {
+    apply(Op::Forward, elu, x, None, y)
 }
 
 /// Replaces `x` by its ELU.
-pub fn forward_in_place<E: Element>(factors: impl Into<Factors>, x: &mut [E]) {
-    run_forward(factors.into(), None, x);
+pub fn forward_in_place<E: Element>(elu: impl Into<Elu>, x: &mut [E]) {
+    run_forward(elu.into(), None, x);
 }
 
-/// Writes the gradient with respect to `x` to `out`: `grad`, the gradient with respect to the output, times the slope at
-/// `x`. That is 1 where `x > 0`, else `alpha * exp(x)`: alpha at 0.
+/// Writes the gradient with respect to `x` to `out`: `grad`, the gradient with respect to the output, times the slope at `x`.
+/// The slope is 1 where `x > 0`, else `alpha * exp(x)`: alpha at 0.
 ///
 /// NaN in `x` or `grad` gives NaN, and so does an infinite `grad` where the slope rounds to zero.
 ///
 /// # Errors
 ///
-/// [`Error::LengthMismatch`] if the slices differ in length; `out` is then untouched.
-pub fn backward<E: Element>(
-    factors: impl Into<Factors>,
-    x: &[E],
-    grad: &[E],
-    out: &mut [E],
-) -> Result<()> {
-    check_len("the gradient", x, grad)?;
-    check_len("the output", x, out)?;
-    run_backward(Given::Input, factors.into(), x, Some(grad), out);
-    Ok(())
+/// [`Error::LengthMismatch`] if the slices differ in length; `out` is then unchanged.
+pub fn backward<E: Element>(elu: impl Into<Elu>, x: &[E], grad: &[E], out: &mut [E]) -> Result<()> {
+    apply(Op::Backward, elu, x, Some(grad), out)
 }
 
-/// Replaces `grad` as [`backward`] would compute it.
+/// Replaces `grad` by the gradient that [`backward`] writes.
 ///
 /// # Errors
 ///
-/// [`Error::LengthMismatch`] if the slices differ in length; `grad` is then untouched.
-pub fn backward_in_place<E: Element>(
-    factors: impl Into<Factors>,
-    x: &[E],
-    grad: &mut [E],
-) -> Result<()> {
-    check_len("the gradient", x, grad)?;
-    run_backward(Given::Input, factors.into(), x, None, grad);
-    Ok(())
+/// [`Error::LengthMismatch`] if the slices differ in length; `grad` is then unchanged.
+pub fn backward_in_place<E: Element>(elu: impl Into<Elu>, x: &[E], grad: &mut [E]) -> Result<()> {
+    apply_in_place(Op::Backward, elu, Some(x), grad)
 }
 
-/// As [`backward`], from the output `y` in place of `x`: the slope is 1 where `y > 0`, else `y + alpha`. Where
-/// [`forward_in_place`] has overwritten `x`, that is all there is left.
+/// Writes the gradient with respect to `x` to `out`, computed from the output `y`: the slope is 1 where `y > 0`, else
+/// `y + alpha`. Use it where [`forward_in_place`] has overwritten `x`.
 ///
 /// # Errors
 ///
-/// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite; [`Error::LengthMismatch`] if the slices differ in length.
-/// `out` is then untouched.
+/// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite; [`Error::LengthMismatch`] if the slices differ in
+/// length. `out` is then unchanged.
 pub fn backward_from_output<E: Element>(
-    factors: impl Into<Factors>,
+    elu: impl Into<Elu>,
     y: &[E],
     grad: &[E],
     out: &mut [E],
 ) -> Result<()> {
-    let factors = factors.into();
-    factors.check_invertible(E::DTYPE)?;
-    check_len("the gradient", y, grad)?;
-    check_len("the output", y, out)?;
-    run_backward(Given::Output, factors, y, Some(grad), out);
-    Ok(())
+    apply(Op::BackwardFromOutput, elu, y, Some(grad), out)
 }
 
-/// Replaces `grad` as [`backward_from_output`] would compute it.
+/// Replaces `grad` by the gradient that [`backward_from_output`] writes.
 ///
 /// # Errors
 ///
-/// As there; `grad` is then untouched.
+/// Those of [`backward_from_output`]; `grad` is then unchanged.
 pub fn backward_from_output_in_place<E: Element>(
-    factors: impl Into<Factors>,
+    elu: impl Into<Elu>,
     y: &[E],
     grad: &mut [E],
 ) -> Result<()> {
-    let factors = factors.into();
-    factors.check_invertible(E::DTYPE)?;
-    check_len("the gradient", y, grad)?;
-    run_backward(Given::Output, factors, y, None, grad);
-    Ok(())
+    apply_in_place(Op::BackwardFromOutput, elu, Some(y), grad)
 }
 
 /// The sum over all elements of `l1 * |y| + l2 * y^2`, each term only if its factor is not 0: Keras' activity regularizer,
@@ -125,7 +149,7 @@ pub fn backward_from_output_in_place<E: Element>(
 /// A slice has the same sum however many threads share it. How near that is to the exact value is told
 /// [there](crate::Regularizer#accuracy), but for the rounding to `f32`.
 pub fn penalty<E: Element>(l1: f64, l2: f64, y: &[E]) -> f64 {
-    fn run<T: Walk, E: Element>(penalty: Penalty, y: &[E]) -> f64 {
+    fn run_as<T: Walk, E: Element>(penalty: Penalty, y: &[E]) -> f64 {
         let level = Level::new();
         let sum = sum_up(bytemuck::cast_slice(y), &|y| T::penalty(level, penalty, y));
         sum.value() * T::rescale(penalty)
@@ -133,12 +157,7 @@ pub fn penalty<E: Element>(l1: f64, l2: f64, y: &[E]) -> f64 {
     match Penalty::new(l1, l2) {
         Err(_) => f64::NAN,
         Ok(penalty) if penalty.is_zero() => 0.0,
-        Ok(penalty) => match E::DTYPE {
-            DType::F32 => run::<f32, E>(penalty, y),
-            DType::F64 => run::<f64, E>(penalty, y),
-            DType::F16 => run::<f16, E>(penalty, y),
-            DType::BF16 => run::<bf16, E>(penalty, y),
-        },
+        Ok(penalty) => with_walk!(E, run_as(penalty, y)),
     }
 }
 
@@ -203,92 +222,104 @@ fn fuses(level: Level) -> bool {
     }
 }
 
-fn check_len<E>(what: &'static str, x: &[E], other: &[E]) -> Result<()> {
-    if x.len() == other.len() {
+fn check_inputs(op: Op, found: usize) -> Result<()> {
+    let needed = op.inputs();
+    if found == needed {
         Ok(())
     } else {
-        Err(Error::LengthMismatch {
-            what,
-            needed: x.len() as u64,
-            found: other.len() as u64,
-        })
+        Err(Error::Inputs { op, needed, found })
     }
 }
 
-/// What a gradient is computed from.
-#[derive(Clone, Copy)]
-pub(crate) enum Given {
-    Input,
-    Output,
-}
-
-/// Without `x`, it is what `y` holds.
-fn run_forward<E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
-    fn run<T: Walk, E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
-        let (x, y) = (x.map(bytemuck::cast_slice), bytemuck::cast_slice_mut(y));
-        let level = Level::new();
-        share_out(x, None, y, |x, _, y| T::forward(level, factors, x, y));
-    }
-    match E::DTYPE {
-        DType::F32 => run::<f32, E>(factors, x, y),
-        DType::F64 => run::<f64, E>(factors, x, y),
-        DType::F16 => run::<f16, E>(factors, x, y),
-        DType::BF16 => run::<bf16, E>(factors, x, y),
-    }
-}
-
-/// Without `grad`, it is what `out` holds.
-fn run_backward<E: Element>(
-    given: Given,
-    factors: Factors,
-    x: &[E],
+/// Applies `op`. The input that is `None` is the last one, and `out` holds it.
+pub(crate) fn run<E: Element>(
+    op: Op,
+    elu: Elu,
+    x: Option<&[E]>,
     grad: Option<&[E]>,
     out: &mut [E],
-) {
-    fn run<T: Walk, E: Element>(
-        given: Given,
+) -> Result<()> {
+    if op == Op::BackwardFromOutput {
+        elu.factors().check_invertible(E::DTYPE)?;
+    }
+    let needed = x.map_or(out.len(), <[E]>::len);
+    let grad_len = grad.map_or(out.len(), <[E]>::len);
+    let last = if op.has_grad() && grad.is_none() {
+        Role::Gradient
+    } else {
+        Role::Output
+    };
+    for (role, found) in [(Role::Gradient, grad_len), (last, out.len())] {
+        if found != needed {
+            return Err(Error::LengthMismatch {
+                role,
+                needed: needed as u64,
+                found: found as u64,
+            });
+        }
+    }
+    match (op, x) {
+        (Op::Forward, x) => run_forward(elu, x, out),
+        (_, Some(x)) => run_gradient(op, elu, x, grad, out),
+        (_, None) => check_inputs(op, 1)?,
+    }
+    Ok(())
+}
+
+/// Writes ELU of `x` to `y`, which is as long, or of what `y` holds.
+fn run_forward<E: Element>(elu: Elu, x: Option<&[E]>, y: &mut [E]) {
+    fn run_as<T: Walk, E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
+        let (x, y) = (x.map(bytemuck::cast_slice), bytemuck::cast_slice_mut(y));
+        let level = Level::new();
+        match x {
+            Some(x) => share_out([x], y, |[x], y| T::forward(level, factors, Some(x), y)),
+            None => share_out([], y, |[], y| T::forward(level, factors, None, y)),
+        }
+    }
+    with_walk!(E, run_as(elu.factors(), x, y));
+}
+
+/// Writes the gradient of `op` to `out`, which is as long as `x`. Without `grad`, `out` holds it.
+fn run_gradient<E: Element>(op: Op, elu: Elu, x: &[E], grad: Option<&[E]>, out: &mut [E]) {
+    fn run_as<T: Walk, E: Element>(
+        op: Op,
         factors: Factors,
         x: &[E],
         grad: Option<&[E]>,
         out: &mut [E],
     ) {
         let (x, grad) = (bytemuck::cast_slice(x), grad.map(bytemuck::cast_slice));
-        let level = Level::new();
         let out = bytemuck::cast_slice_mut(out);
-        share_out(Some(x), grad, out, |x, grad, out| {
-            T::backward(level, given, factors, x.unwrap_or_default(), grad, out);
-        });
+        let level = Level::new();
+        match grad {
+            Some(grad) => share_out([x, grad], out, |[x, grad], out| {
+                T::gradient(level, op, factors, x, Some(grad), out);
+            }),
+            None => share_out([x], out, |[x], out| {
+                T::gradient(level, op, factors, x, None, out);
+            }),
+        }
     }
-    match E::DTYPE {
-        DType::F32 => run::<f32, E>(given, factors, x, grad, out),
-        DType::F64 => run::<f64, E>(given, factors, x, grad, out),
-        DType::F16 => run::<f16, E>(given, factors, x, grad, out),
-        DType::BF16 => run::<bf16, E>(given, factors, x, grad, out),
-    }
+    with_walk!(E, run_as(op, elu.factors(), x, grad, out));
 }
 
-/// Runs `work` over pieces of slices of one length, by several threads if they are long.
-fn share_out<T: Send + Sync>(
-    x: Option<&[T]>,
-    grad: Option<&[T]>,
-    y: &mut [T],
-    work: impl Fn(Option<&[T]>, Option<&[T]>, &mut [T]) + Sync,
+/// Runs `work` on pieces of slices of one length, by several threads if they are long.
+fn share_out<T: Send + Sync, const N: usize>(
+    inputs: [&[T]; N],
+    out: &mut [T],
+    work: impl Fn([&[T]; N], &mut [T]) + Sync,
 ) {
     #[cfg(feature = "threads")]
-    if y.len() >= THREADS_FROM {
+    if out.len() >= THREADS_FROM {
         use rayon::prelude::*;
-        let len = chunk_len(y.len());
-        y.par_chunks_mut(len).enumerate().for_each(|(i, y)| {
-            let piece = |slice: &'_ [T]| -> std::ops::Range<usize> {
-                i * len..slice.len().min((i + 1) * len)
-            };
-            let x = x.map(|x| &x[piece(x)]);
-            let grad = grad.map(|grad| &grad[piece(grad)]);
-            work(x, grad, y);
+        let len = chunk_len(out.len());
+        out.par_chunks_mut(len).enumerate().for_each(|(i, out)| {
+            let piece = i * len..i * len + out.len();
+            work(inputs.map(|input| &input[piece.clone()]), out);
         });
         return;
     }
-    work(x, grad, y);
+    work(inputs, out);
 }
 
 /// Elements that are summed one after the other: the sum must not depend on how many threads there are.
@@ -311,10 +342,12 @@ fn sum_up<T: Send + Sync>(y: &[T], sum: &(impl Fn(&[T]) -> Sum + Sync)) -> Sum {
 
 /// A type with its vector code.
 trait Walk: Element {
+    /// Writes ELU of `x` to `y`, or of what `y` holds.
     fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]);
-    fn backward(
+    /// Writes the gradient of `op` to `out`. Without `grad`, `out` holds it.
+    fn gradient(
         level: Level,
-        given: Given,
+        op: Op,
         factors: Factors,
         x: &[Self],
         grad: Option<&[Self]>,
@@ -331,22 +364,23 @@ macro_rules! walks {
             fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]) {
                 use arithmetic::$arithmetic::{DegenerateForward, ScaledForward, UnitForward};
                 let products = factors.$products();
-                if products.is_degenerate() {
+                let class = products.class(Op::Forward);
+                if class.degenerate {
                     dispatch!(level, simd => {
                         walk(simd, DegenerateForward::new(simd, products), x, y)
                     });
-                } else if products.are_ones() {
+                } else if class.unit_factors {
                     dispatch!(level, simd => walk(simd, UnitForward, x, y));
-                } else if products.input_scale == 1.0 {
+                } else if class.unit_input_scale {
                     dispatch!(level, simd => walk(simd, $($forward)::+::new(simd, products), x, y));
                 } else {
                     dispatch!(level, simd => walk(simd, ScaledForward::new(simd, products), x, y));
                 }
             }
 
-            fn backward(
+            fn gradient(
                 level: Level,
-                given: Given,
+                op: Op,
                 factors: Factors,
                 x: &[Self],
                 grad: Option<&[Self]>,
@@ -354,16 +388,19 @@ macro_rules! walks {
             ) {
                 use arithmetic::$arithmetic::{Backward, BackwardFromOutput, UnitBackward};
                 let products = factors.$products();
-                match given {
-                    Given::Input if products.are_ones() && fuses(level) => dispatch!(level, simd => {
-                        walk_with_grad(simd, UnitBackward::new(simd, products), x, grad, out)
-                    }),
-                    Given::Input => dispatch!(level, simd => {
-                        walk_with_grad(simd, Backward::new(simd, products), x, grad, out)
-                    }),
-                    Given::Output => dispatch!(level, simd => {
+                let class = products.class(op);
+                if op == Op::BackwardFromOutput {
+                    dispatch!(level, simd => {
                         walk_with_grad(simd, BackwardFromOutput::new(simd, products), x, grad, out)
-                    }),
+                    });
+                } else if class.unit_factors && fuses(level) {
+                    dispatch!(level, simd => {
+                        walk_with_grad(simd, UnitBackward::new(simd, products), x, grad, out)
+                    });
+                } else {
+                    dispatch!(level, simd => {
+                        walk_with_grad(simd, Backward::new(simd, products), x, grad, out)
+                    });
                 }
             }
 
@@ -447,7 +484,7 @@ mod tests {
             });
             let grad: Vec<f32> = grads.collect();
             let mut out = vec![0.0; x.len()];
-            f32::backward(level, Given::Input, 1.0.into(), &x, Some(&grad), &mut out);
+            f32::gradient(level, Op::Backward, 1.0.into(), &x, Some(&grad), &mut out);
             for ((&x, &grad), &out) in x.iter().zip(&grad).zip(&out) {
                 let exact = f64::from(grad) * reference::elu_grad(f64::from(x), 1.0);
                 if !grad.is_finite() {
@@ -482,9 +519,9 @@ mod tests {
                         "forward, {}, {factors:?}",
                         name(level)
                     );
-                    T::backward(
+                    T::gradient(
                         level,
-                        Given::Input,
+                        Op::Backward,
                         factors,
                         &[tiny; 5],
                         Some(&[tiny; 5]),
@@ -498,9 +535,9 @@ mod tests {
                     );
                     if sign > 0.0 {
                         let output = &[zero; 5];
-                        T::backward(
+                        T::gradient(
                             level,
-                            Given::Output,
+                            Op::BackwardFromOutput,
                             factors,
                             output,
                             Some(&[tiny; 5]),
@@ -543,7 +580,7 @@ mod tests {
                 let factors = Factors::new(alpha, 1.0, input_scale).unwrap();
                 let [x, grad] = [x, grad].map(f32::from_bits);
                 let mut y = [0.0];
-                f32::backward(level, Given::Input, factors, &[x], Some(&[grad]), &mut y);
+                f32::gradient(level, Op::Backward, factors, &[x], Some(&[grad]), &mut y);
                 let y = y[0].to_bits();
                 assert!(y.abs_diff(due) <= 1, "{}: {factors:?}, {y:#x}", name(level));
             }

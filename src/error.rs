@@ -2,7 +2,7 @@
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
-use crate::dtype::DType;
+use crate::{dtype::DType, op::Op};
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -89,30 +89,44 @@ pub enum Error {
         /// The tensor's type.
         found: DType,
     },
+    /// An operation was given more or fewer inputs than it takes.
+    #[error("{op} takes {needed} input{}, found {found}", if *needed == 1 { "" } else { "s" })]
+    Inputs {
+        /// The operation.
+        op: Op,
+        /// The number of inputs that it takes: 1, or 2 with a gradient.
+        needed: usize,
+        /// The number of inputs that were given.
+        found: usize,
+    },
     /// The output or the gradient is not as long as the input.
-    #[error("{what} must be as long as the input: needed {needed} elements, found {found}")]
+    #[error("{role} must be as long as the input: needed {needed} elements, found {found}")]
     LengthMismatch {
-        /// `the output` or `the gradient`.
-        what: &'static str,
+        /// The output or the gradient.
+        role: Role,
         /// The input's length in elements.
         needed: u64,
         /// The other's length in elements.
         found: u64,
     },
-    /// The gradient's shape is not the input's.
-    #[error("the gradient must have the input's shape: needed {needed:?}, found {found:?}")]
-    GradientShape {
+    /// The shape of the output or the gradient is not the input's.
+    #[error("{role} must have the input's shape: needed {needed:?}, found {found:?}")]
+    ShapesDiffer {
+        /// The output or the gradient.
+        role: Role,
         /// The input's shape.
         needed: Vec<usize>,
-        /// The gradient's shape.
+        /// The other's shape.
         found: Vec<usize>,
     },
-    /// Two tensors that are worked on together are on different devices.
-    #[error("the gradient must be on the input's device: needed {needed}, found {found}")]
+    /// The tensors of one operation are on different devices.
+    #[error("{role} must be on the input's device: needed {needed}, found {found}")]
     DeviceMismatch {
+        /// The output or the gradient.
+        role: Role,
         /// The input's device.
         needed: String,
-        /// The gradient's device.
+        /// The other's device.
         found: String,
     },
     /// A factor has a value that its formula cannot do with.
@@ -158,11 +172,11 @@ pub enum Error {
     },
     /// A buffer slice does not start or end at an element.
     #[error(
-        "{buffer} must start and end at a multiple of {needed} bytes, found offset {offset} and size {size}"
+        "{role} must start and end at a multiple of {needed} bytes, found offset {offset} and size {size}"
     )]
     Misaligned {
-        /// `x`, `y`, `grad`, `out` or `the tensor`.
-        buffer: &'static str,
+        /// The buffer.
+        role: Role,
         /// Bytes an element takes.
         needed: u64,
         /// The slice's offset in bytes.
@@ -171,22 +185,20 @@ pub enum Error {
         size: u64,
     },
     /// A buffer was created without a usage that is needed.
-    #[error("{buffer} needs a buffer with usage {needed:?}, found {found:?}")]
+    #[error("{role} needs a buffer with usage {needed}, found {found}")]
     MissingUsage {
-        /// `x`, `y`, `grad`, `out` or `the tensor`.
-        buffer: &'static str,
-        /// The usage needed.
-        needed: wgpu::BufferUsages,
-        /// The usages it has.
-        found: wgpu::BufferUsages,
+        /// The buffer.
+        role: Role,
+        /// The name of the usage in [`wgpu::BufferUsages`].
+        needed: &'static str,
+        /// The names of the usages that the buffer has, such as `COPY_SRC | COPY_DST`.
+        found: String,
     },
     /// A buffer ends within the word that holds the last element.
-    #[error(
-        "{buffer} needs a buffer of {needed} bytes, since GPUs bind whole words, found {found}"
-    )]
+    #[error("{role} needs a buffer of {needed} bytes, since GPUs bind whole words, found {found}")]
     PartialWord {
-        /// `x`, `y`, `grad`, `out` or `the tensor`.
-        buffer: &'static str,
+        /// The buffer.
+        role: Role,
         /// The buffer's size, rounded up.
         needed: u64,
         /// The buffer's size in bytes.
@@ -213,13 +225,13 @@ pub enum Error {
     },
     /// An input and the output overlap within one buffer.
     #[error(
-        "{input} bytes {}..{} and output bytes {}..{} of the same buffer overlap; to work in place, prepare it in place",
+        "{role} (bytes {}..{}) and the output (bytes {}..{}) overlap in one buffer; to work in place, pass the same slice",
         bytes.start, bytes.end, output.start, output.end
     )]
     Overlap {
-        /// `input` or `gradient`.
-        input: &'static str,
-        /// The input's bytes.
+        /// The input or the gradient.
+        role: Role,
+        /// Its bytes.
         bytes: Range<u64>,
         /// The output's bytes.
         output: Range<u64>,
@@ -346,7 +358,31 @@ pub enum Error {
     },
 }
 
-/// Names, or a word that there are none.
+/// What a slice, a buffer or a tensor is to an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// What the operation reads: `x`, or the output `y` for a gradient from the output, or `y` for a penalty.
+    Input,
+    /// The gradient with respect to the output, `grad`.
+    Gradient,
+    /// What the operation writes: `y` or `out`.
+    Output,
+    /// A tensor outside of any operation.
+    Tensor,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Input => "the input",
+            Self::Gradient => "the gradient",
+            Self::Output => "the output",
+            Self::Tensor => "the tensor",
+        })
+    }
+}
+
+/// Names, or a statement that there are none.
 struct List<'a>(&'a [String]);
 
 impl fmt::Display for List<'_> {

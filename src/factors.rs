@@ -3,6 +3,7 @@
 use crate::{
     dtype::DType,
     error::{Error, Result},
+    op::Op,
 };
 
 /// The numbers in `scale * (x >= 0 ? x : alpha * (exp(input_scale * x) - 1))`.
@@ -97,6 +98,12 @@ impl From<f64> for Factors {
     }
 }
 
+impl From<f32> for Factors {
+    fn from(alpha: f32) -> Self {
+        Self::elu(alpha.into())
+    }
+}
+
 // ---- Internals ----
 
 /// The factors as a kernel multiplies by them: rounded to the type of its arithmetic.
@@ -107,6 +114,18 @@ pub(crate) struct Products<T> {
     /// `scale`.
     pub(crate) positive: T,
     pub(crate) input_scale: T,
+}
+
+/// Which parts of an operation's arithmetic some factors make unnecessary. This is the one place where factors are classified:
+/// the CPU path and the shaders both choose their code by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Class {
+    /// `alpha * scale` is 0, infinite or NaN, so that its product with any negative number is itself with the sign changed.
+    pub(crate) degenerate: bool,
+    /// Everything that the operation multiplies by is 1, on both sides of 0.
+    pub(crate) unit_factors: bool,
+    /// `input_scale` is 1.
+    pub(crate) unit_input_scale: bool,
 }
 
 /// A number as `(high + low) * 2^exponent` with `1 <= |high| < 2`, where `high` has so few bits that two such have an exact
@@ -140,8 +159,15 @@ impl Factors {
         }
     }
 
-    /// Whether the output tells which side the input was on, and how far: only if outputs of negative inputs are
-    /// negative and finite.
+    /// Which parts of the arithmetic of `op` these factors make unnecessary.
+    pub(crate) fn class(&self, dtype: DType, op: Op) -> Class {
+        match dtype {
+            DType::F64 => self.in_f64().class(op),
+            DType::F32 | DType::F16 | DType::BF16 => self.in_f32().class(op),
+        }
+    }
+
+    /// Fails unless the slope can be computed from the output: outputs of negative inputs must be negative and finite.
     pub(crate) fn check_invertible(&self, dtype: DType) -> Result<()> {
         let found = self.in_f64().negative;
         let (arithmetic, rounded) = match dtype {
@@ -159,19 +185,23 @@ impl Factors {
 macro_rules! products {
     ($float:ident, $split:expr) => {
         impl Products<$float> {
-            /// Whether every product of `negative` with a negative number is `-negative`: it is 0, infinite or NaN.
+            /// Which parts of the arithmetic of `op` these factors make unnecessary.
+            pub(crate) fn class(&self, op: Op) -> Class {
+                let unit_input_scale = self.input_scale == 1.0;
+                let unit_scales = self.positive == 1.0 && unit_input_scale;
+                Class {
+                    degenerate: self.is_degenerate(),
+                    unit_factors: match op {
+                        Op::Forward | Op::Backward => unit_scales && self.negative == 1.0,
+                        Op::BackwardFromOutput => unit_scales, // `negative` is added, and multiplies nothing
+                    },
+                    unit_input_scale,
+                }
+            }
+
+            /// Whether `negative` is 0, infinite or NaN.
             pub(crate) fn is_degenerate(&self) -> bool {
                 self.negative == 0.0 || !self.negative.is_finite()
-            }
-
-            /// Whether all of them are 1.
-            pub(crate) fn are_ones(&self) -> bool {
-                self.are_scales_ones() && self.negative == 1.0
-            }
-
-            /// Whether `scale` and `input_scale` are 1, as for ELU.
-            pub(crate) fn are_scales_ones(&self) -> bool {
-                self.positive == 1.0 && self.input_scale == 1.0
             }
 
             /// `negative`, or 1 if it is degenerate.

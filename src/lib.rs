@@ -82,6 +82,8 @@
     )
 )]
 
+mod apply;
+mod cache;
 mod checked;
 pub mod cpu;
 pub mod device;
@@ -91,6 +93,7 @@ mod error;
 mod factors;
 mod kernel;
 pub mod layer;
+mod op;
 pub mod reference;
 mod regularizer;
 pub mod shader;
@@ -100,11 +103,12 @@ mod tensor;
 pub use device::{Device, Gpu};
 pub use dtype::{DType, Element};
 pub use elu::Elu;
-pub use error::{Error, Result};
+pub use error::{Error, Result, Role};
 pub use factors::Factors;
 pub use half;
 pub use kernel::{Kernel, Step};
 pub use layer::Layer;
+pub use op::Op;
 pub use regularizer::Regularizer;
 pub use stream::Stream;
 pub use tensor::Tensor;

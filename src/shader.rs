@@ -8,40 +8,12 @@ use bytemuck::{Pod, Zeroable};
 
 pub use function::function;
 
+pub use crate::op::Op;
 use crate::{
     dtype::DType,
+    elu::Elu,
     factors::{Factors, Split},
 };
-
-/// What is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Op {
-    /// ELU of `x`.
-    Forward,
-    /// The gradient with respect to `x`, from `x` and the gradient with respect to the output.
-    Backward,
-    /// The same from the output instead of `x`.
-    BackwardFromOutput,
-}
-
-impl Op {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Forward, Self::Backward, Self::BackwardFromOutput];
-
-    /// The name used in labels and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Forward => "forward",
-            Self::Backward => "backward",
-            Self::BackwardFromOutput => "backward-from-output",
-        }
-    }
-
-    /// Whether it takes a gradient besides its input.
-    pub const fn has_grad(self) -> bool {
-        !matches!(self, Self::Forward)
-    }
-}
 
 /// Which inputs lie in the output's buffer, at its place or at another: those are bound with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -250,23 +222,12 @@ pub struct Specialization {
 }
 
 impl Specialization {
-    /// What these factors let the operation do without.
-    pub fn new(dtype: DType, op: Op, factors: Factors) -> Self {
-        macro_rules! of {
-            ($products:expr) => {{
-                let products = $products;
-                Self {
-                    unit_factors: match op {
-                        Op::Forward | Op::Backward => products.are_ones(),
-                        Op::BackwardFromOutput => products.are_scales_ones(),
-                    },
-                    unit_input_scale: products.input_scale == 1.0,
-                }
-            }};
-        }
-        match dtype {
-            DType::F64 => of!(factors.in_f64()),
-            DType::F32 | DType::F16 | DType::BF16 => of!(factors.in_f32()),
+    /// Returns the arithmetic that the operation can do without.
+    pub fn new(dtype: DType, op: Op, elu: impl Into<Elu>) -> Self {
+        let class = elu.into().factors().class(dtype, op);
+        Self {
+            unit_factors: class.unit_factors,
+            unit_input_scale: class.unit_input_scale,
         }
     }
 

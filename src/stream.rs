@@ -14,8 +14,7 @@ use crate::{
     device::{Device, Gpu},
     dtype::{DType, Element, with_element},
     elu::Elu,
-    error::{Error, Result},
-    factors::Factors,
+    error::{Error, Result, Role},
 };
 use ends::{Reader, Sink, Source, Writer, read, write_error};
 use slot::{Arrangement, Slot};
@@ -51,7 +50,7 @@ use slot::{Arrangement, Slot};
 /// device is lost, the stream works on afterwards.
 pub struct Stream {
     device: Device,
-    factors: Factors,
+    elu: Elu,
     dtype: DType,
     budget: u64,
     expected_len: u64,
@@ -64,12 +63,12 @@ impl Stream {
     /// The bytes that all buffers take together, unless told otherwise.
     pub const BUDGET: u64 = 64 << 20;
 
-    /// A stream of elements of `dtype` through `device`. Makes no buffer yet.
+    /// A stream of elements of `dtype` through `device`; a number for `elu` is alpha. Makes no buffer yet.
     ///
     /// # Errors
     ///
     /// As [`Kernel::new`](crate::Kernel::new).
-    pub fn new(device: &Device, elu: Elu, dtype: DType) -> Result<Self> {
+    pub fn new(device: &Device, elu: impl Into<Elu>, dtype: DType) -> Result<Self> {
         let arrangement = match device {
             Device::Cpu => Arrangement::InPlace,
             Device::Gpu(gpu) => {
@@ -80,7 +79,7 @@ impl Stream {
         };
         Ok(Self {
             device: device.clone(),
-            factors: elu.factors(),
+            elu: elu.into(),
             dtype,
             budget: Self::BUDGET,
             expected_len: u64::MAX,
@@ -136,7 +135,7 @@ impl Stream {
         let (chunk, size) = (self.chunk_bytes(), self.dtype.size() as u64);
         let bytes = match self.device.clone() {
             Device::Cpu => {
-                with_element!(self.dtype, E => forward_on_cpu::<E>(self.factors, chunk, source, &mut sink)?)
+                with_element!(self.dtype, E => forward_on_cpu::<E>(self.elu, chunk, source, &mut sink)?)
             }
             Device::Gpu(gpu) => {
                 let mut reader = Reader::new(source, zeros(chunk.min(PIECE))?);
@@ -163,13 +162,13 @@ impl Stream {
         }
         if x.len() != y.len() {
             return Err(Error::LengthMismatch {
-                what: "the output",
+                role: Role::Output,
                 needed: x.len() as u64,
                 found: y.len() as u64,
             });
         }
         match self.device.clone() {
-            Device::Cpu => cpu::forward(self.factors, x, y),
+            Device::Cpu => cpu::forward(self.elu, x, y),
             Device::Gpu(gpu) => {
                 let mut source: &[u8] = bytemuck::cast_slice(x);
                 let mut sink: &mut [u8] = bytemuck::cast_slice_mut(y);
@@ -206,7 +205,7 @@ impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
             .field("device", &self.device)
-            .field("factors", &self.factors)
+            .field("elu", &self.elu)
             .field("dtype", &self.dtype)
             .field("budget", &self.budget)
             .field("expected_len", &self.expected_len)
@@ -275,7 +274,7 @@ impl Stream {
                 self.slots[at].empty(gpu, bytes, sink).await?;
             }
             if self.slots.len() == at {
-                let slot = Slot::new(gpu, kernel, self.factors, self.arrangement, chunk)?;
+                let slot = Slot::new(gpu, kernel, self.elu, self.arrangement, chunk)?;
                 self.slots.push(slot);
             }
             let slot = &mut self.slots[at];
@@ -287,7 +286,7 @@ impl Stream {
                     found: total,
                 });
             }
-            slot.submit(gpu, kernel, self.factors, bytes)?;
+            slot.submit(gpu, kernel, self.elu, bytes)?;
             at_work.push_back((at, bytes));
         }
         for (at, bytes) in at_work {
@@ -299,7 +298,7 @@ impl Stream {
 
 /// The bytes that there were.
 fn forward_on_cpu<E: Element>(
-    factors: Factors,
+    elu: Elu,
     chunk: u64,
     mut source: impl Read,
     sink: &mut impl Write,
@@ -324,7 +323,7 @@ fn forward_on_cpu<E: Element>(
             });
         }
         let chunk = &mut elements[..filled / size];
-        cpu::forward_in_place(factors, chunk);
+        cpu::forward_in_place(elu, chunk);
         sink.write_all(bytemuck::cast_slice(chunk))
             .map_err(write_error)?;
         if chunk.len() < elements.len() {

@@ -5,7 +5,8 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     device::{Device, Gpu, Until},
     dtype::{DType, Element, Values},
-    error::{Error, Result},
+    error::{Error, Result, Role},
+    kernel::check_usage,
 };
 
 /// Elements of one type on a [`Device`], in C order, and their shape.
@@ -90,7 +91,7 @@ impl Tensor {
     ) -> Result<Self> {
         if !bytes.len().is_multiple_of(dtype.size()) {
             return Err(Error::Misaligned {
-                buffer: "the tensor",
+                role: Role::Tensor,
                 needed: dtype.size() as u64,
                 offset: 0,
                 size: bytes.len() as u64,
@@ -165,7 +166,7 @@ impl Tensor {
         let (len, size) = (product(shape)?, dtype.size() as u64);
         if !offset.is_multiple_of(size) {
             return Err(Error::Misaligned {
-                buffer: "the tensor",
+                role: Role::Tensor,
                 needed: size,
                 offset,
                 size: (len as u64).saturating_mul(size),
@@ -406,14 +407,7 @@ impl Tensor {
         if self.is_empty() {
             return Ok(read(&[]));
         }
-        let (needed, found) = (wgpu::BufferUsages::COPY_SRC, buffer.usage());
-        if !found.contains(needed) {
-            return Err(Error::MissingUsage {
-                buffer: "the tensor",
-                needed,
-                found,
-            });
-        }
+        check_usage(Role::Tensor, buffer, wgpu::BufferUsages::COPY_SRC)?;
         // Copies are of whole words, and an element may be half of one.
         const WORD: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
         let slice = self.bytes_of(buffer);
@@ -421,7 +415,7 @@ impl Tensor {
         let end = (slice.offset() + slice.size()).next_multiple_of(WORD);
         if end > buffer.size() {
             return Err(Error::PartialWord {
-                buffer: "the tensor",
+                role: Role::Tensor,
                 needed: end,
                 found: buffer.size(),
             });

@@ -1,7 +1,7 @@
 //! The embed contract, without a driver: refusals, limits, error scopes, and what recording costs.
 
 use wgpu_elu::{
-    DType, Error, Gpu, Kernel,
+    DType, Error, Gpu, Kernel, Op, Role,
     wgpu::{self, BufferUsages},
 };
 
@@ -10,35 +10,69 @@ use crate::{
     slices::{ALL, buffer},
 };
 
-/// Each refusal: which variant, in which words, and that the kernel works on.
-#[test]
-fn refusals() {
-    let [gpu, other] = noop_pair();
-    let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-    let host = || buffer(&gpu, &[0.0; 100], ALL);
-    let (x, y) = (host(), host());
-    let refused =
-        |x: wgpu::BufferSlice<'_>, y: wgpu::BufferSlice<'_>| kernel.prepare(1.0, x, y).unwrap_err();
+/// A kernel for float32 on a device without a driver, and two buffers of 100 elements.
+struct Host {
+    gpu: Gpu,
+    kernel: Kernel,
+    x: wgpu::Buffer,
+    y: wgpu::Buffer,
+}
 
-    let error = refused(x.slice(..16), y.slice(..20));
+impl Host {
+    fn new() -> Self {
+        Self::on(noop(wgpu::Limits::default()))
+    }
+
+    fn on(gpu: Gpu) -> Self {
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        let [x, y] = [(); 2].map(|()| buffer(&gpu, &[0.0; 100], ALL));
+        Self { gpu, kernel, x, y }
+    }
+
+    /// The error for these slices. The kernel works afterwards.
+    fn refuses(&self, x: wgpu::BufferSlice<'_>, y: wgpu::BufferSlice<'_>) -> Error {
+        let error = self.kernel.prepare(1.0, x, y).unwrap_err();
+        let step = self.kernel.prepare(1.0, self.x.slice(..), self.y.slice(..));
+        assert_eq!(step.unwrap().dispatches(), 1, "the kernel works afterwards");
+        error
+    }
+}
+
+#[test]
+fn slices_of_other_lengths_are_refused() {
+    let host = Host::new();
+    let (x, y) = (&host.x, &host.y);
+    let error = host.refuses(x.slice(..16), y.slice(..20));
     assert!(matches!(
         error,
         Error::LengthMismatch {
+            role: Role::Output,
             needed: 4,
-            found: 5,
-            ..
+            found: 5
         }
     ));
     assert_eq!(
         error.to_string(),
         "the output must be as long as the input: needed 4 elements, found 5"
     );
+    let error = host
+        .kernel
+        .prepare_backward(1.0, x.slice(..16), y.slice(..20), y.slice(20..36))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the gradient must be as long as the input: needed 4 elements, found 5"
+    );
+}
 
-    let error = refused(x.slice(2..18), y.slice(..16));
+#[test]
+fn slices_that_cut_an_element_are_refused() {
+    let host = Host::new();
+    let error = host.refuses(host.x.slice(2..18), host.y.slice(..16));
     assert!(matches!(
         error,
         Error::Misaligned {
-            buffer: "x",
+            role: Role::Input,
             needed: 4,
             offset: 2,
             size: 16
@@ -46,97 +80,146 @@ fn refusals() {
     ));
     assert_eq!(
         error.to_string(),
-        "x must start and end at a multiple of 4 bytes, found offset 2 and size 16"
+        "the input must start and end at a multiple of 4 bytes, found offset 2 and size 16"
     );
-    let error = refused(x.slice(..16), y.slice(4..21));
+    let error = host.refuses(host.x.slice(..16), host.y.slice(4..21));
     assert!(matches!(
         error,
         Error::Misaligned {
-            buffer: "y",
+            role: Role::Output,
             needed: 4,
             offset: 4,
             size: 17
         }
     ));
+}
 
-    let plain = buffer(&gpu, &[0.0; 100], BufferUsages::COPY_SRC);
-    let error = refused(x.slice(..), plain.slice(..));
-    assert!(matches!(error, Error::MissingUsage { buffer: "y", .. }));
-    assert_eq!(
-        error.to_string(),
-        "y needs a buffer with usage BufferUsages(STORAGE), found BufferUsages(COPY_SRC)"
+#[test]
+fn buffers_without_the_usage_are_refused() {
+    let host = Host::new();
+    let refused = |usages, found| {
+        let other = buffer(&host.gpu, &[0.0; 100], usages);
+        let error = host.refuses(host.x.slice(..), other.slice(..));
+        assert!(matches!(
+            error,
+            Error::MissingUsage {
+                role: Role::Output,
+                ..
+            }
+        ));
+        let text = format!("the output needs a buffer with usage STORAGE, found {found}");
+        assert_eq!(error.to_string(), text);
+    };
+    refused(BufferUsages::COPY_SRC, "COPY_SRC");
+    refused(
+        BufferUsages::COPY_SRC | BufferUsages::UNIFORM,
+        "COPY_SRC | UNIFORM",
     );
+}
 
-    let error = refused(x.slice(..200), x.slice(100..300));
+#[test]
+fn slices_that_overlap_are_refused() {
+    let host = Host::new();
+    let (x, y) = (&host.x, &host.y);
+    let error = host.refuses(x.slice(..200), x.slice(100..300));
     assert!(
-        matches!(&error, Error::Overlap { bytes, output, .. } if *bytes == (0..200) && *output == (100..300))
+        matches!(&error, Error::Overlap { role: Role::Input, bytes, output } if *bytes == (0..200) && *output == (100..300))
     );
     assert_eq!(
         error.to_string(),
-        "input bytes 0..200 and output bytes 100..300 of the same buffer overlap; to work in place, prepare it in place"
+        "the input (bytes 0..200) and the output (bytes 100..300) overlap in one buffer; to work in place, pass the same slice"
     );
-
-    let error = kernel
+    let error = host
+        .kernel
         .prepare_backward(1.0, y.slice(..200), x.slice(..200), x.slice(100..300))
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "gradient bytes 0..200 and output bytes 100..300 of the same buffer overlap; to work in place, prepare it in place"
+        "the gradient (bytes 0..200) and the output (bytes 100..300) overlap in one buffer; to work in place, pass the same slice"
     );
-    let error = kernel
-        .prepare_backward(1.0, x.slice(..16), y.slice(..20), y.slice(20..36))
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the gradient must be as long as the input: needed 4 elements, found 5"
-    );
-    let error = kernel
-        .prepare_backward_from_output_in_place(-1.0, x.slice(..16), y.slice(..16))
-        .unwrap_err();
-    assert!(matches!(error, Error::NotInvertible { found: -1.0, .. }));
+}
 
-    // A buffer may end within the word that its last half belongs to.
-    let halves = Kernel::new(gpu.device(), DType::F16).unwrap();
-    let odd = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+#[test]
+fn factors_that_cannot_be_inverted_are_refused() {
+    let host = Host::new();
+    let (x, y) = (host.x.slice(..16), host.y.slice(..16));
+    let error = host
+        .kernel
+        .prepare_backward_from_output_in_place(-1.0, x, y);
+    assert!(matches!(
+        error,
+        Err(Error::NotInvertible { found: -1.0, .. })
+    ));
+    let error = host
+        .kernel
+        .prepare_op(Op::BackwardFromOutput, 0.0, x, Some(y), y);
+    assert!(matches!(
+        error,
+        Err(Error::NotInvertible { found: 0.0, .. })
+    ));
+}
+
+#[test]
+fn operations_without_their_inputs_are_refused() {
+    let host = Host::new();
+    let (x, y) = (host.x.slice(..16), host.y.slice(..16));
+    for (op, grad, text) in [
+        (Op::Forward, Some(y), "forward takes 1 input, found 2"),
+        (Op::Backward, None, "backward takes 2 inputs, found 1"),
+        (
+            Op::BackwardFromOutput,
+            None,
+            "backward-from-output takes 2 inputs, found 1",
+        ),
+    ] {
+        let error = host.kernel.prepare_op(op, 1.0, x, grad, y).unwrap_err();
+        assert!(matches!(error, Error::Inputs { .. }), "{error}");
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+/// A buffer may end within the word that its last half belongs to.
+#[test]
+fn a_buffer_that_ends_within_a_word_is_refused() {
+    let host = Host::new();
+    let halves = Kernel::new(host.gpu.device(), DType::F16).unwrap();
+    let odd = host.gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: 6,
         usage: ALL,
         mapped_at_creation: false,
     });
     let error = halves
-        .prepare(1.0, odd.slice(..), y.slice(..6))
+        .prepare(1.0, odd.slice(..), host.y.slice(..6))
         .unwrap_err();
     assert!(matches!(
         error,
         Error::PartialWord {
-            buffer: "x",
+            role: Role::Input,
             needed: 8,
             found: 6
         }
     ));
     assert_eq!(
         error.to_string(),
-        "x needs a buffer of 8 bytes, since GPUs bind whole words, found 6"
+        "the input needs a buffer of 8 bytes, since GPUs bind whole words, found 6"
     );
-    assert!(halves.prepare(1.0, odd.slice(..4), y.slice(..4)).is_ok());
+    let step = halves.prepare(1.0, odd.slice(..4), host.y.slice(..4));
+    assert_eq!(step.unwrap().dispatches(), 1);
+}
 
+#[test]
+fn a_buffer_of_another_device_is_refused() {
+    let [gpu, other] = noop_pair();
+    let host = Host::on(gpu);
     let foreign = buffer(&other, &[0.0; 100], ALL);
-    let error = refused(x.slice(..), foreign.slice(..));
+    let error = host.refuses(host.x.slice(..), foreign.slice(..));
     assert!(matches!(&error, Error::Refused { what, .. } if what == "a bind group"));
     assert!(
         error.to_string().starts_with("wgpu refused a bind group: "),
         "{error}"
     );
     assert!(!error.to_string().contains('\n'), "{error}");
-
-    assert_eq!(
-        kernel
-            .prepare(1.0, x.slice(..), y.slice(..))
-            .unwrap()
-            .dispatches(),
-        1,
-        "the kernel works on"
-    );
 }
 
 #[test]

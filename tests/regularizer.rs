@@ -1,7 +1,7 @@
 //! Keras' activity regularizer: on the CPU and every adapter against exact sums, and as a step against the embed contract.
 
 use wgpu_elu::{
-    DType, Device, Elu, Error, Gpu, Kernel, Regularizer, Tensor, cpu,
+    DType, Device, Elu, Error, Gpu, Kernel, Regularizer, Role, Tensor, cpu,
     shader::{
         PARAMS_BINDING, Shape, VECTORS, X_BINDING, Y_BINDING,
         penalty::{self, result_dtype},
@@ -601,14 +601,38 @@ fn refusals() {
         "output bytes 40..44 lie within input bytes 0..400 of the same buffer: a penalty needs a place of its own"
     );
     let error = refused(y.slice(1..5), out.slice(..4));
-    assert!(matches!(error, Error::Misaligned { buffer: "y", .. }));
+    assert!(matches!(
+        error,
+        Error::Misaligned {
+            role: Role::Input,
+            ..
+        }
+    ));
     let error = refused(y.slice(..), out.slice(2..6));
-    assert!(matches!(error, Error::Misaligned { buffer: "out", .. }));
+    assert!(matches!(
+        error,
+        Error::Misaligned {
+            role: Role::Output,
+            ..
+        }
+    ));
     let plain = host(BufferUsages::COPY_SRC);
     let error = refused(y.slice(..), plain.slice(..4));
-    assert!(matches!(error, Error::MissingUsage { buffer: "out", .. }));
+    assert!(matches!(
+        error,
+        Error::MissingUsage {
+            role: Role::Output,
+            ..
+        }
+    ));
     let error = refused(plain.slice(..), out.slice(..4));
-    assert!(matches!(error, Error::MissingUsage { buffer: "y", .. }));
+    assert!(matches!(
+        error,
+        Error::MissingUsage {
+            role: Role::Input,
+            ..
+        }
+    ));
 
     for (divisor, text) in [
         (0.0, "0"),
@@ -645,7 +669,7 @@ fn refusals() {
     assert!(matches!(
         error,
         Error::PartialWord {
-            buffer: "y",
+            role: Role::Input,
             needed: 8,
             found: 6
         }
@@ -656,7 +680,7 @@ fn refusals() {
     assert!(matches!(
         error,
         Error::Misaligned {
-            buffer: "out",
+            role: Role::Output,
             needed: 4,
             ..
         }

@@ -16,6 +16,7 @@
 // command on files larger than what it holds in memory, and by signals; `memory` that calls leave nothing behind;
 // `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `cli` the elu command, as a user runs it; `cases`
 // what ONNX, Keras and PyTorch expect of everything; `properties` what holds of random vectors on everything.
+mod apply;
 mod cases;
 #[cfg(feature = "cli")]
 mod cli;

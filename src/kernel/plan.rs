@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     error::{Error, Result},
-    shader::{Params, Shape, Shared},
+    shader::{ELEMENTS, Params, Shape, Shared, VECTORS},
 };
 
 /// What cuts a run: the device's limits and the kernel's shape.
@@ -25,17 +25,28 @@ pub(super) enum Entry {
     Elements,
 }
 
-/// A value for each buffer; for an operation without a gradient, the input's twice.
+impl Entry {
+    pub(super) const ALL: [Self; 2] = [Self::Vectors, Self::Elements];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Vectors => VECTORS,
+            Self::Elements => ELEMENTS,
+        }
+    }
+}
+
+/// A value for each buffer. For an operation without a gradient, `grad` is `x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Each<T> {
+pub(super) struct PerBuffer<T> {
     pub(super) x: T,
     pub(super) grad: T,
     pub(super) y: T,
 }
 
-impl<T> Each<T> {
-    fn map<U>(self, f: impl Fn(T) -> U) -> Each<U> {
-        Each {
+impl<T> PerBuffer<T> {
+    pub(super) fn map<U>(self, f: impl Fn(T) -> U) -> PerBuffer<U> {
+        PerBuffer {
             x: f(self.x),
             grad: f(self.grad),
             y: f(self.y),
@@ -47,7 +58,7 @@ impl<T> Each<T> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dispatch {
     pub(super) entry: Entry,
-    pub(super) bytes: Each<Range<u64>>,
+    pub(super) bytes: PerBuffer<Range<u64>>,
     pub(super) params: Params,
     pub(super) groups: [u32; 2],
 }
@@ -75,7 +86,7 @@ const MAX_ELEMENTS: u64 = 1 << 30;
 /// Where all start alike within 16 bytes, the bulk goes by vectors and the few elements before and after it in one
 /// dispatch more; elsewhere all go by elements.
 pub(super) fn plan(
-    starts: Each<u64>,
+    starts: PerBuffer<u64>,
     len: u64,
     size: u64,
     shared: Shared,
@@ -109,12 +120,12 @@ pub(super) fn plan(
 struct Run {
     size: u64,
     shared: Shared,
-    starts: Each<u64>,
-    bases: Each<u64>,
+    starts: PerBuffer<u64>,
+    bases: PerBuffer<u64>,
 }
 
 impl Run {
-    fn at(starts: Each<u64>, size: u64, shared: Shared, bounds: &Bounds) -> Self {
+    fn at(starts: PerBuffer<u64>, size: u64, shared: Shared, bounds: &Bounds) -> Self {
         let mut first = starts;
         if shared.x {
             first.y = first.y.min(starts.x);
@@ -137,8 +148,8 @@ impl Run {
     }
 
     /// Bytes from a binding's start to the run's.
-    fn offsets(&self) -> Each<u64> {
-        Each {
+    fn offsets(&self) -> PerBuffer<u64> {
+        PerBuffer {
             x: self.starts.x - self.bases.x,
             grad: self.starts.grad - self.bases.grad,
             y: self.starts.y - self.bases.y,
@@ -164,13 +175,9 @@ impl Run {
 
     /// Cuts off the first of `left` elements, at most `most`, and tells how many.
     fn cut(&self, left: u64, most: u64, bounds: &Bounds, dispatches: &mut Vec<Dispatch>) -> u64 {
-        let Shape {
-            workgroup_size,
-            vectors_per_invocation,
-        } = bounds.shape;
-        let max_groups = u64::from(bounds.max_groups).pow(2);
-        let group_size = u64::from(workgroup_size);
-        let vectors_per_group = group_size * u64::from(vectors_per_invocation);
+        let max_groups = most_groups(bounds);
+        let group_size = u64::from(bounds.shape.workgroup_size);
+        let vectors_per_group = vectors_per_group(bounds);
         let lanes = VECTOR / self.size;
 
         let within = self.starts.map(|start| start % VECTOR);
@@ -191,80 +198,121 @@ impl Run {
             let room = by_elements.saturating_mul(self.per_cell()) - (self.per_cell() - 1);
             let end = most.min(room);
             let count = self.cells(end);
-            dispatches.push(self.dispatch(Entry::Elements, 0, (count, 0), (count, end), bounds));
+            dispatches.push(self.elements(CellRange::all(count), end, bounds));
             return end;
         }
-        dispatches.push(self.dispatch(Entry::Vectors, head, (0, 0), (vectors, 0), bounds));
+        dispatches.push(self.vectors(head, vectors, bounds));
         if edges > 0 {
             let end = bulk + tail;
             let head = self.cells(head);
             let gap = self.cells(bulk) - head;
-            let count = self.cells(end) - gap;
-            dispatches.push(self.dispatch(Entry::Elements, 0, (head, gap), (count, end), bounds));
+            let cells = CellRange {
+                head,
+                gap,
+                count: self.cells(end) - gap,
+            };
+            dispatches.push(self.elements(cells, end, bounds));
         }
         bulk + tail
     }
 
-    /// A dispatch of `count` units that starts `after` elements into the run. By elements: of its cells, those after the
-    /// first `head` come `gap` later, and the elements stop at `end`.
+    /// A dispatch of `count` vectors that starts `after` elements into the run.
+    fn vectors(&self, after: u64, count: u64, bounds: &Bounds) -> Dispatch {
+        let per_group = vectors_per_group(bounds);
+        let end = after * self.size + count * VECTOR;
+        let first = |offset| small((offset + after * self.size) / VECTOR);
+        let firsts = self.offsets().map(first);
+        let groups = folded(count.div_ceil(per_group), bounds);
+        self.dispatch(Entry::Vectors, end, firsts, groups, |params| Params {
+            count: small(count),
+            ..params
+        })
+    }
+
+    /// A dispatch of the elements in `cells`, of those before the element `end` of the run.
+    fn elements(&self, cells: CellRange, end: u64, bounds: &Bounds) -> Dispatch {
+        let firsts = self.offsets().map(|offset| small(offset / self.size));
+        let per_group = u64::from(bounds.shape.workgroup_size);
+        let groups = folded(cells.count.div_ceil(per_group), bounds);
+        self.dispatch(Entry::Elements, end * self.size, firsts, groups, |params| {
+            Params {
+                count: small(cells.count),
+                head: small(cells.head),
+                gap: small(cells.gap),
+                end: small(end),
+                ..params
+            }
+        })
+    }
+
+    /// A dispatch that binds everything from the bases up to the byte `end` of the run.
     fn dispatch(
         &self,
         entry: Entry,
-        after: u64,
-        (head, gap): (u64, u64),
-        (count, end): (u64, u64),
-        bounds: &Bounds,
+        end: u64,
+        firsts: PerBuffer<u32>,
+        groups: [u32; 2],
+        params: impl Fn(Params) -> Params,
     ) -> Dispatch {
-        let Shape {
-            workgroup_size,
-            vectors_per_invocation,
-        } = bounds.shape;
-        let (unit, per_group, bytes) = match entry {
-            Entry::Vectors => (
-                VECTOR,
-                u64::from(workgroup_size) * u64::from(vectors_per_invocation),
-                after * self.size + count * VECTOR,
-            ),
-            Entry::Elements => (self.size, u64::from(workgroup_size), end * self.size),
-        };
-        let groups = count.div_ceil(per_group);
-        let groups_per_row = groups.min(bounds.max_groups.into());
-        let rows = groups.div_ceil(groups_per_row);
-
         let mut ends = self
             .starts
-            .map(|start| (start + bytes).next_multiple_of(WORD));
+            .map(|start| (start + end).next_multiple_of(WORD));
         if self.shared.x {
             ends.y = ends.y.max(ends.x);
         }
         if self.shared.grad {
             ends.y = ends.y.max(ends.grad);
         }
-        let firsts = self
-            .offsets()
-            .map(|offset| small((offset + after * self.size) / unit));
-        let (groups_per_row, rows) = (small(groups_per_row), small(rows));
         Dispatch {
             entry,
-            bytes: Each {
+            bytes: PerBuffer {
                 x: self.bases.x..ends.x,
                 grad: self.bases.grad..ends.grad,
                 y: self.bases.y..ends.y,
             },
-            params: Params {
-                count: small(count),
+            params: params(Params {
                 x_first: firsts.x,
                 grad_first: firsts.grad,
                 y_first: firsts.y,
-                groups_per_row,
-                head: small(head),
-                gap: small(gap),
-                end: small(end),
+                groups_per_row: groups[0],
                 ..Params::default()
-            },
-            groups: [groups_per_row, rows],
+            }),
+            groups,
         }
     }
+}
+
+/// Cells of the output, counted from the run's first one: `count` of them, where those after the first `head` come `gap` later.
+struct CellRange {
+    head: u64,
+    gap: u64,
+    count: u64,
+}
+
+impl CellRange {
+    /// The first `count` cells.
+    fn all(count: u64) -> Self {
+        Self {
+            head: count,
+            gap: 0,
+            count,
+        }
+    }
+}
+
+fn vectors_per_group(bounds: &Bounds) -> u64 {
+    u64::from(bounds.shape.workgroup_size) * u64::from(bounds.shape.vectors_per_invocation)
+}
+
+/// Workgroups in rows of at most the device's limit. The last row may be too long.
+pub(super) fn folded(groups: u64, bounds: &Bounds) -> [u32; 2] {
+    let per_row = groups.min(bounds.max_groups.into());
+    [small(per_row), small(groups.div_ceil(per_row))]
+}
+
+/// The most workgroups in one dispatch.
+pub(super) fn most_groups(bounds: &Bounds) -> u64 {
+    u64::from(bounds.max_groups).pow(2)
 }
 
 /// Everything within a binding, which is at most 4 GiB long, is counted in units of at least 2 bytes.
@@ -277,148 +325,4 @@ pub(super) fn small(count: u64) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn per_invocation(entry: Entry, shape: Shape) -> u64 {
-        match entry {
-            Entry::Vectors => shape.vectors_per_invocation.into(),
-            Entry::Elements => 1,
-        }
-    }
-
-    /// Every element that `dispatch` reads and writes, as bytes within the buffers, the way the shader counts.
-    fn touched(dispatch: &Dispatch, size: u64, bounds: &Bounds) -> Vec<(u64, u64, u64)> {
-        let params = dispatch.params;
-        assert_eq!(params.groups_per_row, dispatch.groups[0]);
-        let per_group =
-            u64::from(bounds.shape.workgroup_size) * per_invocation(dispatch.entry, bounds.shape);
-        let invoked = u64::from(dispatch.groups[0]) * u64::from(dispatch.groups[1]) * per_group;
-        assert!(invoked >= u64::from(params.count), "too few workgroups");
-        let at = |range: &Range<u64>, first: u32, unit: u64, i: u64| {
-            let byte = range.start + (u64::from(first) * unit) + i * size;
-            assert!(byte + size <= range.end, "outside the binding");
-            byte
-        };
-        let mut elements = Vec::new();
-        for k in 0..params.count {
-            match dispatch.entry {
-                Entry::Vectors => {
-                    let lanes = VECTOR / size;
-                    elements.extend((0..lanes).map(|lane| u64::from(k) * lanes + lane));
-                }
-                Entry::Elements => {
-                    let i = u64::from(k + if k >= params.head { params.gap } else { 0 });
-                    let per_cell = (WORD / size).max(1);
-                    let before = u64::from(params.y_first) % per_cell;
-                    let cell = (i * per_cell..(i + 1) * per_cell)
-                        .filter_map(|e| e.checked_sub(before).filter(|&e| e < params.end.into()));
-                    elements.extend(cell);
-                }
-            }
-        }
-        let unit = match dispatch.entry {
-            Entry::Vectors => VECTOR,
-            Entry::Elements => size,
-        };
-        let Each { x, grad, y } = &dispatch.bytes;
-        let bytes = elements.into_iter().map(|i| {
-            (
-                at(x, params.x_first, unit, i),
-                at(grad, params.grad_first, unit, i),
-                at(y, params.y_first, unit, i),
-            )
-        });
-        bytes.collect()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4000))]
-
-        #[test]
-        fn every_element_once_and_within_bounds(
-            size in prop::sample::select(vec![2u64, 4, 8]),
-            x in 0u64..300,
-            grad in 0u64..300,
-            y in 0u64..300,
-            same_place in any::<bool>(),
-            len in 0u64..5000,
-            apart in (prop::option::of(0u64..200), prop::option::of(0u64..200)),
-            alignment in prop::sample::select(vec![16u64, 32, 256]),
-            max_binding in prop::sample::select(vec![1u64 << 11, 1 << 12, 1 << 27]),
-            max_groups in prop::sample::select(vec![2u32, 7, 65_535]),
-            workgroup_size in prop::sample::select(vec![1u32, 8, 64]),
-            vectors_per_invocation in prop::sample::select(vec![1u32, 4]),
-        ) {
-            let shape = Shape { workgroup_size, vectors_per_invocation };
-            let bounds = Bounds { alignment, max_binding, max_groups, shape };
-            // In one buffer: that many elements from the input's end to the output's start, or from the output's to the
-            // gradient's.
-            let shared = Shared { x: apart.0.is_some(), grad: apart.1.is_some() };
-            let y = if same_place { x } else { apart.0.map_or(y, |apart| x + len + apart) };
-            let grad = if same_place { y } else { apart.1.map_or(grad, |apart| y + len + apart) };
-            let starts = Each { x: x * size, grad: grad * size, y: y * size };
-            let plan = match plan(starts, len, size, shared, &bounds) {
-                Ok(plan) => plan,
-                Err(error) => {
-                    let Error::Limit { needed, found, .. } = error else { panic!("{error}") };
-                    prop_assert!((shared.x || shared.grad) && needed > found);
-                    return Ok(());
-                }
-            };
-            let mut all = Vec::new();
-            for dispatch in &plan {
-                prop_assert!(dispatch.groups.iter().all(|&groups| groups > 0 && groups <= max_groups));
-                let Each { x: x_bytes, grad: grad_bytes, y: y_bytes } = &dispatch.bytes;
-                for range in [x_bytes, grad_bytes, y_bytes] {
-                    prop_assert_eq!(range.start % alignment, 0);
-                    prop_assert_eq!(range.end % WORD, 0);
-                    prop_assert!(range.end - range.start <= max_binding);
-                    prop_assert!(range.end <= ((x.max(y).max(grad) + len) * size).next_multiple_of(WORD));
-                }
-                prop_assert!(!shared.x || x_bytes.start == y_bytes.start && x_bytes.end <= y_bytes.end);
-                prop_assert!(!shared.grad || grad_bytes.start == y_bytes.start && grad_bytes.end <= y_bytes.end);
-                all.extend(touched(dispatch, size, &bounds));
-            }
-            all.sort_unstable();
-            let expected: Vec<_> =
-                (0..len).map(|i| ((x + i) * size, (grad + i) * size, (y + i) * size)).collect();
-            prop_assert_eq!(all, expected);
-        }
-    }
-
-    #[test]
-    fn the_longest_run_does_not_overflow() {
-        let bounds = Bounds {
-            alignment: 256,
-            max_binding: u64::from(u32::MAX) / WORD * WORD,
-            max_groups: 65_535,
-            shape: Shape::SOFTWARE,
-        };
-        for (size, y) in [(2, 0), (2, 2), (2, 6), (4, 0), (4, 4), (8, 0), (8, 8)] {
-            let len = (1 << 35) / size; // 32 GiB
-            let starts = Each { x: 0, grad: 0, y };
-            let plan = plan(starts, len, size, Shared::default(), &bounds).unwrap();
-            let mut done = 0;
-            for dispatch in plan {
-                let params = dispatch.params;
-                done += match dispatch.entry {
-                    Entry::Vectors => u64::from(params.count) * VECTOR / size,
-                    Entry::Elements if params.gap == 0 => params.end.into(),
-                    Entry::Elements => panic!("32 GiB are no whole number of vectors"),
-                };
-                let per_group = u64::from(bounds.shape.workgroup_size)
-                    * per_invocation(dispatch.entry, bounds.shape);
-                let invoked =
-                    u64::from(dispatch.groups[0]) * u64::from(dispatch.groups[1]) * per_group;
-                assert!(
-                    u64::from(params.y_first) + 2 * invoked < 1 << 32,
-                    "an index in the shader overflows"
-                );
-            }
-            assert_eq!(done, len);
-        }
-    }
-}
+mod tests;

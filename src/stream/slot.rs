@@ -3,8 +3,8 @@
 use super::ends::{Sink, Source};
 use crate::{
     device::{Gpu, Until, whole_words},
+    elu::Elu,
     error::Result,
-    factors::Factors,
     kernel::{Kernel, Step},
 };
 
@@ -58,7 +58,7 @@ impl Slot {
     pub(super) fn new(
         gpu: &Gpu,
         kernel: &Kernel,
-        factors: Factors,
+        elu: Elu,
         arrangement: Arrangement,
         chunk: u64,
     ) -> Result<Self> {
@@ -86,7 +86,7 @@ impl Slot {
         };
         let buffers = (&upload, staged.as_ref(), &download);
         Ok(Self {
-            whole: prepare(gpu, kernel, factors, buffers, chunk)?,
+            whole: prepare(gpu, kernel, elu, buffers, chunk)?,
             upload,
             staged,
             download,
@@ -110,7 +110,7 @@ impl Slot {
         &mut self,
         gpu: &Gpu,
         kernel: &Kernel,
-        factors: Factors,
+        elu: Elu,
         bytes: u64,
     ) -> Result<()> {
         let step = if bytes == self.chunk {
@@ -120,7 +120,7 @@ impl Slot {
             let kept = self.short.take().filter(|(of, _)| *of == bytes);
             let step = match kept {
                 Some((_, step)) => step,
-                None => prepare(gpu, kernel, factors, buffers, bytes)?,
+                None => prepare(gpu, kernel, elu, buffers, bytes)?,
             };
             &self.short.insert((bytes, step)).1
         };
@@ -169,13 +169,13 @@ impl Slot {
 fn prepare(
     gpu: &Gpu,
     kernel: &Kernel,
-    factors: Factors,
+    elu: Elu,
     (upload, staged, download): (&wgpu::Buffer, Option<&wgpu::Buffer>, &wgpu::Buffer),
     bytes: u64,
 ) -> Result<Step> {
     let (x, y) = (staged.unwrap_or(upload), staged.unwrap_or(download));
     gpu.checked("the work", || {
-        kernel.prepare(factors, x.slice(..bytes), y.slice(..bytes))
+        kernel.prepare(elu, x.slice(..bytes), y.slice(..bytes))
     })
     .flatten()
     .map_err(|error| gpu.reason_of(error))

@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         } else {
             Shape::HARDWARE
         },
-        specialization: Specialization::new(args.dtype, args.op, args.alpha.of(args.dtype)?.into()),
+        specialization: Specialization::new(args.dtype, args.op, args.alpha.of(args.dtype)?),
         entry_point: args.entry,
     };
     let shader = translate(variant, args.language).map_err(Error::msg)?;

@@ -1,0 +1,230 @@
+//! How elements, and then their sums, are cut into dispatches: arithmetic only.
+
+use std::ops::Range;
+
+use super::super::{
+    check::check_limit,
+    plan::{Bounds, VECTOR, WORD, folded, most_groups, small},
+};
+use crate::{
+    dtype::DType,
+    error::{Error, Result},
+    shader::{
+        self,
+        penalty::{self as source, Params},
+    },
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Vectors,
+    Elements,
+    Sums,
+    Last,
+}
+
+impl Entry {
+    pub(super) const ALL: [Self; 4] = [Self::Vectors, Self::Elements, Self::Sums, Self::Last];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Vectors => shader::VECTORS,
+            Self::Elements => shader::ELEMENTS,
+            Self::Sums => source::SUMS,
+            Self::Last => source::LAST,
+        }
+    }
+}
+
+/// A buffer. Sums go to one scratch buffer and from there to the other and so on, since WebGPU lets a dispatch use a buffer
+/// in one way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Buffer {
+    Input,
+    Even,
+    Odd,
+    Output,
+}
+
+/// One dispatch: an entry point over bound ranges of bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Dispatch {
+    pub(super) entry: Entry,
+    pub(super) from: (Buffer, Range<u64>),
+    pub(super) to: (Buffer, Range<u64>),
+    pub(super) params: Params,
+    pub(super) groups: [u32; 2],
+}
+
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) dispatches: Vec<Dispatch>,
+    /// Bytes in [`Buffer::Even`] and [`Buffer::Odd`].
+    pub(super) scratch: [u64; 2],
+}
+
+/// Cuts `len` elements of `dtype` that start at the byte `start`, and the sums of these, and so on, into dispatches, of which
+/// the last writes to the byte `out`.
+pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds) -> Result<Plan> {
+    let (element, sum) = (dtype.size() as u64, source::sum_size(dtype) as u64);
+    let group_size = u64::from(bounds.shape.workgroup_size);
+    let mut dispatches = Vec::new();
+    let mut count = 0;
+    let (mut at, mut left) = (start, len);
+    while left > 0 {
+        let run = Run::at(at, left, element, bounds)?;
+        run.dispatch(&mut count, bounds, &mut dispatches);
+        at += run.len() * element;
+        left -= run.len();
+    }
+    // At least one: a binding must not be empty.
+    let mut scratch = [count.max(1) * sum, sum];
+    for dispatch in &mut dispatches {
+        dispatch.to.1 = 0..scratch[0];
+    }
+
+    let per_group = group_size * u64::from(source::SUMS_PER_INVOCATION);
+    let (mut from, mut to) = ((Buffer::Even, 0..scratch[0]), Buffer::Odd);
+    while count > per_group {
+        let after = count.div_ceil(per_group);
+        if to == Buffer::Odd {
+            scratch[1] = scratch[1].max(after * sum);
+        }
+        let to_bytes = 0..after * sum;
+        let mut first = 0;
+        while first < count {
+            let cut = (count - first).min(most_groups(bounds).saturating_mul(per_group));
+            let groups = cut.div_ceil(per_group);
+            dispatches.push(Dispatch {
+                entry: Entry::Sums,
+                from: from.clone(),
+                to: (to, to_bytes.clone()),
+                params: Params {
+                    first: small(first),
+                    count: small(cut),
+                    to: small(first / per_group),
+                    ..Params::default()
+                },
+                groups: folded(groups, bounds),
+            });
+            first += cut;
+        }
+        (from, to) = ((to, to_bytes), from.0);
+        count = after;
+    }
+    let base = out - out % bounds.alignment;
+    let result = source::result_dtype(dtype).size() as u64;
+    let needed = out + result - base;
+    check_limit(
+        "max_storage_buffer_binding_size",
+        needed,
+        bounds.max_binding,
+    )?;
+    dispatches.push(Dispatch {
+        entry: Entry::Last,
+        from,
+        to: (Buffer::Output, base..out + result),
+        params: Params {
+            count: small(count),
+            to: small((out - base) / result),
+            ..Params::default()
+        },
+        groups: [1, 1],
+    });
+    for size in scratch {
+        check_limit("max_storage_buffer_binding_size", size, bounds.max_binding)?;
+    }
+    for dispatch in &mut dispatches {
+        dispatch.params.groups_per_row = dispatch.groups[0];
+    }
+    Ok(Plan {
+        dispatches,
+        scratch,
+    })
+}
+
+/// Elements that one binding holds, as bytes, elements or vectors from its start.
+struct Run {
+    element: u64,
+    base: u64,
+    begin: u64,
+    end: u64,
+    first_vector: u64,
+    vectors: u64,
+}
+
+impl Run {
+    /// The first of `left` elements from the byte `start` on.
+    fn at(start: u64, left: u64, element: u64, bounds: &Bounds) -> Result<Self> {
+        let base = start - start % bounds.alignment;
+        let (begin, lanes) = ((start - base) / element, VECTOR / element);
+        let room = (bounds.max_binding / element).saturating_sub(begin);
+        if room == 0 {
+            return Err(Error::Limit {
+                limit: "max_storage_buffer_binding_size",
+                needed: ((begin + 1) * element).next_multiple_of(WORD),
+                found: bounds.max_binding,
+            });
+        }
+        let first_vector = begin.div_ceil(lanes);
+        let end = begin + left.min(room);
+        let most = most_groups(bounds).saturating_mul(vectors_per_group(bounds));
+        let vectors = (end / lanes).saturating_sub(first_vector);
+        let cut = vectors > most || (vectors > 0 && left > room);
+        let vectors = vectors.min(most);
+        Ok(Self {
+            element,
+            base,
+            begin,
+            end: if cut {
+                (first_vector + vectors) * lanes
+            } else {
+                end
+            },
+            first_vector,
+            vectors,
+        })
+    }
+
+    fn len(&self) -> u64 {
+        self.end - self.begin
+    }
+
+    /// Adds the dispatches for it, after which there are more sums.
+    fn dispatch(&self, sums: &mut u64, bounds: &Bounds, dispatches: &mut Vec<Dispatch>) {
+        let lanes = VECTOR / self.element;
+        let last_vector = self.first_vector + self.vectors;
+        let mut push = |entry, bytes, groups| {
+            dispatches.push(Dispatch {
+                entry,
+                from: (Buffer::Input, self.base..self.base + bytes),
+                to: (Buffer::Even, 0..0),
+                params: Params {
+                    first: small(self.first_vector),
+                    count: small(self.vectors),
+                    to: small(*sums),
+                    begin: small(self.begin),
+                    end: small(self.end),
+                    ..Params::default()
+                },
+                groups: folded(groups, bounds),
+            });
+            *sums += groups;
+        };
+        if self.vectors > 0 {
+            let groups = self.vectors.div_ceil(vectors_per_group(bounds));
+            push(Entry::Vectors, last_vector * VECTOR, groups);
+        }
+        if self.begin < self.first_vector * lanes || last_vector * lanes < self.end {
+            let bytes = (self.end * self.element).next_multiple_of(WORD);
+            push(Entry::Elements, bytes, 1);
+        }
+    }
+}
+
+fn vectors_per_group(bounds: &Bounds) -> u64 {
+    u64::from(bounds.shape.workgroup_size) * u64::from(source::vectors_per_invocation(bounds.shape))
+}
+
+#[cfg(test)]
+mod tests;

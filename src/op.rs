@@ -1,0 +1,44 @@
+//! The operations: ELU and its gradients.
+
+use std::fmt;
+
+/// An operation: what is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// ELU of `x`.
+    Forward,
+    /// The gradient with respect to `x`, from `x` and `grad`, the gradient with respect to the output.
+    Backward,
+    /// The gradient with respect to `x`, from the output `y` and `grad`.
+    BackwardFromOutput,
+}
+
+impl Op {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::Backward, Self::BackwardFromOutput];
+
+    /// The name used in labels and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Backward => "backward",
+            Self::BackwardFromOutput => "backward-from-output",
+        }
+    }
+
+    /// Whether it takes a gradient besides its input.
+    pub const fn has_grad(self) -> bool {
+        !matches!(self, Self::Forward)
+    }
+
+    /// The number of its inputs: 1, or 2 with a gradient.
+    pub const fn inputs(self) -> usize {
+        1 + self.has_grad() as usize
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,247 @@
+//! The general method of `Elu`, of `cpu` and of `Kernel`: by operation it does what the named ones do, into tensors that exist
+//! and in place, and refuses inputs that the operation does not take.
+
+use wgpu_elu::{DType, Device, Elu, Error, Kernel, Op, Role, Tensor, cpu, shader::Shared, wgpu};
+
+use crate::common::{bits_of, gpus, noop, on_every_device, on_every_gpu, supports, tensor, varied};
+
+const ELU: Elu = Elu::new(0.5);
+
+fn floats(device: &Device, seed: usize) -> Tensor {
+    let values: Vec<f32> = varied(600 + seed).split_off(seed);
+    Tensor::from_slice(device, &values, &[2, 300]).unwrap()
+}
+
+/// The gradient that an operation takes, if any.
+fn gradient(op: Op, grad: &Tensor) -> Option<&Tensor> {
+    op.has_grad().then_some(grad)
+}
+
+#[test]
+fn the_named_methods_are_the_general_one() {
+    on_every_device(|place| {
+        let (x, grad) = (floats(place.device, 0), floats(place.device, 7));
+        let named = [
+            ELU.forward(&x),
+            ELU.backward(&x, &grad),
+            ELU.backward_from_output(&x, &grad),
+        ];
+        for (op, named) in Op::ALL.into_iter().zip(named) {
+            let general = ELU.apply(op, &x, gradient(op, &grad)).unwrap();
+            assert_eq!(
+                bits_of(&general),
+                bits_of(&named.unwrap()),
+                "{}, {op}",
+                place.name
+            );
+        }
+    });
+}
+
+#[test]
+fn results_go_into_a_tensor_that_exists() {
+    on_every_device(|place| {
+        for dtype in DType::ALL {
+            if !supports(place.device, dtype) {
+                continue;
+            }
+            let bits: Vec<u64> = (0..100).map(|i| i * 331).collect();
+            let (x, grad) = (
+                tensor(place.device, dtype, &bits),
+                tensor(place.device, dtype, &bits),
+            );
+            for op in Op::ALL {
+                let new = ELU.apply(op, &x, gradient(op, &grad)).unwrap();
+                let mut out = Tensor::zeros(place.device, dtype, &[100]).unwrap();
+                let buffer = out.as_buffer_slice().map(|slice| slice.buffer().clone());
+                ELU.apply_into(op, &x, gradient(op, &grad), &mut out)
+                    .unwrap();
+                assert_eq!(
+                    bits_of(&out),
+                    bits_of(&new),
+                    "{}, {dtype}, {op}",
+                    place.name
+                );
+                let after = out.as_buffer_slice().map(|slice| slice.buffer().clone());
+                assert_eq!(buffer, after, "{}: the memory stays", place.name);
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_written_never_shows_in_another_tensor() {
+    on_every_device(|place| {
+        let (x, grad) = (floats(place.device, 0), floats(place.device, 7));
+        let before = bits_of(&grad);
+        for op in Op::ALL {
+            let expected = bits_of(&ELU.apply(op, &x, gradient(op, &grad)).unwrap());
+            let mut out = grad.clone();
+            ELU.apply_into(op, &x, gradient(op, &grad), &mut out)
+                .unwrap();
+            assert_eq!(bits_of(&out), expected, "{}, {op}", place.name);
+            let mut values = if op.has_grad() {
+                grad.clone()
+            } else {
+                x.clone()
+            };
+            ELU.apply_in_place(op, op.has_grad().then_some(&x), &mut values)
+                .unwrap();
+            assert_eq!(bits_of(&values), expected, "{}, {op}, in place", place.name);
+            assert_eq!(bits_of(&grad), before, "{}, {op}", place.name);
+        }
+    });
+}
+
+#[test]
+fn inputs_that_an_operation_does_not_take_are_refused() {
+    on_every_device(|place| {
+        let (x, mut out) = (floats(place.device, 0), floats(place.device, 7));
+        let before = bits_of(&out);
+        for (op, text) in [
+            (Op::Forward, "forward takes 1 input, found 2"),
+            (Op::Backward, "backward takes 2 inputs, found 1"),
+            (
+                Op::BackwardFromOutput,
+                "backward-from-output takes 2 inputs, found 1",
+            ),
+        ] {
+            let wrong = (!op.has_grad()).then_some(&x);
+            let errors = [
+                ELU.apply(op, &x, wrong).map(drop),
+                ELU.apply_into(op, &x, wrong, &mut out),
+                ELU.apply_in_place(op, wrong, &mut out),
+            ];
+            for error in errors {
+                let error = error.unwrap_err();
+                assert!(matches!(error, Error::Inputs { .. }), "{error}");
+                assert_eq!(error.to_string(), text);
+            }
+        }
+        assert_eq!(bits_of(&out), before, "{}", place.name);
+    });
+    let (x, mut y) = ([1.0f32], [2.0]);
+    let error = cpu::apply(Op::Backward, 1.0, &x, None, &mut y).unwrap_err();
+    assert_eq!(error.to_string(), "backward takes 2 inputs, found 1");
+    let error = cpu::apply_in_place(Op::Backward, 1.0, None, &mut y).unwrap_err();
+    assert_eq!(error.to_string(), "backward takes 2 inputs, found 1");
+    let error = cpu::apply_in_place(Op::Forward, 1.0, Some(&x), &mut y).unwrap_err();
+    assert_eq!(error.to_string(), "forward takes 1 input, found 2");
+    assert_eq!(y, [2.0]);
+}
+
+#[test]
+fn an_output_that_is_not_like_the_input_is_refused() {
+    on_every_device(|place| {
+        let x = floats(place.device, 0);
+        let mut flat = x.reshape(&[600]).unwrap();
+        let error = ELU.forward_into(&x, &mut flat).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::ShapesDiffer {
+                role: Role::Output,
+                ..
+            }
+        ));
+        assert_eq!(
+            error.to_string(),
+            "the output must have the input's shape: needed [2, 300], found [600]"
+        );
+        let mut halves = Tensor::zeros(place.device, DType::F16, &[2, 300]).unwrap();
+        let error = ELU.backward_into(&x, &x, &mut halves).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "needed elements of float32, found float16"
+        );
+    });
+    for gpu in gpus() {
+        let gpu = Device::Gpu(gpu.clone());
+        let (x, mut elsewhere) = (floats(&Device::Cpu, 0), floats(&gpu, 0));
+        let error = ELU.forward_into(&x, &mut elsewhere).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::DeviceMismatch {
+                role: Role::Output,
+                ..
+            }
+        ));
+        let text = format!(
+            "the output must be on the input's device: needed {}, found {gpu}",
+            Device::Cpu
+        );
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+/// `f32` and `f64` are alpha, with the same meaning.
+#[test]
+fn a_number_is_alpha() {
+    assert_eq!(Elu::from(0.25f32), Elu::new(0.25));
+    assert_eq!(Elu::from(0.25f64), Elu::new(0.25));
+    assert_eq!(Elu::from(0.1f32).alpha(), f64::from(0.1f32));
+    let mut y = [-1.0f32];
+    cpu::forward_in_place(0.5f32, &mut y);
+    assert_eq!(y, [-0.316_060_27]);
+}
+
+/// The pipelines are there before the first `prepare`, which makes none.
+#[test]
+fn pipelines_are_compiled_ahead() {
+    on_every_gpu(|gpu, name| {
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        let apart = Shared::default();
+        let in_place = Shared {
+            x: true,
+            grad: true,
+        };
+        for op in Op::ALL {
+            for shared in [apart, in_place] {
+                kernel.compile(op, 0.5, shared).unwrap();
+            }
+        }
+        kernel.compile_penalty().unwrap();
+        let pipelines = || {
+            gpu.device()
+                .get_internal_counters()
+                .hal
+                .compute_pipelines
+                .read()
+        };
+        let compiled = pipelines();
+        let [x, grad] = [
+            floats(&Device::Gpu(gpu.clone()), 0),
+            floats(&Device::Gpu(gpu.clone()), 7),
+        ];
+        let (x, grad) = (
+            x.as_buffer_slice().unwrap(),
+            grad.as_buffer_slice().unwrap(),
+        );
+        for op in Op::ALL {
+            let grad = op.has_grad().then_some(grad);
+            let step = kernel
+                .prepare_op(op, 0.25, x, grad, grad.unwrap_or(x))
+                .unwrap();
+            assert!(step.dispatches() > 0);
+        }
+        assert_eq!(pipelines(), compiled, "{name}");
+    });
+}
+
+#[test]
+fn compiling_reports_limits_that_are_too_small() {
+    let gpu = noop(wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 2,
+        ..wgpu::Limits::default()
+    });
+    let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+    kernel.compile(Op::Forward, 1.0, Shared::default()).unwrap();
+    let error = kernel
+        .compile(Op::Backward, 1.0, Shared::default())
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the device's limit max_storage_buffers_per_shader_stage is 2, needed at least 3"
+    );
+    let error = Kernel::new(gpu.device(), DType::F64).unwrap_err();
+    assert!(matches!(error, Error::MissingFeature { .. }), "{error}");
+}
