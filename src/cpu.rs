@@ -231,6 +231,18 @@ fn check_inputs(op: Op, found: usize) -> Result<()> {
     }
 }
 
+fn check_len(role: Role, needed: usize, found: usize) -> Result<()> {
+    if found == needed {
+        Ok(())
+    } else {
+        Err(Error::LengthMismatch {
+            role,
+            needed: needed as u64,
+            found: found as u64,
+        })
+    }
+}
+
 /// Applies `op`. The input that is `None` is the last one, and `out` holds it.
 pub(crate) fn run<E: Element>(
     op: Op,
@@ -243,21 +255,16 @@ pub(crate) fn run<E: Element>(
         elu.factors().check_invertible(E::DTYPE)?;
     }
     let needed = x.map_or(out.len(), <[E]>::len);
-    let grad_len = grad.map_or(out.len(), <[E]>::len);
-    let last = if op.has_grad() && grad.is_none() {
+    if let Some(grad) = grad {
+        check_len(Role::Gradient, needed, grad.len())?;
+    }
+    let holds_gradient = op.has_grad() && grad.is_none();
+    let role = if holds_gradient {
         Role::Gradient
     } else {
         Role::Output
     };
-    for (role, found) in [(Role::Gradient, grad_len), (last, out.len())] {
-        if found != needed {
-            return Err(Error::LengthMismatch {
-                role,
-                needed: needed as u64,
-                found: found as u64,
-            });
-        }
-    }
+    check_len(role, needed, out.len())?;
     match (op, x) {
         (Op::Forward, x) => run_forward(elu, x, out),
         (_, Some(x)) => run_gradient(op, elu, x, grad, out),

@@ -55,10 +55,10 @@
 //! What is made on a wgpu device here has a label, for error messages, debuggers and captures: `wgpu_elu`, then what it is
 //! for, the dtype if it depends on that, and the part, with dots between.
 //!
-//! - `wgpu_elu.forward.float32`, so too for the other dtypes and `backward`, `backward-from-output` and `penalty`: shader
-//!   modules, layouts and bind groups, and the encoders and passes that [`Elu`] and [`Regularizer`] submit. Pipelines end in
-//!   their entry point (`.vectors`, `.elements`, and for the penalty `.sums` and `.last`), uniforms in `.params`, and the sums
-//!   that a penalty keeps on its way in `.even` and `.odd`.
+//! - `wgpu_elu.forward.float32`, likewise for the other dtypes and for `backward`, `backward-from-output` and `penalty`: the
+//!   encoders and passes that [`Elu`] and [`Regularizer`] submit. What a [`Kernel`] makes has the part at the end: `.module`,
+//!   `.bind_group_layout`, `.pipeline_layout`, `.bind_group`, `.params` for the uniform, and for pipelines the entry point
+//!   (`.vectors`, `.elements`, and for the penalty `.sums` and `.last`). A penalty's sums lie in `.even` and `.odd`.
 //! - `wgpu_elu.tensor`: a [`Tensor`]'s buffer; `wgpu_elu.tensor.download`: the way back from it.
 //! - `wgpu_elu.stream`: the encoders and passes of a [`Stream`]; its buffers end in `.upload`, `.staged` and `.download`, or in
 //!   `.both` where one serves for all.

@@ -3,7 +3,9 @@
 
 use wgpu_elu::{DType, Device, Elu, Error, Kernel, Op, Role, Tensor, cpu, shader::Shared, wgpu};
 
-use crate::common::{bits_of, gpus, noop, on_every_device, on_every_gpu, supports, tensor, varied};
+use crate::common::{
+    bits_of, gpus, noop, on_every_device, on_every_gpu, supports, tensor, varied, with_limits,
+};
 
 const ELU: Elu = Elu::new(0.5);
 
@@ -188,6 +190,8 @@ fn a_number_is_alpha() {
 #[test]
 fn pipelines_are_compiled_ahead() {
     on_every_gpu(|gpu, name| {
+        // A device of its own, because other tests compile on the shared one.
+        let gpu = &with_limits(gpu, |limits| limits);
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         let apart = Shared::default();
         let in_place = Shared {

@@ -603,13 +603,13 @@ fn labels_are_those_in_the_docs() {
     for operation in ["forward", "backward", "backward-from-output", "penalty"] {
         for dtype in ["float32", "float16", "bfloat16"] {
             let label = format!("{operation}.{dtype}");
-            for kind in [
-                "BindGroupLayout",
-                "ShaderModule",
-                "PipelineLayout",
-                "BindGroup",
+            for (kind, part) in [
+                ("BindGroupLayout", "bind_group_layout"),
+                ("ShaderModule", "module"),
+                ("PipelineLayout", "pipeline_layout"),
+                ("BindGroup", "bind_group"),
             ] {
-                add(&format!("Create{kind}"), label.clone());
+                add(&format!("Create{kind}"), format!("{label}.{part}"));
             }
             let (buffers, pipelines): (&[_], &[_]) = match operation {
                 "penalty" => (&["params", "even", "odd"], &["vectors", "last"]),
