@@ -153,7 +153,8 @@ impl Kernel {
     /// Compiles ahead of time what [`Kernel::prepare_op`] compiles the first time: call it while an app loads, on any thread,
     /// so that no frame waits for the compiler. It does nothing if all is compiled already.
     ///
-    /// What is compiled depends on `shared`, which inputs lie in the output's buffer, and of `elu` only on whether all factors
+    /// What is compiled depends on `shared`, which inputs lie in the output's buffer (for work in place `x` for forward and
+    /// `grad` for a gradient), and of `elu` only on whether all factors
     /// are 1 and whether `input_scale` is 1: one alpha other than 1 stands for all of them.
     ///
     /// # Errors
