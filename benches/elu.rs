@@ -9,23 +9,19 @@
 
 #![allow(missing_docs, reason = "criterion_group makes a function without any")]
 
-#[path = "../src/bin/elu/bench/copy.rs"]
-mod copy;
-
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 
 use criterion::{
     BatchSize, Bencher, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group,
     criterion_main, measurement::WallTime,
 };
+use elu_cli::timing::ShaderCopy;
 use rayon::prelude::*;
 use wgpu_elu::{
     DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Stream, Tensor, cpu, reference,
     shader::{PARAMS_BINDING, X_BINDING, Y_BINDING, uniform_size},
     wgpu::{self, util::DeviceExt},
 };
-
-use copy::ShaderCopy;
 
 const LENGTHS: [usize; 8] = [
     1 << 12,

@@ -1,6 +1,6 @@
 //! The number formats that a tensor may hold.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use half::{bf16, f16};
 
@@ -39,6 +39,61 @@ impl DType {
             Self::BF16 => "bfloat16",
             Self::F64 => "float64",
         }
+    }
+
+    /// Rust's name: `f32`.
+    pub const fn short_name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::BF16 => "bf16",
+            Self::F64 => "f64",
+        }
+    }
+
+    /// The type that elements of this type are computed in, and that their penalty has: `float32`, or for `float64` that.
+    pub const fn arithmetic(self) -> Self {
+        match self {
+            Self::F64 => Self::F64,
+            Self::F32 | Self::F16 | Self::BF16 => Self::F32,
+        }
+    }
+}
+
+/// A name that is not one of a [`DType`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("needed float32, float16, bfloat16 or float64, found {found:?}")]
+pub struct ParseDTypeError {
+    /// The name.
+    pub found: String,
+}
+
+impl FromStr for DType {
+    type Err = ParseDTypeError;
+
+    /// Takes [`DType::name`], and Rust's and safetensors' short names, such as `f32` and `BF16`, in any case.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|dtype| {
+            [dtype.name(), dtype.short_name()].contains(&name.to_ascii_lowercase().as_str())
+        });
+        found.ok_or_else(|| ParseDTypeError { found: name.into() })
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for DType {
+    /// As [`DType::name`].
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for DType {
+    /// From any name that [`DType::from_str`] takes.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -22,6 +22,8 @@ use crate::{
 /// # Ok::<(), wgpu_elu::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Unchecked"))]
 pub struct Factors {
     alpha: f64,
     scale: f64,
@@ -106,6 +108,31 @@ impl From<f32> for Factors {
 
 // ---- Internals ----
 
+/// Factors as serde reads them.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    alpha: f64,
+    scale: f64,
+    input_scale: f64,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Unchecked> for Factors {
+    type Error = Error;
+
+    fn try_from(
+        Unchecked {
+            alpha,
+            scale,
+            input_scale,
+        }: Unchecked,
+    ) -> Result<Self> {
+        Self::new(alpha, scale, input_scale)
+    }
+}
+
 /// The factors as a kernel multiplies by them: rounded to the type of its arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Products<T> {
@@ -170,9 +197,10 @@ impl Factors {
     /// Fails unless the slope can be computed from the output: outputs of negative inputs must be negative and finite.
     pub(crate) fn check_invertible(&self, dtype: DType) -> Result<()> {
         let found = self.in_f64().negative;
-        let (arithmetic, rounded) = match dtype {
-            DType::F64 => (DType::F64, found),
-            DType::F32 | DType::F16 | DType::BF16 => (DType::F32, self.in_f32().negative.into()),
+        let arithmetic = dtype.arithmetic();
+        let rounded = match arithmetic {
+            DType::F64 => found,
+            _ => self.in_f32().negative.into(),
         };
         if rounded > 0.0 && rounded < f64::INFINITY {
             Ok(())

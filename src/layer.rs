@@ -16,7 +16,6 @@ use crate::{
     elu::Elu,
     error::{Error, Result},
     regularizer::Regularizer,
-    shader::penalty::result_dtype,
     tensor::Tensor,
 };
 pub use config::{Config, LayerBuilder};
@@ -201,7 +200,7 @@ impl Layer {
         let output = input.mapped(name("output"));
         let loss = self
             .activity_regularizer
-            .map(|_| output.reduced(name("activity_regularizer"), result_dtype(input.dtype())));
+            .map(|_| output.reduced(name("activity_regularizer"), input.dtype().arithmetic()));
         calls.nodes.push(Node {
             input: input.clone(),
             output: output.clone(),

@@ -66,13 +66,16 @@
 //!
 //! # Features
 //!
-//! All are on by default but `serde` and `cli`.
+//! `serde`, `accuracy` and `translate` are off by default.
 //!
 //! - `vulkan`, `metal`, `dx12`, `gles`, `webgpu`: wgpu's backends, each compiled where its platform has it. With none,
 //!   there is only the CPU.
 //! - `threads`: long slices on the CPU are shared out over all cores, with rayon.
 //! - `serde`: [`layer::Config`] as Keras' JSON.
-//! - `cli`: the `elu` command, with the crates that it needs.
+//! - `accuracy`: the judge of results, for a test that holds a device to the contract.
+//! - `translate`: the shaders as SPIR-V, MSL, HLSL or GLSL, by naga.
+//!
+//! The `elu` command is a package of its own, `elu-cli`.
 
 #![cfg_attr(
     target_family = "wasm",
@@ -82,6 +85,8 @@
     )
 )]
 
+#[cfg(feature = "accuracy")]
+pub mod accuracy;
 mod apply;
 mod cache;
 mod checked;
@@ -99,9 +104,11 @@ mod regularizer;
 pub mod shader;
 mod stream;
 mod tensor;
+#[cfg(feature = "translate")]
+pub mod translate;
 
 pub use device::{Device, Gpu};
-pub use dtype::{DType, Element};
+pub use dtype::{DType, Element, ParseDTypeError};
 pub use elu::Elu;
 pub use error::{Error, Result, Role};
 pub use factors::Factors;

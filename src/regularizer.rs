@@ -6,7 +6,6 @@ use crate::{
     error::Result,
     factors::Penalty,
     kernel::Kernel,
-    shader::penalty::result_dtype,
     tensor::Tensor,
 };
 
@@ -118,7 +117,7 @@ impl Regularizer {
         let (l1, l2) = (self.l1(), self.l2());
         let device = y.device();
         if let Some((gpu, y_bytes)) = y.on_gpu() {
-            let result = Tensor::output(&device, result_dtype(y.dtype()), &[])?;
+            let result = Tensor::output(&device, y.dtype().arithmetic(), &[])?;
             if let Some(out) = result.as_buffer_slice() {
                 let prepare =
                     |kernel: &Kernel| kernel.prepare_penalty(l1, l2, divisor, y_bytes, out);
@@ -130,7 +129,7 @@ impl Regularizer {
             cpu::penalty::<E>(l1, l2, y.as_slice().unwrap_or_default())
         });
         let value = sum / divisor;
-        match result_dtype(y.dtype()) {
+        match y.dtype().arithmetic() {
             DType::F64 => Tensor::from_slice(&device, &[value], &[]),
             #[expect(
                 clippy::cast_possible_truncation,

@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 pub use function::function;
 
-pub use crate::op::Op;
+use crate::op::Op;
 use crate::{
     dtype::DType,
     elu::Elu,
@@ -332,4 +332,28 @@ pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
     let pieces = pieces.chain(buffers).chain([shader!("map")]);
     let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
     pieces.join("\n")
+}
+
+/// The shader of a copy, with the kernel's own shape, bindings and entry points: what the kernel's speed is measured against.
+/// The result is `x`, or with a gradient every bit in which `x` and `grad` differ. Vectors of 16 bytes are copied, whatever the
+/// elements are, and the uniform is as large as that of `float32`.
+pub fn copy_source(has_grad: bool) -> String {
+    let (op, grad) = if has_grad {
+        ("x ^ grad", shader!("buffers/grad_separate"))
+    } else {
+        ("x", shader!("buffers/grad_none"))
+    };
+    let factors = size_of::<Factors32>() / size_of::<[u32; 4]>();
+    [
+        shader!("format/float32"),
+        &format!("struct Factors {{ unused: array<vec4<u32>, {factors}> }}"),
+        "fn op(x: vec4<u32>, grad: vec4<u32>, f: Factors, zero: u32) -> vec4<u32> {",
+        &format!("    return {op};\n}}"),
+        shader!("memory/whole"),
+        shader!("buffers/y"),
+        shader!("buffers/x_separate"),
+        grad,
+        shader!("map"),
+    ]
+    .join("\n")
 }

@@ -3,7 +3,7 @@
 
 use wgpu_elu::{DType, Device, Elu, Error, Kernel, Op, Role, Tensor, cpu, shader::Shared, wgpu};
 
-use crate::common::{
+use conformance::native::{
     bits_of, gpus, noop, on_every_device, on_every_gpu, supports, tensor, varied, with_limits,
 };
 

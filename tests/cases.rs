@@ -1,12 +1,10 @@
 //! Other people's cases, on the CPU path and every adapter. Where they are from is told beside the data.
 
 use serde_json::Value;
-use wgpu_elu::{DType, Device, Elu, Error, Factors, Tensor, shader::Op};
+use wgpu_elu::{DType, Device, Elu, Error, Factors, Op, Tensor};
 
-use crate::{
-    common::{Place, bits_of, on_every_device, shaped, steps, supports},
-    judge::value,
-};
+use conformance::native::{Place, bits_of, on_every_device, shaped, steps, supports};
+use wgpu_elu::accuracy::value;
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -102,7 +100,7 @@ fn keras() {
         let bits = |list| -> Vec<u64> {
             let numbers = numbers(list).into_iter();
             numbers
-                .map(|v| crate::judge::bits(dtype(case), v))
+                .map(|v| wgpu_elu::accuracy::bits(dtype(case), v))
                 .collect()
         };
         on_every_device(|place| {

@@ -7,8 +7,8 @@ mod check;
 
 use naga::valid::Capabilities;
 use wgpu_elu::{
-    DType,
-    shader::{Op, Shared, function, penalty, source},
+    DType, Op,
+    shader::{Shared, function, penalty, source},
 };
 
 pub(crate) use check::violations;

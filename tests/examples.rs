@@ -12,7 +12,7 @@ use std::{
 
 use wgpu_elu::reference;
 
-use crate::common::{gpus, on_every_gpu};
+use conformance::native::{gpus, on_every_gpu};
 
 /// An example, beside this program's folder.
 fn example(name: &str) -> Command {

@@ -4,13 +4,11 @@
 //! result where x < 0 and all numbers are finite and not 0.
 
 use rayon::prelude::*;
-use wgpu_elu::{DType, shader::Op};
+use wgpu_elu::{DType, Op};
 
-use crate::{
-    examine::{Case, Findings, Tally, Worst, examine, pieces},
-    judge::{Judge, Rounded, bits, smallest_normal, value},
-    other::other_judges,
-    sample::{Extent, Sample},
+use wgpu_elu::accuracy::{
+    Case, Extent, Findings, Judge, Rounded, Sample, Tally, Worst, bits, examine, other_judges,
+    pieces, smallest_normal, value,
 };
 
 /// A result from the factors, x and the gradient, before it is rounded to the format. Forward ignores the gradient.
@@ -54,8 +52,8 @@ fn default_run(op: Op, dtype: DType) -> impl Iterator<Item = (Judge, Extent)> {
 
 /// The sample of which `elu check` makes its table.
 fn table(op: Op, dtype: DType) -> (Judge, Extent) {
-    let factors = 1.0.into();
-    (Judge { op, dtype, factors }, Extent::Default)
+    let elu = 1.0.into();
+    (Judge { op, dtype, elu }, Extent::Default)
 }
 
 /// What was found in the first piece of these samples that breaks the contract, if any does.

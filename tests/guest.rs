@@ -10,19 +10,17 @@ use std::{
 };
 
 use wgpu_elu::{
-    DType, Device, Elu, Error, Factors, Gpu, Kernel, Layer, Regularizer, Result, Step, Stream,
-    Tensor,
-    shader::Op,
+    DType, Device, Elu, Error, Gpu, Kernel, Layer, Op, Regularizer, Result, Step, Stream, Tensor,
     wgpu::{self, BufferUsages},
 };
 use wgpu_profiler::{GpuProfiler, GpuProfilerSettings, GpuTimerQueryResult};
 
-use crate::{
-    common::{adapter_of, gpu, lent, noop_pair, on_every_gpu, tell, with_limits},
+use conformance::{
     everywhere::{check_results, f32_bits, supports, varied},
-    judge::Judge,
+    native::{adapter_of, gpu, lent, noop_pair, on_every_gpu, tell, with_limits},
     slices::{ALL, buffer_of, read},
 };
+use wgpu_elu::accuracy::Judge;
 
 const LEN: usize = 64;
 
@@ -496,7 +494,7 @@ fn all_may_be_dropped_while_the_work_is_in_flight() {
             let judge = Judge {
                 op: Op::Forward,
                 dtype: DType::F32,
-                factors: Factors::elu(0.5),
+                elu: Elu::new(0.5),
             };
             let y = pollster::block_on(read(gpu, DType::F32, &result, LEN));
             check_results(name, judge, &x, &[], &y);

@@ -12,18 +12,15 @@ use std::fmt::Write;
 
 use rayon::prelude::*;
 use wgpu_elu::{
-    DType, Factors,
+    DType, Factors, Op,
     shader::{
-        ELEMENTS, Factors32, Factors64, Op, Params, Shape, Shared, Specialization, VECTORS, source,
+        ELEMENTS, Factors32, Factors64, Params, Shape, Shared, Specialization, VECTORS, source,
     },
 };
 
-use crate::{
-    judge::{Judge, Verdict, value},
-    other::other_judges,
-};
 use compiler::{Dispatch, Machine, Program, Shader};
 use inputs::{inputs, inputs_of_check};
+use wgpu_elu::accuracy::{Judge, Verdict, other_judges, value};
 
 // ---- What depends on the shaders' interface ----
 
@@ -153,7 +150,8 @@ impl Findings {
     }
 
     fn report(&self) -> Option<String> {
-        let Judge { op, dtype, factors } = self.judge;
+        let Judge { op, dtype, elu } = self.judge;
+        let factors = elu.factors();
         (self.wrong > 0).then(|| {
             format!(
                 "{dtype} {op:?}, {factors:?}: {} wrong, {} of another kind, else up to {:.2} ULP; {}",
@@ -212,7 +210,8 @@ fn keeps_the_contract(dtype: DType) {
     };
     let mut failures = String::new();
     let mut check = |judge: Judge, (x, grad): (Vec<u64>, Vec<u64>), pipelines: &[_]| {
-        let Judge { op, factors, .. } = judge;
+        let Judge { op, elu, .. } = judge;
+        let factors = elu.factors();
         let runs: Vec<_> = pipelines
             .iter()
             .map(|&pipeline| {
@@ -237,7 +236,11 @@ fn keeps_the_contract(dtype: DType) {
 }
 
 fn judge(dtype: DType, op: Op, factors: Factors) -> Judge {
-    Judge { op, dtype, factors }
+    Judge {
+        op,
+        dtype,
+        elu: factors.into(),
+    }
 }
 
 #[test]

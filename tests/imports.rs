@@ -11,10 +11,8 @@ use wgpu_elu::{
     wgpu,
 };
 
-use crate::{
-    function::{Join, alphas, calls, check_all, float, on_every_dtype, specials},
-    translate::{Language, translate_source, unavailable},
-};
+use conformance::function::{Join, alphas, calls, check_all, float, on_every_dtype, specials};
+use wgpu_elu::translate::{Language, translate_source, unavailable};
 
 fn capabilities(dtype: DType) -> Capabilities {
     match dtype {

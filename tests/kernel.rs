@@ -5,8 +5,8 @@ use wgpu_elu::{
     wgpu::{self, BufferUsages},
 };
 
-use crate::{
-    common::{noop, noop_pair},
+use conformance::{
+    native::{noop, noop_pair},
     slices::{ALL, buffer},
 };
 

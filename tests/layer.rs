@@ -7,7 +7,7 @@ use wgpu_elu::{
     layer::{Config, Input, Loss, Mask, SymbolicTensor},
 };
 
-use crate::common::{Place, bits_of, on_every_device, supports, varied};
+use conformance::native::{Place, bits_of, on_every_device, supports, varied};
 
 const UNKNOWN_BY_3: [Option<usize>; 2] = [None, Some(3)];
 

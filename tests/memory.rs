@@ -4,7 +4,7 @@ use std::{env, fs, process::Command};
 
 use wgpu_elu::{Elu, Tensor};
 
-use crate::common::{on_every_device, tell, varied};
+use conformance::native::{on_every_device, tell, varied};
 
 const CALLS: usize = 10_000;
 /// Then everything that is made once has been made.

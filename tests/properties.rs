@@ -4,12 +4,12 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseResult, TestRunner},
 };
-use wgpu_elu::{DType, Device, Elu, Factors, Tensor, shader::Op};
+use wgpu_elu::{DType, Device, Elu, Factors, Op, Tensor};
 
-use crate::{
-    common::{Place, bits_of, compute, judge, on_every_device, steps, supports, tensor},
-    judge::{bits, value},
+use conformance::native::{
+    Place, bits_of, compute, judge, on_every_device, steps, supports, tensor,
 };
+use wgpu_elu::accuracy::{bits, value};
 
 const LENGTHS: std::ops::Range<usize> = 0..300;
 

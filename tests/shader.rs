@@ -4,18 +4,16 @@ use std::{fs, io, mem::offset_of, process::Command};
 
 use naga::{TypeInner, valid};
 use wgpu_elu::{
-    DType, Factors,
+    DType, Factors, Op,
     shader::{
-        ELEMENTS, Factor32, Factor64, Factors32, Factors64, GRAD_BINDING, Op, PARAMS_BINDING,
-        Params, Shape, Shared, Specialization, VECTORS, X_BINDING, Y_BINDING, penalty, source,
+        ELEMENTS, Factor32, Factor64, Factors32, Factors64, GRAD_BINDING, PARAMS_BINDING, Params,
+        Shape, Shared, Specialization, VECTORS, X_BINDING, Y_BINDING, penalty, source,
         uniform_size,
     },
 };
 
-use crate::{
-    common::tell,
-    translate::{Language, Variant, translate, translate_source, unavailable},
-};
+use conformance::native::tell;
+use wgpu_elu::translate::{self, Language, Variant, translate, translate_source, unavailable};
 
 /// Every dtype, operation and arrangement of buffers.
 fn every_shader() -> impl Iterator<Item = (DType, Op, Shared)> {
@@ -243,7 +241,7 @@ fn every_penalty() -> impl Iterator<Item = (DType, Shape, &'static str)> {
 fn translate_penalty(
     (dtype, shape, entry_point): (DType, Shape, &str),
     language: Language,
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, translate::Error> {
     let constants = penalty::constants(shape, entry_point);
     translate_source(
         penalty::source(dtype),

@@ -1,62 +1,38 @@
-//! All integration tests, in one binary: linking wgpu once is enough.
+//! Integration tests, in one binary: linking wgpu once is enough. The tests that run in a browser too are those of the package
+//! `conformance`, and the command's are in `cli/tests`.
 
 #![expect(
     clippy::excessive_precision,
     reason = "values are given as they were computed or published"
 )]
 
-// What belongs where: `common` has the adapters, and `everywhere` comparison in ULP, tables of cases, and the attribute of
-// tests that run in a browser's page too: those in `function`, `numbers`, `regularizer`, `slices`, `stream` and `tensor`,
-// see `web`; `reference` holds the oracle against published values, `verdicts` the judge that uses it, and `faults` that
-// `elu check` finds what is wrong; `numbers` the CPU path and every adapter against the oracle; `slices` the embed contract on every adapter, `kernel` without a driver,
-// and `guest` the rest of it, how a host fares; `function` ELU in other people's shaders, `imports` the modules for them,
-// and `examples` what those say and draw; `shader` the WGSL and its layout, without any adapter; `discipline` that no compiler
-// may change what the WGSL computes, and `hostile` its numbers under a C++ compiler with fast math; `tensor` devices, tensors
-// and Elu on everything, and on a device that does nothing; `stream` data of any size through all of those; `large` the elu
-// command on files larger than what it holds in memory, and by signals; `memory` that calls leave nothing behind;
-// `regularizer` the penalty, so too; `layer` the Keras layer and its JSON; `cli` the elu command, as a user runs it; `cases`
-// what ONNX, Keras and PyTorch expect of everything; `properties` what holds of random vectors on everything.
+// The general methods of `Elu`, `cpu` and `Kernel`, and compiling ahead.
 mod apply;
+// What ONNX, Keras and PyTorch expect, on every device.
 mod cases;
-#[cfg(feature = "cli")]
-mod cli;
-mod common;
+// A walk over the shaders' IR: no compiler may change what they compute.
 mod discipline;
-mod everywhere;
-#[path = "../src/bin/elu/check/examine.rs"]
-mod examine;
+// The examples, what they print and draw.
 mod examples;
+// Planted faults: the judge's default run finds them.
 mod faults;
-mod function;
+// How a host fares whose device is used: callbacks, error scopes, loss.
 mod guest;
+// The shaders through a C++ compiler with fast math.
 mod hostile;
+// ELU as a module of naga_oil and WESL.
 mod imports;
-#[path = "../src/bin/elu/judge.rs"]
-mod judge;
+// Refusals and limits of a kernel, without a driver.
 mod kernel;
-#[cfg(all(feature = "cli", unix))]
-mod large;
+// The Keras layer and its JSON.
 mod layer;
+// Calls leave nothing behind in memory.
 mod memory;
-mod numbers;
-#[path = "../src/bin/elu/check/other.rs"]
-mod other;
+// What holds of random vectors, on every device.
 mod properties;
+// The reference against published values.
 mod reference;
-mod regularizer;
-#[path = "../src/bin/elu/check/sample.rs"]
-mod sample;
+// The shaders' text and layout, without any adapter.
 mod shader;
-mod slices;
-mod stream;
-mod tensor;
-#[path = "../src/bin/elu/translate.rs"]
-mod translate;
+// The judge itself.
 mod verdicts;
-
-use common::no_complaints;
-
-/// The devices that tests run on.
-async fn gpus() -> &'static [wgpu_elu::Gpu] {
-    common::gpus()
-}

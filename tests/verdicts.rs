@@ -2,18 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use wgpu_elu::{DType, Factors, shader::Op};
+use wgpu_elu::{DType, Elu, Factors, Op};
 
-use crate::{
-    judge::{Judge, bits, value},
-    sample::{Extent, Sample},
-};
+use wgpu_elu::accuracy::{Extent, Judge, Sample, bits, value};
 
 fn judge(op: Op, dtype: DType, alpha: f64) -> Judge {
     Judge {
         op,
         dtype,
-        factors: Factors::elu(alpha),
+        elu: Elu::new(alpha),
     }
 }
 
@@ -146,7 +143,9 @@ fn the_largest_number_and_infinity_are_neighbours() {
     let judge = Judge {
         op: Op::Forward,
         dtype: DType::F32,
-        factors: Factors::new(1.0, 1.0 + 0.5f64.powi(23), 1.0).unwrap(),
+        elu: Factors::new(1.0, 1.0 + 0.5f64.powi(23), 1.0)
+            .unwrap()
+            .into(),
     };
     let [largest, infinity] = [f32::MAX, f32::INFINITY].map(|v| u64::from(v.to_bits()));
     let is_allowed = |x, y| judge.judge(x, 0, y).is_allowed;
@@ -170,7 +169,7 @@ fn a_product_that_overflows_is_no_product_of_zero() {
     let judge = Judge {
         op: Op::Backward,
         dtype: DType::F64,
-        factors: Factors::new(1e300, 1.0, 2f64.powi(40)).unwrap(),
+        elu: Factors::new(1e300, 1.0, 2f64.powi(40)).unwrap().into(),
     };
     assert!(accepts(judge, -1.0, 1.0, 0.0));
     assert!(accepts(judge, f64::NEG_INFINITY, 1.0, 0.0));

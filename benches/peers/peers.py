@@ -15,7 +15,7 @@ from importlib.metadata import version
 import numpy as np
 
 ALPHA = 1.0
-# As src/bin/elu/bench/stopwatch.rs has them.
+# The values of cli/src/timing/stopwatch.rs.
 WARM_UP, ENOUGH, FEWEST, MOST = 0.05, 0.25, 5, 101
 
 

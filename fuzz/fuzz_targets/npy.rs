@@ -4,19 +4,9 @@
 
 use std::io::{self, Read, Write};
 
+use elu_cli::npy::{self, Form};
 use libfuzzer_sys::fuzz_target;
 
-#[allow(dead_code, reason = "the target takes no time")]
-#[path = "../../src/bin/elu/bytes.rs"]
-mod bytes;
-#[allow(
-    dead_code,
-    reason = "the command reads paths, which the target leaves out"
-)]
-#[path = "../../src/bin/elu/npy.rs"]
-mod npy;
-
-use npy::Form;
 
 fuzz_target!(|file: &[u8]| {
     let pipe = Pipe {

@@ -5,18 +5,9 @@
 
 use std::io::Read;
 
+use elu_cli::safetensors as reader;
 use libfuzzer_sys::fuzz_target;
 use safetensors::SafeTensors;
-
-#[allow(dead_code, reason = "the target takes no time and swaps no bytes")]
-#[path = "../../src/bin/elu/bytes.rs"]
-mod bytes;
-#[allow(
-    dead_code,
-    reason = "the command reads paths, which the target leaves out"
-)]
-#[path = "../../src/bin/elu/safetensors.rs"]
-mod reader;
 
 fuzz_target!(|file: &[u8]| {
     let read = reader::read(file, Some(file.len() as u64));

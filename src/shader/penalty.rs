@@ -86,7 +86,7 @@ impl Factors64 {
 /// The uniform's bytes: [`Params`], and then [`Factors32`] or [`Factors64`].
 pub(crate) fn uniform(dtype: DType, params: &Params, penalty: Penalty, divisor: f64) -> Vec<u8> {
     let mut bytes = bytemuck::bytes_of(params).to_vec();
-    match result_dtype(dtype) {
+    match dtype.arithmetic() {
         DType::F64 => bytes.extend(bytemuck::bytes_of(&Factors64::new(penalty, divisor))),
         _ => bytes.extend(bytemuck::bytes_of(&Factors32::new(penalty, divisor))),
     }
@@ -96,7 +96,7 @@ pub(crate) fn uniform(dtype: DType, params: &Params, penalty: Penalty, divisor: 
 /// The uniform's size in bytes.
 pub const fn uniform_size(dtype: DType) -> usize {
     size_of::<Params>()
-        + match result_dtype(dtype) {
+        + match dtype.arithmetic() {
             DType::F64 => size_of::<Factors64>(),
             _ => size_of::<Factors32>(),
         }
@@ -104,15 +104,7 @@ pub const fn uniform_size(dtype: DType) -> usize {
 
 /// Bytes that a sum takes between the dispatches.
 pub(crate) const fn sum_size(dtype: DType) -> usize {
-    2 * result_dtype(dtype).size()
-}
-
-/// The type of the result, and of the arithmetic: `float32` for all but `float64`.
-pub const fn result_dtype(dtype: DType) -> DType {
-    match dtype {
-        DType::F64 => DType::F64,
-        DType::F32 | DType::F16 | DType::BF16 => DType::F32,
-    }
+    2 * dtype.arithmetic().size()
 }
 
 /// The entry point that makes fewer sums of many.
@@ -158,7 +150,7 @@ pub fn constants(shape: Shape, entry_point: &str) -> Vec<(&'static str, f64)> {
 
 /// The whole shader for a dtype. It needs no optional feature but, for `float64`, `SHADER_F64` and `SHADER_INT64`.
 pub fn source(dtype: DType) -> String {
-    let format = match result_dtype(dtype) {
+    let format = match dtype.arithmetic() {
         DType::F64 => shader!("format/float64"),
         _ => shader!("format/float32"),
     };

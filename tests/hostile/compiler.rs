@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use wgpu_elu::DType;
 
 use super::cpp::cpp;
-use crate::common::tell;
+use conformance::native::tell;
 
 /// One entry point of a shader, with the values of its `override` constants.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@
 use wgpu_elu::DType;
 
 use super::compiler::Shader;
-use crate::translate::{Language, translate_source};
+use wgpu_elu::translate::{Language, translate_source};
 
 /// The source of a program with all these shaders.
 pub(crate) fn cpp(shaders: &[Shader]) -> String {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use wgpu_elu::{
-    DType, Factors,
-    shader::{Op, Params, Shape, VECTORS, function},
+    DType, Factors, Op,
+    shader::{Params, Shape, VECTORS, function},
 };
 
 use super::{

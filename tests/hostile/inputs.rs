@@ -1,15 +1,13 @@
 //! What the elementwise operations are tried with.
 
-use wgpu_elu::{DType, shader::Op};
+use wgpu_elu::{DType, Op};
 
-use crate::{
-    judge::{Judge, bits},
-    sample::{Extent, Sample},
-};
+use wgpu_elu::accuracy::{Extent, Judge, Sample, bits};
 
 /// Pairs of `x` and gradient, a multiple of 8.
 pub(crate) fn inputs(judge: Judge) -> (Vec<u64>, Vec<u64>) {
-    let Judge { op, dtype, factors } = judge;
+    let Judge { op, dtype, elu } = judge;
+    let factors = elu.factors();
     let mut x = match dtype {
         DType::F64 => inputs_64(),
         DType::F32 => inputs_32(),

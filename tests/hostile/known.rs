@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use wgpu_elu::{
-    DType, Factors,
-    shader::{Op, Params, Shape, VECTORS},
+    DType, Factors, Op,
+    shader::{Params, Shape, VECTORS},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     inputs::inputs,
     judge, shader, uniform,
 };
-use crate::judge::{bits, value};
+use wgpu_elu::accuracy::{bits, value};
 
 /// One element, and about what its result is.
 struct Known {

@@ -4,9 +4,7 @@ use wgpu_elu::{
     DType,
     shader::{
         ELEMENTS, Shape, VECTORS,
-        penalty::{
-            self, Factors32, Factors64, LAST, Params, SUMS, SUMS_PER_INVOCATION, result_dtype,
-        },
+        penalty::{self, Factors32, Factors64, LAST, Params, SUMS, SUMS_PER_INVOCATION},
     },
 };
 
@@ -16,10 +14,8 @@ use super::{
     inputs::scattered,
     small, to_bytes,
 };
-use crate::{
-    judge::{bits, value},
-    regularizer,
-};
+use conformance::regularizer;
+use wgpu_elu::accuracy::{bits, value};
 
 /// Elements, with one before and one after those that are summed.
 const LEN: u64 = 40_000;
@@ -152,7 +148,7 @@ fn penalties_are_within_the_tolerance() {
                     let found = run(&program, (dtype, shape, machine), case.factors, &y);
                     let what = format!("{}, {machine:?}, {shape:?}", case.what);
                     if due.is_nan() {
-                        let found = value(result_dtype(dtype), found);
+                        let found = value(dtype.arithmetic(), found);
                         assert!(found.is_nan(), "{what}, {dtype}: {found}");
                     } else {
                         regularizer::check(&what, dtype, found, due);
@@ -207,7 +203,7 @@ fn run(
     factors: [f64; 2],
     y: &[u64],
 ) -> u64 {
-    let result = result_dtype(dtype);
+    let result = dtype.arithmetic();
     let sum_size = 2 * result.size();
     let groups_of = |items: usize, per_invocation: u32| {
         items.div_ceil((shape.workgroup_size * per_invocation) as usize)

@@ -237,7 +237,7 @@ async function serve(t, command, args, env = {}) {
 
 /** The page of wasm-bindgen's own runner. */
 function conformance(t, ...args) {
-  const wasm = "target/wasm32-unknown-unknown/release/conformance.wasm";
+  const wasm = "target/wasm32-unknown-unknown/release/conformance_web.wasm";
   const env = {
     NO_HEADLESS: "1",
     WASM_BINDGEN_TEST_ADDRESS: "127.0.0.1:0",

@@ -3,22 +3,14 @@
 //! `cargo run --release [-- ELEMENTS...]`, in this folder, prints a table in Markdown. `WGPU_ADAPTER_NAME` chooses this crate's
 //! adapter, and `CUBECL_WGPU_DEFAULT_DEVICE` burn's. `--no-default-features` builds burn without fusion.
 
-#[path = "../../../src/bin/elu/bench/copy.rs"]
-mod copy;
-#[path = "../../../src/bin/elu/bench/stopwatch.rs"]
-#[allow(dead_code, reason = "elu bench uses all of it")]
-mod stopwatch;
-
 use std::{hint::black_box, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device as BurnDevice, DeviceKind, Tensor as BurnTensor, activation};
 use candle_core::{Device as CandleDevice, Tensor as CandleTensor};
+use elu_cli::timing::{ShaderCopy, rounds, seconds};
 use rayon::prelude::*;
 use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference, wgpu};
-
-use copy::ShaderCopy;
-use stopwatch::{rounds, seconds};
 
 const ALPHA: f64 = 1.0;
 

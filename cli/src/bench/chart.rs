@@ -1,0 +1,181 @@
+//! The picture of `elu bench`: GB/s against size, both on logarithmic axes.
+
+use anyhow::Result;
+use plotters::{
+    coord::Shift,
+    prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
+};
+
+use super::{
+    measurement::Measurement,
+    table::{Report, size_name},
+};
+use crate::plot::Chart;
+
+/// A line for each way, with whiskers from quartile to quartile; copies are dashed.
+pub(crate) struct SpeedChart<'a>(pub(crate) &'a Report<'a>);
+
+impl Chart for SpeedChart<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
+    where
+        B::ErrorType: 'static,
+    {
+        area.fill(&WHITE)?;
+        let below = self.headings(area)?;
+        let (left, right) = below.split_horizontally(LEGEND_AT);
+        self.lines(&left)?;
+        self.legend(&right)
+    }
+}
+
+// ---- Internals ----
+
+/// A way's name in the legend, its color, and whether it is a copy.
+type Look = (Measurement, &'static str, RGBColor, bool);
+
+const LOOKS: [Look; 8] = [
+    (Measurement::Cpu, "CPU path", BLUE, false),
+    (Measurement::CpuCopy, "CPU copy", BLUE, true),
+    (Measurement::Kernel, "GPU kernel alone", ORANGE, false),
+    (Measurement::SubmitAndWait, "submit and wait", PURPLE, false),
+    (Measurement::ShaderCopy, "shader that copies", ORANGE, true),
+    (Measurement::BufferCopy, "buffer copy", GRAY, true),
+    (Measurement::RoundTrip, "round trip", GREEN, false),
+    (Measurement::Transfers, "up and down only", GREEN, true),
+];
+
+const BLUE: RGBColor = RGBColor(0, 90, 170);
+const ORANGE: RGBColor = RGBColor(215, 105, 0);
+const PURPLE: RGBColor = RGBColor(140, 60, 160);
+const GRAY: RGBColor = RGBColor(110, 110, 110);
+const GREEN: RGBColor = RGBColor(0, 130, 80);
+
+const LEGEND_AT: i32 = 970;
+
+impl SpeedChart<'_> {
+    /// What is timed where, and who wins; gives what is left of the area.
+    fn headings<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<DrawingArea<B, Shift>>
+    where
+        B::ErrorType: 'static,
+    {
+        let machine = self.0.machine();
+        let mut lines = vec![format!(
+            "CPU: {}     GPU: {}",
+            machine.cpu, machine.about_gpu
+        )];
+        lines.extend(self.0.crossovers());
+        let center = Pos::new(HPos::Center, VPos::Top);
+        let (width, _) = area.dim_in_pixel();
+        let middle = i32::try_from(width / 2)?;
+        let style = |size: i32| TextStyle::from(("sans-serif", size).into_font()).pos(center);
+        let title = format!("ELU: {}", self.0.title());
+        area.draw(&Text::new(title, (middle, 14), style(26)))?;
+        let mut y = 46;
+        for line in lines {
+            area.draw(&Text::new(line, (middle, y), style(18)))?;
+            y += 22;
+        }
+        Ok(area.split_vertically(y).1)
+    }
+
+    fn lines<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
+    where
+        B::ErrorType: 'static,
+    {
+        let rows = self.0.rows();
+        let speeds = rows.iter().flat_map(|row| {
+            row.found
+                .iter()
+                .map(|(_, stats)| self.0.gb_per_s(row, stats.median))
+        });
+        let (slowest, fastest) = speeds
+            .fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), speed| {
+                (least.min(speed), most.max(speed))
+            });
+        let (first, last) = match rows {
+            [first, .., last] => (first.len as f64, last.len as f64),
+            // An axis needs some length.
+            [only] => (only.len as f64 / 2.0, only.len as f64 * 2.0),
+            [] => return Ok(()),
+        };
+        let mut chart = ChartBuilder::on(area)
+            .margin(20)
+            .x_label_area_size(60)
+            .y_label_area_size(90)
+            .build_cartesian_2d(
+                (first / 1.2..last * 1.2).log_scale().base(2.0),
+                (slowest / 1.6..fastest * 1.6).log_scale(),
+            )?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the marks are small powers of two"
+        )]
+        let size = |v: &f64| size_name(v.round() as usize);
+        chart
+            .configure_mesh()
+            .x_desc("elements")
+            .y_desc("GB/s, bytes read plus written")
+            .x_label_formatter(&size)
+            .y_label_formatter(&|v: &f64| format!("{}", (v * 1e6).round() / 1e6))
+            .label_style(("sans-serif", 18))
+            .axis_desc_style(("sans-serif", 22))
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        for (way, _, color, is_copy) in LOOKS {
+            let found: Vec<_> = rows
+                .iter()
+                .filter_map(|row| Some((row, row.get(way)?)))
+                .collect();
+            let point = |seconds: f64, row| self.0.gb_per_s(row, seconds);
+            let points = found
+                .iter()
+                .map(|(row, stats)| (row.len as f64, point(stats.median, row)));
+            if is_copy {
+                chart.draw_series(DashedLineSeries::new(points, 8, 6, color.stroke_width(2)))?;
+                continue;
+            }
+            let whiskers = found.iter().map(|(row, stats)| {
+                let x = row.len as f64;
+                let ends = [stats.first_quartile, stats.third_quartile].map(|t| (x, point(t, row)));
+                PathElement::new(ends, color.stroke_width(1))
+            });
+            chart.draw_series(whiskers)?;
+            chart.draw_series(LineSeries::new(points.clone(), color.stroke_width(2)))?;
+            chart.draw_series(points.map(|point| Circle::new(point, 4, color.filled())))?;
+        }
+        area.present()?;
+        Ok(())
+    }
+
+    fn legend<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
+    where
+        B::ErrorType: 'static,
+    {
+        let is_there = |way| self.0.rows().iter().any(|row| row.get(way).is_some());
+        let left = Pos::new(HPos::Left, VPos::Center);
+        let style = TextStyle::from(("sans-serif", 19).into_font()).pos(left);
+        let looks = LOOKS.into_iter().filter(|look| is_there(look.0));
+        for ((_, name, color, is_copy), y) in looks.zip((40..).step_by(32)) {
+            // Three dashes, or one line.
+            let pieces: &[(i32, i32)] = if is_copy {
+                &[(0, 8), (14, 22), (28, 36)]
+            } else {
+                area.draw(&Circle::new((18, y), 4, color.filled()))?;
+                &[(0, 36)]
+            };
+            for &(from, to) in pieces {
+                area.draw(&PathElement::new(
+                    [(from, y), (to, y)],
+                    color.stroke_width(2),
+                ))?;
+            }
+            area.draw(&Text::new(name, (46, y), style.clone()))?;
+        }
+        Ok(())
+    }
+}

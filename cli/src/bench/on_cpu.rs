@@ -1,0 +1,73 @@
+//! What is timed on the CPU.
+
+use std::{hint::black_box, time::Instant};
+
+use anyhow::Result;
+use rayon::prelude::*;
+use wgpu_elu::{Element, cpu};
+
+use super::{
+    measurement::{Measurement, Round},
+    workload::{Data, Workload, gradient},
+};
+use crate::timing::{rounds, seconds};
+
+/// Slices, and the results.
+pub(crate) struct OnCpu<'a, E> {
+    work: &'a Workload,
+    data: &'a Data<E>,
+    y: Vec<E>,
+}
+
+impl<'a, E: Element> OnCpu<'a, E> {
+    /// `y` is for the results, and as long as the data.
+    pub(crate) fn new(work: &'a Workload, data: &'a Data<E>, y: Vec<E>) -> Self {
+        Self { work, data, y }
+    }
+
+    pub(crate) fn time(mut self) -> Result<Round> {
+        let started = Instant::now();
+        self.run(Measurement::CpuCopy)?;
+        self.run(Measurement::Cpu)?;
+        self.work
+            .confirm("the CPU", bytemuck::cast_slice(&self.y))?;
+        // One of the smallest is over before the clock has moved.
+        const BYTES: usize = 1 << 20;
+        let moved = self.work.bytes_moved(self.y.len());
+        let times = (BYTES / moved).max(1);
+        rounds(&[Measurement::Cpu, Measurement::CpuCopy], started, |way| {
+            let all = seconds(|| (0..times).try_for_each(|_| self.run(way)))?;
+            Ok(all / times as f64)
+        })
+    }
+}
+
+// ---- Internals ----
+
+impl<E: Element> OnCpu<'_, E> {
+    fn run(&mut self, way: Measurement) -> Result<()> {
+        let (x, grad) = (black_box(&self.data.x[..]), black_box(&self.data.grad[..]));
+        let y = black_box(&mut self.y[..]);
+        let Workload { op, elu, .. } = *self.work;
+        if way == Measurement::Cpu {
+            cpu::apply(op, elu, x, gradient(op, grad), y)?;
+        } else {
+            copy(x, y);
+            // With a gradient, half as many bytes again are read, and written.
+            let half = grad.len() / 2;
+            copy(&grad[..half], &mut y[..half]);
+        }
+        Ok(())
+    }
+}
+
+/// By all threads, if there is enough for them: by one, what is short is over sooner.
+fn copy<E: Element>(x: &[E], y: &mut [E]) {
+    let chunk = y
+        .len()
+        .div_ceil(cpu::threads())
+        .max((1 << 18) / size_of::<E>());
+    y.par_chunks_mut(chunk)
+        .zip(x.par_chunks(chunk))
+        .for_each(|(y, x)| y.copy_from_slice(x));
+}

@@ -1,0 +1,240 @@
+//! What is timed on a GPU.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use wgpu_elu::{Device, Element, Gpu, Step, Tensor, wgpu};
+
+use super::{
+    measurement::{Measurement, Round},
+    workload::{Data, Workload, gradient},
+};
+use crate::timing::{ShaderCopy, Timer, rounds, seconds};
+
+/// Tensors that are there already.
+pub(crate) struct OnGpu<'a> {
+    work: &'a Workload,
+    gpu: &'a Gpu,
+    device: Device,
+    timer: Option<&'a Timer>,
+    x: Tensor,
+    grad: Option<Tensor>,
+    y: Tensor,
+    step: Step,
+    copy: ShaderCopy,
+}
+
+impl<'a> OnGpu<'a> {
+    pub(crate) fn new<E: Element>(
+        work: &'a Workload,
+        data: &Data<E>,
+        gpu: &'a Gpu,
+        timer: Option<&'a Timer>,
+    ) -> Result<Self> {
+        let device = Device::Gpu(gpu.clone());
+        let up = |values: &[E]| Tensor::from_slice(&device, values, &[values.len()]);
+        let x = up(&data.x)?;
+        let grad = (!data.grad.is_empty())
+            .then(|| up(&data.grad))
+            .transpose()?;
+        let y = Tensor::zeros(&device, work.dtype, &[x.len()])?;
+        let (x_bytes, y_bytes) = (slice(&x)?, slice(&y)?);
+        let grad_bytes = grad.as_ref().map(slice).transpose()?;
+        let copy = ShaderCopy::new(gpu, x_bytes, grad_bytes, y_bytes);
+        let kernel = gpu.kernel(work.dtype)?;
+        let step = kernel.prepare_op(work.op, work.elu, x_bytes, grad_bytes, y_bytes)?;
+        Ok(Self {
+            work,
+            gpu,
+            device,
+            timer,
+            x,
+            grad,
+            y,
+            step,
+            copy,
+        })
+    }
+
+    /// `data` is what it was made from.
+    pub(crate) fn time<E: Element>(&self, data: &Data<E>) -> Result<Round> {
+        let started = Instant::now();
+        let ways: &[Measurement] = if self.timer.is_some() {
+            &[
+                Measurement::Kernel,
+                Measurement::SubmitAndWait,
+                Measurement::ShaderCopy,
+                Measurement::BufferCopy,
+            ]
+        } else {
+            &[
+                Measurement::SubmitAndWait,
+                Measurement::ShaderCopy,
+                Measurement::BufferCopy,
+            ]
+        };
+        for &way in ways {
+            self.sample(way)?;
+            let (who, y) = (self.device.to_string(), self.y.to_bytes_blocking()?);
+            match way {
+                Measurement::Kernel | Measurement::SubmitAndWait => self.work.confirm(&who, &y)?,
+                _ => ensure!(
+                    is_copy(way, data, &y),
+                    "{who}: a copy is not what was copied, so nothing is timed"
+                ),
+            }
+        }
+        rounds(ways, started, |way| self.sample(way))
+    }
+}
+
+/// From slices to a vector.
+pub(crate) struct Trips<'a, E> {
+    work: &'a Workload,
+    data: &'a Data<E>,
+    device: Device,
+}
+
+impl<'a, E: Element> Trips<'a, E> {
+    pub(crate) fn new(work: &'a Workload, data: &'a Data<E>, gpu: &Gpu) -> Self {
+        let device = Device::Gpu(gpu.clone());
+        Self { work, data, device }
+    }
+
+    pub(crate) fn time(&self) -> Result<Round> {
+        let started = Instant::now();
+        let y = self.trip(Measurement::RoundTrip)?;
+        let who = self.device.to_string();
+        self.work.confirm(&who, bytemuck::cast_slice(&y))?;
+        drop(y);
+        self.trip(Measurement::Transfers)?;
+        rounds(
+            &[Measurement::RoundTrip, Measurement::Transfers],
+            started,
+            |way| seconds(|| self.trip(way)),
+        )
+    }
+}
+
+// ---- Internals ----
+
+const TRIES: usize = 100;
+
+impl OnGpu<'_> {
+    /// The seconds that `way` takes, once. Some devices' timestamps are wrong now and then.
+    fn sample(&self, way: Measurement) -> Result<f64> {
+        for _ in 0..TRIES {
+            let start = Instant::now();
+            let seconds = self.sample_once(way)?;
+            if seconds > 0.0 && seconds <= start.elapsed().as_secs_f64() {
+                return Ok(seconds);
+            }
+        }
+        let device = &self.device;
+        bail!(
+            "{device}: its timestamps were zero or longer than the wait, {TRIES} times in a row, so nothing is timed"
+        )
+    }
+
+    fn sample_once(&self, way: Measurement) -> Result<f64> {
+        let timer = self.timer.filter(|_| way != Measurement::SubmitAndWait);
+        let start = Instant::now();
+        let mut encoder = self
+            .gpu
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if way == Measurement::BufferCopy {
+            match timer {
+                Some(timer) => timer.around(&mut encoder, |encoder| self.copy_buffers(encoder))?,
+                None => self.copy_buffers(&mut encoder)?,
+            }
+        } else {
+            let mut pass = match timer {
+                Some(timer) => timer.pass(&mut encoder, Some(0), Some(1)),
+                None => encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+            };
+            match way {
+                Measurement::ShaderCopy => self.copy.record(&mut pass),
+                _ => self.step.record(&mut pass),
+            }
+        }
+        if let Some(timer) = timer {
+            timer.finish(&mut encoder);
+        }
+        self.gpu.queue().submit([encoder.finish()]);
+        self.device.wait_blocking()?;
+        match timer {
+            Some(timer) => timer.read(&self.device),
+            None => Ok(start.elapsed().as_secs_f64()),
+        }
+    }
+
+    fn copy_buffers(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        // With a gradient, half as many bytes again are read, and written.
+        let y = slice(&self.y)?;
+        for (from, part) in [(Some(&self.x), 1), (self.grad.as_ref(), 2)] {
+            if let Some(from) = from {
+                let from = slice(from)?;
+                let size = from.size() / part;
+                let size = size - size % wgpu::COPY_BUFFER_ALIGNMENT;
+                encoder.copy_buffer_to_buffer(
+                    from.buffer(),
+                    from.offset(),
+                    y.buffer(),
+                    y.offset(),
+                    size,
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<E: Element> Trips<'_, E> {
+    fn trip(&self, way: Measurement) -> Result<Vec<E>> {
+        let up = |values: &[E]| Tensor::from_slice(&self.device, values, &[values.len()]);
+        let Workload { op, elu, .. } = *self.work;
+        let x = up(&self.data.x)?;
+        let grad = gradient(op, &self.data.grad);
+        let grad = grad.map(|grad| up(grad)).transpose()?;
+        let (input, mut y) = match grad {
+            Some(grad) => (Some(x), grad),
+            None => (None, x),
+        };
+        if way == Measurement::RoundTrip {
+            elu.apply_in_place(op, input.as_ref(), &mut y)?;
+        }
+        Ok(y.to_vec_blocking()?)
+    }
+}
+
+/// Whether `y` is what that copy makes of `data`.
+fn is_copy<E: Element>(way: Measurement, data: &Data<E>, y: &[u8]) -> bool {
+    let (x, grad) = (
+        bytemuck::cast_slice(&data.x),
+        bytemuck::cast_slice(&data.grad),
+    );
+    let half = grad.len() / 2;
+    // Either leaves out an end that is less than it takes at a time.
+    let whole = y.len() - y.len() % 16;
+    match way {
+        Measurement::ShaderCopy if !grad.is_empty() => {
+            let differs = |(&x, &grad): (&u8, &u8)| x ^ grad;
+            x.iter()
+                .zip(grad)
+                .map(differs)
+                .take(whole)
+                .eq(y[..whole].iter().copied())
+        }
+        Measurement::BufferCopy if !grad.is_empty() => {
+            y[..half - half % 4] == grad[..half - half % 4] && y[half..whole] == x[half..whole]
+        }
+        _ => y[..whole] == x[..whole],
+    }
+}
+
+fn slice(tensor: &Tensor) -> Result<wgpu::BufferSlice<'_>> {
+    tensor
+        .as_buffer_slice()
+        .context("a tensor is not on the GPU")
+}

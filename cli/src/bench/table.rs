@@ -1,0 +1,436 @@
+//! What `elu bench` found, as a table and as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{
+    measurement::{Measurement, Round},
+    workload::Workload,
+};
+use crate::{files::number, timing::Stats};
+
+/// What was compared with what.
+pub(crate) struct Machine {
+    pub(crate) cpu: String,
+    /// In words, or why there is none.
+    pub(crate) about_gpu: String,
+    pub(crate) gpu: Option<Rival>,
+}
+
+/// What the CPU was compared with.
+pub(crate) struct Rival {
+    pub(crate) name: String,
+    pub(crate) is_software: bool,
+    /// Whether the kernel was timed alone.
+    pub(crate) has_timestamps: bool,
+}
+
+/// What was found of a size.
+pub(crate) struct Row {
+    pub(crate) len: usize,
+    pub(crate) found: Round,
+}
+
+impl Row {
+    pub(crate) fn get(&self, way: Measurement) -> Option<&Stats> {
+        self.found
+            .iter()
+            .find(|(found, _)| *found == way)
+            .map(|(_, stats)| stats)
+    }
+}
+
+/// What was found in all.
+pub(crate) struct Report<'a> {
+    work: &'a Workload,
+    title: String,
+    machine: Machine,
+    rows: Vec<Row>,
+    /// Sizes, and why they are left out.
+    left_out: Vec<(usize, String)>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(work: &'a Workload, alpha: &str, machine: Machine) -> Self {
+        Self {
+            work,
+            title: format!("{} {}, alpha {alpha}", work.op.name(), work.dtype),
+            machine,
+            rows: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    pub(crate) fn leave_out(&mut self, len: usize, why: String) {
+        self.left_out.push((len, why));
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    pub(crate) fn gb_per_s(&self, row: &Row, seconds: f64) -> f64 {
+        self.work.bytes_moved(row.len) as f64 / seconds / 1e9
+    }
+
+    /// From which size on the GPU wins, in words; nothing without a GPU.
+    pub(crate) fn crossovers(&self) -> Vec<String> {
+        let told = [
+            (Measurement::SubmitAndWait, "data there"),
+            (Measurement::RoundTrip, "round trip"),
+        ]
+        .map(|(way, name)| {
+            // How long the GPU takes at the largest of its sizes, in terms of the CPU.
+            let largest = self
+                .rows
+                .iter()
+                .rev()
+                .find_map(|row| Some((row.len, ratio(row, way)?)));
+            let (largest, ratio) = largest?;
+            let ratio = format!(
+                "({} times the CPU's time at {})",
+                digits(ratio),
+                size_name(largest)
+            );
+            Some(match self.crossover(way) {
+                Some(len) if len == self.rows[0].len => {
+                    format!("{name}: GPU wins at every size {ratio}")
+                }
+                Some(len) => format!("{name}: GPU wins from {} on {ratio}", size_name(len)),
+                None => format!("{name}: GPU does not win {ratio}"),
+            })
+        });
+        told.into_iter().flatten().collect()
+    }
+
+    pub(crate) fn as_text(&self) -> String {
+        let machine = &self.machine;
+        let mut text = format!(
+            "{}\nCPU: {}\nGPU: {}\n",
+            self.title, machine.cpu, machine.about_gpu
+        );
+        if let Some(gpu) = &machine.gpu {
+            text += if gpu.has_timestamps {
+                "kernel alone: by the GPU's timestamps, and so are its copies\n"
+            } else {
+                "kernel alone: the GPU has no sound timestamps; submit and wait stands for it\n"
+            };
+        }
+        for (about, columns) in [
+            (
+                "time: median, and half of the distance between the quartiles",
+                self.times(),
+            ),
+            (
+                "GB/s: bytes read plus written, 1 GB = 10^9 bytes",
+                self.speeds(),
+            ),
+            (
+                "share of the speed of a copy of as many bytes",
+                self.shares(),
+            ),
+        ] {
+            let _ = write!(text, "\n{about}\n\n{}", self.table(columns));
+        }
+        if !self.left_out.is_empty() {
+            text += "\n";
+        }
+        for (len, why) in &self.left_out {
+            let _ = writeln!(text, "left out: {}: {why}", size_name(*len));
+        }
+        let crossovers = self.crossovers();
+        if !crossovers.is_empty() {
+            let _ = writeln!(text, "\n{}", crossovers.join("\n"));
+        }
+        text
+    }
+
+    pub(crate) fn as_json(&self) -> Value {
+        let machine = &self.machine;
+        let sizes = self.rows.iter().map(|row| {
+            let ways = row.found.iter().map(|(way, stats)| {
+                let share = |copy: &Measurement| {
+                    let copy_stats = row.get(*copy)?;
+                    Some((
+                        copy.name().to_owned(),
+                        json!(copy_stats.median / stats.median),
+                    ))
+                };
+                let shares: serde_json::Map<_, _> = way.copies().iter().filter_map(share).collect();
+                let found = json!({
+                    "seconds": {
+                        "median": stats.median,
+                        "first_quartile": stats.first_quartile,
+                        "third_quartile": stats.third_quartile,
+                    },
+                    "samples": stats.samples,
+                    "gb_per_s": self.gb_per_s(row, stats.median),
+                    "share_of": shares,
+                });
+                (way.name().to_owned(), found)
+            });
+            json!({
+                "elements": row.len,
+                "bytes": self.work.bytes_moved(row.len),
+                "ways": ways.collect::<serde_json::Map<_, _>>(),
+            })
+        });
+        let left_out = self
+            .left_out
+            .iter()
+            .map(|(len, why)| json!({ "elements": len, "why": why }));
+        json!({
+            "op": self.work.op.name(),
+            "dtype": self.work.dtype.name(),
+            "alpha": number(self.work.elu.alpha()),
+            "cpu": machine.cpu,
+            "gpu": machine.gpu.as_ref().map(|gpu| json!({
+                "name": gpu.name,
+                "software": gpu.is_software,
+                "kernel_timed_by": if gpu.has_timestamps { "timestamps" } else { "submit and wait" },
+            })),
+            "sizes": sizes.collect::<Vec<_>>(),
+            "left_out": left_out.collect::<Vec<_>>(),
+            "gpu_wins_from": machine.gpu.as_ref().map(|_| json!({
+                "data_there": self.crossover(Measurement::SubmitAndWait),
+                "round_trip": self.crossover(Measurement::RoundTrip),
+            })),
+        })
+    }
+}
+
+/// `2^20`, or the number if it is no power of two.
+pub(crate) fn size_name(len: usize) -> String {
+    if len.is_power_of_two() {
+        format!("2^{}", len.ilog2())
+    } else {
+        len.to_string()
+    }
+}
+
+// ---- Internals ----
+
+/// A column: two lines of heading, and a cell for each row, if there is anything to tell.
+type Column = ([&'static str; 2], Vec<Option<String>>);
+
+impl Report<'_> {
+    /// The smallest size from which on the GPU takes less time than the CPU.
+    fn crossover(&self, way: Measurement) -> Option<usize> {
+        let timed = self.rows.iter().rev();
+        timed
+            .filter_map(|row| Some((row.len, ratio(row, way)?)))
+            .take_while(|(_, ratio)| *ratio < 1.0)
+            .last()
+            .map(|(len, _)| len)
+    }
+
+    fn times(&self) -> Vec<Column> {
+        let column = |heading, way| {
+            self.column(["", heading], |row| {
+                let stats = row.get(way)?;
+                let spread = match stats.spread() {
+                    ..0.995 => percent(stats.spread()),
+                    _ => ">99%".into(),
+                };
+                Some(format!("{} ±{spread:>4}", time(stats.median)))
+            })
+        };
+        vec![
+            column("CPU path", Measurement::Cpu),
+            column("kernel", Measurement::Kernel),
+            column("submit + wait", Measurement::SubmitAndWait),
+            column("round trip", Measurement::RoundTrip),
+            self.column(["", "samples"], |row| {
+                let samples = row.found.iter().map(|(_, stats)| stats.samples);
+                let (least, most) = (samples.clone().min()?, samples.max()?);
+                Some(if least == most {
+                    least.to_string()
+                } else {
+                    format!("{least}-{most}")
+                })
+            }),
+        ]
+    }
+
+    fn speeds(&self) -> Vec<Column> {
+        let column = |heading, way| {
+            self.column(heading, |row| {
+                Some(digits(self.gb_per_s(row, row.get(way)?.median)))
+            })
+        };
+        vec![
+            column(["CPU", "path"], Measurement::Cpu),
+            column(["CPU", "copy"], Measurement::CpuCopy),
+            column(["", "kernel"], Measurement::Kernel),
+            column(["submit", "+ wait"], Measurement::SubmitAndWait),
+            column(["shader", "copy"], Measurement::ShaderCopy),
+            column(["buffer", "copy"], Measurement::BufferCopy),
+            column(["round", "trip"], Measurement::RoundTrip),
+            column(["up and", "down"], Measurement::Transfers),
+        ]
+    }
+
+    fn shares(&self) -> Vec<Column> {
+        let column = |heading, way, copy| {
+            self.column(heading, |row| {
+                Some(percent(row.get(copy)?.median / row.get(way)?.median))
+            })
+        };
+        let (shader_copy, buffer_copy) = (Measurement::ShaderCopy, Measurement::BufferCopy);
+        vec![
+            column(
+                ["CPU path", "/CPU copy"],
+                Measurement::Cpu,
+                Measurement::CpuCopy,
+            ),
+            column(["kernel", "/shader copy"], Measurement::Kernel, shader_copy),
+            column(["kernel", "/buffer copy"], Measurement::Kernel, buffer_copy),
+            column(
+                ["submit+wait", "/shader copy"],
+                Measurement::SubmitAndWait,
+                shader_copy,
+            ),
+            column(
+                ["round trip", "/up and down"],
+                Measurement::RoundTrip,
+                Measurement::Transfers,
+            ),
+        ]
+    }
+
+    fn column(&self, heading: [&'static str; 2], cell: impl Fn(&Row) -> Option<String>) -> Column {
+        (heading, self.rows.iter().map(cell).collect())
+    }
+
+    /// Columns without any cell are left out, and so is an empty line of headings.
+    fn table(&self, columns: Vec<Column>) -> String {
+        let sizes = self.rows.iter().map(|row| size_name(row.len));
+        let names = ["".into(), "elements".into()].into_iter().chain(sizes);
+        let mut lines: Vec<String> = names.map(|name| format!("{name:<8}")).collect();
+        for (heading, cells) in columns {
+            if cells.iter().all(Option::is_none) {
+                continue;
+            }
+            let heading = heading.map(|line| Some(line.to_owned()));
+            let cells = heading.into_iter().chain(cells);
+            let cells: Vec<String> = cells
+                .map(|cell| cell.unwrap_or_else(|| "-".into()))
+                .collect();
+            let widest = cells.iter().map(|cell| cell.chars().count()).max();
+            let width = 2 + widest.unwrap_or(0);
+            for (line, cell) in lines.iter_mut().zip(cells) {
+                let _ = write!(line, "{cell:>width$}");
+            }
+        }
+        let lines = lines.iter().map(|line| line.trim_end());
+        let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+        lines.join("\n") + "\n"
+    }
+}
+
+/// The GPU's time, in terms of the CPU's.
+fn ratio(row: &Row, way: Measurement) -> Option<f64> {
+    Some(row.get(way)?.median / row.get(Measurement::Cpu)?.median)
+}
+
+/// Three digits.
+fn digits(value: f64) -> String {
+    let decimals = match value {
+        ..0.9995 => 3,
+        ..9.995 => 2,
+        ..99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.0}%", 100.0 * part)
+}
+
+/// `1.23 ms`
+fn time(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        ..0.9995e-6 => (seconds * 1e9, "ns"),
+        ..0.9995e-3 => (seconds * 1e6, "us"),
+        ..0.9995 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s "),
+    };
+    format!("{} {unit}", digits(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use wgpu_elu::{DType, Op};
+
+    use super::*;
+
+    /// The CPU takes 1 second a size, and the GPU so many.
+    fn crossovers(submit_and_wait: &[f64], round_trip: &[f64]) -> Vec<String> {
+        let work = Workload::new(Op::Forward, DType::F32, 1.0.into());
+        let machine = Machine {
+            cpu: String::new(),
+            about_gpu: String::new(),
+            gpu: None,
+        };
+        let mut report = Report::new(&work, "1", machine);
+        for (i, (&waited, &there_and_back)) in submit_and_wait.iter().zip(round_trip).enumerate() {
+            let found = [
+                (Measurement::Cpu, 1.0),
+                (Measurement::SubmitAndWait, waited),
+                (Measurement::RoundTrip, there_and_back),
+            ];
+            let found = found.map(|(way, seconds)| (way, Stats::of(vec![seconds])));
+            report.add(Row {
+                len: 1024 << (2 * i),
+                found: found.to_vec(),
+            });
+        }
+        report.crossovers()
+    }
+
+    #[test]
+    fn the_gpu_wins_from_where_it_goes_on_winning() {
+        assert_eq!(
+            crossovers(&[0.5, 2.0, 0.9, 0.25], &[4.0, 3.0, 2.0, 1.0]),
+            [
+                "data there: GPU wins from 2^14 on (0.250 times the CPU's time at 2^16)",
+                "round trip: GPU does not win (1.00 times the CPU's time at 2^16)",
+            ]
+        );
+        assert_eq!(
+            crossovers(&[0.5, 0.4], &[0.9, 0.8])[0],
+            "data there: GPU wins at every size (0.400 times the CPU's time at 2^12)"
+        );
+    }
+
+    #[test]
+    fn three_digits_and_a_unit() {
+        for (seconds, text) in [
+            (123.4e-9, "123 ns"),
+            (999.6e-9, "1.00 us"),
+            (12.34e-6, "12.3 us"),
+            (0.9996e-3, "1.00 ms"),
+            (1.0, "1.00 s "),
+        ] {
+            assert_eq!(time(seconds), text);
+        }
+        assert_eq!(
+            [0.12345, 9.996, 99.96].map(digits),
+            ["0.123", "10.0", "100"]
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! `elu check`: a device's results against the exact values.
+
+mod chart;
+mod curve;
+mod json;
+
+use std::io::IsTerminal;
+
+use anyhow::{Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use pollster::block_on;
+use wgpu_elu::{
+    DType, Device, Op,
+    accuracy::{
+        Case, Extent, Findings, Judge, Others, Report, Sample, examine_device, other_samples,
+    },
+};
+
+use crate::{
+    files::{FileArgs, Files},
+    place::{Alpha, Place, by_name, dtypes},
+};
+use chart::ErrorChart;
+use curve::Curve;
+use json::as_json;
+
+const AFTER_HELP: &str = "\
+JSON: device, op, dtype and alpha; results, contract (max_ulp, nearest, kept) and ranges (x, results, max_ulp, mean_ulp, \
+nearest, broken, worst) for that alpha; other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract). \
+A worst case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and bits, and ulp.";
+
+/// Judge a device's results by the exact values, range by range of x
+///
+/// Takes every 97th bit pattern of float32, all of the 16-bit formats, and 131,072 of float64. To these it adds the numbers
+/// where results are most likely to be wrong: around the multiples of ln 2 / 2 and the thresholds in the code, every power of
+/// two, subnormal numbers and special values. Gradients are tried with incoming gradients of all exponents and both signs.
+///
+/// The table is for the given alpha. A smaller sample is then tried with a hundred other factors: alphas from subnormal to
+/// infinite, SELU, CELU, and all three factors. The exit code is 1 if the contract is broken anywhere.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// The number format
+    #[arg(long, default_value = "float32", value_parser = dtypes())]
+    dtype: DType,
+    /// What is computed; for backward-from-output, x is the output
+    #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
+    op: Op,
+    #[command(flatten)]
+    alpha: Alpha,
+    /// Every bit pattern there is, more gradients and more other factors: minutes for float32
+    #[arg(long)]
+    exhaustive: bool,
+    #[command(flatten)]
+    files: FileArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    args.place.check();
+    let (op, dtype) = (args.op, args.dtype);
+    let elu = args.alpha.of(dtype)?.into();
+    if args.exhaustive && dtype == DType::F64 {
+        return Err(crate::usage(
+            "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample",
+        ));
+    }
+    let files = Files::open(&args.files)?;
+    let chosen = args.place.device()?;
+    let device = chosen.for_dtype(dtype)?;
+    let judge = Judge { op, dtype, elu };
+    let extent = if args.exhaustive {
+        Extent::Exhaustive
+    } else {
+        Extent::Default
+    };
+    let (report, curve) = examine_all(&device, judge, extent, args.files.plots())?;
+
+    let title = format!(
+        "{} {dtype}, alpha {}, on {}",
+        op.name(),
+        args.alpha,
+        chosen.told(&[dtype])
+    );
+    let chart = ErrorChart {
+        title: &title,
+        points: &curve.points(),
+        most: judge.most_ulp(),
+    };
+    let text = format!("{title}\n{report}");
+    files.write(&chart, &as_json(&report, &device), &text)?;
+    check(&report)
+}
+
+// ---- Internals ----
+
+fn examine_all(
+    device: &Device,
+    judge: Judge,
+    extent: Extent,
+    is_drawn: bool,
+) -> Result<(Report, Curve)> {
+    let sample = Sample::new(judge, extent);
+    let others = other_samples(judge, extent);
+    let count: u64 = others.iter().map(Sample::len).sum();
+    let bar = if std::io::stderr().is_terminal() {
+        let style = ProgressStyle::with_template("{bar:40} {percent}%  {eta} left")?;
+        ProgressBar::new(sample.len() + count).with_style(style)
+    } else {
+        ProgressBar::hidden()
+    };
+    let progress = |done| bar.inc(done);
+
+    // Drawing takes longer, because the naive formula is judged too.
+    let (report, curve) = if is_drawn {
+        let empty = || Drawn(Report::new(judge), Curve::new(judge));
+        let Drawn(report, curve) = block_on(examine_device(device, &sample, empty, progress))?;
+        (report, curve)
+    } else {
+        let empty = || Report::new(judge);
+        let report = block_on(examine_device(device, &sample, empty, progress))?;
+        (report, Curve::new(judge))
+    };
+    let mut all = Others::default();
+    for sample in others {
+        let empty = || Others::new(sample.judge());
+        all = all.with(block_on(examine_device(device, &sample, empty, progress))?);
+    }
+    bar.finish_and_clear();
+    Ok((report.with_others(all), curve))
+}
+
+/// A report and a curve of the same results.
+struct Drawn(Report, Curve);
+
+impl Findings for Drawn {
+    fn add(&mut self, case: Case) {
+        self.0.add(case);
+        self.1.add(case);
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0.and(other.0), self.1.and(other.1))
+    }
+}
+
+/// An error if any result breaks the contract.
+fn check(report: &Report) -> Result<()> {
+    let others = report.others().tally();
+    let (broken, count) = (
+        report.broken() + others.broken,
+        report.count() + others.count,
+    );
+    ensure!(
+        report.is_kept(),
+        "the contract is broken by {broken} of {count} results"
+    );
+    Ok(())
+}

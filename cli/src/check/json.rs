@@ -1,0 +1,82 @@
+//! A report as JSON.
+
+use serde_json::{Value, json};
+use wgpu_elu::{
+    Device,
+    accuracy::{Judge, Report, Tally},
+};
+
+use crate::files::number;
+
+/// Everything that the report's text says, and the worst cases in full:
+///
+/// - `device`, `op`, `dtype`, `alpha`: what was judged;
+/// - `results`, `contract` (`max_ulp`, whether the `nearest` number is needed, whether it is `kept`), and `ranges`, each with its
+///   name `x`, `results`, `max_ulp`, `mean_ulp`, the share of the `nearest` numbers, how many are `broken`, and the `worst`
+///   case: for that alpha;
+/// - `other_factors`: how many `factors`, and `results`, `max_ulp`, `mean_ulp`, `nearest`, `broken`, `worst` and `contract` for
+///   all of them together.
+///
+/// A worst case has `alpha`, `scale`, `input_scale`, `x`, `grad`, the result `y` and the `nearest` number, each with its `value`
+/// and its `bits`, and `ulp`.
+pub(super) fn as_json(report: &Report, device: &Device) -> Value {
+    let judge = report.judge();
+    let ranges = report.ranges().map(|(name, tally)| {
+        let mut range = json!({ "x": name });
+        merge(&mut range, tally_as_json(tally));
+        range
+    });
+    let mut json = json!({
+        "device": device.to_string(),
+        "op": judge.op.name(),
+        "dtype": judge.dtype.name(),
+        "alpha": number(judge.elu.alpha()),
+        "results": report.count(),
+        "contract": contract_as_json(judge, report.broken()),
+        "ranges": ranges.collect::<Vec<_>>(),
+    });
+    let others = report.others();
+    if let Some(judge) = others.judge() {
+        let mut found = json!({ "factors": others.factors() });
+        merge(&mut found, tally_as_json(others.tally()));
+        found["contract"] = contract_as_json(judge, others.tally().broken);
+        json["other_factors"] = found;
+    }
+    json
+}
+
+// ---- Internals ----
+
+fn contract_as_json(judge: Judge, broken: u64) -> Value {
+    json!({
+        "max_ulp": judge.most_ulp(),
+        "nearest": judge.is_rounded_correctly(),
+        "kept": broken == 0,
+    })
+}
+
+fn tally_as_json(tally: &Tally) -> Value {
+    let worst = tally.worst.map(|worst| {
+        let mut json = json!({});
+        for (name, value, bits) in worst.numbers() {
+            json[name] = json!({ "value": number(value), "bits": format!("{bits:#x}") });
+        }
+        json["ulp"] = number(worst.verdict.ulp);
+        json
+    });
+    json!({
+        "results": tally.count,
+        "max_ulp": number(tally.max_ulp),
+        "mean_ulp": number(tally.sum_ulp / tally.count as f64),
+        "nearest": tally.nearest as f64 / tally.count as f64,
+        "broken": tally.broken,
+        "worst": worst,
+    })
+}
+
+/// Adds the fields of one object to another.
+fn merge(object: &mut Value, other: Value) {
+    if let (Value::Object(object), Value::Object(other)) = (object, other) {
+        object.extend(other);
+    }
+}

@@ -1,0 +1,95 @@
+//! `elu`, the ELU activation from the command line, and those of its parts that are of use elsewhere: the readers of `.npy` and
+//! `.safetensors` files, and timing.
+
+mod bench;
+pub mod bytes;
+mod check;
+mod files;
+mod info;
+mod interrupt;
+pub mod npy;
+mod output;
+mod place;
+mod plot;
+mod run;
+pub mod safetensors;
+mod shader;
+pub mod timing;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 something failed and no file was written, or `elu check` wrote that the contract is broken, \
+2 the command line is wrong, 130 stopped by Ctrl-C, more than 128 by another signal, and no file is half-written. \
+Standard output may have had a part by then, except with 2.
+
+Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) choose among \
+adapters; RAYON_NUM_THREADS limits the CPU path; RUST_LOG=info shows what wgpu logs.";
+
+/// The ELU activation on any GPU that wgpu reaches, and on the CPU where there is none
+#[derive(Parser)]
+#[command(name = "elu", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Bench(bench::Args),
+    Info(info::Args),
+    Shader(shader::Args),
+}
+
+/// Runs the command with the process's arguments, and returns its exit code.
+pub fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
+    let command = Cli::parse().command;
+    interrupt::listen();
+    let done = match command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Shader(args) => shader::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Names of files and types may hold anything; it stays one line.
+            let line: String = format!("{error:#}").chars().flat_map(visible).collect();
+            eprintln!("elu: {line}");
+            if is_of_the_command_line(&error) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// What is wrong with the command line, where clap cannot see it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn is_of_the_command_line(error: &anyhow::Error) -> bool {
+    let by_library = error.downcast_ref::<wgpu_elu::Error>();
+    error.is::<Usage>() || matches!(by_library, Some(wgpu_elu::Error::NotInvertible { .. }))
+}
+
+/// That this is wrong with it.
+fn usage(message: impl Into<String>) -> anyhow::Error {
+    Usage(message.into()).into()
+}
+
+/// Control characters as their escapes, such as `\n`, and all others as they are.
+fn visible(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = (!c.is_control()).then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}

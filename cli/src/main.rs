@@ -1,0 +1,7 @@
+//! The command `elu`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    elu_cli::main()
+}

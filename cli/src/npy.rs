@@ -1,0 +1,242 @@
+//! `.npy` files of floats: in, and out again with the same header.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use ndarray_npy::npy::header::{Header, ParseHeaderError, ReadHeaderError};
+use wgpu_elu::DType;
+
+use crate::bytes::{Exact, Ordered, fill};
+
+/// What a file says of its array: shape, order of axes and byte order are kept.
+#[derive(Debug)]
+pub struct Form {
+    header: Header,
+    dtype: DType,
+    big_endian: bool,
+    len: usize,
+}
+
+/// The elements of a file, in this machine's byte order.
+pub type Elements<R> = Ordered<Exact<R>>;
+
+/// Opens a file; `-` is standard input.
+pub fn open(path: &Path) -> Result<(Form, Elements<Box<dyn Read>>)> {
+    let open = || {
+        if path == Path::new("-") {
+            return read(Box::new(io::stdin().lock()) as _, None);
+        }
+        ensure!(!path.is_dir(), "needed a .npy file, found a folder");
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        let size = metadata.is_file().then_some(metadata.len());
+        read(Box::new(file) as _, size)
+    };
+    open().with_context(|| name(path))
+}
+
+/// The input's name in errors.
+pub fn name(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard input".into()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// Reads what stands before the elements. `size` is that of the whole file, where it is known.
+///
+/// Of more or fewer elements than there should be, their reader tells at the end, or here if the size is known.
+pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Form, Elements<R>)> {
+    let mut reader = Counted { reader, count: 0 };
+    let header = read_header(&mut reader)?;
+    let (dtype, big_endian) = format(&header)?;
+    let shape = &header.shape;
+    let dimensions = shape.len();
+    ensure!(
+        dimensions <= MAX_DIMENSIONS,
+        "shape of {dimensions} dimensions, needed at most {MAX_DIMENSIONS}"
+    );
+    let len = if shape.contains(&0) {
+        Some(0)
+    } else {
+        shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d))
+    };
+    let bytes = len
+        .and_then(|len| len.checked_mul(dtype.size()))
+        .filter(|&n| isize::try_from(n).is_ok());
+    let (Some(len), Some(bytes)) = (len, bytes) else {
+        bail!("shape {shape:?} has more elements than this machine can address");
+    };
+    let Counted { reader, count } = reader;
+    let data = Exact::new(reader, bytes as u64, format!("shape {shape:?} of {dtype}"));
+    if let Some(size) = size {
+        let found = size.saturating_sub(count);
+        ensure!(found == bytes as u64, data.wrong_size(found));
+    }
+    let form = Form {
+        dtype,
+        big_endian,
+        len,
+        header,
+    };
+    Ok((form, Ordered::new(data, dtype.size(), big_endian)))
+}
+
+impl Form {
+    /// The type of its elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Its dimensions, in the file's order.
+    pub fn shape(&self) -> &[usize] {
+        &self.header.shape
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of its elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes what stands before the elements as it was read, and takes those in this machine's byte order from then on.
+    pub fn write<W: Write>(&self, mut writer: W) -> io::Result<Ordered<W>> {
+        let mut header = Vec::new();
+        self.header.write(&mut header).map_err(io::Error::other)?;
+        writer.write_all(&header)?;
+        Ok(Ordered::new(writer, self.dtype.size(), self.big_endian))
+    }
+}
+
+// ---- Internals ----
+
+/// NumPy refuses longer headers too, by default (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
+const MAX_HEADER: usize = 10_000;
+
+/// Enough for the longest header of an array that is supported, which has a brace and a parenthesis.
+const MAX_WORK: usize = 1 << 17;
+
+/// NumPy's (`NPY_MAXDIMS`). With many more, the header that is written could be longer than the one that was read, and
+/// longer than what can be read.
+const MAX_DIMENSIONS: usize = 64;
+
+fn read_header(reader: &mut impl Read) -> Result<Header> {
+    let mut start = [0; 12];
+    let found = fill(reader, &mut start)?;
+    ensure!(
+        start.starts_with(b"\x93NUMPY"),
+        "not a .npy file: it does not start with \\x93NUMPY"
+    );
+    // Other versions are refused by what follows, whatever these bytes mean there.
+    let (prefix, length) = match start[6] {
+        1 => (10, usize::from(u16::from_le_bytes([start[8], start[9]]))),
+        2 | 3 => {
+            let length = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
+            (12, usize::try_from(length)?)
+        }
+        _ => (start.len(), 0),
+    };
+    ensure!(
+        length <= MAX_HEADER,
+        "header of {length} bytes, needed at most {MAX_HEADER}"
+    );
+    let mut bytes = start[..found].to_vec();
+    bytes.resize(found.max(prefix + length), 0);
+    let found = found + fill(reader, &mut bytes[found..])?;
+    bytes.truncate(found);
+    // The parser goes twice through what stands in a bracket, up to four times in a brace, and brackets stand within
+    // brackets: a few dozen of them would take it forever.
+    let doublings = |byte: &u8| match byte {
+        b'(' | b'[' => 1,
+        b'{' => 2,
+        _ => 0,
+    };
+    let doubled: u32 = bytes.iter().skip(prefix).map(doublings).sum();
+    ensure!(
+        doubled <= (MAX_WORK / bytes.len()).ilog2(),
+        "bad .npy header: too many brackets; structured dtypes are not supported"
+    );
+    Header::from_reader(&mut &*bytes).map_err(|error| match error {
+        ReadHeaderError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            anyhow::anyhow!("truncated .npy header")
+        }
+        ReadHeaderError::Parse(ParseHeaderError::Version { major, minor }) => {
+            anyhow::anyhow!(".npy version {major}.{minor}, needed 1.0, 2.0 or 3.0")
+        }
+        ReadHeaderError::Parse(error) => {
+            anyhow::anyhow!("bad .npy header: {}", one_line(&error.to_string()))
+        }
+        error => error.into(),
+    })
+}
+
+/// The dtype, and whether it is big-endian.
+fn format(header: &Header) -> Result<(DType, bool)> {
+    const NEEDED: &str = "float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')";
+    let descriptor = &header.type_descriptor;
+    let Some(name) = descriptor.as_string() else {
+        bail!("structured dtype {descriptor} is not supported, needed {NEEDED}");
+    };
+    let dtype = match name.get(1..) {
+        Some("f2") => DType::F16,
+        Some("f4") => DType::F32,
+        Some("f8") => DType::F64,
+        _ => bail!("dtype {} is not supported, needed {NEEDED}", describe(name)),
+    };
+    match name.as_bytes()[0] {
+        b'<' => Ok((dtype, false)),
+        b'>' => Ok((dtype, true)),
+        _ => bail!("dtype {} is not supported, needed {NEEDED}", describe(name)),
+    }
+}
+
+/// NumPy's name for a type string, with the string itself.
+fn describe(type_string: &str) -> String {
+    let name = match type_string.trim_start_matches(['<', '>', '=', '|']) {
+        "f2" => "float16",
+        "f4" => "float32",
+        "f8" => "float64",
+        "f16" => "longdouble",
+        "i1" => "int8",
+        "i2" => "int16",
+        "i4" => "int32",
+        "i8" => "int64",
+        "u1" => "uint8",
+        "u2" => "uint16",
+        "u4" => "uint32",
+        "u8" => "uint64",
+        "b1" => "bool",
+        "c8" => "complex64",
+        "c16" => "complex128",
+        "O" => "object",
+        _ => return format!("'{type_string}'"),
+    };
+    format!("{name} ('{type_string}')")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A reader that knows how much was read.
+struct Counted<R> {
+    reader: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(bytes)?;
+        self.count += count as u64;
+        Ok(count)
+    }
+}

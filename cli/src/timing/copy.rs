@@ -1,0 +1,124 @@
+//! A shader that only copies: the ceiling of the kernel.
+
+use wgpu_elu::{
+    DType, Gpu,
+    shader::{
+        GRAD_BINDING, PARAMS_BINDING, Params, Shape, VECTORS, X_BINDING, Y_BINDING, copy_source,
+        uniform_size,
+    },
+    wgpu,
+};
+
+/// The kernel's shader, shape and bindings, with an operation that gives back what it gets: `x`, or with a gradient all bits in
+/// which that differs from `x`.
+///
+/// It goes by 16 bytes, whatever the elements are; what is less at the end is left out.
+#[derive(Debug)]
+pub struct ShaderCopy {
+    pipeline: wgpu::ComputePipeline,
+    /// With the numbers of workgroups in both dimensions. More than a binding can hold is several.
+    dispatches: Vec<(wgpu::BindGroup, [u32; 2])>,
+}
+
+impl ShaderCopy {
+    /// A copy of `x`, or of `x` and `grad`, to `y`: slices of one length, at multiples of 256 bytes.
+    pub fn new<'a>(
+        gpu: &Gpu,
+        x: wgpu::BufferSlice<'a>,
+        grad: Option<wgpu::BufferSlice<'a>>,
+        y: wgpu::BufferSlice<'a>,
+    ) -> Self {
+        let limits = gpu.device().limits();
+        // As in Kernel::new.
+        let mut shape = match gpu.info().device_type {
+            wgpu::DeviceType::Cpu => Shape::SOFTWARE,
+            _ => Shape::HARDWARE,
+        };
+        shape.workgroup_size = limits
+            .max_compute_invocations_per_workgroup
+            .min(shape.workgroup_size);
+        let pipeline = pipeline(gpu.device(), shape, grad.is_some());
+        // A multiple of every alignment of offsets.
+        const ALIGNMENT: u64 = 256;
+        let most = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
+        let most = most - most % ALIGNMENT;
+        let size = y.size() - y.size() % VECTOR;
+        let dispatches = (0..size.div_ceil(most)).map(|part| {
+            let bytes = part * most..size.min((part + 1) * most);
+            let count = u32::try_from((bytes.end - bytes.start) / VECTOR).unwrap_or(u32::MAX);
+            let groups = count.div_ceil(shape.workgroup_size * shape.vectors_per_invocation);
+            let rows = groups.div_ceil(limits.max_compute_workgroups_per_dimension);
+            let groups_per_row = groups.div_ceil(rows);
+            let params = Params {
+                count,
+                groups_per_row,
+                ..Params::default()
+            };
+            let uniform = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("wgpu_elu.bench.copy"),
+                size: uniform_size(DType::F32) as u64,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            gpu.queue()
+                .write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
+            let bound = |(binding, slice): (u32, wgpu::BufferSlice<'a>)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: slice.buffer(),
+                    offset: slice.offset() + bytes.start,
+                    size: wgpu::BufferSize::new(bytes.end - bytes.start),
+                }),
+            };
+            let mut entries = vec![wgpu::BindGroupEntry {
+                binding: PARAMS_BINDING,
+                resource: uniform.as_entire_binding(),
+            }];
+            entries.extend([(X_BINDING, x), (Y_BINDING, y)].map(bound));
+            entries.extend(grad.map(|grad| bound((GRAD_BINDING, grad))));
+            let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("wgpu_elu.bench.copy"),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            });
+            (bind_group, [groups_per_row, rows])
+        });
+        Self {
+            dispatches: dispatches.collect(),
+            pipeline,
+        }
+    }
+
+    /// Records the copy into a pass.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        for (bind_group, [groups_per_row, rows]) in &self.dispatches {
+            pass.set_bind_group(0, bind_group, &[]);
+            pass.dispatch_workgroups(*groups_per_row, *rows, 1);
+        }
+    }
+}
+
+// ---- Internals ----
+
+/// Bytes in a vector.
+const VECTOR: u64 = 16;
+
+fn pipeline(device: &wgpu::Device, shape: Shape, has_grad: bool) -> wgpu::ComputePipeline {
+    let source = copy_source(has_grad);
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some("wgpu_elu.bench.copy"),
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("wgpu_elu.bench.copy"),
+        layout: None,
+        module: &module,
+        entry_point: Some(VECTORS),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &shape.constants(VECTORS),
+            zero_initialize_workgroup_memory: false,
+        },
+        cache: None,
+    })
+}

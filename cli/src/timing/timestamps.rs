@@ -1,0 +1,122 @@
+//! Timestamps of a device.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use wgpu_elu::{Device, Gpu, wgpu};
+
+/// Measures work on a GPU by the device's own timestamps.
+#[derive(Debug)]
+pub struct Timer {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    read: wgpu::Buffer,
+    seconds_per_tick: f64,
+}
+
+impl Timer {
+    /// Returns none if the device has no timestamps, or if they disagree with the clock.
+    pub fn new(gpu: &Gpu) -> Result<Option<Self>> {
+        let needed = wgpu::Features::TIMESTAMP_QUERY;
+        if !gpu.device().features().contains(needed) {
+            return Ok(None);
+        }
+        let buffer = |usage| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("elu_cli.timer"),
+                size: Self::SIZE,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let timer = Self {
+            queries: gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("elu_cli.timer"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            }),
+            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+            read: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
+            seconds_per_tick: f64::from(gpu.queue().get_timestamp_period()) * 1e-9,
+        };
+        Ok(timer.agrees_with_the_clock(gpu)?.then_some(timer))
+    }
+}
+
+impl Timer {
+    /// Two timestamps.
+    const SIZE: u64 = 2 * wgpu::QUERY_SIZE as u64;
+
+    /// Whether work takes some time by the timestamps, and no more than the caller waits for it.
+    fn agrees_with_the_clock(&self, gpu: &Gpu) -> Result<bool> {
+        let cleared = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("elu_cli.timer"),
+            size: 1 << 20,
+            usage: wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let device = Device::Gpu(gpu.clone());
+        let start = Instant::now();
+        let mut encoder = gpu
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.around(&mut encoder, |encoder| {
+            encoder.clear_buffer(&cleared, 0, None)
+        });
+        self.finish(&mut encoder);
+        gpu.queue().submit([encoder.finish()]);
+        device.wait_blocking()?;
+        let waited = start.elapsed().as_secs_f64();
+        let seconds = self.read(&device)?;
+        Ok(seconds > 0.0 && seconds <= waited)
+    }
+
+    /// Timestamps before and after work outside of passes, by two passes that do nothing: in an encoder they would need one
+    /// more feature.
+    pub fn around<T>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        work: impl FnOnce(&mut wgpu::CommandEncoder) -> T,
+    ) -> T {
+        drop(self.pass(encoder, None, Some(0)));
+        let result = work(encoder);
+        drop(self.pass(encoder, Some(1), None));
+        result
+    }
+
+    /// A pass that writes these timestamps at its ends.
+    pub fn pass<'a>(
+        &self,
+        encoder: &'a mut wgpu::CommandEncoder,
+        beginning: Option<u32>,
+        end: Option<u32>,
+    ) -> wgpu::ComputePass<'a> {
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("elu_cli.timer"),
+            timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                query_set: &self.queries,
+                beginning_of_pass_write_index: beginning,
+                end_of_pass_write_index: end,
+            }),
+        })
+    }
+
+    /// Records what brings the timestamps to memory that the CPU can read.
+    pub fn finish(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.read, 0, Self::SIZE);
+    }
+
+    /// The seconds between the timestamps, once all work is done.
+    pub fn read(&self, device: &Device) -> Result<f64> {
+        // If it fails, there is no range to get.
+        self.read.map_async(wgpu::MapMode::Read, .., |_| {});
+        device.wait_blocking()?;
+        let view = self.read.get_mapped_range(..)?;
+        let ticks: &[u64] = bytemuck::cast_slice(&view);
+        let seconds = ticks[1].wrapping_sub(ticks[0]) as f64 * self.seconds_per_tick;
+        drop(view);
+        self.read.unmap();
+        Ok(seconds)
+    }
+}

@@ -1,0 +1,238 @@
+//! `elu bench`.
+
+use std::{fs, process::Command};
+
+use conformance::native::gpus;
+
+use crate::common::{ELU, Folder};
+
+/// Runs a benchmark of two sizes, checks its table and its picture, and gives its JSON.
+#[track_caller]
+fn bench(args: &[&str]) -> (String, serde_json::Value) {
+    let folder = Folder::new();
+    let files = ["--json", "found.json", "--plot", "speed.svg"];
+    let output = folder.elu(&[&["bench", "--max", "2^12"], args, &files].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), said.as_str()), (Some(0), ""));
+    let table = String::from_utf8(output.stdout).unwrap();
+    let widest = table.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{table}");
+    let picture = fs::read_to_string(folder.path("speed.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("GB/s, bytes read plus written"));
+    let found = fs::read(folder.path("found.json")).unwrap();
+    (table, serde_json::from_slice(&found).unwrap())
+}
+
+/// What must be so of any benchmark: numbers of one and the same time.
+#[track_caller]
+fn check_benchmark(found: &serde_json::Value, buffers: u64, size: u64, ways: &[&str]) {
+    let sizes = found["sizes"].as_array().unwrap();
+    let lens: Vec<u64> = sizes
+        .iter()
+        .map(|row| row["elements"].as_u64().unwrap())
+        .collect();
+    assert_eq!(lens, [1 << 10, 1 << 12]);
+    assert_eq!(found["left_out"], serde_json::json!([]));
+    for row in sizes {
+        let bytes = row["bytes"].as_u64().unwrap();
+        assert_eq!(bytes, buffers * size * row["elements"].as_u64().unwrap());
+        let timed = row["ways"].as_object().unwrap();
+        assert!(timed.keys().eq(ways), "{timed:?}");
+        let median = |way: &str| timed[way]["seconds"]["median"].as_f64().unwrap();
+        for (way, stats) in timed {
+            let quartile = |which| stats["seconds"][which].as_f64().unwrap();
+            let (first, third) = (quartile("first_quartile"), quartile("third_quartile"));
+            assert!(
+                0.0 < first && first <= median(way) && median(way) <= third,
+                "{way}: {stats}"
+            );
+            assert!(
+                (5..=101).contains(&stats["samples"].as_u64().unwrap()),
+                "{way}: {stats}"
+            );
+            let speed = stats["gb_per_s"].as_f64().unwrap();
+            assert!(
+                (speed * median(way) * 1e9 / bytes as f64 - 1.0).abs() < 1e-9,
+                "{way}: {stats}"
+            );
+            for (copy, share) in stats["share_of"].as_object().unwrap() {
+                let exact = median(copy) / median(way);
+                assert!(
+                    (share.as_f64().unwrap() / exact - 1.0).abs() < 1e-9,
+                    "{way}: {stats}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn bench_of_the_cpu_alone() {
+    let (table, found) = bench(&["--device", "cpu"]);
+    assert!(
+        table.starts_with("forward float32, alpha 1\nCPU: "),
+        "{table}"
+    );
+    assert!(table.contains("\nGPU: none, as asked\n"), "{table}");
+    check_benchmark(&found, 2, 4, &["cpu", "cpu_copy"]);
+    assert_eq!(
+        (&found["gpu"], &found["gpu_wins_from"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    let args = [
+        "--device", "cpu", "--dtype", "float64", "--op", "backward", "--alpha", "0.5",
+    ];
+    let (table, found) = bench(&args);
+    assert!(
+        table.starts_with("backward float64, alpha 0.5\n"),
+        "{table}"
+    );
+    check_benchmark(&found, 3, 8, &["cpu", "cpu_copy"]);
+    assert_eq!(found["alpha"], 0.5);
+}
+
+#[test]
+fn bench_of_every_adapter() {
+    let cases = [
+        (&["--dtype", "float32"][..], 2, 4),
+        (&["--dtype", "float16", "--op", "backward"], 3, 2),
+        (
+            &["--dtype", "bfloat16", "--op", "backward-from-output"],
+            3,
+            2,
+        ),
+    ];
+    for gpu in gpus() {
+        let name = wgpu_elu::Device::Gpu(gpu.clone()).to_string();
+        let has_timestamps = gpu
+            .device()
+            .features()
+            .contains(wgpu_elu::wgpu::Features::TIMESTAMP_QUERY);
+        for (args, buffers, size) in cases {
+            let (table, found) = bench(&[args, &["--adapter", &name]].concat());
+            assert!(table.contains(&format!("\nGPU: {name}")), "{table}");
+            assert!(
+                table.contains("\ndata there: GPU ") && table.contains("\nround trip: GPU "),
+                "{table}"
+            );
+            assert_eq!(found["gpu"]["name"], name);
+            let timed_by = found["gpu"]["kernel_timed_by"].as_str().unwrap();
+            assert!(timed_by == "submit and wait" || has_timestamps);
+            let mut ways = vec!["cpu", "cpu_copy"];
+            ways.extend((timed_by == "timestamps").then_some("kernel"));
+            ways.extend([
+                "submit_and_wait",
+                "shader_copy",
+                "buffer_copy",
+                "round_trip",
+                "transfers",
+            ]);
+            check_benchmark(&found, buffers, size, &ways);
+        }
+    }
+}
+
+/// Compared with a software adapter, where there is no hardware.
+#[test]
+fn bench_finds_a_rival() {
+    let (table, found) = bench(&[]);
+    if gpus().is_empty() {
+        assert!(found["gpu"].is_null(), "{table}");
+        return;
+    }
+    let is_software = found["gpu"]["software"].as_bool().unwrap();
+    assert_eq!(
+        table.contains(": software, for want of a hardware GPU\n"),
+        is_software,
+        "{table}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bench_without_any_adapter() {
+    let folder = Folder::new();
+    let run = |args: &[&str]| {
+        Command::new(ELU)
+            .args(["bench", "--max", "1500"])
+            .args(args)
+            .current_dir(folder.0.path())
+            .env("WGPU_BACKEND", "metal")
+            .env_remove("WGPU_ADAPTER_NAME")
+            .output()
+            .unwrap()
+    };
+    let output = run(&[]);
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        table.contains("\nGPU: none: no adapter has compute shaders\n"),
+        "{table}"
+    );
+    assert!(
+        table.contains("\n1500 ") && !table.contains("round trip"),
+        "{table}"
+    );
+    let output = run(&["--device", "gpu"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "elu: --device gpu: no GPU with compute shaders among the adapters: there are none\n"
+    );
+}
+
+#[test]
+fn bench_draws_png_and_prints_json() {
+    let folder = Folder::new();
+    let args = [
+        "bench", "--device", "cpu", "--max", "1024", "--dtype", "bf16",
+    ];
+    let output = folder.elu(&[&args[..], &["--plot", "speed.png", "--json", "-"]].concat());
+    assert!(output.status.success());
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["dtype"], "bfloat16");
+    let picture = fs::read(folder.path("speed.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+    assert_eq!(
+        folder.error(&[&args[..], &["--plot", "speed.png"]].concat()),
+        "speed.png: exists already, give --force to replace it"
+    );
+}
+
+#[test]
+fn bench_refuses() {
+    let folder = Folder::new();
+    for (args, text) in [
+        (
+            &["--plot", "speed.pdf"][..],
+            "--plot speed.pdf: needed a name that ends in .svg or .png",
+        ),
+        (
+            &["--json", "one.svg", "--plot", "./one.svg"],
+            "--json and --plot name the same file, needed two",
+        ),
+        (
+            &["--alpha", "0", "--op", "backward-from-output"],
+            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the \
+             output does not tell the slope; call the backward that takes the input",
+        ),
+        (
+            &["--dtype", "f16", "--alpha", "1e39"],
+            "--alpha \"1e39\": for float16, needed a float32 number, at most 3.4028235e38",
+        ),
+    ] {
+        assert_eq!(
+            folder.usage_error(&[&["bench", "--device", "cpu"], args].concat()),
+            text
+        );
+    }
+    for max in ["0", "1023", "2^31", "3^10", "1e400", "4096.5", "all"] {
+        let output = folder.elu(&["bench", "--max", max]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let error = format!(
+            "error: invalid value '{max}' for '--max <N>': needed a number from 2^10 to 2^30, such as 2^20, 1e6 or 4096\n"
+        );
+        assert!(said.starts_with(&error), "{said}");
+    }
+}

@@ -1,0 +1,120 @@
+//! `elu check`.
+
+use std::fs;
+
+use conformance::native::gpus;
+
+use crate::common::Folder;
+
+#[test]
+fn check_judges_every_device() {
+    let mut places = vec![vec!["--device", "cpu"]];
+    let adapters: Vec<String> = gpus()
+        .iter()
+        .map(|gpu| wgpu_elu::Device::Gpu(gpu.clone()).to_string())
+        .collect();
+    places.extend(adapters.iter().map(|name| vec!["--adapter", name.as_str()]));
+    for place in &places {
+        for args in [
+            &["--dtype", "float16"][..],
+            &["--dtype", "bfloat16", "--op", "backward", "--alpha", "0.5"],
+            &["--dtype", "float16", "--op", "backward-from-output"],
+        ] {
+            let folder = Folder::new();
+            let files = ["--json", "found.json", "--plot", "error.svg"];
+            let output = folder.elu(&[&["check"], &place[..], args, &files].concat());
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{said}");
+            let table = String::from_utf8(output.stdout).unwrap();
+            assert!(table.ends_with(": kept\n"), "{table}");
+            assert!(
+                table.lines().all(|line| line.chars().count() <= 80),
+                "{table}"
+            );
+            let found: serde_json::Value =
+                serde_json::from_slice(&fs::read(folder.path("found.json")).unwrap()).unwrap();
+            assert_eq!(found["contract"]["kept"], true);
+            assert_eq!(found["dtype"], args[1]);
+            let results = found["results"].as_u64().unwrap();
+            // Every number, and for a gradient with several gradients. No output is below -alpha.
+            if args.contains(&"--op") {
+                assert!(results > 500_000, "{results}");
+            } else {
+                assert_eq!(results, 65_536);
+            }
+            let others = &found["other_factors"];
+            assert_eq!(others["contract"]["kept"], true);
+            assert!(others["factors"].as_u64().unwrap() > 80, "{others}");
+            assert!(others["results"].as_u64().unwrap() > 100_000, "{others}");
+            assert!(others["worst"]["nearest"]["bits"].is_string(), "{others}");
+            let picture = fs::read_to_string(folder.path("error.svg")).unwrap();
+            assert!(picture.starts_with("<svg") && picture.contains("largest error, ULP"));
+        }
+    }
+}
+
+#[test]
+fn check_refuses() {
+    let folder = Folder::new();
+    for (args, text) in [
+        (
+            &["--dtype", "float64", "--exhaustive"][..],
+            "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample",
+        ),
+        (
+            &["--plot", "error.pdf"],
+            "--plot error.pdf: needed a name that ends in .svg or .png",
+        ),
+        (
+            &["--alpha", "0", "--op", "backward-from-output"],
+            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the \
+             output does not tell the slope; call the backward that takes the input",
+        ),
+        (
+            &["--dtype", "f16", "--alpha", "1e39"],
+            "--alpha \"1e39\": for float16, needed a float32 number, at most 3.4028235e38",
+        ),
+        (
+            &["--json", "one.svg", "--plot", "./one.svg"],
+            "--json and --plot name the same file, needed two",
+        ),
+    ] {
+        let said = folder.usage_error(&[&["check", "--device", "cpu"], args].concat());
+        assert_eq!(said, text);
+    }
+    folder.write("found.json", b"{}");
+    let args = [
+        "check",
+        "--device",
+        "cpu",
+        "--dtype",
+        "float16",
+        "--json",
+        "found.json",
+    ];
+    assert_eq!(
+        folder.error(&args),
+        "found.json: exists already, give --force to replace it"
+    );
+    assert!(
+        folder
+            .elu(&[&args[..], &["--force"]].concat())
+            .status
+            .success()
+    );
+}
+
+#[test]
+fn check_draws_png_and_prints_json() {
+    let folder = Folder::new();
+    let args = ["check", "--device", "cpu", "--dtype", "bfloat16"];
+    let output = folder.elu(&[&args[..], &["--plot", "error.png", "--json", "-"]].concat());
+    assert!(output.status.success());
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["ranges"].as_array().unwrap().len(), 9);
+    assert!(
+        fs::read(folder.path("error.png"))
+            .unwrap()
+            .starts_with(b"\x89PNG")
+    );
+}

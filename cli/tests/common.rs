@@ -1,0 +1,181 @@
+//! A folder for each test with the command run in it, and files as other programs write them.
+
+use std::{
+    fs::{self},
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use conformance::native::varied;
+use ndarray_npy::npy::header::Header;
+use safetensors::{Dtype, tensor::TensorView};
+use tempfile::TempDir;
+use wgpu_elu::{
+    DType, Elu, Op,
+    accuracy::{self, Judge, to_bytes},
+};
+
+pub(crate) const ELU: &str = env!("CARGO_BIN_EXE_elu");
+
+pub(crate) const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/digits");
+
+/// A folder of its own for each test, and the command run in it.
+pub(crate) struct Folder(pub(crate) TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        fs::write(self.path(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    /// The names of all that is there, hidden files too.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.0.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    pub(crate) fn elu(&self, args: &[&str]) -> Output {
+        self.elu_with_input(args, &[])
+    }
+
+    /// The command, with pipes for all it reads and says.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.start_as(Command::new(ELU), args)
+    }
+
+    pub(crate) fn start_as(&self, mut command: Command, args: &[&str]) -> Child {
+        command
+            .args(args)
+            .current_dir(self.0.path())
+            .env("XDG_RUNTIME_DIR", self.0.path()) // without it Mesa complains on standard error
+            .env_remove("WGPU_ADAPTER_NAME")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    pub(crate) fn elu_with_input(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut child = self.start(args);
+        // It may have failed before it read all.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs it to the one line on standard error that says what failed; nothing else may be said or left behind.
+    #[track_caller]
+    pub(crate) fn error(&self, args: &[&str]) -> String {
+        self.fails(1, args)
+    }
+
+    /// So too, where the command line is wrong.
+    #[track_caller]
+    pub(crate) fn usage_error(&self, args: &[&str]) -> String {
+        self.fails(2, args)
+    }
+
+    #[track_caller]
+    pub(crate) fn fails(&self, code: i32, args: &[&str]) -> String {
+        let before = self.names();
+        let output = self.elu(args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+        assert_eq!(output.stdout, b"", "{args:?}");
+        assert_eq!(self.names(), before, "{args:?} left something behind");
+        let line = error.strip_suffix('\n').unwrap_or(&error);
+        assert!(
+            !line.contains('\n'),
+            "{args:?} said more than a line: {error}"
+        );
+        line.strip_prefix("elu: ")
+            .unwrap_or_else(|| panic!("{args:?}: {error}"))
+            .to_owned()
+    }
+
+    /// Runs it to success, and gives what it said.
+    #[track_caller]
+    pub(crate) fn success(&self, args: &[&str]) -> String {
+        let output = self.elu(args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
+        assert_eq!(
+            error.lines().count(),
+            1,
+            "{args:?} said more than a line: {error}"
+        );
+        error
+    }
+}
+
+/// A `.npy` file as NumPy writes it, in the version and with the header asked for.
+pub(crate) fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
+    let size_bytes = if version == 1 { 2 } else { 4 };
+    let padding = 64 - (8 + size_bytes + header.len() + 1) % 64;
+    let text = format!("{header}{}\n", " ".repeat(padding));
+    let mut bytes = b"\x93NUMPY".to_vec();
+    bytes.extend([version, 0]);
+    bytes.extend(&u32::try_from(text.len()).unwrap().to_le_bytes()[..size_bytes]);
+    bytes.extend(text.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+pub(crate) fn header(descr: &str, fortran: bool, shape: &str) -> String {
+    let fortran = if fortran { "True" } else { "False" };
+    format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}")
+}
+
+/// The header and the numbers of a little-endian float32 file.
+pub(crate) fn read(path: &Path) -> (Header, Vec<f32>) {
+    let bytes = fs::read(path).unwrap();
+    let mut rest = &bytes[..];
+    let header = Header::from_reader(&mut rest).unwrap();
+    (header, bytemuck::pod_collect_to_vec(rest))
+}
+
+/// Tensors of every kind and a note, as safetensors' own crate writes them.
+pub(crate) fn model() -> Vec<u8> {
+    let floats = |dtype, len| -> Vec<u8> {
+        let bits: Vec<u64> = varied(len)
+            .iter()
+            .map(|&v| accuracy::bits(dtype, v.into()))
+            .collect();
+        to_bytes(dtype, &bits)
+    };
+    let tensors = [
+        ("hidden", Dtype::F32, vec![2, 3], floats(DType::F32, 6)),
+        ("half", Dtype::F16, vec![5], floats(DType::F16, 5)),
+        ("brain", Dtype::BF16, vec![7], floats(DType::BF16, 7)),
+        ("double", Dtype::F64, vec![3], floats(DType::F64, 3)),
+        ("ids", Dtype::I64, vec![2], vec![0xff; 16]),
+        ("empty", Dtype::F32, vec![0, 4], vec![]),
+    ];
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        (*name, TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    let notes = [("made by".to_owned(), "a test".to_owned())].into();
+    safetensors::serialize(views, Some(notes)).unwrap()
+}
+
+/// The judge of what the command computes with alpha 1.
+pub(crate) fn plain(dtype: DType) -> Judge {
+    Judge {
+        op: Op::Forward,
+        dtype,
+        elu: Elu::new(1.0),
+    }
+}

@@ -1,0 +1,306 @@
+//! `elu run` on `.npy` files: what it computes, and every file that it refuses.
+
+use std::{fs, path::Path};
+
+use conformance::native::{check_results, gpus, varied};
+use ndarray_npy::npy::header::Header;
+use wgpu_elu::{
+    DType,
+    accuracy::{self, from_bytes, to_bytes},
+};
+
+use crate::common::{DIGITS, Folder, header, model, npy, plain, read};
+
+#[test]
+fn digits_on_every_device_agree_with_pytorch() {
+    let input = format!("{DIGITS}/digits_preact_f32.npy");
+    let (_, x) = read(Path::new(&input));
+    let mut devices = vec![vec!["--device", "cpu"], vec![]];
+    let adapters: Vec<String> = gpus()
+        .iter()
+        .map(|gpu| wgpu_elu::Device::Gpu(gpu.clone()).to_string())
+        .collect();
+    devices.extend(adapters.iter().map(|name| vec!["--adapter", name.as_str()]));
+    if !adapters.is_empty() {
+        devices.push(vec!["--device", "gpu"]);
+    }
+    for (alpha, expected) in [
+        ("1", "digits_elu_torch_alpha1.0.npy"),
+        ("0.3", "digits_elu_torch_alpha0.3.npy"),
+    ] {
+        let (torch_header, torch) = read(&Path::new(DIGITS).join(expected));
+        for device in &devices {
+            let folder = Folder::new();
+            let args = [
+                &["run", &input, "-o", "y.npy", "--alpha", alpha][..],
+                device,
+            ]
+            .concat();
+            let said = folder.success(&args);
+            assert!(said.starts_with("1797 x 128 float32 on "), "{said}");
+            assert!(
+                said.contains(&format!(", alpha {alpha}, ")) && said.ends_with(" ms -> y.npy\n"),
+                "{said}"
+            );
+            if let ["--adapter", name] = device[..] {
+                assert!(said.contains(&format!(" on {name}, ")), "{said}");
+            }
+            let (header, y) = read(&folder.path("y.npy"));
+            assert_eq!(header.shape, torch_header.shape);
+            for ((&x, &y), &torch) in x.iter().zip(&y).zip(&torch) {
+                assert!(
+                    y.to_bits().abs_diff(torch.to_bits()) <= 1,
+                    "{device:?}: x {x:e}, y {y:e}, PyTorch {torch:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_layout_comes_out_as_it_went_in() {
+    let formats = [("f2", DType::F16), ("f4", DType::F32), ("f8", DType::F64)];
+    for (version, big_endian, fortran) in [1, 2, 3].into_iter().flat_map(|version| {
+        [
+            (version, false, false),
+            (version, false, true),
+            (version, true, false),
+            (version, true, true),
+        ]
+    }) {
+        for (name, dtype) in formats {
+            let in_order = |mut bytes: Vec<u8>| {
+                if big_endian {
+                    bytes
+                        .chunks_exact_mut(dtype.size())
+                        .for_each(<[u8]>::reverse);
+                }
+                bytes
+            };
+            for (shape, len) in [
+                ("(2, 3, 4)", 24),
+                ("(24,)", 24),
+                ("()", 1),
+                ("(0, 3)", 0),
+                ("(0,)", 0),
+            ] {
+                let x: Vec<u64> = varied(len)
+                    .iter()
+                    .map(|&v| accuracy::bits(dtype, v.into()))
+                    .collect();
+                let folder = Folder::new();
+                let data = in_order(to_bytes(dtype, &x));
+                let descriptor = format!("{}{name}", if big_endian { '>' } else { '<' });
+                let header = header(&descriptor, fortran, shape);
+                folder.write("x.npy", &npy(version, &header, &data));
+                let said = folder.success(&["run", "x.npy", "--device", "cpu"]);
+                assert!(said.contains(&format!(" {dtype} on the CPU")), "{said}");
+                let written = fs::read(folder.path("x.elu.npy")).unwrap();
+                let mut rest = &written[..];
+                let written_header = Header::from_reader(&mut rest).unwrap();
+                assert_eq!(written_header.to_string(), header.replace(", }", "}"));
+                let y = from_bytes(dtype, &in_order(rest.to_vec()));
+                check_results(&header, plain(dtype), &x, &[], &y);
+            }
+        }
+    }
+}
+
+#[test]
+fn standard_input_and_output() {
+    let folder = Folder::new();
+    let input = npy(
+        1,
+        &header("<f4", false, "(3,)"),
+        bytemuck::cast_slice(&[-1.0f32, 0.0, 2.0]),
+    );
+    let output = folder.elu_with_input(&["run", "-", "--device", "cpu"], &input);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.ends_with(" -> standard output\n"), "{said}");
+    let mut rest = &output.stdout[..];
+    Header::from_reader(&mut rest).unwrap();
+    let y: Vec<f32> = bytemuck::pod_collect_to_vec(rest);
+    assert!((y[0] + 0.632_120_56).abs() < 1e-7);
+    assert_eq!(y[1..], [0.0, 2.0]);
+    assert_eq!(folder.names(), [""; 0]);
+
+    for (input, error) in [
+        (
+            &input[..input.len() - 1],
+            "elu: standard input: shape [3] of float32 needs 12 bytes of data, found 11\n",
+        ),
+        (
+            &[&input[..], b"!"].concat(),
+            "elu: standard input: shape [3] of float32 needs 12 bytes of data, found more\n",
+        ),
+    ] {
+        let output = folder.elu_with_input(&["run", "-"], input);
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), error);
+        assert_eq!((output.status.code(), output.stdout), (Some(1), vec![]));
+    }
+}
+
+#[test]
+fn alpha() {
+    let folder = Folder::new();
+    folder.write(
+        "x.npy",
+        &npy(
+            1,
+            &header("<f4", false, "(1,)"),
+            &f32::NEG_INFINITY.to_le_bytes(),
+        ),
+    );
+    for (alpha, expected) in [
+        ("-2.5", 2.5),
+        ("1e-3", -1e-3),
+        ("inf", f32::NEG_INFINITY),
+        ("0", 0.0),
+    ] {
+        folder.success(&["run", "x.npy", "--force", "--alpha", alpha]);
+        assert_eq!(
+            read(&folder.path("x.elu.npy")).1,
+            [expected],
+            "alpha {alpha}"
+        );
+    }
+    let error = |file, alpha| folder.usage_error(&["run", file, "-o", "z.npy", "--alpha", alpha]);
+    for alpha in ["one", "", "nan", "1,5", "1e400"] {
+        assert_eq!(
+            error("x.npy", alpha),
+            format!("--alpha {alpha:?}: needed a number, such as 1 or 0.5")
+        );
+    }
+    let data = f64::NEG_INFINITY.to_le_bytes();
+    folder.write("x8.npy", &npy(1, &header("<f8", false, "(1,)"), &data));
+    folder.success(&["run", "x8.npy", "--alpha", "1e300"]);
+    let written = fs::read(folder.path("x8.elu.npy")).unwrap();
+    assert_eq!(written[written.len() - 8..], (-1e300f64).to_le_bytes());
+    assert_eq!(
+        error("x.npy", "-1e39"),
+        "--alpha \"-1e39\": for float32, needed a float32 number, at most 3.4028235e38"
+    );
+    folder.write("model.safetensors", &model());
+    let args = ["run", "model.safetensors", "--alpha", "1e39"];
+    assert_eq!(
+        folder.usage_error(&[&args[..], &["--tensor", "brain"]].concat()),
+        "model.safetensors: tensor \"brain\": --alpha \"1e39\": for bfloat16, needed a float32 number, at most 3.4028235e38"
+    );
+    folder.success(&[&args[..], &["--tensor", "double"]].concat());
+}
+
+#[test]
+fn bad_input() {
+    let folder = Folder::new();
+    let good = header("<f4", false, "(3,)");
+    let data: &[u8] = &[0; 12];
+    let cut = npy(1, &good, &[]);
+    let mut future = npy(1, &good, data);
+    future[6] = 9;
+    let structured =
+        "{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (3,), }";
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (
+            b"x,y\n1,2\n".to_vec(),
+            "not a .npy file: it does not start with \\x93NUMPY",
+        ),
+        (vec![], "not a .npy file: it does not start with \\x93NUMPY"),
+        (b"\x93NUMPY".to_vec(), "truncated .npy header"),
+        (cut[..40].to_vec(), "truncated .npy header"),
+        (future, ".npy version 9.0, needed 1.0, 2.0 or 3.0"),
+        (
+            npy(1, &good, &data[..11]),
+            "shape [3] of float32 needs 12 bytes of data, found 11",
+        ),
+        (
+            npy(1, &good, &[0; 13]),
+            "shape [3] of float32 needs 12 bytes of data, found 13",
+        ),
+        (
+            npy(1, &header("<i8", false, "(3,)"), &[0; 24]),
+            "dtype int64 ('<i8') is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
+        ),
+        (
+            npy(1, &header("|O", false, "(3,)"), data),
+            "dtype object ('|O') is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
+        ),
+        (
+            npy(1, &header("<U7", false, "(3,)"), data),
+            "dtype '<U7' is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
+        ),
+        (
+            npy(1, structured, data),
+            "structured dtype [('a', '<f4'), ('b', '<i4')] is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
+        ),
+        (
+            npy(1, &header("<f4", false, "(4611686018427387904, 8)"), data),
+            "shape [4611686018427387904, 8] has more elements than this machine can address",
+        ),
+        (
+            npy(1, &header("<f4", false, "(1000000000, 1000000000)"), data),
+            "shape [1000000000, 1000000000] of float32 needs 4000000000000000000 bytes of data, found 12",
+        ),
+        (
+            npy(1, &header("<f4", false, "(-1,)"), data),
+            "bad .npy header: illegal value for key shape: (-1,)",
+        ),
+        (
+            npy(1, "{'descr': '<f4'}", data),
+            "bad .npy header: missing key: fortran_order",
+        ),
+        (
+            npy(1, &header("a\\nb\\x1b[31m", false, "(3,)"), data),
+            "dtype 'a\\nb\\u{1b}[31m' is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
+        ),
+        // Parsed, it would take as good as forever.
+        (
+            npy(1, &("[".repeat(100) + &"]".repeat(100)), data),
+            "bad .npy header: too many brackets; structured dtypes are not supported",
+        ),
+        (
+            npy(
+                1,
+                &header("<f4", false, &format!("({})", "1,".repeat(4000))),
+                &[0; 4],
+            ),
+            "shape of 4000 dimensions, needed at most 64",
+        ),
+        (
+            npy(2, &"(".repeat(20_000), data),
+            "header of 20020 bytes, needed at most 10000",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        folder.write("x.npy", &bytes);
+        assert_eq!(
+            folder.error(&["run", "x.npy"]),
+            format!("x.npy: {expected}")
+        );
+    }
+    // Whatever the parser says of these, it says it in a line.
+    for text in [
+        "",
+        "{",
+        "42",
+        &"(".repeat(9_000),
+        &"[".repeat(9_000),
+        "{'descr': '<f4',\n\n'oops'",
+    ] {
+        folder.write("x.npy", &npy(1, text, data));
+        assert!(
+            folder
+                .error(&["run", "x.npy"])
+                .starts_with("x.npy: bad .npy header: ")
+        );
+    }
+    let missing = folder.error(&["run", "missing.npy"]);
+    assert!(
+        missing.starts_with("missing.npy: ") && missing.ends_with("(os error 2)"),
+        "{missing}"
+    );
+    assert_eq!(
+        folder.error(&["run", ".", "-o", "y.npy"]),
+        ".: needed a .npy file, found a folder"
+    );
+}

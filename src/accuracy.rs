@@ -1,0 +1,97 @@
+//! The judge of results: whether a device keeps the contract on numbers, on the values where results are most likely to be
+//! wrong. `elu check` prints what this module finds.
+//!
+//! A test in your own CI holds your device to the contract:
+//!
+//! ```
+//! use wgpu_elu::{DType, Device, Op, accuracy::{self, Extent}};
+//!
+//! let device = Device::auto_blocking()?;
+//! let report = accuracy::check_blocking(&device, Op::Forward, DType::F16, 1.0, Extent::Few)?;
+//! assert!(report.is_kept(), "{report}");
+//! # assert!(report.count() > 1000 && report.others().factors() > 100);
+//! # Ok::<(), wgpu_elu::Error>(())
+//! ```
+//!
+//! # The contract
+//!
+//! Every result is within [`Judge::most_ulp`] units in the last place of the exact value: 1, for `float64` 2. The exact value is
+//! computed in higher precision, in `f64` for `f32` and the 16-bit formats and with 160 bits for `f64`. Zeros, infinities and
+//! NaN must be the right ones, the sign of zero included. For 16-bit formats, forward, with alpha 1, every result is the number
+//! nearest to the exact value.
+
+mod examination;
+mod format;
+mod gradients;
+mod judge;
+mod other_factors;
+mod report;
+mod sample;
+mod tally;
+
+use crate::{device::Device, dtype::DType, elu::Elu, error::Result, op::Op};
+pub use examination::{compute, examine, examine_device, from_bytes, pieces, to_bytes};
+pub use format::{bits, smallest_normal, value};
+pub use judge::{Judge, Rounded, Verdict};
+pub use other_factors::other_judges;
+pub use report::{Others, Report};
+pub use sample::{Extent, Sample};
+pub use tally::{Case, Findings, Tally, Worst};
+
+/// Judges a device's results of one operation in one format, for `elu` (a number is alpha), and for a hundred other factors: alphas
+/// from subnormal to infinite, SELU, CELU, and all three factors.
+///
+/// With [`Extent::Default`] it judges tens of millions of results of `float32`, in some seconds.
+///
+/// # Errors
+///
+/// [`Error::MissingFeature`](crate::Error::MissingFeature) if the device does not support `dtype`, and the other errors of
+/// [`Elu::apply`]. A result that breaks the contract is no error: see [`Report::is_kept`].
+pub async fn check(
+    device: &Device,
+    op: Op,
+    dtype: DType,
+    elu: impl Into<Elu>,
+    extent: Extent,
+) -> Result<Report> {
+    let elu = elu.into();
+    let judge = Judge { op, dtype, elu };
+    let sample = Sample::new(judge, extent);
+    let report = examine_device(device, &sample, || Report::new(judge), |_| {}).await?;
+    let mut others = Others::default();
+    for sample in other_samples(judge, extent) {
+        let empty = || Others::new(sample.judge());
+        others = others.with(examine_device(device, &sample, empty, |_| {}).await?);
+    }
+    Ok(report.with_others(others))
+}
+
+/// [`check`], blocking.
+///
+/// # Errors
+///
+/// Those of [`check`].
+#[cfg(not(target_family = "wasm"))]
+pub fn check_blocking(
+    device: &Device,
+    op: Op,
+    dtype: DType,
+    elu: impl Into<Elu>,
+    extent: Extent,
+) -> Result<Report> {
+    pollster::block_on(check(device, op, dtype, elu, extent))
+}
+
+/// The samples for other factors that belong to a sample of this extent.
+pub fn other_samples(judge: Judge, extent: Extent) -> Vec<Sample> {
+    let is_exhaustive = extent == Extent::Exhaustive;
+    let other_extent = if is_exhaustive {
+        Extent::Many
+    } else {
+        Extent::Few
+    };
+    let judges = other_judges(judge.op, judge.dtype, is_exhaustive).into_iter();
+    judges
+        .map(|judge| Sample::new(judge, other_extent))
+        .collect()
+}

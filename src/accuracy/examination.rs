@@ -1,0 +1,141 @@
+//! Judges the results of anything that computes, a device or a function.
+
+use std::ops::Range;
+
+#[cfg(feature = "threads")]
+use rayon::prelude::*;
+
+use super::{
+    judge::Judge,
+    sample::Sample,
+    tally::{Case, Findings},
+};
+use crate::{device::Device, dtype::DType, error::Result, tensor::Tensor};
+
+/// Judges what `compute` makes of one of the [`pieces`] of the sample. It takes as many `x` as gradients, as bits, and returns as
+/// many results.
+///
+/// # Errors
+///
+/// Those of `compute`.
+pub fn examine<F: Findings, E>(
+    sample: &Sample,
+    piece: Range<u64>,
+    empty: impl Fn() -> F + Sync,
+    compute: impl FnOnce(&[u64], &[u64]) -> Result<Vec<u64>, E>,
+) -> Result<F, E> {
+    let (x, grad) = pairs(sample, piece);
+    let y = compute(&x, &grad)?;
+    Ok(count(&x, &grad, &y, &empty))
+}
+
+/// The parts of a sample, as ranges of at most `len` of its pairs: each is judged in memory, and together they may be more than
+/// memory holds.
+pub fn pieces(sample: &Sample, len: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+    let (end, len) = (sample.len(), len.max(1));
+    (0..end.div_ceil(len)).map(move |i| i * len..end.min((i + 1) * len))
+}
+
+/// Judges a device's results for the whole sample. `progress` is called with the number of results after each piece.
+///
+/// # Errors
+///
+/// Those of [`Elu::apply`](crate::Elu::apply) and [`Tensor::to_bytes`].
+pub async fn examine_device<F: Findings>(
+    device: &Device,
+    sample: &Sample,
+    empty: impl Fn() -> F + Sync,
+    mut progress: impl FnMut(u64),
+) -> Result<F> {
+    let judge = sample.judge();
+    let mut findings = empty();
+    for piece in pieces(sample, piece_len(judge.dtype)) {
+        let (x, grad) = pairs(sample, piece);
+        let y = compute(device, judge, &x, &grad).await?;
+        findings = findings.and(count(&x, &grad, &y, &empty));
+        progress(x.len() as u64);
+    }
+    Ok(findings)
+}
+
+/// The device's results, as bits. Forward ignores `grad`.
+///
+/// # Errors
+///
+/// Those of [`Elu::apply`](crate::Elu::apply) and [`Tensor::to_bytes`].
+pub async fn compute(device: &Device, judge: Judge, x: &[u64], grad: &[u64]) -> Result<Vec<u64>> {
+    let Judge { op, dtype, elu } = judge;
+    let tensor = |bits: &[u64]| {
+        let bytes = to_bytes(dtype, bits);
+        Tensor::from_bytes(device, dtype, &bytes, &[bits.len()])
+    };
+    let grad = op.has_grad().then(|| tensor(grad)).transpose()?;
+    let y = elu.apply(op, &tensor(x)?, grad.as_ref())?;
+    Ok(from_bytes(dtype, &y.to_bytes().await?))
+}
+
+/// Elements of `dtype` in this machine's byte order, from their bits.
+pub fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
+    let size = dtype.size();
+    let mut bytes = vec![0; bits.len() * size];
+    for (bytes, bits) in bytes.chunks_exact_mut(size).zip(bits) {
+        bytes.copy_from_slice(&bits.to_le_bytes()[..size]);
+        if cfg!(target_endian = "big") {
+            bytes.reverse();
+        }
+    }
+    bytes
+}
+
+/// The bits of elements of `dtype` in this machine's byte order; less than an element at the end is left out.
+pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Vec<u64> {
+    let join = |all: u64, &byte: &u8| all << 8 | u64::from(byte);
+    let elements = bytes.chunks_exact(dtype.size());
+    if cfg!(target_endian = "big") {
+        elements.map(|bytes| bytes.iter().fold(0, join)).collect()
+    } else {
+        elements
+            .map(|bytes| bytes.iter().rev().fold(0, join))
+            .collect()
+    }
+}
+
+// ---- Internals ----
+
+/// Enough results to occupy a device.
+fn piece_len(dtype: DType) -> u64 {
+    match dtype {
+        DType::F64 => 1 << 12, // each takes hundreds of times as long to judge
+        DType::F32 | DType::F16 | DType::BF16 => 1 << 21,
+    }
+}
+
+/// Results that a thread judges at a time, at least.
+#[cfg(feature = "threads")]
+const TOGETHER: usize = 1 << 8;
+
+fn pairs(sample: &Sample, piece: Range<u64>) -> (Vec<u64>, Vec<u64>) {
+    #[cfg(feature = "threads")]
+    {
+        let len = usize::try_from(piece.end - piece.start).unwrap_or_default();
+        let pairs = (0..len).into_par_iter().with_min_len(TOGETHER);
+        pairs.map(|i| sample.pair(piece.start + i as u64)).unzip()
+    }
+    #[cfg(not(feature = "threads"))]
+    piece.map(|i| sample.pair(i)).unzip()
+}
+
+/// Counts as many results as there are of all three.
+fn count<F: Findings>(x: &[u64], grad: &[u64], y: &[u64], empty: &(impl Fn() -> F + Sync)) -> F {
+    let add = |mut findings: F, ((&x, &grad), &y): ((&u64, &u64), &u64)| {
+        findings.add(Case { x, grad, y });
+        findings
+    };
+    #[cfg(feature = "threads")]
+    {
+        let cases = x.par_iter().zip(grad).zip(y).with_min_len(TOGETHER);
+        cases.fold(empty, add).reduce(empty, F::and)
+    }
+    #[cfg(not(feature = "threads"))]
+    x.iter().zip(grad).zip(y).fold(empty(), add)
+}

@@ -1,0 +1,62 @@
+//! Numbers of every format as bits in a `u64`, and as an `f64`.
+
+use half::{bf16, f16};
+
+use crate::dtype::DType;
+
+/// The number that `bits` stand for; every format's fit in an `f64`.
+pub fn value(dtype: DType, bits: u64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the upper bits are those of no format"
+    )]
+    match dtype {
+        DType::F16 => f16::from_bits(bits as u16).into(),
+        DType::BF16 => bf16::from_bits(bits as u16).into(),
+        DType::F32 => f32::from_bits(bits as u32).into(),
+        DType::F64 => f64::from_bits(bits),
+    }
+}
+
+/// The bits of the number of `dtype` that is nearest to `value`.
+pub fn bits(dtype: DType, value: f64) -> u64 {
+    match dtype {
+        // From f64, the crate drops 32 bits before it rounds.
+        DType::F16 => f16::from_f32(round_to_odd(value)).to_bits().into(),
+        DType::BF16 => bf16::from_f32(round_to_odd(value)).to_bits().into(),
+        DType::F64 => value.to_bits(),
+        DType::F32 => round(value).to_bits().into(),
+    }
+}
+
+/// The smallest normal number.
+pub fn smallest_normal(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => f16::MIN_POSITIVE.into(),
+        DType::F64 => f64::MIN_POSITIVE,
+        _ => f32::MIN_POSITIVE.into(),
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "rounding is what is wanted"
+)]
+fn round(value: f64) -> f32 {
+    value as f32
+}
+
+/// Rounded so that rounding once more, to half the bits or fewer, gives what rounding once would have given.
+fn round_to_odd(value: f64) -> f32 {
+    let rounded = round(value);
+    if f64::from(rounded) == value || !rounded.is_finite() {
+        return rounded;
+    }
+    let away = f64::from(rounded).abs() > value.abs();
+    f32::from_bits((rounded.to_bits() - u32::from(away)) | 1)
+}
+
+/// A number rounded to `f32`.
+pub(super) fn to_f32(value: f64) -> f64 {
+    round(value).into()
+}

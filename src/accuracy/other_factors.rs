@@ -1,0 +1,98 @@
+//! The factors that are tried besides those that a report's table is about.
+
+use super::{judge::Judge, sample::mix};
+use crate::{dtype::DType, elu::Elu, factors::Factors, op::Op};
+
+/// Alphas over all exponents and the special ones, SELU, CELU, and all three factors, up to the ends of their ranges.
+/// `every` takes each of the alphas' exponents.
+pub fn other_judges(op: Op, dtype: DType, every: bool) -> Vec<Judge> {
+    let alphas = alphas(dtype, every).into_iter().map(Factors::elu);
+    alphas
+        .chain(families())
+        .map(|factors| Judge {
+            op,
+            dtype,
+            elu: Elu::from(factors),
+        })
+        .filter(|judge| op != Op::BackwardFromOutput || is_invertible(judge))
+        .collect()
+}
+
+fn is_invertible(judge: &Judge) -> bool {
+    let negative = judge.products().negative;
+    negative > 0.0 && negative.is_finite()
+}
+
+fn alphas(dtype: DType, every: bool) -> Vec<f64> {
+    let (exponents, step, ends) = match dtype {
+        DType::F64 => (
+            -1074..1024,
+            if every { 7 } else { 53 },
+            [f64::MAX, f64::MIN_POSITIVE, f64::from_bits(1)],
+        ),
+        _ => (
+            -149..128,
+            if every { 1 } else { 7 },
+            [f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1)].map(f64::from),
+        ),
+    };
+    // Of either sign, and with any significand.
+    let scattered = exponents.step_by(step).enumerate().map(|(i, exponent)| {
+        let random = mix(i as u64);
+        let significand = 1.0 + (random >> 12) as f64 * 0.5f64.powi(52);
+        let sign = if i % 3 == 2 { -1.0 } else { 1.0 };
+        let half = 2f64.powi(exponent / 2);
+        sign * significand * half * 2f64.powi(exponent - exponent / 2)
+    });
+    let special = [
+        0.0,
+        -0.0,
+        -1.0,
+        1e-40,
+        1e-50,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ];
+    let usual = [0.3, 1.673_263_2, 1.999_999_9, 2.0, 50.0];
+    let ends = ends.into_iter().flat_map(|end| [end, -end, 0.75 * end]);
+    scattered.chain(special).chain(usual).chain(ends).collect()
+}
+
+/// SELU, CELU and all three factors.
+fn families() -> Vec<Factors> {
+    const LARGEST: f64 = (1u128 << 64) as f64;
+    const SMALLEST: f64 = 1.0 / LARGEST;
+    let mut all = vec![Factors::SELU];
+    let celu = [
+        SMALLEST,
+        1e-10,
+        0.3,
+        0.523_782_138_320_668_2,
+        2.0,
+        2_421.174_787_929_769_5,
+        1e10,
+        LARGEST,
+    ];
+    all.extend(celu.map(Factors::celu).into_iter().flatten());
+    let scales = [SMALLEST, 0.7, LARGEST];
+    for scale in scales {
+        for input_scale in scales {
+            for alpha in [1.5, -0.7, 1e-30, 3e30] {
+                all.extend(Factors::new(alpha, scale, input_scale));
+            }
+        }
+    }
+    // Any significands, over all exponents.
+    let scattered = |i: u64, exponents: f64| {
+        let part = (mix(i) >> 11) as f64 * 0.5f64.powi(53);
+        ((2.0 * part - 1.0) * exponents).exp2()
+    };
+    for i in 0..24 {
+        let [alpha, scale, input_scale] = [(0, 150.0), (1, 64.0), (2, 64.0)]
+            .map(|(k, exponents)| scattered(3 * i + k, exponents));
+        let alpha = if i % 3 == 0 { -alpha } else { alpha };
+        all.extend(Factors::new(alpha, scale, input_scale));
+    }
+    all
+}

@@ -1,0 +1,342 @@
+//! What is tried: bit patterns from all over a format, and the numbers at which something changes.
+//!
+//! Nothing is random: the same judge gets the same sample on every machine.
+
+use std::f64::consts::LN_2;
+
+use super::{
+    format::{bits, smallest_normal, value},
+    gradients::Gradients,
+    judge::Judge,
+};
+use crate::{dtype::DType, op::Op};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Extent {
+    /// A few thousand numbers: enough for one of many factors.
+    Few,
+    /// All critical numbers, and a hundred thousand others.
+    Many,
+    /// Every 97th pattern of `float32`, every one of a 16-bit format, and 131,072 of `float64`.
+    Default,
+    /// Every number of the format, except for float64.
+    Exhaustive,
+}
+
+/// Pairs of `x` (or, for a gradient from the output, the output) and gradient, as bits.
+///
+/// First come the critical numbers, then those from all over the format.
+#[derive(Debug)]
+pub struct Sample {
+    judge: Judge,
+    critical: Vec<u64>,
+    /// How many gradients each critical number is tried with.
+    critical_rounds: u64,
+    strided: Strided,
+    /// How many gradients each of the strided patterns is tried with.
+    strided_rounds: u64,
+    gradients: Gradients,
+}
+
+impl Sample {
+    /// The sample for a judge.
+    pub fn new(judge: Judge, extent: Extent) -> Self {
+        let Judge { op, dtype, .. } = judge;
+        let is_wide = dtype == DType::F64; // which takes a hundred times as long to judge
+        let is_half = dtype.size() == 2;
+        let strided = Strided::new(dtype, extent);
+        let mut critical = critical(judge);
+        let rounds = |wide, half, single| match op {
+            Op::Forward => 1,
+            _ if is_wide => wide,
+            _ if is_half => half,
+            _ => single,
+        };
+        let (critical_rounds, strided_rounds) = match extent {
+            Extent::Few => (1, 1),
+            Extent::Many => (rounds(2, 8, 8), 1),
+            Extent::Default => (rounds(2, 8, 8), rounds(1, 16, 1)),
+            Extent::Exhaustive => (rounds(2, 64, 64), rounds(1, 256, 1)),
+        };
+        if extent == Extent::Few {
+            // Other numbers for other factors.
+            let step = if is_wide { 61 } else { 5 };
+            let first = mix(judge.elu.alpha().to_bits()) % step;
+            let chosen = critical.into_iter().skip(index(first));
+            critical = chosen.step_by(index(step)).collect();
+        } else if strided.is_everything() && op == Op::Forward {
+            critical.clear(); // they are among the others
+        }
+        Self {
+            judge,
+            critical,
+            critical_rounds,
+            strided,
+            strided_rounds,
+            gradients: Gradients::new(judge),
+        }
+    }
+
+    /// The number of pairs.
+    pub fn len(&self) -> u64 {
+        self.critical_len() + self.strided.count * self.strided_rounds
+    }
+
+    /// Whether there are no pairs. There always are some.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The judge that the sample is for.
+    pub fn judge(&self) -> Judge {
+        self.judge
+    }
+
+    /// One of the [`Sample::len`] pairs.
+    pub fn pair(&self, i: u64) -> (u64, u64) {
+        let x = match i.checked_sub(self.critical_len()) {
+            None => self.critical[index(i / self.critical_rounds)],
+            Some(i) => self.strided.pattern(i / self.strided_rounds),
+        };
+        let grad = match self.judge.op {
+            Op::Forward => 0,
+            _ => self.gradients.gradient(i, x),
+        };
+        (x, grad)
+    }
+
+    fn critical_len(&self) -> u64 {
+        self.critical.len() as u64 * self.critical_rounds
+    }
+}
+
+// ---- All over the format ----
+
+/// Bit patterns at equal distances, over and over again through the format.
+#[derive(Debug)]
+struct Strided {
+    dtype: DType,
+    /// From one pattern to the next; 1 takes each of them.
+    step: u64,
+    count: u64,
+    /// So many of the first are where the negative side bends: elsewhere almost all of float64 is.
+    dense: u64,
+}
+
+impl Strided {
+    fn new(dtype: DType, extent: Extent) -> Self {
+        // 2^64 by the golden ratio, whose multiples leave no gap anywhere, and share no bits.
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let few = extent == Extent::Few;
+        let (step, count, dense) = match dtype {
+            DType::F64 if few => (GOLDEN, 400, 200),
+            DType::F64 => (GOLDEN, 1 << 17, 1 << 16),
+            DType::F16 | DType::BF16 if few => (31, (1 << 16) / 31, 0),
+            DType::F16 | DType::BF16 => (1, 1 << 16, 0),
+            _ if few => (GOLDEN >> 32 | 1, 1 << 11, 0),
+            _ if extent == Extent::Many => (GOLDEN >> 32 | 1, 1 << 17, 0),
+            _ if extent == Extent::Exhaustive => (1, 1 << 32, 0),
+            _ => (97, (1u64 << 32).div_ceil(97), 0),
+        };
+        Self {
+            dtype,
+            step,
+            count,
+            dense,
+        }
+    }
+
+    fn is_everything(&self) -> bool {
+        self.step == 1
+    }
+
+    fn pattern(&self, i: u64) -> u64 {
+        let anywhere = i.wrapping_mul(self.step);
+        if i >= self.dense {
+            return anywhere & all_bits(self.dtype);
+        }
+        // As far between these as it is between 0 and 2^64.
+        let [first, last] = [-0.5f64.powi(60), -40.0].map(f64::to_bits);
+        let offset = (u128::from(anywhere) * u128::from(last - first)) >> 64;
+        first + offset as u64
+    }
+}
+
+// ---- Where something changes ----
+
+/// Numbers at which the arithmetic, the format or the result changes, and their neighbours.
+fn critical(judge: Judge) -> Vec<u64> {
+    let Judge { op, dtype, .. } = judge;
+    let products = judge.products();
+    let is_wide = dtype == DType::F64;
+    let mut all = Neighbours {
+        dtype,
+        found: Vec::new(),
+    };
+
+    // exp is reduced to |r| <= ln 2 / 2: at the odd multiples of that, n changes, and at the even ones r is 0.
+    let deepest = match op {
+        Op::Forward if is_wide => 120.0,
+        Op::Forward => 60.0,
+        // Beyond, not even the largest gradient times the largest slope makes more than 0 of exp.
+        Op::Backward if is_wide => 2240.0,
+        Op::Backward => 330.0,
+        Op::BackwardFromOutput => 0.0,
+    };
+    let multiples = (1..).map(|n| f64::from(n) * (LN_2 / 2.0));
+    for t in multiples.take_while(|&t| t <= deepest) {
+        all.add(-t / products.input_scale, if is_wide { 1 } else { 4 });
+    }
+    for t in thresholds(dtype) {
+        for x in [t, -t, t / products.input_scale, -t / products.input_scale] {
+            all.add(x, 4);
+        }
+    }
+
+    // Where the result itself leaves the normal numbers, or the format.
+    let slope = products.negative * products.input_scale;
+    for edge in result_edges(dtype) {
+        for factor in [products.positive, -slope, slope] {
+            all.add(edge / factor, 4);
+        }
+    }
+
+    if op == Op::BackwardFromOutput {
+        // Outputs near -negative, where the slope is a small difference, and much smaller ones.
+        let precision = if is_wide { 53 } else { 24 };
+        for i in 0..(precision + 4) * 40 {
+            let part = 1.0 - 0.5f64.powf(f64::from(i) / 40.0);
+            all.add(-products.negative * part, 0);
+        }
+        all.add(-products.negative, 16);
+        let exponents = if is_wide { 2200 } else { 300 };
+        for k in 0..exponents {
+            // In two steps, since the power may be less than any number.
+            let half = 0.5f64.powi(k / 2);
+            all.add(-products.negative * half * 0.5f64.powi(k - k / 2), 2);
+        }
+    }
+
+    let infinity = bits(dtype, f64::INFINITY);
+    let normal = bits(dtype, smallest_normal(dtype));
+    // Every power of two, and the ends of the subnormal numbers and of the format.
+    for exponent in 0..infinity / normal {
+        all.add_bits(exponent * normal, if is_wide { 1 } else { 2 });
+    }
+    all.add_bits(infinity, 2);
+    for i in 0..256 {
+        all.add_bits(mix(i) % normal, 0);
+    }
+    all.found.sort_unstable();
+    all.found.dedup();
+    all.found
+}
+
+/// Magnitudes of `input_scale * x` or of x at which the code takes another way.
+fn thresholds(dtype: DType) -> Vec<f64> {
+    let power = |n| 0.5f64.powi(n);
+    let mut all = match dtype {
+        DType::F64 => vec![
+            39.0,                    // EXPM1_LARGEST in float64.wgsl, expm1_smallest on the CPU
+            40.0,                    // unit_expm1_smallest on the CPU
+            power(60),               // EXPM1_SMALL in float64.wgsl, expm1_small on the CPU
+            power(54),               // above it, expm1(-x) rounds to -x
+            53.5 * LN_2,             // SMALLEST_EXPM1_POWER in float64.wgsl
+            37.429_947_750_237_05,   // expm1 rounds to -1
+            2240.0,                  // Factors64::largest of gradients, exp_smallest on the CPU
+            power(80),               // Factors64::small of gradients
+            power(120),              // Scale::small on the CPU
+            745.133_219_101_941_2,   // EXP_UNDERFLOWS in float64.wgsl, exp_underflows on the CPU
+            708.0,                   // exp_normal on the CPU
+            708.396_418_532_264_1,   // exp becomes subnormal
+            0.346_523_035_665_058_3, // the largest errors of expm1 are near here
+        ],
+        _ => vec![
+            19.0,          // EXPM1_LARGEST in float32.wgsl, expm1_smallest on the CPU
+            18.0,          // the bound in unit_forward.wgsl, unit_expm1_smallest on the CPU
+            power(30),     // EXPM1_SMALL in float32.wgsl, expm1_small on the CPU
+            power(25),     // above it, expm1(-x) rounds to -x: unit_forward.wgsl
+            24.5 * LN_2,   // SMALLEST_EXPM1_POWER in float32.wgsl
+            17.328_680,    // expm1 rounds to -1
+            330.0,         // Factors32::largest of gradients, exp_smallest on the CPU
+            power(40),     // Factors32::small of gradients
+            power(60),     // Scale::small on the CPU
+            103.972_084,   // EXP_UNDERFLOWS in float32.wgsl, exp_underflows on the CPU
+            87.0,          // exp_normal on the CPU
+            87.336_55,     // exp becomes subnormal
+            0.346_523_035, // the largest errors of expm1 are near here
+        ],
+    };
+    if dtype != DType::F64 {
+        // `lean` on the CPU moves where n changes.
+        all.extend((0..128).map(|n| (f64::from(n) + 0.5) * LN_2 - 0.0589));
+    }
+    all
+}
+
+/// Results at which the format changes.
+fn result_edges(dtype: DType) -> [f64; 5] {
+    let largest = value(dtype, bits(dtype, f64::INFINITY) - 1);
+    let smallest = value(dtype, 1);
+    [
+        0.5 * smallest,
+        smallest,
+        smallest_normal(dtype),
+        1.0,
+        largest,
+    ]
+}
+
+/// Numbers of both signs, with neighbours.
+struct Neighbours {
+    dtype: DType,
+    found: Vec<u64>,
+}
+
+impl Neighbours {
+    /// Adds the numbers around `v`, with its sign, unless it is zero, infinite or NaN.
+    fn add(&mut self, v: f64, neighbours: u64) {
+        let middle = bits(self.dtype, v);
+        if v.is_finite() && v != 0.0 {
+            let sign = middle & sign_bit(self.dtype);
+            let magnitude = middle & !sign;
+            let first = magnitude.saturating_sub(neighbours);
+            let around = first..=magnitude + neighbours;
+            self.found.extend(around.map(|magnitude| magnitude | sign));
+        }
+    }
+
+    /// Adds the patterns around `magnitude`, with both signs.
+    fn add_bits(&mut self, magnitude: u64, neighbours: u64) {
+        let sign = sign_bit(self.dtype);
+        let first = magnitude.saturating_sub(neighbours);
+        let around = first..=magnitude + neighbours;
+        self.found
+            .extend(around.flat_map(|bits| [bits, bits | sign]));
+    }
+}
+
+// ---- Bits ----
+
+/// A number of elements that are in memory.
+fn index(i: u64) -> usize {
+    usize::try_from(i).unwrap_or(usize::MAX)
+}
+
+pub(super) fn all_bits(dtype: DType) -> u64 {
+    u64::MAX >> (64 - 8 * dtype.size())
+}
+
+pub(super) fn sign_bit(dtype: DType) -> u64 {
+    1 << (8 * dtype.size() - 1)
+}
+
+/// Bits that look random, from any number: the finalizer of `SplitMix64`.
+pub(super) fn mix(i: u64) -> u64 {
+    let i = i.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let i = (i ^ i >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let i = (i ^ i >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    i ^ i >> 31
+}

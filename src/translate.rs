@@ -1,0 +1,291 @@
+//! The shaders in the languages that drivers take, translated by naga with the settings that wgpu gives it.
+
+use std::fmt;
+
+use naga::{
+    ResourceBinding, ShaderStage,
+    back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv},
+    front::wgsl,
+    proc::{BoundsCheckPolicies, BoundsCheckPolicy},
+    valid::{Capabilities, ValidationFlags, Validator},
+};
+
+use crate::{
+    dtype::DType,
+    op::Op,
+    shader::{
+        GRAD_BINDING, PARAMS_BINDING, Shape, Shared, Specialization, X_BINDING, Y_BINDING, source,
+    },
+};
+
+/// A shading language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// WebGPU's own, in which the shaders are written.
+    Wgsl,
+    /// Vulkan's, in binary form.
+    Spirv,
+    /// Metal's.
+    Msl,
+    /// Direct3D's.
+    Hlsl,
+    /// OpenGL's.
+    Glsl,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Wgsl, Self::Spirv, Self::Msl, Self::Hlsl, Self::Glsl];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wgsl => "wgsl",
+            Self::Spirv => "spirv",
+            Self::Msl => "msl",
+            Self::Hlsl => "hlsl",
+            Self::Glsl => "glsl",
+        }
+    }
+
+    /// The name in prose.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Wgsl => "WGSL",
+            Self::Spirv => "SPIR-V",
+            Self::Msl => "MSL",
+            Self::Hlsl => "HLSL",
+            Self::Glsl => "GLSL",
+        }
+    }
+}
+
+/// Why there is no translation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No shader of this dtype exists in this language.
+    #[error("{dtype} has no {}: {reason}", language.title())]
+    Unavailable {
+        /// The dtype.
+        dtype: DType,
+        /// The language.
+        language: Language,
+        /// The reason.
+        reason: &'static str,
+    },
+    /// naga refused the shader.
+    #[error("naga refused the shader: {reason}")]
+    Refused {
+        /// What naga reported.
+        reason: String,
+    },
+}
+
+impl Error {
+    fn refused(error: impl fmt::Display) -> Self {
+        Self::Refused {
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// Returns why no shader of `dtype` exists in `language`, if none does.
+pub fn unavailable(dtype: DType, language: Language) -> Option<Error> {
+    let reason = match (dtype, language) {
+        (DType::F64, Language::Msl) => "Metal has no 64-bit floats",
+        // naga 30 rejects 64-bit integers in GLSL, and drops casts between their bits and those of a double in HLSL.
+        (DType::F64, Language::Hlsl | Language::Glsl) => {
+            "naga does not write the 64-bit integers that it needs"
+        }
+        _ => return None,
+    };
+    Some(Error::Unavailable {
+        dtype,
+        language,
+        reason,
+    })
+}
+
+/// One shader of this crate, and one of its entry points.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant {
+    /// The format of the elements.
+    pub dtype: DType,
+    /// The operation.
+    pub op: Op,
+    /// Which inputs lie in the output's buffer.
+    pub shared: Shared,
+    /// The values of its `override` constants for the dispatch.
+    pub shape: Shape,
+    /// The values of the others.
+    pub specialization: Specialization,
+    /// [`VECTORS`](crate::shader::VECTORS) or [`ELEMENTS`](crate::shader::ELEMENTS).
+    pub entry_point: &'static str,
+}
+
+/// Returns the shader in `language`: the bytes of a file. WGSL is the whole source as wgpu gets it; all others hold the one entry
+/// point, with the shape's constants in place.
+///
+/// Binding n of group 0 is descriptor n of set 0 in SPIR-V, register n of its kind in HLSL, binding n in GLSL, and buffer n
+/// in MSL, where the buffers' sizes come after them all.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`], see [`unavailable`]; [`Error::Refused`] if naga cannot write the shader.
+pub fn translate(variant: Variant, language: Language) -> Result<Vec<u8>, Error> {
+    let Variant {
+        dtype,
+        op,
+        shared,
+        shape,
+        specialization,
+        entry_point,
+    } = variant;
+    if let Some(reason) = unavailable(dtype, language) {
+        return Err(reason);
+    }
+    let source = source(dtype, op, shared);
+    let mut constants = shape.constants(entry_point);
+    constants.extend(specialization.constants());
+    translate_source(source, dtype, entry_point, &constants, language)
+}
+
+/// Returns one entry point of any shader with such bindings in `language`. `dtype` says whether it has 64-bit floats.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if the shader is not valid, or naga cannot write it.
+pub fn translate_source(
+    source: String,
+    dtype: DType,
+    entry_point: &str,
+    constants: &[(&str, f64)],
+    language: Language,
+) -> Result<Vec<u8>, Error> {
+    if language == Language::Wgsl {
+        return Ok(source.into_bytes());
+    }
+    let module = wgsl::parse_str(&source).map_err(Error::refused)?;
+    let capabilities = match dtype {
+        DType::F64 => Capabilities::FLOAT64 | Capabilities::SHADER_INT64,
+        _ => Capabilities::empty(),
+    };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .map_err(Error::refused)?;
+    let stage = ShaderStage::Compute;
+    let constants = constants
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value))
+        .collect();
+    // It leaves out the other entry points, and validates what it made.
+    let (module, info) = process_overrides(&module, &info, Some((stage, entry_point)), &constants)
+        .map_err(Error::refused)?;
+    let bindings = [PARAMS_BINDING, X_BINDING, GRAD_BINDING, Y_BINDING]
+        .map(|binding| (ResourceBinding { group: 0, binding }, slot(binding)));
+    match language {
+        Language::Wgsl => Ok(source.into_bytes()),
+        Language::Spirv => {
+            let options = spv::Options {
+                lang_version: (1, 3),           // Vulkan 1.1
+                flags: spv::WriterFlags::DEBUG, // names, for whoever disassembles it
+                bounds_check_policies: CHECKS,
+                ..spv::Options::default()
+            };
+            let pipeline = spv::PipelineOptions {
+                shader_stage: stage,
+                entry_point: entry_point.into(),
+            };
+            spv::write_vec(&module, &info, &options, Some(&pipeline))
+                .map(|words| words.into_iter().flat_map(u32::to_le_bytes).collect())
+                .map_err(Error::refused)
+        }
+        Language::Msl => {
+            let resources = bindings.map(|(binding, slot)| {
+                let target = msl::BindTarget {
+                    buffer: Some(slot),
+                    mutable: binding.binding == Y_BINDING,
+                    ..msl::BindTarget::default()
+                };
+                (binding, target)
+            });
+            let resources = msl::EntryPointResources {
+                resources: resources.into(),
+                sizes_buffer: Some(slot(Y_BINDING) + 1),
+                ..msl::EntryPointResources::default()
+            };
+            let options = msl::Options {
+                lang_version: (2, 0),
+                per_entry_point_map: [(entry_point.to_owned(), resources)].into(),
+                fake_missing_bindings: false,
+                bounds_check_policies: CHECKS,
+                ..msl::Options::default()
+            };
+            let pipeline = msl::PipelineOptions {
+                entry_point: Some((stage, entry_point.into())),
+                ..msl::PipelineOptions::default()
+            };
+            msl::write_string(&module, &info, &options, &pipeline)
+                .map(|(text, _)| text.into_bytes())
+                .map_err(Error::refused)
+        }
+        Language::Hlsl => {
+            let targets = bindings.map(|(binding, slot)| {
+                let target = hlsl::BindTarget {
+                    register: slot.into(),
+                    restrict_indexing: true,
+                    ..hlsl::BindTarget::default()
+                };
+                (binding, target)
+            });
+            let options = hlsl::Options {
+                shader_model: hlsl::ShaderModel::V6_0,
+                binding_map: targets.into(),
+                fake_missing_bindings: false,
+                ..hlsl::Options::default()
+            };
+            let pipeline = hlsl::PipelineOptions {
+                entry_point: Some((stage, entry_point.into())),
+            };
+            let mut text = String::new();
+            hlsl::Writer::new(&mut text, &options, &pipeline)
+                .write(&module, &info, None)
+                .map_err(Error::refused)?;
+            Ok(text.into_bytes())
+        }
+        Language::Glsl => {
+            let options = glsl::Options {
+                version: glsl::Version::Desktop(450), // the first in which mix takes integers, as WGSL's select does
+                binding_map: bindings.into(),
+                ..glsl::Options::default()
+            };
+            let pipeline = glsl::PipelineOptions {
+                shader_stage: stage,
+                entry_point: entry_point.into(),
+                multiview: None,
+            };
+            let mut text = String::new();
+            // OpenGL's own robust access is what wgpu relies on.
+            let checks = BoundsCheckPolicies::default();
+            glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, checks)
+                .and_then(|mut writer| writer.write())
+                .map_err(Error::refused)?;
+            Ok(text.into_bytes())
+        }
+    }
+}
+
+// ---- Internals ----
+
+/// wgpu's, where the driver does not check by itself.
+const CHECKS: BoundsCheckPolicies = BoundsCheckPolicies {
+    index: BoundsCheckPolicy::Restrict,
+    buffer: BoundsCheckPolicy::Restrict,
+    image_load: BoundsCheckPolicy::Restrict,
+    binding_array: BoundsCheckPolicy::Unchecked,
+};
+
+fn slot(binding: u32) -> u8 {
+    u8::try_from(binding).unwrap_or(u8::MAX) // there are four
+}

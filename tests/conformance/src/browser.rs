@@ -1,0 +1,227 @@
+//! The browser's GPU, and what is different there.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use wgpu_elu::{DType, Device, Elu, Error, Gpu, Kernel, Tensor, cpu, device, wgpu};
+
+use crate::everywhere::{everywhere, on_every_gpu, varied};
+
+/// The devices that tests run on: of the one adapter that a browser names.
+pub async fn gpus() -> &'static [Gpu] {
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    if let Some(gpus) = GPUS.get() {
+        return gpus;
+    }
+    let mut gpus = Vec::new();
+    for adapter in device::adapters().await {
+        let gpu = gpu(Device::from_adapter(&adapter).await.unwrap());
+        gpu.device().on_uncaptured_error(Arc::new(|error| {
+            COMPLAINTS.lock().unwrap().push(error.to_string());
+        }));
+        gpus.push(gpu);
+    }
+    GPUS.get_or_init(|| gpus)
+}
+
+/// What the browser said of calls that nobody had asked about.
+static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Panics if there was any.
+pub fn no_complaints() {
+    let complaints = COMPLAINTS.lock().unwrap().join("\n");
+    assert_eq!(complaints, "", "the browser complained");
+}
+
+fn gpu(device: Device) -> Gpu {
+    match device {
+        Device::Gpu(gpu) => gpu,
+        Device::Cpu => panic!("needed a GPU, found the CPU"),
+    }
+}
+
+fn host_buffer(gpu: &Gpu, size: u64, mapped_at_creation: bool) -> wgpu::Buffer {
+    gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("the host's"),
+        size,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation,
+    })
+}
+
+/// Else every other test would pass in vain.
+#[everywhere]
+async fn there_is_a_gpu() {
+    let gpus = gpus().await;
+    assert_eq!(gpus.len(), 1);
+    let device = Device::Gpu(gpus[0].clone());
+    assert!(device.to_string().ends_with("(WebGPU)"), "{device}");
+    wasm_bindgen_test::console_log!("{device} and {}", Device::Cpu);
+    // As everywhere, the CPU path is faster than a software renderer.
+    let is_software = gpus[0].info().device_type == wgpu::DeviceType::Cpu;
+    assert_eq!(Device::auto().await.unwrap() == Device::Cpu, is_software);
+    gpu(Device::gpu().await.unwrap());
+    let error = Device::named("Voodoo 2").await.unwrap_err();
+    assert!(matches!(error, Error::NoAdapter { .. }), "{error}");
+    assert_eq!(cpu::threads(), 1);
+}
+
+#[everywhere]
+#[ignore = "for a browser without WebGPU"]
+async fn without_webgpu() {
+    assert_eq!(Device::auto().await.unwrap(), Device::Cpu);
+    let error = Device::gpu().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no GPU with compute shaders among the adapters: there are none"
+    );
+    let x = Tensor::from_slice(&Device::Cpu, &[-1.0f32, 2.0], &[2]).unwrap();
+    let y = Elu::default().forward(&x).unwrap();
+    assert_eq!(y.to_vec::<f32>().await.unwrap(), [-0.632_120_56, 2.0]);
+}
+
+/// Errors come from what is next waited for, and once.
+#[everywhere]
+async fn errors_come_later() {
+    on_every_gpu(async |gpu, _| {
+        let device = Device::Gpu(gpu.clone());
+        let mapped = host_buffer(gpu, 16, true);
+        let mut x = Tensor::from_buffer(gpu, mapped.clone(), 0, DType::F32, &[4]).unwrap();
+        let y = Elu::default().forward(&x).unwrap();
+        let error = y.to_vec::<f32>().await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Refused { what, reason } if what == "the work" && !reason.is_empty()),
+            "{error}"
+        );
+        assert_eq!(y.to_vec::<f32>().await.unwrap(), [0.0; 4]);
+        Elu::default().forward_in_place(&mut x).unwrap();
+        let error = device.wait().await.unwrap_err();
+        assert!(matches!(&error, Error::Refused { what, .. } if what == "the work"), "{error}");
+        let error = x.to_vec::<f32>().await.unwrap_err();
+        assert!(matches!(&error, Error::Refused { what, .. } if what == "a copy"), "{error}");
+        mapped.unmap();
+        let y = Elu::default().forward(&x).unwrap();
+        assert_eq!(y.to_vec::<f32>().await.unwrap(), [0.0; 4]);
+        device.wait().await.unwrap();
+    })
+    .await;
+}
+
+/// A guest's errors go to the host: there is nobody else to wait for them.
+#[everywhere]
+async fn the_hosts_error_scope_has_the_errors_of_a_kernel() {
+    on_every_gpu(async |gpu, _| {
+        let other = gpu_of_its_own().await;
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        let (x, foreign) = (host_buffer(gpu, 16, false), host_buffer(&other, 16, false));
+        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let step = kernel.prepare(1.0, x.slice(..), foreign.slice(..));
+        assert!(scope.pop().await.is_some());
+        assert_eq!(step.unwrap().dispatches(), 1);
+        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        assert!(kernel.prepare_in_place(1.0, x.slice(..)).is_ok());
+        assert!(scope.pop().await.is_none());
+    })
+    .await;
+}
+
+async fn gpu_of_its_own() -> Gpu {
+    gpu(Device::gpu().await.unwrap())
+}
+
+/// More than the browser gives, in a tensor and in an upload: an error, and no panic.
+#[everywhere]
+async fn out_of_memory() {
+    let gpu = gpu_of_its_own().await;
+    let device = Device::Gpu(gpu.clone());
+    let size = usize::try_from(gpu.device().limits().max_buffer_size).unwrap();
+    let mut kept = Vec::new();
+    let error = loop {
+        kept.push(Tensor::zeros(&device, DType::F32, &[size / 4]).unwrap());
+        match device.wait().await {
+            Ok(()) if kept.len() < 100 => {}
+            answer => break answer.unwrap_err(),
+        }
+    };
+    assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+    kept.clear();
+    let x = varied(1000);
+    let tensor = Tensor::from_slice(&device, &x, &[1000]).unwrap();
+    assert_eq!(tensor.to_vec::<f32>().await.unwrap(), x);
+}
+
+#[everywhere]
+async fn a_destroyed_device_gives_errors() {
+    let own = gpu_of_its_own().await;
+    let another = gpu_of_its_own().await;
+    let lent = gpu(Device::from_wgpu(another.device(), another.queue()));
+    for gpu in [own, lent] {
+        let device = Device::Gpu(gpu.clone());
+        let x = Tensor::from_slice(&device, &varied(100), &[100]).unwrap();
+        gpu.device().destroy();
+        let lost = |what: &str, error: Error| {
+            assert!(matches!(error, Error::DeviceLost { .. }), "{what}: {error}");
+        };
+        lost("reading", x.to_vec::<f32>().await.unwrap_err());
+        let y = async { Elu::default().forward(&x)?.to_vec::<f32>().await };
+        lost("forward", y.await.unwrap_err());
+        let y = async {
+            Tensor::from_slice(&device, &[1f32], &[1])?
+                .to_vec::<f32>()
+                .await
+        };
+        lost("uploading", y.await.unwrap_err());
+        lost("waiting", device.wait().await.unwrap_err());
+        lost(
+            "zeros",
+            Tensor::zeros(&device, DType::F32, &[1]).unwrap_err(),
+        );
+    }
+    // A host's own callback stays.
+    let host = gpu_of_its_own().await;
+    let told = Arc::new(OnceLock::new());
+    let callback_told = Arc::clone(&told);
+    host.device().set_device_lost_callback(move |reason, _| {
+        callback_told.set(reason).unwrap();
+    });
+    let guest = Device::from_wgpu(host.device(), host.queue());
+    host.device().destroy();
+    let error = guest.wait().await.unwrap_err();
+    assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+    assert_eq!(told.get(), Some(&wgpu::DeviceLostReason::Destroyed));
+}
+
+/// The page's test ends the browser's GPU process meanwhile.
+#[everywhere]
+#[ignore = "for a browser whose GPU process ends"]
+async fn the_gpu_process_ends() {
+    let own = gpu_of_its_own().await;
+    let another = gpu_of_its_own().await;
+    let lent = gpu(Device::from_wgpu(another.device(), another.queue()));
+    for gpu in [own, lent] {
+        let device = Device::Gpu(gpu.clone());
+        let values = varied(1000);
+        let round_trip = async || {
+            let x = Tensor::from_slice(&device, &values, &[1000])?;
+            Elu::default().forward(&x)?.to_vec::<f32>().await
+        };
+        let kernel = Kernel::new(gpu.device(), DType::F16).unwrap();
+        let buffer = host_buffer(&gpu, 16, false);
+        let error = loop {
+            if let Err(error) = round_trip().await {
+                break error;
+            }
+        };
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+        let error = round_trip().await.unwrap_err();
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+        // A guest hears nothing of it, and records in vain.
+        let step = kernel.prepare_in_place(1.0, buffer.slice(..)).unwrap();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        step.record(&mut encoder.begin_compute_pass(&Default::default()));
+        gpu.queue().submit([encoder.finish()]);
+    }
+    assert!(
+        Device::auto().await.is_ok(),
+        "another GPU process, or the CPU"
+    );
+}

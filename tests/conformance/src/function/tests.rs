@@ -1,0 +1,144 @@
+//! ELU in other people's shaders.
+
+use crate::everywhere::{
+    bits_of, check_results, everywhere, judge, on_every_gpu, supports, tensor, wide_float64,
+};
+use wgpu_elu::accuracy::{bits, value};
+use wgpu_elu::{DType, Device, Elu, Op, shader::function, wgpu};
+
+use super::*;
+
+fn before(dtype: DType, host: &str, _: &str) -> wgpu::ShaderSource<'static> {
+    wgpu::ShaderSource::Wgsl(format!("{}\n{host}", function(dtype)).into())
+}
+
+fn after(dtype: DType, host: &str, _: &str) -> wgpu::ShaderSource<'static> {
+    wgpu::ShaderSource::Wgsl(format!("{host}\n{}", function(dtype)).into())
+}
+
+#[everywhere]
+async fn special_values_with_special_alphas() {
+    on_every_dtype(async |gpu, name, dtype| {
+        for join in [before, after] {
+            check_all(gpu, name, join, dtype, &specials(dtype), &alphas()).await;
+        }
+    })
+    .await;
+}
+
+/// The kernel's own arithmetic, to the bit.
+#[everywhere]
+async fn the_same_as_the_kernel() {
+    on_every_dtype(async |gpu, name, dtype| {
+        let x: Vec<u64> = match dtype {
+            DType::F32 => (0x8000_0000..0xc200_0000u64).step_by(99_991).collect(),
+            DType::F64 => (0..20_000)
+                .map(|i| (-2e-3 * f64::from(i)).to_bits())
+                .collect(),
+            _ => (0..1 << 16).collect(),
+        };
+        let x = &x[..x.len() / 4 * 4];
+        let (wgsl_float, float) = float(dtype);
+        for (element, size, call, import) in calls(dtype, "alpha") {
+            let host = host(element, wgsl_float, &call);
+            let compiled = Compiled::new(gpu, after(dtype, &host, import), size);
+            for alpha in [1.0, 0.3, -1.7, 1e-30, 3e37] {
+                let alpha = value(float, bits(float, alpha));
+                let y = compiled.run(dtype, x, (float, bits(float, alpha))).await;
+                let kernels = Elu::new(alpha)
+                    .forward(&tensor(&Device::Gpu(gpu.clone()), dtype, x))
+                    .unwrap();
+                assert!(y == bits_of(&kernels).await, "{name}, {call}, {alpha}");
+            }
+        }
+    })
+    .await;
+}
+
+#[everywhere]
+async fn every_997th_float32() {
+    let x: Vec<u64> = (0..1u64 << 32).step_by(997).collect();
+    let negative: Vec<u64> = (0..1u64 << 16).map(|i| 0x8000_0000 | i << 15).collect();
+    let alphas = [
+        0.3f32,
+        1.999_999_9,
+        -0.7,
+        3e5,
+        1e-5,
+        6e-20,
+        5e-20,
+        -1e-36,
+        3e-37,
+    ]
+    .map(f64::from);
+    on_every_gpu(async |gpu, name| {
+        let whole = &x[..x.len() / 4 * 4];
+        check_all(gpu, name, after, DType::F32, whole, &[1.0]).await;
+        check_all(gpu, name, after, DType::F32, &negative, &alphas).await;
+    })
+    .await;
+}
+
+/// A driver may do more where it knows alpha.
+#[everywhere]
+async fn alphas_that_the_shader_writes_out() {
+    let dense: Vec<u64> = (0x8000_0000..0xff80_0004u64).step_by(9973).collect();
+    on_every_dtype(async |gpu, name, dtype| {
+        let x: Vec<u64> = match dtype {
+            DType::F32 => dense.iter().copied().chain(specials(dtype)).collect(),
+            DType::F64 => specials(dtype),
+            _ => (0..1 << 16).collect(),
+        };
+        let x = &x[..x.len() / 4 * 4];
+        let (wgsl_float, float) = float(dtype);
+        for alpha in [1.0, 0.0, 0.3, -1.7] {
+            let exact = value(float, bits(float, alpha));
+            for (element, size, call, import) in calls(dtype, &format!("{wgsl_float}({alpha:?})")) {
+                let host = host(element, wgsl_float, &call);
+                let compiled = Compiled::new(gpu, before(dtype, &host, import), size);
+                let y = compiled.run(dtype, x, (float, 0)).await;
+                let judge = judge(Op::Forward, dtype, exact);
+                check_results(&format!("{name}, {call}"), judge, x, &[], &y);
+            }
+        }
+    })
+    .await;
+}
+
+#[everywhere]
+async fn every_pair_of_16_bits() {
+    // Each number beside another far from it, so that a half that leaks shows.
+    let x: Vec<u64> = (0..1u64 << 16)
+        .flat_map(|i| [i, (i * 40_503) & 0xffff])
+        .collect();
+    on_every_gpu(async |gpu, name| {
+        for dtype in [DType::F16, DType::BF16] {
+            check_all(gpu, name, before, dtype, &x, &[1.0, 0.5, -2.0]).await;
+        }
+    })
+    .await;
+}
+
+#[everywhere]
+async fn float64_over_the_whole_range() {
+    let x = wide_float64();
+    // On both sides of where f32 has what is left of alpha, too.
+    let alphas = [
+        1.0,
+        0.3,
+        1.999_999_9,
+        -0.7,
+        1e-300,
+        1e-40,
+        0.99e38,
+        1.01e38,
+        3e99,
+        -1.7e308,
+    ];
+    on_every_gpu(async |gpu, name| {
+        if supports(&Device::Gpu(gpu.clone()), DType::F64) {
+            check_all(gpu, name, before, DType::F64, &x, &alphas).await;
+        }
+    })
+    .await;
+}

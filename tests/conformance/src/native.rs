@@ -1,0 +1,202 @@
+//! Adapters to test on, without waiting in between.
+
+use std::{
+    io::Write,
+    sync::{Mutex, OnceLock},
+};
+
+use pollster::block_on;
+use wgpu_elu::{DType, Device, Gpu, Tensor, device, wgpu};
+
+use crate::everywhere;
+pub use crate::everywhere::{Place, check_results, judge, shaped, supports, tensor, varied};
+use wgpu_elu::accuracy::{Judge, value};
+
+/// How many numbers of the format lie from `a` to `b`, one of them counted. Both zeros are one number, and all NaNs.
+pub fn steps(dtype: DType, a: u64, b: u64) -> u64 {
+    let place = |bits: u64| {
+        let sign = 1u64 << (8 * dtype.size() - 1);
+        let magnitude = i128::from(bits & (sign - 1));
+        if bits & sign == 0 {
+            magnitude
+        } else {
+            -magnitude
+        }
+    };
+    match (value(dtype, a).is_nan(), value(dtype, b).is_nan()) {
+        (true, true) => 0,
+        (false, false) => u64::try_from((place(a) - place(b)).abs()).unwrap(),
+        _ => u64::MAX,
+    }
+}
+
+/// The devices of all adapters, each with all that its adapter has to give.
+///
+/// `WGPU_ELU_GPU=require` fails where there is none, `skip` asks for none, and `auto`, the default, takes what is there.
+pub fn gpus() -> &'static [Gpu] {
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    GPUS.get_or_init(|| {
+        listen_to_wgpu();
+        let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_else(|_| "auto".into());
+        assert!(
+            ["require", "skip", "auto"].contains(&wish.as_str()),
+            "WGPU_ELU_GPU={wish}: needed require, skip or auto"
+        );
+        // Details for once, so as to hear that there is no validation layer. Only `require` insists on it.
+        log::set_max_level(log::LevelFilter::Debug);
+        let adapters = if wish == "skip" {
+            Vec::new()
+        } else {
+            block_on(device::adapters())
+        };
+        log::set_max_level(log::LevelFilter::Warn);
+        if wish != "require" {
+            COMPLAINTS.lock().unwrap().clear();
+        }
+        let gpus: Vec<Gpu> = adapters
+            .iter()
+            .map(|adapter| gpu(block_on(Device::from_adapter(adapter)).unwrap()))
+            .collect();
+        let names: Vec<String> = gpus
+            .iter()
+            .map(|gpu| Device::Gpu(gpu.clone()).to_string())
+            .collect();
+        assert!(
+            wish != "require" || !gpus.is_empty(),
+            "WGPU_ELU_GPU=require, and wgpu sees no adapter"
+        );
+        if gpus.is_empty() {
+            tell(&format!(
+                "SKIPPED: everything that needs a GPU (WGPU_ELU_GPU={wish}, no adapter)"
+            ));
+        } else {
+            tell(&format!("GPU tests run on: {}", names.join(", ")));
+        }
+        gpus
+    })
+}
+
+/// Panics if wgpu had something to say.
+pub fn no_complaints() {
+    let complaints = COMPLAINTS.lock().unwrap().join("\n");
+    assert_eq!(complaints, "", "wgpu complained");
+}
+
+/// [`everywhere::on_every_gpu`] for tests that block.
+pub fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
+    block_on(everywhere::on_every_gpu(async |gpu, name| test(gpu, name)));
+}
+
+/// [`everywhere::on_every_device`] for tests that block.
+pub fn on_every_device(test: impl Fn(Place<'_>)) {
+    block_on(everywhere::on_every_device(async |place| test(place)));
+}
+
+/// [`everywhere::bits_of`], blocking.
+pub fn bits_of(tensor: &Tensor) -> Vec<u64> {
+    block_on(everywhere::bits_of(tensor))
+}
+
+/// [`everywhere::compute`], blocking.
+pub fn compute(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
+    block_on(everywhere::compute(place, judge, x, grad))
+}
+
+pub fn adapter_of(gpu: &Gpu) -> wgpu::Adapter {
+    block_on(device::adapters())
+        .into_iter()
+        .find(|adapter| adapter.get_info() == *gpu.info())
+        .expect("the adapter is gone")
+}
+
+/// Another device on the same adapter, lent by a host that created it so.
+pub fn lent<'a>(
+    gpu: &Gpu,
+    descriptor: impl Fn(&wgpu::Adapter) -> wgpu::DeviceDescriptor<'a>,
+) -> Gpu {
+    let adapter = adapter_of(gpu);
+    let (device, queue) = block_on(adapter.request_device(&descriptor(&adapter))).unwrap();
+    self::gpu(Device::from_wgpu(&device, &queue))
+}
+
+/// So too, with other limits and no features.
+pub fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
+    lent(gpu, |adapter| wgpu::DeviceDescriptor {
+        required_limits: limits(adapter.limits()),
+        ..wgpu::DeviceDescriptor::default()
+    })
+}
+
+/// A device that takes no driver: buffers, copies and validation work, dispatches do nothing.
+pub fn noop(limits: wgpu::Limits) -> Gpu {
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits: limits,
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let (device, queue) = wgpu::Device::noop(&descriptor);
+    gpu(Device::from_wgpu(&device, &queue))
+}
+
+/// Two such devices that wgpu can tell apart: it cannot where they come from different instances.
+pub fn noop_pair() -> [Gpu; 2] {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::NOOP,
+        backend_options: wgpu::BackendOptions {
+            noop: wgpu::NoopBackendOptions {
+                enable: true,
+                ..Default::default()
+            },
+            ..Default::default()
+        },
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapter =
+        block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
+    [(); 2].map(|()| {
+        let (device, queue) =
+            block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+        gpu(Device::from_wgpu(&device, &queue))
+    })
+}
+
+pub fn gpu(device: Device) -> Gpu {
+    match device {
+        Device::Gpu(gpu) => gpu,
+        Device::Cpu => panic!("needed a GPU, found the CPU"),
+    }
+}
+
+/// Past the test harness, which keeps what passing tests print to itself.
+#[expect(clippy::explicit_write, reason = "eprintln! is what the harness keeps")]
+pub fn tell(line: &str) {
+    writeln!(std::io::stderr(), "{line}").unwrap();
+}
+
+/// What wgpu logged as a warning or worse. What the validation layer says is looked for by `scripts/test`.
+static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What wgpu says, as a mere detail, where there is no validation layer: then the test run would be silent for nothing.
+const NO_LAYER: &str = "unable to find layer";
+
+fn listen_to_wgpu() {
+    struct Listener;
+    impl log::Log for Listener {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            ["wgpu_hal::vulkan", "wgpu_hal::gles"]
+                .iter()
+                .any(|backend| metadata.target().starts_with(backend))
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            let text = format!("{} {}: {}", record.level(), record.target(), record.args());
+            // Looking for a display and for a hardware driver, EGL finds none and says so.
+            let serious =
+                record.level() <= log::Level::Warn && record.target() != "wgpu_hal::gles::egl";
+            if self.enabled(record.metadata()) && (serious || text.contains(NO_LAYER)) {
+                tell(&text);
+                COMPLAINTS.lock().unwrap().push(text);
+            }
+        }
+        fn flush(&self) {}
+    }
+    log::set_logger(&Listener).expect("the tests set the only logger");
+}

@@ -1,0 +1,691 @@
+//! The penalty on the CPU and on every adapter.
+
+#[cfg(test)]
+use crate::native::{gpus, noop, with_limits};
+use crate::{
+    everywhere::{
+        Place, bits_of, everywhere, on_every_device, on_every_gpu, shaped, supports, tensor, varied,
+    },
+    slices::{ALL, buffer_of, read, slice, submit},
+};
+use wgpu_elu::accuracy::{bits, value};
+use wgpu_elu::{
+    DType, Device, Elu, Error, Gpu, Kernel, Regularizer, Role, Tensor, cpu,
+    shader::{PARAMS_BINDING, Shape, VECTORS, X_BINDING, Y_BINDING, penalty},
+    wgpu::{self, BufferUsages},
+};
+
+use super::*;
+
+async fn scalar(tensor: &Tensor) -> u64 {
+    assert_eq!(tensor.shape(), [0; 0]);
+    bits_of(tensor).await[0]
+}
+
+/// Every dtype that the device has.
+async fn on_every_dtype(test: impl AsyncFn(Place<'_>, DType)) {
+    on_every_device(async |place| {
+        for dtype in DType::ALL {
+            if supports(place.device, dtype) {
+                test(place, dtype).await;
+            }
+        }
+    })
+    .await;
+}
+
+fn bits_of_all(dtype: DType, values: &[f32]) -> Vec<u64> {
+    values.iter().map(|&v| bits(dtype, v.into())).collect()
+}
+
+const L1: Regularizer = Regularizer::L1(0.1);
+const L2: Regularizer = Regularizer::L2(0.1);
+const BOTH: Regularizer = Regularizer::L1L2 { l1: 0.1, l2: 0.2 };
+
+fn factors(regularizer: Regularizer) -> [f64; 2] {
+    [regularizer.l1(), regularizer.l2()]
+}
+
+#[everywhere]
+async fn what_keras_computes() {
+    on_every_dtype(async |place, dtype| {
+        let x = bits_of_all(dtype, &[-1.0, 0.0, 2.0, 3.0, -2.0, -0.5]);
+        let x = shaped(place.device, dtype, &x, &[2, 3]);
+        let y = Elu::default().forward(&x).unwrap();
+        let tolerance = match dtype {
+            DType::F16 => 1e-3,
+            DType::BF16 => 1e-2,
+            DType::F32 | DType::F64 => 1e-7,
+            _ => unreachable!(),
+        };
+        for (regularizer, loss) in [(L1, 0.34451273), (L2, 0.71510202), (BOTH, 1.77471673)] {
+            let found = regularizer.activity_loss(&y).unwrap();
+            assert_eq!(found.dtype(), dtype.arithmetic());
+            assert!(found.device() == *place.device);
+            let found = value(found.dtype(), scalar(&found).await);
+            let error = (found / loss - 1.0).abs();
+            assert!(error <= tolerance, "{}, {dtype}: {found}", place.name);
+            let sum = scalar(&regularizer.penalty(&y).unwrap()).await;
+            let sum = value(dtype.arithmetic(), sum);
+            assert!((sum / found - 2.0).abs() < 1e-6, "{}: {sum}", place.name);
+        }
+        let row = L2.activity_loss(&y.rows(0..1).unwrap()).unwrap();
+        let row = value(row.dtype(), scalar(&row).await);
+        assert!(
+            (row / 0.43995765 - 1.0).abs() <= tolerance,
+            "{}: {row}",
+            place.name
+        );
+        if dtype == DType::F64 {
+            // Keras keeps the factor in float32.
+            let kept = Regularizer::L2(0.1f32.into());
+            let loss = kept.activity_loss(&y).unwrap();
+            check(place.name, dtype, scalar(&loss).await, 0.7151019904086205);
+        }
+
+        for shape in [&[0, 3][..], &[2, 0], &[0], &[0, usize::MAX]] {
+            let empty = shaped(place.device, dtype, &[], shape);
+            for regularizer in [L1, L2, BOTH] {
+                assert_eq!(scalar(&regularizer.activity_loss(&empty).unwrap()).await, 0);
+                assert_eq!(scalar(&regularizer.penalty(&empty).unwrap()).await, 0);
+            }
+        }
+        let one = shaped(place.device, dtype, &[bits(dtype, -3.0)], &[]);
+        check(
+            place.name,
+            dtype,
+            scalar(&L1.activity_loss(&one).unwrap()).await,
+            0.1 * 3.0,
+        );
+        let rows = shaped(place.device, dtype, &[bits(dtype, -3.0); 5], &[5]);
+        check(
+            place.name,
+            dtype,
+            scalar(&L1.activity_loss(&rows).unwrap()).await,
+            0.1 * 3.0,
+        );
+    })
+    .await;
+}
+
+#[everywhere]
+async fn factors_that_keras_refuses() {
+    assert_eq!(Regularizer::DEFAULT_FACTOR, 0.01);
+    assert_eq!(factors(BOTH), [0.1, 0.2]);
+    assert_eq!((L1.l2(), L2.l1()), (0.0, 0.0));
+    assert!(BOTH.check().is_ok() && Regularizer::L1(0.0).check().is_ok());
+    on_every_device(async |place| {
+        let y = tensor(place.device, DType::F32, &[0; 4]);
+        for (regularizer, text) in [
+            (
+                Regularizer::L1(-0.1),
+                "regularizer factor l1 must be a non-negative finite number, found -0.1",
+            ),
+            (
+                Regularizer::L1L2 {
+                    l1: 0.0,
+                    l2: f64::NAN,
+                },
+                "regularizer factor l2 must be a non-negative finite number, found NaN",
+            ),
+            (
+                Regularizer::L2(f64::INFINITY),
+                "regularizer factor l2 must be a non-negative finite number, found inf",
+            ),
+        ] {
+            for error in [
+                regularizer.check().unwrap_err(),
+                regularizer.penalty(&y).unwrap_err(),
+                regularizer.activity_loss(&y).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::RegularizerFactor { .. }));
+                assert_eq!(error.to_string(), text);
+            }
+        }
+    })
+    .await;
+    assert!(cpu::penalty(-1.0, 0.0, &[1.0f32]).is_nan());
+}
+
+#[everywhere]
+async fn nan_and_infinity_and_what_is_almost() {
+    let (nan, infinity) = (f64::NAN, f64::INFINITY);
+    on_every_dtype(async |place, dtype| {
+        for len in [1, 9, 300] {
+            for at in [0, len / 2, len - 1] {
+                for special in [nan, infinity, -infinity] {
+                    for both in [false, true] {
+                        let mut y = vec![bits(dtype, -1.5); len];
+                        y[len / 3] = bits(dtype, if both { infinity } else { 0.0 });
+                        y[at] = bits(dtype, special);
+                        let y = tensor(place.device, dtype, &y);
+                        for regularizer in [L1, L2, BOTH] {
+                            let found = scalar(&regularizer.penalty(&y).unwrap()).await;
+                            let found = value(dtype.arithmetic(), found);
+                            let expected = special.abs();
+                            assert!(
+                                found.to_bits() == expected.to_bits()
+                                    || found.is_nan() && special.is_nan(),
+                                "{}, {dtype}: {special} at {at} of {len} makes {found}, {regularizer:?}",
+                                place.name
+                            );
+                        }
+                        let none = Regularizer::L1L2 { l1: 0.0, l2: 0.0 };
+                        assert_eq!(scalar(&none.penalty(&y).unwrap()).await, 0, "no term at all");
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    on_every_device(async |place| {
+        let penalty = async |regularizer: Regularizer, y: f32| {
+            let y = Tensor::from_slice(place.device, &[y; 5], &[5]).unwrap();
+            let found = scalar(&regularizer.activity_loss(&y).unwrap()).await;
+            value(DType::F32, found)
+        };
+        for (regularizer, y, expected) in [
+            (Regularizer::L2(1e-30), 1e30, 1e30), // y^2 overflows, and the term does not
+            (Regularizer::L2(1e-45), 1e30, 1e15), // nor is the factor an f32 ...
+            (Regularizer::L1(1e-45), 1e30, 1e-15),
+            (Regularizer::L1(1e45), 1e-30, 1e15),
+            (Regularizer::L2(1e45), 1e-30, 1e-15),
+            (Regularizer::L1L2 { l1: 1e45, l2: 1.0 }, 1e-30, 1e15),
+            (Regularizer::L1(1e300), 0.0, 0.0), // ... nor anything near one
+            (Regularizer::L2(1.0), 1e20, infinity),
+        ] {
+            let found = penalty(regularizer, y).await;
+            let error = (found / expected - 1.0).abs();
+            assert!(
+                found == expected || error < 1e-6,
+                "{}: {regularizer:?} of {y:e} is {found:e}",
+                place.name
+            );
+        }
+        // Where float16 itself ends.
+        let y = tensor(place.device, DType::F16, &[bits(DType::F16, 65504.0); 3]);
+        let found = scalar(&Regularizer::L2(1.0).penalty(&y).unwrap()).await;
+        check(place.name, DType::F16, found, 3.0 * 65504.0 * 65504.0);
+    })
+    .await;
+}
+
+/// Every length up to 200 at every offset within 16 bytes in turn, among poison, in one pass with the same results' places.
+async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
+    let (dtype, nan) = (kernel.dtype(), bits(kernel.dtype(), f64::NAN));
+    let result = dtype.arithmetic();
+    let values = bits_of_all(dtype, &varied(200));
+    let mut all = Vec::new();
+    let runs: Vec<_> = (0..=200)
+        .map(|len| {
+            all.extend(vec![nan; 1 + (len * 5) % 7]);
+            let first = all.len();
+            all.extend(&values[200 - len..]);
+            first
+        })
+        .collect();
+    all.push(nan);
+    let y = buffer_of(gpu, dtype, &all, ALL);
+    let poison = bits(result, -12345.5);
+    let out = buffer_of(gpu, result, &[poison; 403], ALL);
+    let steps: Vec<_> = runs
+        .iter()
+        .enumerate()
+        .map(|(len, &first)| {
+            let (l1, l2) = (0.5 + len as f64, 0.25);
+            let (y, out) = (
+                slice(&y, dtype, first, len),
+                slice(&out, result, 2 * len + 1, 1),
+            );
+            kernel.prepare_penalty(l1, l2, 3.0, y, out).unwrap()
+        })
+        .collect();
+    submit(gpu, &steps.iter().collect::<Vec<_>>());
+    let found = read(gpu, result, &out, 403).await;
+    for len in 0..=200 {
+        assert_eq!(found[2 * len], poison, "{what}: a neighbour was touched");
+        let y = values[200 - len..].iter().map(|&y| value(dtype, y));
+        let exact = exact([0.5 + len as f64, 0.25], y) / 3.0;
+        check(
+            &format!("{what}, {len} elements"),
+            dtype,
+            found[2 * len + 1],
+            exact,
+        );
+    }
+}
+
+#[everywhere]
+async fn every_small_length_and_offset_in_one_pass() {
+    on_every_gpu(async |gpu, name| {
+        for dtype in DType::ALL {
+            if supports(&Device::Gpu(gpu.clone()), dtype) {
+                run_small(gpu, gpu.kernel(dtype).unwrap(), name).await;
+            }
+        }
+    })
+    .await;
+    for dtype in DType::ALL {
+        let values = bits_of_all(dtype, &varied(200));
+        let y = tensor(&Device::Cpu, dtype, &values);
+        for first in 0..=200 {
+            for end in [first, (first + 9).min(200), 200] {
+                let found = BOTH.penalty(&y.rows(first..end).unwrap()).unwrap();
+                let exact = exact(
+                    [0.1, 0.2],
+                    values[first..end].iter().map(|&y| value(dtype, y)),
+                );
+                check(
+                    &format!("the CPU, {first}..{end}"),
+                    dtype,
+                    scalar(&found).await,
+                    exact,
+                );
+            }
+        }
+    }
+}
+
+/// Few elements to a workgroup and few workgroups to a dispatch: all of the levels, rows and cuts that large runs have.
+#[cfg(test)]
+#[pollster::test]
+async fn small_limits() {
+    on_every_gpu(async |gpu, name| {
+        for (dtype, size, groups, binding) in [
+            (DType::F32, 1, 3, 1 << 20),
+            (DType::F32, 8, 3, 4096),
+            (DType::F16, 8, 3, 1 << 20),
+        ] {
+            let small = with_limits(gpu, |limits| wgpu::Limits {
+                max_compute_workgroups_per_dimension: groups,
+                max_compute_invocations_per_workgroup: size,
+                max_compute_workgroup_size_x: size,
+                max_storage_buffer_binding_size: binding,
+                max_storage_buffers_per_shader_stage: 2,
+                min_storage_buffer_offset_alignment: 256,
+                ..limits
+            });
+            let what = format!("{name}, {size} to a workgroup, {binding} to a binding");
+            let kernel = Kernel::new(small.device(), dtype).unwrap();
+            run_small(&small, &kernel, &what).await;
+            for (first, len) in [(0, 4096), (3, 9001), (1, 40_000)] {
+                let mut y = bits_of_all(dtype, &varied(first + len + 1));
+                y[..first].fill(bits(dtype, f64::NAN));
+                y[first + len] = bits(dtype, f64::NAN);
+                let buffer = buffer_of(&small, dtype, &y, ALL);
+                let out = buffer_of(&small, DType::F32, &[0; 3], ALL);
+                let (from, to) = (
+                    slice(&buffer, dtype, first, len),
+                    slice(&out, DType::F32, 1, 1),
+                );
+                let step = kernel.prepare_penalty(1.0, 0.5, 1.0, from, to).unwrap();
+                assert!(
+                    len < 40_000 || step.dispatches() > 3,
+                    "{what}: nothing was cut"
+                );
+                submit(&small, &[&step]);
+                let found = read(&small, DType::F32, &out, 3).await;
+                let y = y[first..first + len].iter().map(|&y| value(dtype, y));
+                let what = format!("{what}, {len} elements");
+                check(&what, dtype, found[1], exact([1.0, 0.5], y));
+                assert_eq!(
+                    (found[0], found[2]),
+                    (0, 0),
+                    "{what}: a neighbour was touched"
+                );
+            }
+        }
+    })
+    .await;
+}
+
+/// Sums that go wrong when they are added one after the other.
+#[everywhere]
+async fn long_and_adversarial() {
+    let len = (1 << 20) + 5;
+    type Case = (&'static str, fn(usize) -> f32);
+    let cases: [Case; 4] = [
+        ("constant", |_| 0.1),
+        ("huge, then tiny", |i| if i == 0 { 1e8 } else { 1.0 }),
+        (
+            "tiny, then huge",
+            |i| if i == 1 << 20 { -3e7 } else { 0.99 },
+        ),
+        ("varied", |i| ((i * 7919) % 4001) as f32 / 1000.0 - 2.5),
+    ];
+    on_every_device(async |place| {
+        for (what, y) in cases {
+            let y: Vec<f32> = (0..len).map(y).collect();
+            let tensor = Tensor::from_slice(place.device, &y, &[len]).unwrap();
+            for regularizer in [L1, L2] {
+                let found = scalar(&regularizer.penalty(&tensor).unwrap()).await;
+                let exact = exact(factors(regularizer), y.iter().map(|&y| y.into()));
+                let what = format!("{}: {what}, {regularizer:?}", place.name);
+                check(&what, DType::F32, found, exact);
+            }
+        }
+        for dtype in [DType::F16, DType::BF16, DType::F64] {
+            if supports(place.device, dtype) {
+                let y = vec![bits(dtype, 0.1); len];
+                let found = scalar(&BOTH.penalty(&tensor(place.device, dtype, &y)).unwrap()).await;
+                let exact = exact([0.1, 0.2], y.iter().map(|&y| value(dtype, y)));
+                check(place.name, dtype, found, exact);
+            }
+        }
+    })
+    .await;
+}
+
+/// The nearest float, where nothing but the last addition has anything to round: one huge element, before the first whole
+/// vector, and sums beside it that are each less than half of its last bit.
+#[everywhere]
+async fn what_additions_lose_is_kept() {
+    let mut y = vec![60.0 / 16384.0; 4 + (1 << 20)];
+    y[3] = (1u32 << 30) as f32;
+    let exact = exact([1.0, 0.0], y[3..].iter().map(|&y| y.into()));
+    on_every_device(async |place| {
+        let y = Tensor::from_slice(place.device, &y, &[y.len()]).unwrap();
+        let found = Regularizer::L1(1.0)
+            .penalty(&y.rows(3..y.len()).unwrap())
+            .unwrap();
+        let found = value(DType::F32, scalar(&found).await);
+        assert!(
+            (found - exact).abs() < 64.5,
+            "{}: {found} instead of {exact}",
+            place.name
+        );
+    })
+    .await;
+}
+
+/// So too in `f64`, where a stretch of the slice is long enough for what its additions lose to count.
+#[test]
+fn what_additions_lose_is_kept_in_f64_on_the_cpu() {
+    let mut y = vec![15.0 / 256.0; 1 << 15];
+    y[0] = (1u64 << 53) as f64;
+    let exact = y[0] + f64::from((1 << 15) - 1) * y[1];
+    let found = cpu::penalty(1.0, 0.0, &y);
+    assert!(
+        (found / exact - 1.0).abs() < 1e-15,
+        "{found} instead of {exact}"
+    );
+}
+
+#[cfg(test)]
+#[pollster::test]
+async fn longest_on_a_gpu() {
+    let Some(gpu) = gpus().first() else {
+        return; // `gpus` says that there is none
+    };
+    let device = Device::Gpu(gpu.clone());
+    let y = Tensor::from_slice(&device, &vec![0.1f32; 1 << 26], &[1 << 26]).unwrap();
+    let found = Regularizer::L1L2 { l1: 1.0, l2: 1.0 }.penalty(&y).unwrap();
+    let found = value(DType::F32, scalar(&found).await);
+    let exact = (1 << 26) as f64 * f64::from(0.1f32) * (1.0 + f64::from(0.1f32));
+    assert!(
+        (found / exact - 1.0).abs() < 1e-6,
+        "{device}: {found} instead of {exact}"
+    );
+}
+
+#[test]
+fn longest_on_the_cpu() {
+    let y = vec![0.1f32; 1 << 26];
+    let found = cpu::penalty(1.0, 1.0, &y);
+    let exact = (1 << 26) as f64 * f64::from(0.1f32) * (1.0 + f64::from(0.1f32));
+    assert!(
+        (found / exact - 1.0).abs() < 3e-7,
+        "{found} instead of {exact}"
+    );
+}
+
+#[test]
+fn any_number_of_threads_makes_the_same_sum() {
+    let y: Vec<f32> = varied((1 << 20) + 77);
+    let sum = cpu::penalty(0.3, 0.7, &y);
+    for threads in [1, 2, 3, 7] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let found = pool.install(|| cpu::penalty(0.3, 0.7, &y));
+        assert_eq!(found.to_bits(), sum.to_bits(), "{threads} threads");
+    }
+}
+
+#[everywhere]
+async fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
+    on_every_gpu(async |gpu, name| {
+        let kernel = gpu.kernel(DType::F32).unwrap();
+        // Elements 5 to 5004, and results before and after them.
+        let values = bits_of_all(DType::F32, &varied(5010));
+        let y = buffer_of(gpu, DType::F32, &values, ALL);
+        let prepare = |l1, l2, to| {
+            let (y, out) = (slice(&y, DType::F32, 5, 5000), slice(&y, DType::F32, to, 1));
+            kernel.prepare_penalty(l1, l2, 1.0, y, out).unwrap()
+        };
+        let steps = [prepare(1.0, 0.0, 4), prepare(0.0, 2.0, 5005)];
+        submit(gpu, &[&steps[0], &steps[1], &steps[0]]);
+        submit(gpu, &[&steps[1]]);
+        drop(steps); // with its work in flight
+        let after = read(gpu, DType::F32, &y, values.len()).await;
+        for (i, (&before, &after)) in values.iter().zip(&after).enumerate() {
+            let y = || values[5..5005].iter().map(|&y| value(DType::F32, y));
+            match i {
+                4 => check(name, DType::F32, after, exact([1.0, 0.0], y())),
+                5005 => check(name, DType::F32, after, exact([0.0, 2.0], y())),
+                _ => assert_eq!(before, after, "{name}: {i} was touched"),
+            }
+        }
+    })
+    .await;
+}
+
+/// All adapters that tests run on may be software: the shape for hardware is bound by hand.
+#[everywhere]
+async fn the_shape_for_hardware() {
+    on_every_gpu(async |gpu, name| {
+        let device = gpu.device();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: None,
+            source: wgpu::ShaderSource::Wgsl(penalty::source(DType::F32).into()),
+        });
+        // Three workgroups of 256 times 16 vectors, the last of which is not full.
+        let vectors = 2 * 256 * 16 + 1234;
+        let values = varied(4 * vectors);
+        let y = buffer_of(gpu, DType::F32, &bits_of_all(DType::F32, &values), ALL);
+        let sums = buffer_of(gpu, DType::F32, &[0; 6], ALL);
+        let out = buffer_of(gpu, DType::F32, &[0], ALL);
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for (entry_point, from, to, count, groups) in [
+            (VECTORS, &y, &sums, vectors as u64, 3),
+            (penalty::LAST, &sums, &out, 3, 1),
+        ] {
+            let mut uniform = vec![0, count, 0, groups, 0, 0, 0, 0];
+            uniform.extend([0.5f32, 0.25, 1.0, 1.0].map(|factor| u64::from(factor.to_bits())));
+            let uniform = buffer_of(gpu, DType::F32, &uniform, BufferUsages::UNIFORM);
+            let constants = penalty::constants(Shape::HARDWARE, entry_point);
+            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: None,
+                layout: None,
+                module: &module,
+                entry_point: Some(entry_point),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &constants,
+                    zero_initialize_workgroup_memory: false,
+                },
+                cache: None,
+            });
+            let buffers = [
+                (PARAMS_BINDING, &uniform),
+                (X_BINDING, from),
+                (Y_BINDING, to),
+            ];
+            let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &buffers.map(|(binding, buffer)| wgpu::BindGroupEntry {
+                    binding,
+                    resource: buffer.as_entire_binding(),
+                }),
+            });
+            pass.set_pipeline(&pipeline);
+            pass.set_bind_group(0, &bind_group, &[]);
+            pass.dispatch_workgroups(groups.try_into().unwrap(), 1, 1);
+        }
+        drop(pass);
+        gpu.queue().submit([encoder.finish()]);
+        let found = read(gpu, DType::F32, &out, 1).await[0];
+        let exact = exact([0.5, 0.25], values.iter().map(|&y| y.into()));
+        check(name, DType::F32, found, exact);
+    })
+    .await;
+}
+
+/// Each refusal: which variant, in which words, and that the kernel works on.
+#[test]
+fn refusals() {
+    let gpu = noop(wgpu::Limits::default());
+    let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+    let host = |usage| buffer_of(&gpu, DType::F32, &[0; 100], usage);
+    let (y, out) = (host(ALL), host(ALL));
+    let refused = |y: wgpu::BufferSlice<'_>, out: wgpu::BufferSlice<'_>| {
+        kernel.prepare_penalty(1.0, 0.0, 1.0, y, out).unwrap_err()
+    };
+    let error = refused(y.slice(..), out.slice(..8));
+    assert!(matches!(error, Error::NotOneElement { found: 8, .. }));
+    assert_eq!(
+        error.to_string(),
+        "the output must be 1 element of float32, found 8 bytes"
+    );
+    let error = refused(y.slice(..), y.slice(40..44));
+    assert!(
+        matches!(&error, Error::OutputWithinInput { input, output } if *input == (0..400) && *output == (40..44))
+    );
+    assert_eq!(
+        error.to_string(),
+        "output bytes 40..44 lie within input bytes 0..400 of the same buffer: a penalty needs a place of its own"
+    );
+    let error = refused(y.slice(1..5), out.slice(..4));
+    assert!(matches!(
+        error,
+        Error::Misaligned {
+            role: Role::Input,
+            ..
+        }
+    ));
+    let error = refused(y.slice(..), out.slice(2..6));
+    assert!(matches!(
+        error,
+        Error::Misaligned {
+            role: Role::Output,
+            ..
+        }
+    ));
+    let plain = host(BufferUsages::COPY_SRC);
+    let error = refused(y.slice(..), plain.slice(..4));
+    assert!(matches!(
+        error,
+        Error::MissingUsage {
+            role: Role::Output,
+            ..
+        }
+    ));
+    let error = refused(plain.slice(..), out.slice(..4));
+    assert!(matches!(
+        error,
+        Error::MissingUsage {
+            role: Role::Input,
+            ..
+        }
+    ));
+
+    for (divisor, text) in [
+        (0.0, "0"),
+        (-2.0, "-2"),
+        (f64::NAN, "NaN"),
+        (f64::INFINITY, "inf"),
+    ] {
+        let error = kernel
+            .prepare_penalty(1.0, 0.0, divisor, y.slice(..), out.slice(..4))
+            .unwrap_err();
+        assert!(matches!(error, Error::Divisor { .. }));
+        let text = format!("the divisor must be a positive finite number, found {text}");
+        assert_eq!(error.to_string(), text);
+    }
+    let error = kernel
+        .prepare_penalty(1.0, -0.5, 1.0, y.slice(..), out.slice(..4))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "regularizer factor l2 must be a non-negative finite number, found -0.5"
+    );
+
+    // Half of a word of y, and a result that is longer than the elements.
+    let halves = Kernel::new(gpu.device(), DType::F16).unwrap();
+    let odd = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 6,
+        usage: ALL,
+        mapped_at_creation: false,
+    });
+    let error = halves
+        .prepare_penalty(1.0, 0.0, 1.0, odd.slice(..), out.slice(..4))
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        Error::PartialWord {
+            role: Role::Input,
+            needed: 8,
+            found: 6
+        }
+    ));
+    let error = halves
+        .prepare_penalty(1.0, 0.0, 1.0, y.slice(..), out.slice(..2))
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Misaligned {
+            role: Role::Output,
+            needed: 4,
+            ..
+        }
+    ));
+
+    // Zeros, an element or two, whole vectors, and these with elements around them.
+    for (bytes, dispatches) in [
+        (4..4, 1),
+        (0..4, 2),
+        (12..20, 2),
+        (16..48, 2),
+        (12..48, 3),
+        (12..52, 3),
+    ] {
+        let step = kernel.prepare_penalty(1.0, 0.0, 1.0, y.slice(bytes), out.slice(..4));
+        assert_eq!(step.unwrap().dispatches(), dispatches);
+    }
+    assert!(
+        kernel
+            .prepare_penalty(1.0, 0.0, 1.0, y.slice(..4), y.slice(4..8))
+            .is_ok()
+    );
+
+    let small = noop(wgpu::Limits {
+        max_compute_workgroup_storage_size: 100,
+        ..wgpu::Limits::default()
+    });
+    let y = buffer_of(&small, DType::F32, &[0; 8], ALL);
+    let kernel = Kernel::new(small.device(), DType::F32).unwrap();
+    let error = kernel
+        .prepare_penalty(1.0, 0.0, 1.0, y.slice(..4), y.slice(4..8))
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Limit {
+            limit: "max_compute_workgroup_storage_size",
+            found: 100,
+            ..
+        }
+    ));
+}

@@ -1,0 +1,316 @@
+//! The embed contract on slices of every length and offset.
+
+use crate::everywhere::{check_results, everywhere, on_every_gpu, supports, varied};
+#[cfg(test)]
+use crate::native::with_limits;
+use wgpu_elu::accuracy::{Judge, bits};
+use wgpu_elu::{
+    DType, Device, Elu, Gpu, Kernel, Op, Step,
+    wgpu::{self},
+};
+
+use super::*;
+
+/// `varied` as bits of `dtype`, from its `skip`th on.
+fn varied_bits(dtype: DType, skip: usize, len: usize) -> Vec<u64> {
+    let values = varied(skip + len);
+    values[skip..]
+        .iter()
+        .map(|&v| bits(dtype, v.into()))
+        .collect()
+}
+
+/// What an output holds before: a number that is no result.
+fn poison(dtype: DType) -> u64 {
+    bits(dtype, -12345.5)
+}
+
+const ALPHA: f64 = 0.7;
+
+fn prepare(
+    kernel: &Kernel,
+    op: Op,
+    x: wgpu::BufferSlice<'_>,
+    grad: wgpu::BufferSlice<'_>,
+    y: wgpu::BufferSlice<'_>,
+) -> Step {
+    let step = match op {
+        Op::Forward => kernel.prepare(ALPHA, x, y),
+        Op::Backward => kernel.prepare_backward(ALPHA, x, grad, y),
+        Op::BackwardFromOutput => kernel.prepare_backward_from_output(ALPHA, x, grad, y),
+    };
+    step.unwrap()
+}
+
+#[track_caller]
+fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]) {
+    let judge = Judge {
+        op,
+        dtype: kernel.dtype(),
+        elu: Elu::new(ALPHA),
+    };
+    // Where results go is what counts here, and the oracle for float64 is slow.
+    let few = if kernel.dtype() == DType::F64 {
+        x.len().min(200)
+    } else {
+        x.len()
+    };
+    check_results(what, judge, &x[..few], &grad[..few], &y[..few]);
+}
+
+/// Where the three slices start, in elements.
+type Firsts = [usize; 3];
+
+/// Prepares, records and checks `len` elements from two buffers to a third, and that nothing around them is touched.
+async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) -> usize {
+    let dtype = kernel.dtype();
+    let [x_first, grad_first, y_first] = firsts;
+    let x = varied_bits(dtype, 0, x_first + len + 5);
+    let grad = varied_bits(dtype, 777, grad_first + len + 5);
+    let x_buffer = buffer_of(gpu, dtype, &x, ALL);
+    let grad_buffer = buffer_of(gpu, dtype, &grad, ALL);
+    let poison = poison(dtype);
+    let y_len = y_first + len + 5;
+    let y_buffer = buffer_of(gpu, dtype, &vec![poison; y_len], ALL);
+    let step = prepare(
+        kernel,
+        op,
+        slice(&x_buffer, dtype, x_first, len),
+        slice(&grad_buffer, dtype, grad_first, len),
+        slice(&y_buffer, dtype, y_first, len),
+    );
+    submit(gpu, &[&step]);
+    let what = format!("{what}, {len} elements from {x_first} and {grad_first} to {y_first}");
+    let y = read(gpu, dtype, &y_buffer, y_len).await;
+    let around = y[..y_first].iter().chain(&y[y_first + len..]);
+    assert!(
+        around.copied().all(|y| y == poison),
+        "{what}: a neighbour was touched"
+    );
+    let (x, grad) = (
+        &x[x_first..x_first + len],
+        &grad[grad_first..grad_first + len],
+    );
+    check(&what, kernel, op, x, grad, &y[y_first..y_first + len]);
+    step.dispatches()
+}
+
+/// So too within one buffer: `firsts` may be the same.
+async fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) {
+    let dtype = kernel.dtype();
+    let [x_first, grad_first, y_first] = firsts;
+    let before = varied_bits(dtype, 0, firsts.into_iter().max().unwrap() + len + 5);
+    let buffer = buffer_of(gpu, dtype, &before, ALL);
+    let [x, grad, y] = firsts.map(|first| slice(&buffer, dtype, first, len));
+    submit(gpu, &[&prepare(kernel, op, x, grad, y)]);
+    let what = format!("{what}, {op:?} of {len} {dtype} at {firsts:?} of one buffer");
+    let after = read(gpu, dtype, &buffer, before.len()).await;
+    for (i, (before, after)) in before.iter().zip(&after).enumerate() {
+        let within = (y_first..y_first + len).contains(&i);
+        assert!(
+            within || before == after,
+            "{what}: neighbour {i} was touched"
+        );
+    }
+    let (x, grad) = (
+        &before[x_first..x_first + len],
+        &before[grad_first..grad_first + len],
+    );
+    check(&what, kernel, op, x, grad, &after[y_first..y_first + len]);
+}
+
+/// A kernel for every dtype that the device has, and every operation.
+async fn on_every_kernel(gpu: &Gpu, test: impl AsyncFn(&Kernel, Op)) {
+    for dtype in DType::ALL {
+        if supports(&Device::Gpu(gpu.clone()), dtype) {
+            let kernel = Kernel::new(gpu.device(), dtype).unwrap();
+            for op in Op::ALL {
+                test(&kernel, op).await;
+            }
+        }
+    }
+}
+
+#[everywhere]
+async fn every_small_length_and_offset() {
+    on_every_gpu(async |gpu, name| {
+        on_every_kernel(gpu, async |kernel, op| {
+            for len in 0..=67 {
+                let dispatches = run(gpu, kernel, op, name, [0; 3], len).await;
+                assert_eq!(dispatches == 0, len == 0);
+                run(gpu, kernel, op, name, [1; 3], len).await;
+            }
+            for x_first in [0, 1, 3, 64, 65] {
+                for y_first in [0, 1, 2, 7, 64] {
+                    for len in [1, 4, 6, 301] {
+                        let grad_first = (x_first * y_first + len) % 9;
+                        run(gpu, kernel, op, name, [x_first, grad_first, y_first], len).await;
+                    }
+                }
+            }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[everywhere]
+async fn around_workgroups_and_65535_of_them() {
+    on_every_gpu(async |gpu, name| {
+        on_every_kernel(gpu, async |kernel, op| {
+            for around in [64, 256, 1024, 4096] {
+                for len in around - 1..=around + 1 {
+                    run(gpu, kernel, op, name, [0; 3], len).await;
+                    run(gpu, kernel, op, name, [5, 5, 1], len).await;
+                }
+            }
+        })
+        .await;
+        // Element by element, a software renderer's workgroup does 64.
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        for len in [65_535 * 64 - 1, 65_535 * 64, 65_535 * 64 + 1] {
+            let dispatches = run(gpu, &kernel, Op::Forward, name, [1, 0, 0], len).await;
+            assert_eq!(dispatches, 1, "folded into rows, not cut");
+        }
+    })
+    .await;
+}
+
+#[everywhere]
+async fn in_place_and_within_one_buffer() {
+    on_every_gpu(async |gpu, name| {
+        on_every_kernel(gpu, async |kernel, op| {
+            for (first, len) in [(0, 64), (0, 1031), (1, 1), (3, 1000), (62, 9), (5, 0)] {
+                // All three at one place, and the gradient in place.
+                run_within(gpu, kernel, op, name, [first; 3], len).await;
+                run_within(gpu, kernel, op, name, [first + len + 3, first, first], len).await;
+            }
+            for (firsts, len) in [
+                ([0, 0, 1000], 1000),
+                ([1000, 2000, 0], 1000),
+                ([3, 3, 18], 15),
+                ([7, 250, 107], 100),
+                ([901, 0, 1801], 900),
+            ] {
+                run_within(gpu, kernel, op, name, firsts, len).await;
+            }
+        })
+        .await;
+    })
+    .await;
+}
+
+/// Two of the three in one buffer, in every combination.
+#[everywhere]
+async fn inputs_that_share_a_buffer() {
+    on_every_gpu(async |gpu, name| {
+        on_every_kernel(gpu, async |kernel, op| {
+            let (dtype, len) = (kernel.dtype(), 333);
+            let before = varied_bits(dtype, 0, 800);
+            for [one, other] in [[0, 400], [400, 1], [5, 5]] {
+                let shared = buffer_of(gpu, dtype, &before, ALL);
+                let own = buffer_of(gpu, dtype, &before, ALL);
+                let (a, b) = (
+                    slice(&shared, dtype, one, len),
+                    slice(&shared, dtype, other, len),
+                );
+                let c = slice(&own, dtype, 2, len);
+                // x and the gradient together; x and the output; the gradient and the output.
+                for (i, [x, grad, y]) in [[a, b, c], [a, c, b], [c, a, b]].into_iter().enumerate() {
+                    let first = |slice: wgpu::BufferSlice<'_>| {
+                        usize::try_from(slice.offset()).unwrap() / dtype.size()
+                    };
+                    let before_of = async |slice: wgpu::BufferSlice<'_>| {
+                        let bits = read(gpu, dtype, slice.buffer(), before.len()).await;
+                        bits[first(slice)..first(slice) + len].to_vec()
+                    };
+                    let (x_before, grad_before) = (before_of(x).await, before_of(grad).await);
+                    submit(gpu, &[&prepare(kernel, op, x, grad, y)]);
+                    let after = read(gpu, dtype, y.buffer(), before.len()).await;
+                    let after = &after[first(y)..first(y) + len];
+                    let what = format!("{name}, arrangement {i} at {one} and {other}");
+                    check(&what, kernel, op, &x_before, &grad_before, after);
+                }
+            }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[cfg(test)]
+#[pollster::test]
+async fn a_device_with_default_limits_and_one_with_tiny_ones() {
+    on_every_gpu(async |gpu, name| {
+        let default = with_limits(gpu, |_| wgpu::Limits::default());
+        let kernel = Kernel::new(default.device(), DType::F32).unwrap();
+        for firsts in [[0; 3], [3; 3], [2, 7, 5]] {
+            for op in Op::ALL {
+                run(&default, &kernel, op, name, firsts, 4099).await;
+            }
+        }
+        // The bulk of an aligned run folds into rows, and is cut where nine workgroups of 8 x 4 vectors cannot hold it.
+        let few_groups = with_limits(gpu, |limits| wgpu::Limits {
+            max_compute_workgroups_per_dimension: 3,
+            max_compute_invocations_per_workgroup: 8,
+            max_compute_workgroup_size_x: 8,
+            ..limits
+        });
+        let mut most = 0;
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let kernel = Kernel::new(few_groups.device(), dtype).unwrap();
+            for len in [96, 100, 288, 384, 388, 1000, 1152, 1156, 5001] {
+                most = most.max(run(&few_groups, &kernel, Op::Forward, name, [0; 3], len).await);
+                run(&few_groups, &kernel, Op::Backward, name, [3, 4, 7], len).await;
+            }
+        }
+        assert!(most > 2, "nothing was cut");
+        let tiny = with_limits(gpu, |limits| wgpu::Limits {
+            max_storage_buffer_binding_size: 1024,
+            max_compute_workgroups_per_dimension: 3,
+            max_compute_invocations_per_workgroup: 8,
+            max_compute_workgroup_size_x: 8,
+            max_storage_buffers_per_shader_stage: 3,
+            min_storage_buffer_offset_alignment: 256,
+            ..limits
+        });
+        for dtype in [DType::F32, DType::F16] {
+            let kernel = Kernel::new(tiny.device(), dtype).unwrap();
+            for firsts in [[0; 3], [1; 3], [63; 3], [0, 2, 1], [62, 62, 65]] {
+                for len in [1, 4, 71, 72, 73, 255, 256, 257, 1000] {
+                    run(&tiny, &kernel, Op::Forward, name, firsts, len).await;
+                    run(&tiny, &kernel, Op::BackwardFromOutput, name, firsts, len).await;
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[everywhere]
+async fn recordings_keep_their_own_alpha_and_can_be_repeated() {
+    on_every_gpu(async |gpu, name| {
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        let x = varied_bits(DType::F32, 0, 1001);
+        let x_buffer = buffer_of(gpu, DType::F32, &x, ALL);
+        let outputs = [0.25, 2.0].map(|alpha: f64| (alpha, buffer(gpu, &[-12345.5; 1001], ALL)));
+        let steps = outputs.each_ref().map(|(alpha, y)| {
+            kernel
+                .prepare(*alpha, x_buffer.slice(..), y.slice(..))
+                .unwrap()
+        });
+        submit(gpu, &[&steps[0], &steps[1], &steps[0]]);
+        submit(gpu, &[&steps[1]]);
+        drop(steps); // with its work in flight
+        for (alpha, y_buffer) in &outputs {
+            let judge = Judge {
+                op: Op::Forward,
+                dtype: DType::F32,
+                elu: Elu::new(*alpha),
+            };
+            let y = read(gpu, DType::F32, y_buffer, 1001).await;
+            check_results(name, judge, &x, &[], &y);
+        }
+    })
+    .await;
+}

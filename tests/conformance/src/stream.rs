@@ -1,0 +1,366 @@
+//! Streams: chunks of any size through the CPU, every adapter, and a device that does nothing.
+
+use std::io::{self, Read, Write};
+
+use wgpu_elu::{DType, Device, Elu, Error, Stream, Tensor, half::f16};
+#[cfg(test)]
+use wgpu_elu::{Gpu, wgpu};
+
+use crate::everywhere::{Place, SPECIAL_BITS, everywhere, on_every_device, supports, varied};
+#[cfg(test)]
+use crate::native::{adapter_of, gpu, noop, on_every_gpu, with_limits};
+use wgpu_elu::accuracy::{self};
+
+const ELU: f64 = 0.7;
+
+/// Elements of every kind as bytes.
+fn elements(dtype: DType, len: usize) -> Vec<u8> {
+    let special = SPECIAL_BITS.map(f32::from_bits);
+    let values = special.into_iter().chain(varied(len)).take(len);
+    let bits = values.map(|value| accuracy::bits(dtype, value.into()));
+    bits.flat_map(|bits| bits.to_ne_bytes()[..dtype.size()].to_vec())
+        .collect()
+}
+
+/// What Elu makes of them.
+async fn expected(place: Place<'_>, dtype: DType, x: &[u8]) -> Vec<u8> {
+    let shape = [x.len() / dtype.size()];
+    let x = Tensor::from_bytes(place.device, dtype, x, &shape).unwrap();
+    let y = Elu::new(ELU).forward(&x).unwrap();
+    y.to_bytes().await.unwrap()
+}
+
+fn stream(device: &Device, dtype: DType) -> Stream {
+    Stream::new(device, Elu::new(ELU), dtype).unwrap()
+}
+
+/// Gives a few bytes at a time, is interrupted in between, and has an end once.
+struct Trickle<'a> {
+    left: &'a [u8],
+    reads: usize,
+}
+
+impl<'a> Trickle<'a> {
+    fn new(left: &'a [u8]) -> Self {
+        Self { left, reads: 0 }
+    }
+}
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        if self.reads.is_multiple_of(3) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let count = bytes.len().min(self.reads % 29 + 1);
+        self.left.read(&mut bytes[..count])
+    }
+}
+
+/// Runs a stream over `x` by readers and writers, and checks the results.
+async fn check(place: Place<'_>, stream: &mut Stream, source: impl Read, x: &[u8]) {
+    let (name, dtype) = (place.name, stream.dtype());
+    let mut y = Vec::new();
+    let len = stream.forward(source, &mut y).await.unwrap();
+    assert_eq!(len, (x.len() / dtype.size()) as u64, "{name} {dtype}");
+    assert!(y == expected(place, dtype, x).await, "{name} {dtype} {len}");
+}
+
+#[everywhere]
+async fn every_length_around_the_ends_of_chunks() {
+    on_every_device(async |place| {
+        for dtype in DType::ALL {
+            if !supports(place.device, dtype) {
+                continue;
+            }
+            for budget in [0, 100, 2000] {
+                let mut stream = stream(place.device, dtype).with_budget(budget);
+                let chunk = usize::try_from(stream.chunk_len()).unwrap();
+                assert!(chunk >= 1 && chunk * dtype.size() <= 2000, "{chunk}");
+                let mut lengths = vec![0, 1, 3 * chunk - 1, 3 * chunk, 4 * chunk + 1];
+                lengths.extend([chunk - 1, chunk, chunk + 1, 2 * chunk]);
+                for len in lengths {
+                    let x = elements(dtype, len);
+                    check(place, &mut stream, &x[..], &x).await;
+                }
+                let x = elements(dtype, 5 * chunk + chunk / 3);
+                check(place, &mut stream, Trickle::new(&x), &x).await;
+            }
+        }
+    })
+    .await;
+}
+
+#[everywhere]
+async fn longer_than_a_page_and_than_what_was_expected() {
+    on_every_device(async |place| {
+        let x = elements(DType::F16, 100_001);
+        let mut paged = stream(place.device, DType::F16).with_budget(100_000);
+        check(place, &mut paged, &x[..], &x).await;
+        assert_eq!(paged.chunk_len() % 2048, 0);
+        let mut short = stream(place.device, DType::F16).with_expected_len(10_001);
+        assert_eq!(short.chunk_len(), 10_001);
+        check(place, &mut short, Trickle::new(&x), &x).await;
+        check(place, &mut short, &x[..20_002], &x[..20_002]).await;
+    })
+    .await;
+}
+
+#[everywhere]
+async fn slices() {
+    on_every_device(async |place| {
+        let mut stream = stream(place.device, DType::F16).with_budget(1000);
+        for len in [0, 1, 2, 777, 10_001] {
+            let x = elements(DType::F16, len);
+            let mut y = vec![f16::ZERO; len];
+            let values: Vec<f16> = bytemuck::pod_collect_to_vec(&x);
+            stream.forward_slice(&values, &mut y).await.unwrap();
+            let y: &[u8] = bytemuck::cast_slice(&y);
+            assert!(
+                y == expected(place, DType::F16, &x).await,
+                "{} {len}",
+                place.name
+            );
+        }
+        let mut y = [f16::ONE; 2];
+        let error = stream.forward_slice(&[f16::ZERO; 3], &mut y).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::LengthMismatch { .. }));
+        assert_eq!(
+            error.to_string(),
+            "the output must be as long as the input: needed 3 elements, found 2"
+        );
+        let error = stream.forward_slice(&[0.0f32; 2], &mut [0.0; 2]).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::DTypeMismatch { .. }));
+        assert_eq!(
+            error.to_string(),
+            "needed elements of float16, found float32"
+        );
+        assert_eq!(y, [f16::ONE; 2]);
+    })
+    .await;
+}
+
+/// Gives `good` bytes and then an error.
+struct Broken {
+    good: usize,
+}
+
+impl Read for Broken {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.good == 0 {
+            return Err(io::Error::other("the tape is torn"));
+        }
+        let count = bytes.len().min(self.good);
+        bytes[..count].fill(0);
+        self.good -= count;
+        Ok(count)
+    }
+}
+
+/// Takes that many bytes and then gives an error.
+impl Write for Broken {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.good == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let count = bytes.len().min(self.good);
+        self.good -= count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Says that it read more than it was asked for.
+struct Liar;
+
+impl Read for Liar {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(bytes.len() + 1)
+    }
+}
+
+#[everywhere]
+async fn errors_and_then_on() {
+    on_every_device(async |place| {
+        let mut stream = stream(place.device, DType::F32).with_budget(1200);
+        let x = elements(DType::F32, 1000);
+        let works_on = async |stream: &mut Stream| check(place, stream, &x[..], &x).await;
+        for good in [0, 3, 400, 1201, 4000] {
+            let error = stream.forward(Broken { good }, io::sink()).await;
+            let error = error.unwrap_err();
+            assert!(matches!(error, Error::Read { .. }), "{error}");
+            assert_eq!(error.to_string(), "reading failed: the tape is torn");
+            works_on(&mut stream).await;
+
+            let error = stream.forward(&x[..], Broken { good }).await;
+            if good < 4000 {
+                let error = error.unwrap_err();
+                assert!(
+                    matches!(&error, Error::Write { error } if error.kind() == io::ErrorKind::StorageFull)
+                );
+                assert_eq!(error.to_string(), "writing failed: no storage space");
+                works_on(&mut stream).await;
+            } else {
+                assert_eq!(error.unwrap(), 1000);
+            }
+        }
+        for bytes in [1, 399, 402, 3999] {
+            let mut y = Vec::new();
+            let error = stream.forward(&x[..bytes], &mut y).await.unwrap_err();
+            assert!(matches!(
+                error,
+                Error::PartialElement { needed: 4, found } if found == bytes as u64
+            ));
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "the data ends within an element: needed a multiple of 4 bytes, found {bytes}"
+                )
+            );
+            assert!(expected(place, DType::F32, &x).await.starts_with(&y));
+            works_on(&mut stream).await;
+        }
+        let error = stream.forward(Liar, io::sink()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "reading failed: the reader says that it read more than it was asked for"
+        );
+        works_on(&mut stream).await;
+    })
+    .await;
+}
+
+#[test]
+fn a_budget_of_more_than_all_memory() {
+    // The CPU path takes no more than it has a use for.
+    let mut stream = stream(&Device::Cpu, DType::F64).with_budget(u64::MAX);
+    let mut y = Vec::new();
+    assert_eq!(stream.forward_blocking(&[0; 16][..], &mut y).unwrap(), 2);
+    on_every_gpu(|gpu, name| {
+        let device = Device::Gpu(gpu.clone());
+        let stream = self::stream(&device, DType::F32).with_budget(u64::MAX);
+        let limits = gpu.device().limits();
+        let bytes = 4 * stream.chunk_len();
+        assert!(bytes <= limits.max_buffer_size, "{name}");
+        assert!(bytes <= limits.max_storage_buffer_binding_size, "{name}");
+    });
+}
+
+#[test]
+fn small_limits() {
+    on_every_gpu(|gpu, name| {
+        let small = with_limits(gpu, |limits| wgpu::Limits {
+            max_buffer_size: 1 << 16,
+            max_storage_buffer_binding_size: 1 << 12,
+            ..limits
+        });
+        let mut stream = stream(&Device::Gpu(small), DType::F32);
+        assert_eq!(stream.chunk_len(), 1 << 10);
+        let device = &Device::Gpu(gpu.clone());
+        let x = elements(DType::F32, 100_000);
+        pollster::block_on(check(Place { device, name }, &mut stream, &x[..], &x));
+    });
+}
+
+/// Destroys the device after some bytes.
+#[cfg(test)]
+struct Destroyer<'a> {
+    gpu: &'a Gpu,
+    left: usize,
+}
+
+#[cfg(test)]
+impl Read for Destroyer<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.left < bytes.len() {
+            self.gpu.device().destroy();
+        }
+        self.left = self.left.saturating_sub(bytes.len());
+        Ok(bytes.len())
+    }
+}
+
+#[test]
+fn a_device_that_is_lost_on_the_way() {
+    on_every_gpu(|gpu, name| {
+        for left in [0, 500, 5000] {
+            let own = pollster::block_on(Device::from_adapter(&adapter_of(gpu))).unwrap();
+            let lent = Device::Gpu(with_limits(gpu, |limits| limits));
+            for device in [own, lent] {
+                let gpu = &self::gpu(device.clone());
+                let mut stream = stream(&device, DType::F32).with_budget(1200);
+                for _ in 0..2 {
+                    let source = Destroyer { gpu, left };
+                    let error = stream.forward_blocking(source, io::sink()).unwrap_err();
+                    assert!(
+                        matches!(error, Error::DeviceLost { .. }),
+                        "{name}, {left}: {error}"
+                    );
+                }
+                let error = stream.forward_slice_blocking(&[0.0f32; 9], &mut [0.0; 9]);
+                assert!(matches!(error, Err(Error::DeviceLost { .. })), "{name}");
+            }
+        }
+    });
+}
+
+/// Everything but the numbers, which go through as they are.
+#[test]
+fn a_device_that_does_nothing() {
+    let device = Device::Gpu(noop(wgpu::Limits::default()));
+    let error = Stream::new(&device, Elu::default(), DType::F64).unwrap_err();
+    assert!(matches!(error, Error::MissingFeature { .. }));
+    assert_eq!(
+        error.to_string(),
+        "float64 needs the device feature SHADER_F64; the CPU path does without"
+    );
+    for dtype in [DType::F32, DType::F16] {
+        let mut stream = stream(&device, dtype).with_budget(5000);
+        assert_eq!(*stream.device(), device);
+        let x = elements(dtype, 10_001);
+        let mut y = Vec::new();
+        let len = stream.forward_blocking(&x[..], &mut y).unwrap();
+        assert!(len == 10_001 && x == y);
+    }
+
+    let device = Device::Gpu(noop(wgpu::Limits {
+        max_buffer_size: 3,
+        ..wgpu::Limits::default()
+    }));
+    let mut stream = stream(&device, DType::F32);
+    assert_eq!(stream.chunk_len(), 1);
+    for _ in 0..2 {
+        let error = stream.forward_blocking(&[0; 4][..], io::sink());
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "the device's limit max_buffer_size is 3, needed at least 4"
+        );
+    }
+}
+
+/// Where an adapter can map what the kernel works on and shares the CPU's memory, that is asked for and used.
+#[test]
+fn mapped_memory() {
+    on_every_gpu(|gpu, name| {
+        let needed = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+        let is_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
+        let has = gpu.device().features().contains(needed);
+        let vulkan = gpu.info().backend == wgpu::Backend::Vulkan;
+        if is_software {
+            assert_eq!(has, vulkan, "{name}");
+            let stream = stream(&Device::Gpu(gpu.clone()), DType::F32).with_budget(3600);
+            // In each of three slots: one buffer, or one in, one out and one in between.
+            let chunk_len = if has { 300 } else { 100 };
+            assert_eq!(stream.chunk_len(), chunk_len, "{name}");
+        }
+        // A device that we were lent without the feature does without.
+        let lent = Device::Gpu(with_limits(gpu, |limits| limits));
+        let stream = stream(&lent, DType::F32).with_budget(3600);
+        assert_eq!(stream.chunk_len(), 100, "{name}");
+    });
+}
