@@ -1,9 +1,9 @@
 //! Calls on a wgpu device whose errors come back as ours, instead of reaching the host's.
 
 #[cfg(target_family = "wasm")]
-mod late;
+mod browser_errors;
 #[cfg(all(target_family = "wasm", feature = "webgpu"))]
-mod queued;
+mod browser_upload;
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use std::{
 
 use crate::error::{Error, Result};
 #[cfg(target_family = "wasm")]
-pub(crate) use late::Checks;
+pub(crate) use browser_errors::Checks;
 
 /// A buffer that holds `bytes` from its start.
 pub(crate) fn filled(
@@ -23,7 +23,7 @@ pub(crate) fn filled(
     bytes: &[u8],
 ) -> Result<wgpu::Buffer> {
     #[cfg(all(target_family = "wasm", feature = "webgpu"))]
-    if let Some(filled) = queued::filled(device, descriptor, bytes) {
+    if let Some(filled) = browser_upload::filled(device, descriptor, bytes) {
         return filled;
     }
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
@@ -43,18 +43,17 @@ pub(crate) fn unmapped() -> Error {
     lost("a buffer could not be mapped")
 }
 
-/// The device is lost, by this sign.
+/// The error for a device that is lost, as this shows.
 pub(crate) fn lost(error: impl fmt::Display) -> Error {
     Error::DeviceLost {
         reason: error.to_string(),
     }
 }
 
-/// Makes something on `device` and catches what wgpu says against it, so that it reaches neither the host's own error
-/// scopes nor its error callback. In a browser the answer comes later than we can wait: there it goes to the host, or to
-/// [`Checks`].
+/// Makes something on `device` and catches wgpu's errors, so that they reach neither the host's own error scopes nor its error
+/// callback. In a browser errors arrive too late to wait for them: there they go to the host, or to [`Checks`].
 ///
-/// [`Error::DeviceLost`] comes from here where an object that is none was put to use, see [`check_alive`].
+/// Returns [`Error::DeviceLost`] if the error came from using an invalid handle, see [`probe_alive`].
 pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
     if cfg!(target_family = "wasm") {
         return Ok(make());
@@ -62,16 +61,16 @@ pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() 
     match caught(device, make) {
         (made, None) => Ok(made),
         (_, Some(error)) => {
-            check_alive(device)?;
-            Err(told(&error, what))
+            probe_alive(device)?;
+            Err(from_wgpu(&error, what))
         }
     }
 }
 
-/// Fails if the device is lost, which wgpu tells nobody but the owner of its callback: it makes objects that are none, says
-/// nothing, and refuses them later. But it does not map them.
-pub(crate) fn check_alive(device: &wgpu::Device) -> Result<()> {
-    // There nothing would be told in time, and there is another way to know.
+/// Fails if the device is lost. Only the owner of the lost-device callback is notified, and to everyone else wgpu keeps returning
+/// handles that are silently invalid. Only mapping fails, so this creates a 4-byte buffer and maps it.
+pub(crate) fn probe_alive(device: &wgpu::Device) -> Result<()> {
+    // In a browser the error would arrive too late, and the browser reports the loss itself.
     if cfg!(target_family = "wasm") {
         return Ok(());
     }
@@ -86,7 +85,7 @@ pub(crate) fn check_alive(device: &wgpu::Device) -> Result<()> {
     });
     match error {
         None => mapped.map_err(|_| unmapped()),
-        Some(_) => Ok(()), // as when memory has run out
+        Some(_) => Ok(()), // the probe could not be made, as when memory has run out
     }
 }
 
@@ -109,7 +108,7 @@ fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> (T, Option<wgpu
     (made, first)
 }
 
-/// The checks of a device: outside the browser, each is answered at once.
+/// The checks of a device. Outside the browser, each is answered immediately.
 #[cfg(not(target_family = "wasm"))]
 #[derive(Debug, Default)]
 pub(crate) struct Checks;
@@ -134,7 +133,7 @@ impl Checks {
     }
 }
 
-fn told(error: &wgpu::Error, what: &str) -> Error {
+fn from_wgpu(error: &wgpu::Error, what: &str) -> Error {
     let what = what.into();
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { what },
@@ -145,7 +144,7 @@ fn told(error: &wgpu::Error, what: &str) -> Error {
     }
 }
 
-/// wgpu explains itself over several lines.
+/// wgpu's messages have several lines.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

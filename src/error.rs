@@ -73,6 +73,14 @@ pub enum Error {
         /// The elements that are there.
         found: usize,
     },
+    /// A tensor was asked for beyond the end of a buffer.
+    #[error("offset {offset} is past the end of a buffer of {found} bytes")]
+    OffsetOutside {
+        /// The offset in bytes.
+        offset: u64,
+        /// The buffer's size in bytes.
+        found: u64,
+    },
     /// A range of rows reaches outside the tensor.
     #[error("rows {}..{} are outside a tensor of shape {shape:?}", range.start, range.end)]
     RowsOutside {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::{
     cache::Cache,
-    checked::check_alive,
+    checked::probe_alive,
     dtype::DType,
     elu::Elu,
     error::{Error, Result, Role},
@@ -92,21 +92,13 @@ impl Kernel {
     /// [`Error::MissingFeature`] if it was created without [`Kernel::required_features`]; [`Error::DeviceLost`], outside the
     /// browser.
     pub fn new(device: &wgpu::Device, dtype: DType) -> Result<Self> {
-        let missing = Self::required_features(dtype) - device.features();
-        if let Some((needed, _)) = missing.iter_names().next() {
+        if let Some(needed) = Self::missing_feature(device, dtype) {
             return Err(Error::MissingFeature { dtype, needed });
         }
         let limits = device.limits();
         check_device(&limits)?;
-        check_alive(device)?;
-        let mut shape = match device.adapter_info().device_type {
-            wgpu::DeviceType::Cpu => Shape::SOFTWARE,
-            _ => Shape::HARDWARE,
-        };
-        shape.workgroup_size = limits
-            .max_compute_invocations_per_workgroup
-            .min(limits.max_compute_workgroup_size_x)
-            .min(shape.workgroup_size);
+        probe_alive(device)?;
+        let shape = Shape::for_device(device.adapter_info().device_type, &limits);
         // The shader counts within a binding in u32.
         let max_binding = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
         Ok(Self::with(
@@ -185,6 +177,12 @@ impl Kernel {
             DType::F64 => wgpu::Features::SHADER_F64 | wgpu::Features::SHADER_INT64,
             DType::F32 | DType::F16 | DType::BF16 => wgpu::Features::empty(),
         }
+    }
+
+    /// The name of a feature in [`wgpu::Features`] that `dtype` needs and the device was created without, if any.
+    pub fn missing_feature(device: &wgpu::Device, dtype: DType) -> Option<&'static str> {
+        let missing = Self::required_features(dtype) - device.features();
+        missing.iter_names().map(|(name, _)| name).next()
     }
 
     /// The format of the elements.

@@ -263,6 +263,21 @@ impl Shape {
         vectors_per_invocation: 4,
     };
 
+    /// The shape for a kind of adapter, within the device's limits.
+    pub fn for_device(kind: wgpu::DeviceType, limits: &wgpu::Limits) -> Self {
+        let shape = match kind {
+            wgpu::DeviceType::Cpu => Self::SOFTWARE,
+            _ => Self::HARDWARE,
+        };
+        Self {
+            workgroup_size: limits
+                .max_compute_invocations_per_workgroup
+                .min(limits.max_compute_workgroup_size_x)
+                .min(shape.workgroup_size),
+            ..shape
+        }
+    }
+
     /// The constants' names and values for an entry point.
     pub fn constants(self, entry_point: &str) -> Vec<(&'static str, f64)> {
         let mut constants = vec![("workgroup_size", f64::from(self.workgroup_size))];

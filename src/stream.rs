@@ -259,7 +259,7 @@ impl Stream {
         source: &mut impl Source,
         sink: &mut impl Sink,
     ) -> Result<u64> {
-        let kernel = gpu.kernel(self.dtype)?;
+        let kernel = &gpu.kernel(self.dtype)?;
         let size = self.dtype.size() as u64;
         let mut total = 0;
         // The slots at work, oldest first, and the bytes in each. What an error leaves there is overwritten later.

@@ -124,7 +124,7 @@ impl Tensor {
         Self::output(device, dtype, shape)
     }
 
-    /// As [`Tensor::zeros`], but that a lost device is told by the work that makes something else of them.
+    /// Like [`Tensor::zeros`], but skips the liveness probe: the work that follows reports a lost device.
     pub(crate) fn output(device: &Device, dtype: DType, shape: &[usize]) -> Result<Self> {
         let len = product(shape)?;
         let too_large = || Error::ShapeTooLarge {
@@ -148,14 +148,17 @@ impl Tensor {
         Ok(Self::new(storage, dtype, shape, len))
     }
 
-    /// A tensor of what is in `buffer` from the byte `offset` on, without a copy. The buffer must belong to `gpu`.
+    /// A tensor of what is in `buffer` from the byte `offset` on, without a copy. The buffer must belong to `gpu`: work with
+    /// another device's buffer is [`Error::Refused`], unless the devices come from two instances of wgpu, which this crate
+    /// cannot see ([`Gpu::from_wgpu`]).
     ///
     /// Work on the tensor needs the usage `STORAGE`, and reading it back `COPY_SRC`. What is done to it in place is done
     /// to the buffer, unless other tensors share it.
     ///
     /// # Errors
     ///
-    /// [`Error::ShapeMismatch`] if the buffer is too short; [`Error::ShapeTooLarge`]; [`Error::Misaligned`].
+    /// [`Error::OffsetOutside`] if `offset` is past the buffer's end; [`Error::ShapeMismatch`] if the buffer is too short;
+    /// [`Error::ShapeTooLarge`]; [`Error::Misaligned`].
     pub fn from_buffer(
         gpu: &Gpu,
         buffer: wgpu::Buffer,
@@ -172,13 +175,18 @@ impl Tensor {
                 size: (len as u64).saturating_mul(size),
             });
         }
-        let there =
-            usize::try_from(buffer.size().saturating_sub(offset) / size).unwrap_or(usize::MAX);
-        if there < len {
+        let Some(bytes) = buffer.size().checked_sub(offset) else {
+            return Err(Error::OffsetOutside {
+                offset,
+                found: buffer.size(),
+            });
+        };
+        let found = usize::try_from(bytes / size).unwrap_or(usize::MAX);
+        if found < len {
             return Err(Error::ShapeMismatch {
                 shape: shape.to_vec(),
                 needed: len,
-                found: there,
+                found,
             });
         }
         let first = usize::try_from(offset / size).map_err(|_| Error::ShapeTooLarge {

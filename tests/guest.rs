@@ -110,7 +110,7 @@ fn mistake(gpu: &Gpu) {
 
 /// Every part of the crate at work on the device, and being refused.
 fn visit(gpu: &Gpu) {
-    let device = Device::from_wgpu(gpu.device(), gpu.queue());
+    let device = Device::from(Gpu::from_wgpu(gpu.device(), gpu.queue()));
     for dtype in DType::ALL {
         if !supports(&device, dtype) {
             continue;
@@ -456,7 +456,7 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     };
     ask(device);
     let told = reasons.take();
-    ask(&Device::from_wgpu(gpu.device(), gpu.queue()));
+    ask(&Device::from(Gpu::from_wgpu(gpu.device(), gpu.queue())));
     assert_eq!(reasons.take(), unmapped, "{name}");
     told
 }
@@ -583,7 +583,7 @@ fn labels_are_those_in_the_docs() {
     };
     let labels = labels_of(descriptor, |descriptor| {
         let (device, queue) = wgpu::Device::noop(descriptor);
-        gpu(Device::from_wgpu(&device, &queue))
+        Gpu::from_wgpu(&device, &queue)
     });
     let mut expected = BTreeSet::new();
     let mut add = |kind: &str, label: String| expected.insert((kind.into(), label));
@@ -641,7 +641,7 @@ fn labels_are_those_in_the_docs() {
         let labels = labels_of(all_of(&adapter), |descriptor| {
             let made = pollster::block_on(adapter.request_device(descriptor));
             let (device, queue) = made.unwrap();
-            self::gpu(Device::from_wgpu(&device, &queue))
+            Gpu::from_wgpu(&device, &queue)
         });
         let unknown: Vec<_> = labels.difference(&expected).collect();
         assert!(

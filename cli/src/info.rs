@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wgpu_elu::{
     cpu,
-    device::{adapters, backend_name, is_named, objection},
+    device::{Selection, Wish, adapters, backend_name, objection},
     wgpu,
 };
 
@@ -20,14 +20,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     check_environment()?;
-    let adapters: Vec<Report> = pollster::block_on(adapters())
-        .iter()
-        .map(Report::new)
-        .collect();
+    let adapters = pollster::block_on(adapters());
+    let auto = auto(&adapters);
+    let reports: Vec<Report> = adapters.iter().map(Report::new).collect();
     let text = if args.json {
-        format!("{:#}\n", as_json(&adapters))
+        format!("{:#}\n", as_json(&reports, &auto))
     } else {
-        as_text(&adapters)
+        as_text(&reports, &auto)
     };
     Output::Stdout.write_text(&text)
 }
@@ -47,8 +46,6 @@ struct Report {
     features: Vec<String>,
     limits: wgpu::Limits,
     objection: Option<&'static str>,
-    /// By `WGPU_ADAPTER_NAME`.
-    named: bool,
 }
 
 impl Report {
@@ -62,7 +59,6 @@ impl Report {
             features,
             limits: adapter.limits(),
             objection: objection(adapter),
-            named: std::env::var("WGPU_ADAPTER_NAME").is_ok_and(|name| is_named(adapter, &name)),
         }
     }
 
@@ -85,35 +81,20 @@ impl Report {
 }
 
 /// What `auto` takes, and why.
-fn auto(adapters: &[Report]) -> (String, String) {
-    let name = |adapter: &Report| {
-        format!(
-            "{} ({})",
-            adapter.info.name,
-            backend_name(adapter.info.backend)
-        )
+fn auto(adapters: &[wgpu::Adapter]) -> (String, String) {
+    let (selection, reason) = Wish::from_env().select(adapters);
+    let taken = match selection {
+        Selection::Adapter(adapter) => {
+            let info = adapter.get_info();
+            format!("{} ({})", info.name, backend_name(info.backend))
+        }
+        Selection::Cpu => "the CPU path".into(),
+        _ => "nothing, and fails".into(),
     };
-    if let Some(wanted) = std::env::var("WGPU_ADAPTER_NAME")
-        .ok()
-        .filter(|wanted| !wanted.is_empty())
-    {
-        let why = format!("WGPU_ADAPTER_NAME is {wanted:?}");
-        return match adapters.iter().find(|adapter| adapter.named) {
-            Some(adapter) => (name(adapter), why),
-            None => ("nothing, and fails".into(), why),
-        };
-    }
-    match adapters.iter().find(|adapter| adapter.objection.is_none()) {
-        Some(adapter) => (name(adapter), "it is the best hardware GPU".into()),
-        None if adapters.is_empty() => ("the CPU path".into(), "wgpu sees no adapter".into()),
-        None => (
-            "the CPU path".into(),
-            "no adapter is a hardware GPU with compute shaders".into(),
-        ),
-    }
+    (taken, reason.to_string())
 }
 
-fn as_text(adapters: &[Report]) -> String {
+fn as_text(adapters: &[Report], (taken, why): &(String, String)) -> String {
     let mut lines = Vec::new();
     for adapter in adapters {
         let (info, limits) = (&adapter.info, &adapter.limits);
@@ -138,12 +119,11 @@ fn as_text(adapters: &[Report]) -> String {
         cpu::simd_level(),
         cpu::threads()
     ));
-    let (taken, why) = auto(adapters);
     lines.push(format!("auto takes: {taken}, since {why}"));
     lines.join("\n") + "\n"
 }
 
-fn as_json(adapters: &[Report]) -> Value {
+fn as_json(adapters: &[Report], (taken, why): &(String, String)) -> Value {
     let list = adapters.iter().map(|adapter| {
         let (info, limits) = (&adapter.info, &adapter.limits);
         json!({
@@ -162,7 +142,6 @@ fn as_json(adapters: &[Report]) -> Value {
             "objection": adapter.objection,
         })
     });
-    let (taken, why) = auto(adapters);
     json!({
         "adapters": list.collect::<Vec<_>>(),
         "cpu": { "simd": cpu::simd_level(), "threads": cpu::threads() },

@@ -8,7 +8,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
     error::ErrorKind,
 };
-use wgpu_elu::{DType, Device, Error, Kernel, wgpu};
+use wgpu_elu::{DType, Device, Error, wgpu};
 
 use crate::usage;
 
@@ -130,11 +130,10 @@ impl Chosen {
 
     /// A feature that `dtype` needs and the device does not have.
     pub(crate) fn missing_feature(&self, dtype: DType) -> Option<&'static str> {
-        let Device::Gpu(gpu) = &self.device else {
-            return None;
-        };
-        let missing = Kernel::required_features(dtype) - gpu.device().features();
-        missing.iter_names().map(|(name, _)| name).next()
+        match &self.device {
+            Device::Gpu(gpu) => gpu.missing_feature(dtype),
+            Device::Cpu => None,
+        }
     }
 }
 
@@ -232,7 +231,7 @@ mod tests {
     /// A GPU without any feature.
     fn gpu(asked_for: bool) -> Chosen {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
-        let device = Device::from_wgpu(&device, &queue);
+        let device = Device::from(wgpu_elu::Gpu::from_wgpu(&device, &queue));
         Chosen { device, asked_for }
     }
 

@@ -237,7 +237,7 @@ fn device(limits: Limits) -> Gpu {
                 ..wgpu::DeviceDescriptor::default()
             };
             let (device, queue) = wgpu::Device::noop(&descriptor);
-            match Device::from_wgpu(&device, &queue) {
+            match Device::from(Gpu::from_wgpu(&device, &queue)) {
                 Device::Gpu(gpu) => gpu,
                 Device::Cpu => unreachable!("it was made of a wgpu device"),
             }

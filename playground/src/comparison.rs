@@ -177,7 +177,7 @@ impl Drop for Running {
 }
 
 async fn compare(state: &RenderState, mut add: impl FnMut(Row)) -> Result<()> {
-    let device = Device::from_wgpu(&state.device, &state.queue);
+    let device = Device::from(Gpu::from_wgpu(&state.device, &state.queue));
     let clocked = clocked(state, &device).await.map_err(told)?;
     for power in POWERS {
         add(row(&device, &clocked, 1 << power).await?);

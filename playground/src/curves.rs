@@ -154,7 +154,7 @@ impl Curves {
         }
         state.queue.submit([encoder.finish()]);
         let shape = [1 + y.len(), POINTS];
-        let tensor = match Device::from_wgpu(&state.device, &state.queue) {
+        let tensor = match Device::from(Gpu::from_wgpu(&state.device, &state.queue)) {
             Device::Gpu(gpu) => Tensor::from_buffer(&gpu, all, 0, DType::F32, &shape),
             Device::Cpu => unreachable!("a wgpu device is a GPU"),
         };

@@ -61,16 +61,8 @@ fn select(
     let draws = |adapter: &&wgpu::Adapter| surface.is_none_or(|s| adapter.is_surface_supported(s));
     let wanted = std::env::var("WGPU_ADAPTER_NAME").unwrap_or_default();
     let is_wanted = |adapter: &&wgpu::Adapter| wgpu_elu::device::is_named(adapter, &wanted);
-    let saves_power = wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower);
     let rank = |adapter: &&wgpu::Adapter| {
-        let slowness = match adapter.get_info().device_type {
-            wgpu::DeviceType::IntegratedGpu if saves_power => 0,
-            wgpu::DeviceType::DiscreteGpu => 1,
-            wgpu::DeviceType::IntegratedGpu => 2,
-            wgpu::DeviceType::VirtualGpu => 3,
-            wgpu::DeviceType::Other => 4,
-            wgpu::DeviceType::Cpu => 5,
-        };
+        let slowness = wgpu_elu::device::rank(&adapter.get_info());
         (objection(adapter).is_some(), slowness)
     };
     let fitting = adapters.iter().filter(draws).filter(is_wanted);

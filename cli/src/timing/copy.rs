@@ -29,14 +29,7 @@ impl ShaderCopy {
         y: wgpu::BufferSlice<'a>,
     ) -> Self {
         let limits = gpu.device().limits();
-        // As in Kernel::new.
-        let mut shape = match gpu.info().device_type {
-            wgpu::DeviceType::Cpu => Shape::SOFTWARE,
-            _ => Shape::HARDWARE,
-        };
-        shape.workgroup_size = limits
-            .max_compute_invocations_per_workgroup
-            .min(shape.workgroup_size);
+        let shape = Shape::for_device(gpu.info().device_type, &limits);
         let pipeline = pipeline(gpu.device(), shape, grad.is_some());
         // A multiple of every alignment of offsets.
         const ALIGNMENT: u64 = 256;

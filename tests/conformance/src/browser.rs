@@ -153,7 +153,7 @@ async fn out_of_memory() {
 async fn a_destroyed_device_gives_errors() {
     let own = gpu_of_its_own().await;
     let another = gpu_of_its_own().await;
-    let lent = gpu(Device::from_wgpu(another.device(), another.queue()));
+    let lent = Gpu::from_wgpu(another.device(), another.queue());
     for gpu in [own, lent] {
         let device = Device::Gpu(gpu.clone());
         let x = Tensor::from_slice(&device, &varied(100), &[100]).unwrap();
@@ -183,7 +183,7 @@ async fn a_destroyed_device_gives_errors() {
     host.device().set_device_lost_callback(move |reason, _| {
         callback_told.set(reason).unwrap();
     });
-    let guest = Device::from_wgpu(host.device(), host.queue());
+    let guest = Device::from(Gpu::from_wgpu(host.device(), host.queue()));
     host.device().destroy();
     let error = guest.wait().await.unwrap_err();
     assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
@@ -196,7 +196,7 @@ async fn a_destroyed_device_gives_errors() {
 async fn the_gpu_process_ends() {
     let own = gpu_of_its_own().await;
     let another = gpu_of_its_own().await;
-    let lent = gpu(Device::from_wgpu(another.device(), another.queue()));
+    let lent = Gpu::from_wgpu(another.device(), another.queue());
     for gpu in [own, lent] {
         let device = Device::Gpu(gpu.clone());
         let values = varied(1000);

@@ -1,6 +1,6 @@
 //! Tests that run everywhere, in a browser's page too, and what they are made of: tables of cases, and comparison in ULP.
 
-use wgpu_elu::{DType, Device, Elu, Error, Gpu, Kernel, Op, Tensor};
+use wgpu_elu::{DType, Device, Elu, Error, Gpu, Op, Tensor};
 
 use crate::{gpus, no_complaints};
 use wgpu_elu::accuracy::{self, Judge, value};
@@ -119,12 +119,7 @@ pub async fn on_every_gpu(test: impl AsyncFn(&Gpu, &str)) {
 /// Whether the device works on these: a GPU may be without `SHADER_F64`, and must then report that.
 pub fn supports(device: &Device, dtype: DType) -> bool {
     match device {
-        Device::Gpu(gpu)
-            if !gpu
-                .device()
-                .features()
-                .contains(Kernel::required_features(dtype)) =>
-        {
+        Device::Gpu(gpu) if !gpu.supports(dtype) => {
             let error = gpu.kernel(dtype).unwrap_err();
             let Error::MissingFeature { dtype, needed } = error else {
                 panic!("{error}")

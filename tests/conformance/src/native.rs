@@ -116,7 +116,7 @@ pub fn lent<'a>(
 ) -> Gpu {
     let adapter = adapter_of(gpu);
     let (device, queue) = block_on(adapter.request_device(&descriptor(&adapter))).unwrap();
-    self::gpu(Device::from_wgpu(&device, &queue))
+    Gpu::from_wgpu(&device, &queue)
 }
 
 /// So too, with other limits and no features.
@@ -134,7 +134,7 @@ pub fn noop(limits: wgpu::Limits) -> Gpu {
         ..wgpu::DeviceDescriptor::default()
     };
     let (device, queue) = wgpu::Device::noop(&descriptor);
-    gpu(Device::from_wgpu(&device, &queue))
+    Gpu::from_wgpu(&device, &queue)
 }
 
 /// Two such devices that wgpu can tell apart: it cannot where they come from different instances.
@@ -155,7 +155,7 @@ pub fn noop_pair() -> [Gpu; 2] {
     [(); 2].map(|()| {
         let (device, queue) =
             block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
-        gpu(Device::from_wgpu(&device, &queue))
+        Gpu::from_wgpu(&device, &queue)
     })
 }
 

@@ -250,6 +250,71 @@ fn a_hosts_buffer_that_is_mapped_is_refused() {
     });
 }
 
+/// wgpu tells the buffers of two devices apart if both were made here.
+#[test]
+fn a_buffer_of_another_device_is_refused() {
+    native::on_every_gpu(|gpu, name| {
+        let adapter = native::adapter_of(gpu);
+        let [one, other] = [(); 2].map(|()| {
+            let device = pollster::block_on(Device::from_adapter(&adapter)).unwrap();
+            native::gpu(device)
+        });
+        let fill = |gpu: &Gpu, value: f32| {
+            let device = Device::from(gpu.clone());
+            Tensor::from_slice(&device, &[value; 4], &[4]).unwrap()
+        };
+        let (sevens, others) = (fill(&one, 7.0), fill(&other, 42.0));
+        let foreign = others.as_buffer_slice().unwrap().buffer().clone();
+        let wrong = Tensor::from_buffer(&one, foreign.clone(), 0, DType::F32, &[4]).unwrap();
+        let kernel = one.kernel(DType::F32).unwrap();
+        let errors = [
+            wrong.to_vec_blocking::<f32>().map(drop),
+            Elu::default().forward(&wrong).map(drop),
+            kernel.prepare_in_place(1.0, foreign.slice(..)).map(drop),
+        ];
+        for error in errors {
+            let error = error.unwrap_err();
+            assert!(matches!(error, Error::Refused { .. }), "{name}: {error}");
+        }
+        assert_eq!(sevens.to_vec_blocking::<f32>().unwrap(), [7.0; 4], "{name}");
+        assert_eq!(
+            others.to_vec_blocking::<f32>().unwrap(),
+            [42.0; 4],
+            "{name}"
+        );
+    });
+}
+
+#[test]
+fn an_offset_past_the_end_of_a_buffer_is_refused() {
+    let gpu = noop(wgpu::Limits::default());
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 16,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let tensor = |offset, shape: &[usize]| {
+        Tensor::from_buffer(&gpu, buffer.clone(), offset, DType::F32, shape)
+    };
+    for shape in [&[0][..], &[1], &[3, 0]] {
+        for offset in [20, u64::MAX - 3] {
+            let error = tensor(offset, shape).unwrap_err();
+            assert!(matches!(error, Error::OffsetOutside { found: 16, .. }));
+            let text = format!("offset {offset} is past the end of a buffer of 16 bytes");
+            assert_eq!(error.to_string(), text);
+        }
+    }
+    let error = tensor(16, &[1]).unwrap_err();
+    assert_eq!(error.to_string(), "shape [1] needs 1 elements, found 0");
+    let error = tensor(2, &[0]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the tensor must start and end at a multiple of 4 bytes, found offset 2 and size 0"
+    );
+    assert!(tensor(16, &[0]).unwrap().is_empty());
+}
+
 #[test]
 fn more_memory_than_there_is() {
     let error = Tensor::zeros(&Device::Cpu, DType::F32, &[1 << 60]).unwrap_err();

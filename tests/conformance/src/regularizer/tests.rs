@@ -260,7 +260,7 @@ async fn every_small_length_and_offset_in_one_pass() {
     on_every_gpu(async |gpu, name| {
         for dtype in DType::ALL {
             if supports(&Device::Gpu(gpu.clone()), dtype) {
-                run_small(gpu, gpu.kernel(dtype).unwrap(), name).await;
+                run_small(gpu, &gpu.kernel(dtype).unwrap(), name).await;
             }
         }
     })

@@ -1,7 +1,7 @@
-//! In a browser, contents go to buffers by way of the device's own queue.
+//! In a browser, buffers get their contents through the device's own queue.
 //!
-//! A buffer that is mapped at its creation would not do: where there is no memory for it, or the GPU's process has ended, the
-//! browser throws, of which wgpu makes a panic (wgpu-30.0.1/src/backend/webgpu.rs, `fn create_buffer`).
+//! A buffer that is mapped at its creation does not work there: without memory for it, or once the GPU's process has ended, the
+//! browser throws, and wgpu panics (wgpu-30.0.1/src/backend/webgpu.rs, `fn create_buffer`).
 
 use super::lost;
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! In a browser, whether a call went well is told later, by the event loop.
+//! In a browser, errors arrive later, through the event loop.
 
 use std::{
     future::poll_fn,
@@ -6,10 +6,10 @@ use std::{
     task::{Poll, Waker},
 };
 
-use super::told;
+use super::from_wgpu;
 use crate::error::{Error, Result};
 
-/// The checks of a device, and what came of them.
+/// The checks of a device, and their results.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     answers: Arc<Mutex<Answers>>,
@@ -17,15 +17,16 @@ pub(crate) struct Checks {
 
 #[derive(Debug, Default)]
 struct Answers {
-    /// So many were asked for, and so many are there. A device answers in order.
+    /// The number of checks.
     asked: u64,
+    /// The number of answers so far. A device answers in order.
     there: u64,
     first_error: Option<Error>,
     waiting: Vec<Waker>,
 }
 
 impl Checks {
-    /// As [`checked`](super::checked), but that an error is told by [`Checks::settle`].
+    /// Does what [`checked`](super::checked) does, but an error is returned by [`Checks::settle`].
     #[expect(clippy::unnecessary_wraps, reason = "outside the browser it may fail")]
     pub(crate) fn checked<T>(
         &self,
@@ -33,8 +34,8 @@ impl Checks {
         what: &str,
         make: impl FnOnce() -> T,
     ) -> Result<T> {
-        // Not the internal ones: wgpu 30 panics when a browser tells one (wgpu-30.0.1/src/backend/webgpu.rs, `fn from_js`).
-        // What comes of it, such as a pipeline that is none, is refused later.
+        // Not internal errors: wgpu 30 panics when a browser reports one (wgpu-30.0.1/src/backend/webgpu.rs, `fn from_js`).
+        // Its result, such as an invalid pipeline, is refused later.
         let filters = [
             wgpu::ErrorFilter::OutOfMemory,
             wgpu::ErrorFilter::Validation,
@@ -52,7 +53,7 @@ impl Checks {
                 if let Some(error) = error {
                     answers
                         .first_error
-                        .get_or_insert_with(|| told(&error, &what));
+                        .get_or_insert_with(|| from_wgpu(&error, &what));
                 }
                 answers.waiting.drain(..).for_each(Waker::wake);
             });

@@ -2,16 +2,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::{Gpu, shares_memory};
+use super::{Gpu, adapters::shares_memory};
 use crate::{
-    checked::{check_alive, checked, filled, lost, unmapped},
+    checked::{checked, filled, lost, probe_alive, unmapped},
     dtype::DType,
     error::{Error, Result},
     kernel::{self, Kernel, Step},
 };
 
 impl Gpu {
-    /// Fails once we were told that the device is lost: wgpu itself lets every call on it pass in silence.
+    /// Fails if the device is known to be lost. After a loss wgpu itself reports no error from any call but a mapping.
     pub(crate) fn check_alive(&self) -> Result<()> {
         match self.shared.lost.as_ref().and_then(|lost| lost.get()) {
             Some(reason) => Err(Error::DeviceLost {
@@ -21,12 +21,12 @@ impl Gpu {
         }
     }
 
-    /// So too where we are not told.
+    /// Does what [`Gpu::check_alive`] does, and probes a device whose loss nobody reports to us.
     pub(crate) fn probe_alive(&self) -> Result<()> {
         self.check_alive()?;
         match self.shared.lost {
             Some(_) => Ok(()),
-            None => check_alive(self.device()),
+            None => probe_alive(self.device()),
         }
     }
 
@@ -38,7 +38,7 @@ impl Gpu {
         prepare: impl FnOnce(&Kernel) -> Result<Step>,
     ) -> Result<()> {
         self.check_alive()?;
-        let kernel = self.kernel(dtype)?;
+        let kernel = &self.kernel(dtype)?;
         let label = kernel::label(operation, dtype);
         self.submit("the work", &label, |encoder| {
             let step = prepare(kernel)?;
@@ -189,7 +189,7 @@ impl Gpu {
             Ok(Err(error)) => Err(lost(error)),
             Err(panic) => {
                 self.check_alive()?;
-                check_alive(self.device())?;
+                probe_alive(self.device())?;
                 resume_unwind(panic)
             }
         }
