@@ -8,7 +8,7 @@ use std::{cell::RefCell, collections::HashMap};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use wgpu::{BufferSlice, BufferUsages};
-use wgpu_elu::{DType, Device, Error, Factors, Gpu, Kernel, Step, shader::Op};
+use wgpu_elu::{DType, Error, Factors, Gpu, Kernel, Op, Step};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -69,11 +69,8 @@ fuzz_target!(|input: Input| {
         Ok(kernel) => kernel,
         Err(error) => panic!("these limits are enough: {error}"),
     };
-    let prepared = match op {
-        Op::Forward => kernel.prepare(factors, x, y),
-        Op::Backward => kernel.prepare_backward(factors, x, grad, y),
-        Op::BackwardFromOutput => kernel.prepare_backward_from_output(factors, x, grad, y),
-    };
+    let given = op.has_grad().then_some(grad);
+    let prepared = kernel.prepare_op(op, factors, x, given, y);
     let inputs: &[_] = if op.has_grad() { &[x, grad] } else { &[x] };
     let expected = fit(dtype, inputs, y);
     let tells = op != Op::BackwardFromOutput || tells_slope(dtype, factors);
@@ -101,11 +98,7 @@ fn penalty(
     y: BufferSlice<'_>,
     out: BufferSlice<'_>,
 ) {
-    let result = if dtype == DType::F64 {
-        DType::F64
-    } else {
-        DType::F32
-    };
+    let result = dtype.arithmetic();
     let (size, buffer) = (result.size() as u64, out.buffer());
     let first = out.offset() / size * size;
     let out = buffer.slice(first..buffer.size().min(first + size));
@@ -237,10 +230,7 @@ fn device(limits: Limits) -> Gpu {
                 ..wgpu::DeviceDescriptor::default()
             };
             let (device, queue) = wgpu::Device::noop(&descriptor);
-            match Device::from(Gpu::from_wgpu(&device, &queue)) {
-                Device::Gpu(gpu) => gpu,
-                Device::Cpu => unreachable!("it was made of a wgpu device"),
-            }
+            Gpu::from_wgpu(&device, &queue)
         };
         devices.entry(limits).or_insert_with(create).clone()
     })

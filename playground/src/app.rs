@@ -371,7 +371,7 @@ fn show_alpha(ui: &mut Ui, alpha: &mut f64, said: &str) -> Rect {
 }
 
 fn device_name(state: &RenderState) -> String {
-    let name = wgpu_elu::Device::from(Gpu::from_wgpu(&state.device, &state.queue)).to_string();
+    let name = wgpu_elu::Gpu::from_wgpu(&state.device, &state.queue).to_string();
     match state.adapter.get_info().device_type {
         wgpu::DeviceType::Cpu => format!("{name}, software"),
         _ => name,

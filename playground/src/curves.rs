@@ -8,7 +8,7 @@ use eframe::{
     wgpu::{self, util::DeviceExt},
 };
 use egui_plot::{PlotBounds, PlotGeometry, PlotItem, PlotItemBase, PlotTransform};
-use wgpu_elu::{DType, Device, Factors, Kernel, Result, Step, Tensor, reference};
+use wgpu_elu::{DType, Factors, Gpu, Kernel, Result, Step, Tensor, reference};
 
 use crate::{drawing, palette};
 
@@ -154,10 +154,8 @@ impl Curves {
         }
         state.queue.submit([encoder.finish()]);
         let shape = [1 + y.len(), POINTS];
-        let tensor = match Device::from(Gpu::from_wgpu(&state.device, &state.queue)) {
-            Device::Gpu(gpu) => Tensor::from_buffer(&gpu, all, 0, DType::F32, &shape),
-            Device::Cpu => unreachable!("a wgpu device is a GPU"),
-        };
+        let gpu = Gpu::from_wgpu(&state.device, &state.queue);
+        let tensor = Tensor::from_buffer(&gpu, all, 0, DType::F32, &shape);
         async { tensor?.to_vec().await }
     }
 }
