@@ -4,6 +4,7 @@ mod config;
 #[cfg(feature = "serde")]
 mod json;
 mod node;
+mod nodes;
 mod symbolic;
 
 use std::sync::{
@@ -14,12 +15,12 @@ use std::sync::{
 use crate::{
     dtype::DType,
     elu::Elu,
-    error::{Error, Result},
+    error::{LayerError, Result},
     regularizer::Regularizer,
     tensor::Tensor,
 };
 pub use config::{Config, LayerBuilder};
-use node::{Attribute, INPUT, INPUT_MASK, INPUT_SHAPE, Node, OUTPUT, OUTPUT_MASK, OUTPUT_SHAPE};
+use node::Node;
 pub use symbolic::{Input, Mask, SymbolicTensor};
 
 /// Keras' ELU layer, with the members of `tf.keras.layers.ELU` under their names.
@@ -48,10 +49,10 @@ pub use symbolic::{Input, Mask, SymbolicTensor};
 ///
 /// # Errors
 ///
-/// Those of every call: [`Error::LayerDType`] if the type is not the layer's, which the constructor fixed, or else the first
+/// Those of every call: [`LayerError::DType`] if the type is not the layer's, which the constructor fixed, or else the first
 /// call. (1.x computes in the data's type whatever the layer's is; Keras 2 and 3 cast the data in silence.)
 ///
-/// Those of every member that reads nodes: [`Error::NeverConnected`] where there are none, however often the layer was
+/// Those of every member that reads nodes: [`LayerError::NeverConnected`] where there are none, however often the layer was
 /// called on data.
 #[derive(Debug)]
 pub struct Layer {
@@ -82,7 +83,7 @@ impl Layer {
     ///
     /// # Errors
     ///
-    /// [`Error::Alpha`] if it is NaN, which is what TensorFlow 1.x makes of `None`.
+    /// [`LayerError::Alpha`] if it is NaN, which is what TensorFlow 1.x makes of `None`.
     pub fn new(alpha: f64) -> Result<Self> {
         Self::builder().alpha(alpha).build()
     }
@@ -111,7 +112,7 @@ impl Layer {
     ///
     /// # Errors
     ///
-    /// [`Error::Alpha`] if alpha is NaN; [`Error::LayerName`] if the name contains `/`, which Keras 3 does not allow;
+    /// [`LayerError::Alpha`] if alpha is NaN; [`LayerError::Name`] if the name contains `/`, which Keras 3 does not allow;
     /// [`Error::RegularizerFactor`] for a negative, infinite or NaN one.
     pub fn from_config(config: &Config) -> Result<Self> {
         config.check()?;
@@ -274,14 +275,15 @@ impl Layer {
     ///
     /// # Errors
     ///
-    /// [`Error::NotBuilt`], as Keras' page says. (Keras 3 gives 0 there too.)
+    /// [`LayerError::NotBuilt`], as Keras' page says. (Keras 3 gives 0 there too.)
     pub fn count_params(&self) -> Result<usize> {
         if self.built() {
             Ok(0)
         } else {
-            Err(Error::NotBuilt {
+            Err(LayerError::NotBuilt {
                 layer: self.name.clone(),
-            })
+            }
+            .into())
         }
     }
 
@@ -385,135 +387,19 @@ impl Layer {
     ///
     /// # Errors
     ///
-    /// [`Error::UnexpectedWeights`] if there are any.
+    /// [`LayerError::UnexpectedWeights`] if there are any.
     pub fn set_weights(&self, weights: &[Tensor]) -> Result<()> {
         if weights.is_empty() {
             return Ok(());
         }
-        Err(Error::UnexpectedWeights {
+        Err(LayerError::UnexpectedWeights {
             layer: self.name.clone(),
             shapes: weights
                 .iter()
                 .map(|weight| weight.shape().to_vec())
                 .collect(),
-        })
-    }
-}
-
-/// What all nodes have alike.
-///
-/// With several nodes that differ these are errors, as Keras' page says. (Keras' code then gives what the first one has,
-/// except for the shapes.)
-impl Layer {
-    /// The input.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
-    pub fn input(&self) -> Result<SymbolicTensor> {
-        self.the(INPUT)
-    }
-
-    /// The output.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
-    pub fn output(&self) -> Result<SymbolicTensor> {
-        self.the(OUTPUT)
-    }
-
-    /// The input's mask, if it has one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
-    pub fn input_mask(&self) -> Result<Option<Mask>> {
-        self.the(INPUT_MASK)
-    }
-
-    /// The output's mask, if it has one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
-    pub fn output_mask(&self) -> Result<Option<Mask>> {
-        self.the(OUTPUT_MASK)
-    }
-
-    /// The input's shape.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
-    pub fn input_shape(&self) -> Result<Vec<Option<usize>>> {
-        self.the(INPUT_SHAPE)
-    }
-
-    /// The output's shape.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
-    pub fn output_shape(&self) -> Result<Vec<Option<usize>>> {
-        self.the(OUTPUT_SHAPE)
-    }
-}
-
-/// What one node has. Nodes are counted from 0; a negative index counts from the end, as in Keras.
-impl Layer {
-    /// The node's input.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSuchNode`], and [as listed above](Self#errors).
-    pub fn get_input_at(&self, node_index: isize) -> Result<SymbolicTensor> {
-        self.at(INPUT, node_index)
-    }
-
-    /// The node's output.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSuchNode`], and [as listed above](Self#errors).
-    pub fn get_output_at(&self, node_index: isize) -> Result<SymbolicTensor> {
-        self.at(OUTPUT, node_index)
-    }
-
-    /// The node's input's mask, if it has one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSuchNode`], and [as listed above](Self#errors).
-    pub fn get_input_mask_at(&self, node_index: isize) -> Result<Option<Mask>> {
-        self.at(INPUT_MASK, node_index)
-    }
-
-    /// The node's output's mask, if it has one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSuchNode`], and [as listed above](Self#errors).
-    pub fn get_output_mask_at(&self, node_index: isize) -> Result<Option<Mask>> {
-        self.at(OUTPUT_MASK, node_index)
-    }
-
-    /// The node's input's shape.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSuchNode`], and [as listed above](Self#errors).
-    pub fn get_input_shape_at(&self, node_index: isize) -> Result<Vec<Option<usize>>> {
-        self.at(INPUT_SHAPE, node_index)
-    }
-
-    /// The node's output's shape.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSuchNode`], and [as listed above](Self#errors).
-    pub fn get_output_shape_at(&self, node_index: isize) -> Result<Vec<Option<usize>>> {
-        self.at(OUTPUT_SHAPE, node_index)
+        }
+        .into())
     }
 }
 
@@ -534,11 +420,12 @@ impl Layer {
 
     fn check_dtype(&self, found: DType) -> Result<()> {
         match self.dtype() {
-            Some(needed) if needed != found => Err(Error::LayerDType {
+            Some(needed) if needed != found => Err(LayerError::DType {
                 layer: self.name.clone(),
                 needed,
                 found,
-            }),
+            }
+            .into()),
             _ => Ok(()),
         }
     }
@@ -549,49 +436,6 @@ impl Layer {
         self.check_dtype(dtype)?; // another thread may have been first
         self.built.store(true, Ordering::Relaxed);
         Ok(())
-    }
-
-    fn the<T: PartialEq>(&self, attribute: Attribute<T>) -> Result<T> {
-        let calls = self.calls();
-        let mut all = calls.nodes.iter().map(attribute.of);
-        let first = all
-            .next()
-            .ok_or_else(|| self.never_connected(attribute.what))?;
-        if all.all(|other| other == first) {
-            Ok(first)
-        } else {
-            Err(Error::IllDefined {
-                layer: self.name.clone(),
-                what: attribute.what,
-            })
-        }
-    }
-
-    fn at<T>(&self, attribute: Attribute<T>, node_index: isize) -> Result<T> {
-        let calls = self.calls();
-        let nodes = calls.nodes.len();
-        if nodes == 0 {
-            return Err(self.never_connected(attribute.what));
-        }
-        let from_start = if node_index < 0 {
-            nodes.checked_sub(node_index.unsigned_abs())
-        } else {
-            Some(node_index.unsigned_abs())
-        };
-        let node = from_start.and_then(|index| calls.nodes.get(index));
-        node.map(attribute.of).ok_or_else(|| Error::NoSuchNode {
-            layer: self.name.clone(),
-            what: attribute.what,
-            node_index,
-            nodes,
-        })
-    }
-
-    fn never_connected(&self, what: &'static str) -> Error {
-        Error::NeverConnected {
-            layer: self.name.clone(),
-            what,
-        }
     }
 }
 

@@ -110,7 +110,7 @@ pub mod translate;
 pub use device::{Device, Gpu};
 pub use dtype::{DType, Element, ParseDTypeError};
 pub use elu::Elu;
-pub use error::{Error, Result, Role};
+pub use error::{Error, LayerError, Result, Role};
 pub use factors::Factors;
 pub use half;
 pub use kernel::{Kernel, Step};

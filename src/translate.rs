@@ -65,7 +65,7 @@ impl Language {
 #[non_exhaustive]
 pub enum Error {
     /// No shader of this dtype exists in this language.
-    #[error("{dtype} has no {}: {reason}", language.title())]
+    #[error("{dtype} has no {}, since {reason}", language.title())]
     Unavailable {
         /// The dtype.
         dtype: DType,

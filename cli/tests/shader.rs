@@ -94,11 +94,13 @@ fn shader() {
             "float64 has no MSL, since Metal has no 64-bit floats: choose another --dtype or --language"
         );
     }
-    for language in ["hlsl", "glsl"] {
+    for (language, title) in [("hlsl", "HLSL"), ("glsl", "GLSL")] {
         assert_eq!(
             folder.usage_error(&["shader", "--dtype", "float64", "--language", language]),
-            "float64 has no HLSL and no GLSL, since naga does not write its 64-bit integers in them: choose --language wgsl \
-             or spirv, or another --dtype"
+            format!(
+                "float64 has no {title}, since naga does not write the 64-bit integers that it needs: choose another --dtype or \
+                 --language"
+            )
         );
     }
     for args in [

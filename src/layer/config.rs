@@ -3,7 +3,7 @@
 use super::Layer;
 use crate::{
     dtype::DType,
-    error::{Error, Result},
+    error::{LayerError, Result},
     regularizer::Regularizer,
 };
 
@@ -14,7 +14,9 @@ use crate::{
 /// ```
 /// use wgpu_elu::layer::{Config, Layer};
 ///
-/// let layer = Layer::from_config(&Config { alpha: 0.3, ..Config::default() })?;
+/// let mut config = Config::default();
+/// config.alpha = 0.3;
+/// let layer = Layer::from_config(&config)?;
 /// assert_eq!(layer.get_config().alpha, 0.3);
 /// # Ok::<(), wgpu_elu::Error>(())
 /// ```
@@ -42,6 +44,7 @@ use crate::{
         try_from = "serde_json::Map<String, serde_json::Value>"
     )
 )]
+#[non_exhaustive]
 pub struct Config {
     /// What the negative side tends to, with its sign changed. Any number but NaN; 1 by default.
     pub alpha: f64,
@@ -75,6 +78,7 @@ impl Default for Config {
 }
 
 /// Keras' constructor, keyword by keyword: see [`Layer::builder`].
+#[must_use = "a builder makes nothing until `build`"]
 #[derive(Clone, Debug, Default)]
 pub struct LayerBuilder {
     config: Config,
@@ -160,14 +164,16 @@ impl LayerBuilder {
 impl Config {
     pub(super) fn check(&self) -> Result<()> {
         if self.alpha.is_nan() {
-            return Err(Error::Alpha {
+            return Err(LayerError::Alpha {
                 found: "NaN".into(),
-            });
+            }
+            .into());
         }
         if let Some(name) = self.name.as_ref().filter(|name| name.contains('/')) {
-            return Err(Error::LayerName {
+            return Err(LayerError::Name {
                 found: name.clone(),
-            });
+            }
+            .into());
         }
         self.activity_regularizer
             .map_or(Ok(()), |regularizer| regularizer.check())

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::config::{Config, LayerBuilder};
 use crate::{
     dtype::DType,
-    error::{Error, Result},
+    error::{Error, LayerError, Result},
     regularizer::Regularizer,
 };
 
@@ -281,17 +281,18 @@ impl Keys {
         if keys.is_empty() {
             Ok(())
         } else {
-            Err(Error::UnknownKeywords { to, keys })
+            Err(LayerError::UnknownKeywords { to, keys }.into())
         }
     }
 }
 
 fn unexpected(key: &str, expected: &str, value: &Value) -> Error {
-    Error::ConfigValue {
+    LayerError::ConfigValue {
         key: key.into(),
         expected: expected.into(),
         found: value.to_string(),
     }
+    .into()
 }
 
 /// Python's `True` is 1.
@@ -300,11 +301,14 @@ fn alpha(value: &Value) -> Result<f64> {
         Value::Bool(one) => Some(f64::from(u8::from(*one))),
         value => value.as_f64(),
     };
-    number.ok_or_else(|| Error::Alpha {
-        found: match value {
-            Value::Null => "None".into(),
-            value => value.to_string(),
-        },
+    number.ok_or_else(|| {
+        LayerError::Alpha {
+            found: match value {
+                Value::Null => "None".into(),
+                value => value.to_string(),
+            },
+        }
+        .into()
     })
 }
 
