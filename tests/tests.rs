@@ -16,6 +16,8 @@ mod discipline;
 mod examples;
 // Planted faults: the judge's default run finds them.
 mod faults;
+// The floors in CONTRIBUTING.md, against the modules' imports.
+mod floors;
 // How a host fares whose device is used: callbacks, error scopes, loss.
 mod guest;
 // The shaders through a C++ compiler with fast math.
@@ -34,5 +36,7 @@ mod properties;
 mod reference;
 // The shaders' text and layout, without any adapter.
 mod shader;
+// Values as text and as JSON.
+mod values;
 // The judge itself.
 mod verdicts;

@@ -270,7 +270,7 @@ fn thresholds(dtype: DType) -> Vec<f64> {
         ],
     };
     if dtype != DType::F64 {
-        // `lean` on the CPU moves where n changes.
+        // `center_shift` on the CPU moves where n changes.
         all.extend((0..128).map(|n| (f64::from(n) + 0.5) * LN_2 - 0.0589));
     }
     all

@@ -1,14 +1,18 @@
 //! Elements in memory as vectors of floats, and walks over slices of them.
 
+mod conversions;
+
 use std::ops::Add;
 
 use bytemuck::Pod;
 use fearless_simd::prelude::*;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-use fearless_simd::{Level, f32x8, f32x16, u16x8, u16x16};
 use half::{bf16, f16};
 
-use super::arithmetic::Op;
+use super::arithmetic::Formula;
+use conversions::{
+    narrow_bf16, narrow_bf16_numbers, narrow_f16, narrow_f16_numbers, widen_bf16, widen_f16,
+    widen_f16_numbers,
+};
 
 /// Elements that are worked on together.
 pub(super) trait Lanes<S: Simd>: Pod {
@@ -22,7 +26,7 @@ pub(super) trait Lanes<S: Simd>: Pod {
     /// `LEN` of them, and so back.
     fn load(simd: S, elements: &[Self]) -> Self::Elements;
     fn store(simd: S, elements: Self::Elements, to: &mut [Self]);
-    fn apply<O: Op<S, Self::Floats>>(
+    fn apply<O: Formula<S, Self::Floats>>(
         simd: S,
         op: O,
         x: Self::Elements,
@@ -31,7 +35,7 @@ pub(super) trait Lanes<S: Simd>: Pod {
 
     /// Zeros to add to, `op` of the elements with those added that share a lane, and the sum of floats in half as many lanes.
     fn zeros(simd: S) -> Self::Floats;
-    fn terms<O: Op<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats;
+    fn terms<O: Formula<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats;
     fn total(floats: Self::Floats) -> S::f64s;
 }
 
@@ -56,7 +60,7 @@ macro_rules! floats {
             }
 
             #[inline(always)]
-            fn apply<O: Op<S, Self::Floats>>(
+            fn apply<O: Formula<S, Self::Floats>>(
                 simd: S,
                 op: O,
                 x: Self::Elements,
@@ -71,7 +75,11 @@ macro_rules! floats {
             }
 
             #[inline(always)]
-            fn terms<O: Op<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats {
+            fn terms<O: Formula<S, Self::Floats>>(
+                simd: S,
+                op: O,
+                x: Self::Elements,
+            ) -> Self::Floats {
                 op.apply(simd, x, x)
             }
 
@@ -105,7 +113,7 @@ macro_rules! halves {
             }
 
             #[inline(always)]
-            fn apply<O: Op<S, Self::Floats>>(
+            fn apply<O: Formula<S, Self::Floats>>(
                 simd: S,
                 op: O,
                 x: Self::Elements,
@@ -132,7 +140,11 @@ macro_rules! halves {
             }
 
             #[inline(always)]
-            fn terms<O: Op<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats {
+            fn terms<O: Formula<S, Self::Floats>>(
+                simd: S,
+                op: O,
+                x: Self::Elements,
+            ) -> Self::Floats {
                 let [a, b] = $widen_numbers(simd, x);
                 op.apply(simd, a, a) + op.apply(simd, b, b)
             }
@@ -150,7 +162,7 @@ halves!(bf16, infinity: 0x7f80, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16
 
 /// Writes `op` of `x` to `y`; without `x`, of what `y` holds.
 #[inline(always)]
-pub(super) fn walk<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(
+pub(super) fn walk<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     simd: S,
     op: O,
     x: Option<&[E]>,
@@ -177,7 +189,7 @@ pub(super) fn walk<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(
 
 /// Writes `op` of `x` and `grad` to `out`; without `grad`, of what `out` holds.
 #[inline(always)]
-pub(super) fn walk_with_grad<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(
+pub(super) fn walk_with_grad<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     simd: S,
     op: O,
     x: &[E],
@@ -212,7 +224,7 @@ fn total<S: Simd>(floats: S::f32s) -> S::f64s {
 
 /// Less than `LEN` elements, by way of as many, so that these take the same path as all others.
 #[inline(always)]
-fn tail<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(
+fn tail<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     simd: S,
     op: O,
     mut x: [E; MOST],
@@ -234,277 +246,4 @@ pub(super) fn padded<E: Pod>(elements: &[E]) -> [E; MOST] {
     let mut lanes = [E::zeroed(); MOST];
     lanes[..elements.len()].copy_from_slice(elements);
     lanes
-}
-
-/// The even elements, then the odd ones: so they are apart without being moved across lanes.
-#[inline(always)]
-fn widen_bf16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
-    let pairs: S::u32s = h.bitcast();
-    let upper = S::u32s::splat(simd, 0xffff_0000);
-    [(pairs << 16).bitcast(), (pairs & upper).bitcast()]
-}
-
-/// To nearest, ties to even; what is too large becomes infinite by itself.
-#[inline(always)]
-fn narrow_bf16<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
-    let (even, odd) = (with_payload(simd, even), with_payload(simd, odd));
-    narrow_bf16_numbers(simd, [even, odd])
-}
-
-/// A NaN that keeps a payload, though the lower half is lost.
-#[inline(always)]
-fn with_payload<S: Simd>(simd: S, v: S::f32s) -> S::f32s {
-    let bits: S::u32s = v.bitcast();
-    let is_lost = (bits & 0x007f_0000).simd_eq(S::u32s::splat(simd, 0));
-    let quiet = is_lost.select(bits | 0x0040_0000, bits);
-    v.simd_eq(v).select(v, quiet.bitcast())
-}
-
-/// The same, provided that every NaN has payload bits in its upper half.
-#[inline(always)]
-fn narrow_bf16_numbers<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
-    let (even, odd) = (rounded_to_bf16(simd, even), rounded_to_bf16(simd, odd));
-    ((even >> 16) | (odd & S::u32s::splat(simd, 0xffff_0000))).bitcast()
-}
-
-/// In the upper half.
-#[inline(always)]
-fn rounded_to_bf16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
-    let bits: S::u32s = v.bitcast();
-    let rounded = bits + S::u32s::splat(simd, 0x7fff) + ((bits >> 16) & 1);
-    v.simd_eq(v).select(rounded, bits)
-}
-
-/// The even elements, then the odd ones.
-#[inline(always)]
-fn widen_f16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
-    let pairs: S::u32s = h.bitcast();
-    [
-        widen_upper_f16(simd, pairs << 16),
-        widen_upper_f16(simd, pairs),
-    ]
-}
-
-#[inline(always)]
-fn widen_upper_f16<S: Simd>(simd: S, bits: S::u32s) -> S::f32s {
-    let splat = |v: u32| S::u32s::splat(simd, v);
-    let shifted = (bits >> 3) & 0x0fff_e000;
-    // The exponents' biases differ by 112. Subnormals become normal by the product, which is exact.
-    let finite = shifted.bitcast::<S::f32s>() * (1u128 << 112) as f32;
-    let special = shifted.simd_ge(splat(0x7c00 << 13));
-    let magnitude = special.select(shifted | 0x7f80_0000, finite.bitcast());
-    (magnitude | (bits & splat(0x8000_0000))).bitcast()
-}
-
-#[inline(always)]
-fn narrow_f16<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
-    (narrow_to_f16(simd, even) | (narrow_to_f16(simd, odd) << 16)).bitcast()
-}
-
-/// To nearest, ties to even.
-#[inline(always)]
-fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
-    let splat = |v: u32| S::u32s::splat(simd, v);
-    let bits: S::u32s = v.bitcast();
-    let magnitude = bits & 0x7fff_ffff;
-    let kept = magnitude >> 13;
-    let normal = (magnitude - splat(0x3800_0000) + splat(0x0fff) + (kept & 1)) >> 13;
-    // Below 2^-14, a sum with 0.5 rounds to a multiple of 2^-24, which its last bits count.
-    let sum = magnitude.bitcast::<S::f32s>() + 0.5;
-    let subnormal = sum.bitcast::<S::u32s>() - splat(0.5f32.to_bits());
-    let finite = magnitude
-        .simd_lt(splat(0x3880_0000))
-        .select(subnormal, normal);
-    let rounded = magnitude
-        .simd_lt(splat(0x4780_0000)) // 65536
-        .select(finite, splat(0x7c00));
-    // A NaN must not lose all of its payload.
-    let payload = kept & 0x03ff;
-    let payload = payload.simd_eq(splat(0)).select(splat(0x0200), payload);
-    let rounded = v.simd_eq(v).select(rounded, payload | 0x7c00);
-    rounded | ((bits >> 16) & 0x8000)
-}
-
-/// The machine's own conversions, where there are any: they change the bits of signalling NaN alone.
-#[inline(always)]
-fn widen_f16_numbers<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    {
-        let (first, last) = h.as_slice().split_at(S::u16s::LEN / 2);
-        match simd.level() {
-            Level::Avx512(own) => {
-                let first = x86::widen_16(own, u16x16::from_slice(own, first).into());
-                let last = x86::widen_16(own, u16x16::from_slice(own, last).into());
-                let floats = [f32x16::simd_from(own, first), f32x16::simd_from(own, last)];
-                return [
-                    S::f32s::from_slice(simd, floats[0].as_slice()),
-                    S::f32s::from_slice(simd, floats[1].as_slice()),
-                ];
-            }
-            Level::Avx2(own) => {
-                let first = x86::widen_8(own, u16x8::from_slice(own, first).into());
-                let last = x86::widen_8(own, u16x8::from_slice(own, last).into());
-                let floats = [f32x8::simd_from(own, first), f32x8::simd_from(own, last)];
-                return [
-                    S::f32s::from_slice(simd, floats[0].as_slice()),
-                    S::f32s::from_slice(simd, floats[1].as_slice()),
-                ];
-            }
-            _ => {}
-        }
-    }
-    widen_f16(simd, h)
-}
-
-/// Of elements in the order of [`widen_f16_numbers`].
-#[inline(always)]
-fn narrow_f16_numbers<S: Simd>(simd: S, [first, last]: [S::f32s; 2]) -> S::u16s {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    match simd.level() {
-        Level::Avx512(own) => {
-            let first = x86::narrow_16(own, f32x16::from_slice(own, first.as_slice()).into());
-            let last = x86::narrow_16(own, f32x16::from_slice(own, last.as_slice()).into());
-            let halves = u16x16::simd_from(own, first).combine(u16x16::simd_from(own, last));
-            return S::u16s::from_slice(simd, halves.as_slice());
-        }
-        Level::Avx2(own) => {
-            let first = x86::narrow_8(own, f32x8::from_slice(own, first.as_slice()).into());
-            let last = x86::narrow_8(own, f32x8::from_slice(own, last.as_slice()).into());
-            let halves = u16x8::simd_from(own, first).combine(u16x8::simd_from(own, last));
-            return S::u16s::from_slice(simd, halves.as_slice());
-        }
-        _ => {}
-    }
-    narrow_f16(simd, [first, last])
-}
-
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-mod x86 {
-    #[cfg(target_arch = "x86")]
-    use std::arch::x86::*;
-    #[cfg(target_arch = "x86_64")]
-    use std::arch::x86_64::*;
-
-    use fearless_simd::kernel;
-
-    kernel! {
-        #[inline]
-        pub(super) fn widen_16(simd: Avx512, h: __m256i) -> __m512 {
-            _mm512_cvtph_ps(h)
-        }
-    }
-
-    kernel! {
-        #[inline]
-        pub(super) fn narrow_16(simd: Avx512, v: __m512) -> __m256i {
-            _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)
-        }
-    }
-
-    kernel! {
-        #[inline]
-        pub(super) fn widen_8(simd: Avx2, h: __m128i) -> __m256 {
-            _mm256_cvtph_ps(h)
-        }
-    }
-
-    kernel! {
-        #[inline]
-        pub(super) fn narrow_8(simd: Avx2, v: __m256) -> __m128i {
-            _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use fearless_simd::{Level, dispatch};
-
-    use super::*;
-    use crate::cpu::{Walk, tests::levels};
-
-    /// What `half` makes of a float, but for the bits of a NaN.
-    #[test]
-    fn conversions_are_those_of_half() {
-        let inputs = (0..=u32::MAX)
-            .step_by(64_153)
-            .chain((0..=u16::MAX).flat_map(|h| {
-                // Every f16 and the ties between them, with a neighbour each.
-                let bits = f16::from_bits(h).to_f32().to_bits();
-                [bits, bits + 0x0fff, bits + 0x1000, bits + 0x1001]
-            }));
-        let inputs = inputs.chain((0..=u16::MAX).flat_map(|h| {
-            let bits = u32::from(h) << 16;
-            [bits, bits + 0x7fff, bits + 0x8000, bits + 0x8001]
-        }));
-        // Half of what is the smallest f16, and ties between subnormal ones.
-        let inputs = inputs.chain((0..2048u16).map(|i| (f32::from(i) * 0.5f32.powi(25)).to_bits()));
-        let inputs: Vec<f32> = inputs.map(f32::from_bits).collect();
-        for level in levels() {
-            for &v in &inputs {
-                let (f16_bits, bf16_bits) = dispatch!(level, simd => narrowed(simd, v));
-                if v.is_nan() {
-                    assert!(f16::from_bits(f16_bits).is_nan());
-                    assert!(bf16::from_bits(bf16_bits).is_nan());
-                } else {
-                    assert_eq!(f16_bits, f16::from_f32(v).to_bits(), "{v:e} to float16");
-                    assert_eq!(bf16_bits, bf16::from_f32(v).to_bits(), "{v:e} to bfloat16");
-                }
-            }
-            for h in 0..=u16::MAX {
-                let (from_f16, from_bf16) = dispatch!(level, simd => widened(simd, h));
-                let (half, brain) = (f16::from_bits(h), bf16::from_bits(h));
-                if half.is_nan() {
-                    assert!(from_f16.is_nan());
-                } else {
-                    assert_eq!(from_f16.to_bits(), half.to_f32().to_bits());
-                }
-                assert_eq!(from_bf16.to_bits(), u32::from(brain.to_bits()) << 16);
-                let back = dispatch!(level, simd => narrowed(simd, from_f16)).0;
-                assert_eq!(back, h, "there and back");
-                let back = dispatch!(level, simd => narrowed(simd, from_bf16)).1;
-                assert_eq!(back, h, "there and back");
-            }
-        }
-    }
-
-    /// Blocks with a NaN take another way: there too, every element stays in its place.
-    #[test]
-    fn every_level_keeps_places_and_payloads() {
-        fn check<E: Walk>(level: Level, infinity: u16) {
-            // What comes through as it is, in order and then so mixed that most blocks have a NaN.
-            let is_kept = |&h: &u16| h < 0x8000 || h & 0x7fff > infinity;
-            let mixed = (0..=u16::MAX).map(|h| h.wrapping_mul(0x9e37));
-            let x: Vec<u16> = (0..=u16::MAX).chain(mixed).filter(is_kept).collect();
-            let mut y = vec![0u16; x.len()];
-            let results = bytemuck::cast_slice_mut::<u16, E>(&mut y);
-            E::forward(level, 0.5.into(), Some(bytemuck::cast_slice(&x)), results);
-            assert_eq!(x, y, "{level:?}");
-        }
-        for level in levels() {
-            check::<f16>(level, 0x7c00);
-            check::<bf16>(level, 0x7f80);
-        }
-    }
-
-    /// By all ways there are, which must agree on numbers.
-    fn narrowed<S: Simd>(simd: S, v: f32) -> (u16, u16) {
-        let floats = [S::f32s::splat(simd, v); 2];
-        let bits = (narrow_f16(simd, floats)[0], narrow_bf16(simd, floats)[0]);
-        if !v.is_nan() {
-            assert_eq!(narrow_f16_numbers(simd, floats)[0], bits.0, "{v:e}");
-            assert_eq!(narrow_bf16_numbers(simd, floats)[0], bits.1, "{v:e}");
-        }
-        bits
-    }
-
-    fn widened<S: Simd>(simd: S, h: u16) -> (f32, f32) {
-        let elements = S::u16s::splat(simd, h);
-        let from_f16 = widen_f16(simd, elements)[0][0];
-        if !from_f16.is_nan() {
-            let numbers = widen_f16_numbers(simd, elements)[0][0];
-            assert_eq!(numbers.to_bits(), from_f16.to_bits());
-        }
-        (from_f16, widen_bf16(simd, elements)[0][0])
-    }
 }

@@ -5,7 +5,7 @@ use std::ops::{Add, Sub};
 use fearless_simd::prelude::*;
 
 use super::{
-    arithmetic::Op,
+    arithmetic::Formula,
     lanes::{Lanes, padded},
 };
 
@@ -41,7 +41,7 @@ const BLOCK: usize = 16;
 
 /// The sum of `op` of every element, where no result is negative and that of 0 is 0.
 #[inline(always)]
-pub(super) fn sum<S: Simd, E: Lanes<S>, O: Op<S, E::Floats>>(simd: S, op: O, x: &[E]) -> Sum {
+pub(super) fn sum<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(simd: S, op: O, x: &[E]) -> Sum {
     let mut highs = S::f64s::splat(simd, 0.0);
     let mut lows = highs;
     for block in x.chunks(BLOCK * E::LEN) {

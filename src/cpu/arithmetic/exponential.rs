@@ -1,0 +1,86 @@
+//! exp and expm1, in parts.
+
+macro_rules! exponential {
+    ($float:ident, $floats:ident, $uints:ident, p: $p:ident, expm1_smallest_power: $expm1_smallest_power:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+]) => {
+        /// t = n ln 2 + r, and expm1(r) = r + rest, where r is exact and the rest may be subject to errors.
+        struct Reduced<S: Simd> {
+            n: S::$floats,
+            r: S::$floats,
+            rest: S::$floats,
+        }
+
+        /// n is at least `smallest`.
+        #[inline(always)]
+        fn reduce<S: Simd>(simd: S, t: Pair<S>, smallest: $float) -> Reduced<S> {
+            let splat = |v: $float| S::$floats::splat(simd, v);
+            let [ln2_high, ln2_low] = LN2;
+            let n = t.high.mul_add(splat(LOG2_E), splat(ROUNDER)) - ROUNDER;
+            let n = n.max(splat(smallest));
+            let r = n.mul_add(splat(-ln2_high), t.high);
+            let r_low = n.mul_add(splat(-ln2_low), t.low);
+            let square = r * r;
+            let cube = r * square * super::$p(simd, r);
+            // exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2)
+            let exp_of_r = splat(1.0) + (r + square.mul_add(splat(0.5), cube));
+            let growth = r_low * r_low.mul_add(splat(0.5), splat(1.0));
+            let smaller_terms = exp_of_r.mul_add(growth, cube);
+            Reduced {
+                n,
+                r,
+                rest: square.mul_add(splat(0.5), smaller_terms),
+            }
+        }
+
+        /// exp(t), with a split significand.
+        #[inline(always)]
+        fn exp_of<S: Simd>(simd: S, t: Pair<S>) -> Normalized<S, Pair<S>> {
+            let Reduced { n, r, rest } = reduce(simd, t, -<$float>::MAX);
+            let one = S::$floats::splat(simd, 1.0);
+            let high = leading_bits(simd, one + r);
+            let lost = r - (high - one);
+            Normalized {
+                significand: Pair {
+                    high,
+                    low: lost + rest,
+                },
+                exponent: n,
+            }
+        }
+
+        /// exp(t) - 1, split.
+        #[inline(always)]
+        fn expm1_of<S: Simd>(simd: S, t: Pair<S>) -> Pair<S> {
+            let Reduced { n, r, rest } = reduce(simd, t, $expm1_smallest_power);
+            let power = power_of_two(simd, n);
+            let less = power - 1.0;
+            // What `high` is does not matter, as long as it is near.
+            let high = leading_bits(simd, power.mul_add(r + rest, less));
+            let lost = power.mul_add(r, less - high);
+            Pair {
+                high,
+                low: power.mul_add(rest, lost),
+            }
+        }
+
+        /// exp(t) - 1, where `mul_add` rounds once: then r is exact where 2^n is not small, for fewer parts of ln 2 as well.
+        #[inline(always)]
+        fn expm1_of_float<S: Simd>(simd: S, t: S::$floats) -> Pair<S> {
+            let splat = |v: $float| S::$floats::splat(simd, v);
+            let rounder = t.mul_add(splat(LOG2_E), splat(ROUNDER));
+            let rounder = rounder.max(splat(ROUNDER + $expm1_smallest_power));
+            let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
+            let n = rounder - ROUNDER;
+            let r = t;
+            $(let r = n.mul_add(splat(-$ln_2_part), r);)+
+            let square = r * r;
+            let rest = square.mul_add(splat(0.5), r * square * super::$p(simd, r));
+            let less = power - 1.0;
+            let high = power.mul_add(r, less);
+            let lost = power.mul_add(r, less - high);
+            Pair {
+                high,
+                low: power.mul_add(rest, lost),
+            }
+        }
+    };
+}

@@ -1,0 +1,145 @@
+//! ELU.
+
+macro_rules! forward {
+    ($float:ident, $floats:ident, $uints:ident, unit_expm1_smallest: $unit_expm1_smallest:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+], q: $q:ident, expm1_smallest: $expm1_smallest:literal, expm1_small: $expm1_small:literal) => {
+        /// ELU with alpha = 1.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct UnitForward;
+
+        impl<S: Simd> Formula<S, S::$floats> for UnitForward {
+            #[inline(always)]
+            fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                let bounded = x.max(splat($unit_expm1_smallest)); // of x > 0, the result is thrown away
+                let rounder = bounded.mul_add(splat(LOG2_E), splat(ROUNDER));
+                let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
+                let n = rounder - ROUNDER;
+                // 2^n makes the error of n ln 2 small where n is large.
+                let r = bounded;
+                $(let r = n.mul_add(splat(-$ln_2_part), r);)+
+                let y = power.mul_add((r * r).mul_add(super::$q(simd, r), r), power - 1.0);
+                x.simd_lt(splat(0.0)).select(y, x)
+            }
+        }
+
+        /// ELU with any factors that are not degenerate, for an `input_scale` of 1.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct Forward<S: Simd> {
+            negative: Factor<S>,
+            /// 2 to the power of `negative`'s exponent.
+            power: S::$floats,
+            negative_value: S::$floats,
+            positive: Positive<S>,
+        }
+
+        impl<S: Simd> Forward<S> {
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                let mut negative = Factor::new(simd, products.split_negative());
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                // Even the smallest subnormal number is a power of two.
+                let mut power = products.negative / (negative.high[0] + negative.low[0]);
+                if power >= 1.0 {
+                    // Nothing underflows on the way to the result that does not underflow in it.
+                    negative.high *= power;
+                    negative.low *= power;
+                    power = 1.0;
+                }
+                Self {
+                    negative,
+                    power: splat(power),
+                    negative_value: splat(products.negative),
+                    positive: Positive::new(simd, products.positive),
+                }
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for Forward<S> {
+            #[inline(always)]
+            fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                let bounded = x.max(splat($expm1_smallest));
+                let y = if fuses(simd.level()) {
+                    let curve = expm1_of_float(simd, bounded);
+                    // `high` is all of the factor.
+                    let factor = self.negative.high;
+                    factor.mul_add(curve.high, factor * curve.low) * self.power
+                } else {
+                    let curve = expm1_of(simd, Pair::from(simd, bounded));
+                    let y = product(self.negative.pair(), curve) * self.power;
+                    // Parts of a small number may be subnormal.
+                    x.simd_gt(splat(-$expm1_small))
+                        .select(x * self.negative_value, y)
+                };
+                x.simd_lt(splat(0.0)).select(y, self.positive.times(x))
+            }
+        }
+
+        /// ELU with any factors that are not degenerate and any `input_scale`.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct ScaledForward<S: Simd> {
+            negative: Factor<S>,
+            slope: Factor<S>,
+            positive: Positive<S>,
+            input_scale: Scale<S>,
+            /// Where x is above this, the result is linear.
+            small: S::$floats,
+        }
+
+        impl<S: Simd> ScaledForward<S> {
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                let small = -$expm1_small / products.input_scale;
+                Self {
+                    negative: Factor::new(simd, products.split_negative()),
+                    slope: Factor::new(simd, products.split_slope()),
+                    positive: Positive::new(simd, products.positive),
+                    input_scale: Scale::new(simd, products, $expm1_smallest),
+                    small: S::$floats::splat(simd, small),
+                }
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for ScaledForward<S> {
+            #[inline(always)]
+            fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
+                let zero = S::$floats::splat(simd, 0.0);
+                let is_small = x.simd_gt(self.small);
+                let curve = expm1_of(simd, self.input_scale.times(simd, x));
+                let normalized = normalize(simd, x);
+                let line = split(simd, Pair::from(simd, normalized.significand));
+                let curve = line.or(curve, is_small);
+                let factor = self.slope.pair().or(self.negative.pair(), is_small);
+                let exponent = is_small
+                    .select(normalized.exponent + self.slope.exponent, self.negative.exponent);
+                let y = scale_by_power(simd, product(factor, curve), exponent);
+                x.simd_lt(zero).select(y, self.positive.times(x))
+            }
+        }
+
+        /// With a `negative` that is zero, infinite or NaN, every product with a negative number is `-negative`.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct DegenerateForward<S: Simd> {
+            negated: S::$floats,
+            positive: Positive<S>,
+        }
+
+        impl<S: Simd> DegenerateForward<S> {
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                Self {
+                    negated: S::$floats::splat(simd, -products.negative),
+                    positive: Positive::new(simd, products.positive),
+                }
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for DegenerateForward<S> {
+            #[inline(always)]
+            fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
+                let zero = S::$floats::splat(simd, 0.0);
+                x.simd_lt(zero).select(self.negated, self.positive.times(x))
+            }
+        }
+    };
+}

@@ -1,0 +1,191 @@
+//! The gradients.
+
+macro_rules! gradient {
+    ($float:ident, $floats:ident, $uints:ident, exp_smallest: $exp_smallest:literal, exp_underflows: $exp_underflows:literal, center_shift: $center_shift:literal, mantissa: $mantissa:literal, q_centered: $q_centered:ident, exp_normal: $exp_normal:literal) => {
+        /// The gradient from the input: `grad * positive` where `x > 0`, else `grad * slope * exp(input_scale * x)`.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct Backward<S: Simd> {
+            input_scale: Scale<S>,
+            slope: Factor<S>,
+            gradient: Gradient<S>,
+        }
+
+        impl<S: Simd> Backward<S> {
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                Self {
+                    input_scale: Scale::new(simd, products, $exp_smallest),
+                    slope: Factor::new(simd, products.split_slope()),
+                    gradient: Gradient::new(simd, products),
+                }
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for Backward<S> {
+            #[inline(always)]
+            fn apply(self, simd: S, x: S::$floats, grad: S::$floats) -> S::$floats {
+                let zero = S::$floats::splat(simd, 0.0);
+                let t = self.input_scale.times(simd, x.min(zero));
+                let exponential = exp_of(simd, t);
+                let underflows = t.high.simd_le(S::$floats::splat(simd, $exp_underflows));
+                let sign = underflows.select(self.gradient.negative * 0.0, self.gradient.negative);
+                let slope = Normalized {
+                    significand: exponential.significand,
+                    exponent: exponential.exponent + self.slope.exponent,
+                };
+                self.gradient
+                    .apply(simd, x, grad, self.slope.pair(), slope, sign)
+            }
+        }
+
+        /// The gradient from the input for ELU with alpha = 1. Only where `mul_add` rounds once: two roundings would add
+        /// up to more than an ULP.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct UnitBackward<S: Simd>(Backward<S>);
+
+        impl<S: Simd> UnitBackward<S> {
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                Self(Backward::new(simd, products))
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for UnitBackward<S> {
+            #[inline(always)]
+            fn apply(self, simd: S, x: S::$floats, grad: S::$floats) -> S::$floats {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                // In `f32`, so that exp(r) is between 0.75 and 1.5: what is added to 1 then has the smallest error.
+                let centered = x - splat($center_shift);
+                let biased = centered.mul_add(splat(LOG2_E), splat(ROUNDER));
+                let s = (biased.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
+                let n = biased - ROUNDER;
+                // r = high + low, of which high is exact: rounded, it would cost a quarter of an ULP.
+                let [ln_2_high, ln_2_low] = LN2;
+                let high = n.mul_add(splat(-ln_2_high), x);
+                let low = n * splat(-ln_2_low);
+                let r = high + low;
+                let e = high + (r * r).mul_add(super::$q_centered(simd, r), low);
+                // A sum drops the sign of zero.
+                let product = (grad.mul_add(e, grad) * s).copysign(grad);
+
+                // Not where s is subnormal or the product overflows on the way. Chosen by lane, not by vector: the
+                // bits must not depend on the neighbours.
+                let is_moderate =
+                    x.simd_ge(splat($exp_normal)) & grad.abs().simd_le(splat(0.5 * <$float>::MAX));
+                let is_negative = x.simd_le(splat(0.0));
+                let is_other = is_negative & !is_moderate;
+                let product = if is_other.any_true() {
+                    is_other.select(self.0.apply(simd, x, grad), product)
+                } else {
+                    product
+                };
+                is_negative.select(product, x.simd_eq(x).select(grad, x))
+            }
+        }
+
+        /// The gradient from the output: `grad * positive` where `y > 0`, else `grad * input_scale * (y + negative)`.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct BackwardFromOutput<S: Simd> {
+            /// The significand of `negative`, and 2 to the power of its exponent with the sign changed, in two factors.
+            negative: S::$floats,
+            powers: [S::$floats; 2],
+            exponent: S::$floats,
+            input_scale: Factor<S>,
+            gradient: Gradient<S>,
+        }
+
+        impl<S: Simd> BackwardFromOutput<S> {
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+                let negative = Factor::new(simd, products.split_negative());
+                let input_scale = Factor::new(simd, products.split_input_scale());
+                Self {
+                    negative: negative.high + negative.low,
+                    powers: powers_of_two(simd, S::$floats::splat(simd, 0.0) - negative.exponent),
+                    exponent: negative.exponent + input_scale.exponent,
+                    input_scale,
+                    gradient: Gradient::new(simd, products),
+                }
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for BackwardFromOutput<S> {
+            #[inline(always)]
+            fn apply(self, simd: S, y: S::$floats, grad: S::$floats) -> S::$floats {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                // The sum is made of numbers near 1. No output is below -negative.
+                let [power, rest] = self.powers;
+                let scaled = (y * power * rest).max(splat(-4.0)).min(splat(0.0));
+                let sum = two_sum(scaled, self.negative);
+                let slope = Normalized {
+                    significand: split(simd, sum),
+                    exponent: self.exponent,
+                };
+                let is_zero = sum.high.simd_eq(splat(0.0));
+                let sign = is_zero.select(splat(0.0), splat(1.0).copysign(sum.high));
+                self.gradient
+                    .apply(simd, y, grad, self.input_scale.pair(), slope, sign)
+            }
+        }
+        /// What both gradients share.
+        #[derive(Clone, Copy)]
+        struct Gradient<S: Simd> {
+            positive: Positive<S>,
+            /// `negative` where that is degenerate, else a 1 with its sign.
+            negative: S::$floats,
+            is_degenerate: <S::$floats as SimdBase<S>>::Mask,
+        }
+
+        impl<S: Simd> Gradient<S> {
+            #[inline(always)]
+            fn new(simd: S, products: Products<$float>) -> Self {
+                let is_degenerate = products.is_degenerate();
+                let negative = if is_degenerate {
+                    products.negative
+                } else {
+                    (1.0 as $float).copysign(products.negative)
+                };
+                let [one, other] = [1.0, if is_degenerate { 1.0 } else { 0.0 }];
+                Self {
+                    positive: Positive::new(simd, products.positive),
+                    negative: S::$floats::splat(simd, negative),
+                    is_degenerate: S::$floats::splat(simd, one)
+                        .simd_eq(S::$floats::splat(simd, other)),
+                }
+            }
+
+            /// `grad * positive` where `x > 0`, else `grad * factor * slope`, and `x` itself where it is NaN. `sign` is
+            /// a number with the slope's sign that is 0, infinite or NaN where the slope is.
+            #[inline(always)]
+            fn apply(
+                self,
+                simd: S,
+                x: S::$floats,
+                grad: S::$floats,
+                factor: Pair<S>,
+                slope: Normalized<S, Pair<S>>,
+                sign: S::$floats,
+            ) -> S::$floats {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                let normalized = normalize(simd, grad);
+                let grad_pair = split(simd, Pair::from(simd, normalized.significand));
+                let scaled = split_product(simd, grad_pair, factor);
+                let y = scale_by_power(
+                    simd,
+                    product(scaled, slope.significand),
+                    normalized.exponent + slope.exponent,
+                );
+                // Zeros, infinities and NaN go as IEEE 754 says.
+                let is_number = grad.abs().simd_gt(splat(0.0))
+                    & grad.abs().simd_le(splat(<$float>::MAX))
+                    & slope.significand.high.abs().simd_gt(splat(0.0))
+                    & !self.is_degenerate;
+                let otherwise = is_number.select(y, grad * sign);
+                let side = x
+                    .simd_gt(splat(0.0))
+                    .select(self.positive.times(grad), otherwise);
+                x.simd_eq(x).select(side, x)
+            }
+        }
+    };
+}

@@ -1,0 +1,48 @@
+//! The terms of a penalty.
+
+macro_rules! penalty {
+    ($float:ident, $floats:ident) => {
+        /// The penalty `l1 * |y|`. As the sum of both with an `l2` of 0, an infinite `y` would make NaN of it.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct L1<S: Simd>(S::$floats);
+
+        impl<S: Simd> L1<S> {
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, l1: $float) -> Self {
+                Self(S::$floats::splat(simd, l1))
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for L1<S> {
+            #[inline(always)]
+            fn apply(self, _: S, y: S::$floats, _: S::$floats) -> S::$floats {
+                y.abs() * self.0
+            }
+        }
+
+        /// The penalty `l1 * |y| + l2 * y^2`, in an order in which nothing overflows that the penalty does not.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct L1L2<S: Simd> {
+            l1: S::$floats,
+            l2: S::$floats,
+        }
+
+        impl<S: Simd> L1L2<S> {
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, l1: $float, l2: $float) -> Self {
+                Self {
+                    l1: S::$floats::splat(simd, l1),
+                    l2: S::$floats::splat(simd, l2),
+                }
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for L1L2<S> {
+            #[inline(always)]
+            fn apply(self, _: S, y: S::$floats, _: S::$floats) -> S::$floats {
+                let magnitude = y.abs();
+                magnitude * magnitude.mul_add(self.l2, self.l1)
+            }
+        }
+    };
+}

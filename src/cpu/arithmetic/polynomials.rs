@@ -1,0 +1,91 @@
+//! The polynomials of expm1, with the coefficients that `scripts/expm1-coefficients` prints.
+
+use fearless_simd::prelude::*;
+
+/// In Estrin's order: the chain of dependent operations is what limits a core, not their number.
+#[inline(always)]
+pub(super) fn p_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
+    let splat = |v: f32| S::f32s::splat(simd, v);
+    let r2 = r * r;
+    let p01 = r.mul_add(splat(0.041_666_51), splat(0.166_666_36));
+    let p23 = r.mul_add(splat(0.001_393_054), splat(0.008_341_51));
+    r2.mul_add(r2.mul_add(splat(0.000_150_461_45), p23), p01)
+}
+
+#[inline(always)]
+pub(super) fn p_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
+    let splat = |v: f64| S::f64s::splat(simd, v);
+    let r2 = r * r;
+    let r4 = r2 * r2;
+    let p01 = r.mul_add(
+        splat(0.041_666_666_666_666_664),
+        splat(0.166_666_666_666_666_69),
+    );
+    let p23 = r.mul_add(
+        splat(0.001_388_888_888_888_649_8),
+        splat(0.008_333_333_333_329_985),
+    );
+    let p45 = r.mul_add(
+        splat(2.480_158_731_741_724_6e-5),
+        splat(0.000_198_412_698_634_355_5),
+    );
+    let p67 = r.mul_add(
+        splat(2.755_728_254_697_946e-7),
+        splat(2.755_726_786_826_200_7e-6),
+    );
+    let p89 = r.mul_add(
+        splat(2.091_143_704_598_424_6e-9),
+        splat(2.510_066_614_291_837_4e-8),
+    );
+    let p4 = r4.mul_add(p89, r2.mul_add(p67, p45));
+    r4.mul_add(p4, r2.mul_add(p23, p01))
+}
+
+/// In Estrin's order: the chain of dependent operations is what limits a core, not their number.
+#[inline(always)]
+pub(super) fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
+    let splat = |v: f32| S::f32s::splat(simd, v);
+    let r2 = r * r;
+    let q01 = r.mul_add(splat(0.166_666_36), splat(0.5));
+    let q23 = r.mul_add(splat(0.008_341_51), splat(0.041_666_51));
+    let q45 = r.mul_add(splat(0.000_150_461_45), splat(0.001_393_054));
+    r2.mul_add(r2.mul_add(q45, q23), q01)
+}
+
+/// For r between ln 0.75 and ln 1.5: `scripts/expm1-coefficients centered`.
+#[inline(always)]
+pub(super) fn q_of_f32_centered<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
+    let splat = |v: f32| S::f32s::splat(simd, v);
+    let r2 = r * r;
+    let q01 = r.mul_add(splat(0.166_666_69), splat(0.5));
+    let q23 = r.mul_add(splat(0.008_332_329), splat(0.041_666_552));
+    let q45 = r.mul_add(splat(0.000_207_901_32), splat(0.001_392_090_2));
+    r2.mul_add(r2.mul_add(q45, q23), q01)
+}
+
+#[inline(always)]
+pub(super) fn q_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
+    let splat = |v: f64| S::f64s::splat(simd, v);
+    let r2 = r * r;
+    let r4 = r2 * r2;
+    let q01 = r.mul_add(splat(0.166_666_666_666_666_69), splat(0.5));
+    let q23 = r.mul_add(
+        splat(0.008_333_333_333_329_985),
+        splat(0.041_666_666_666_666_664),
+    );
+    let q45 = r.mul_add(
+        splat(0.000_198_412_698_634_355_5),
+        splat(0.001_388_888_888_888_649_8),
+    );
+    let q67 = r.mul_add(
+        splat(2.755_726_786_826_200_7e-6),
+        splat(2.480_158_731_741_724_6e-5),
+    );
+    let q89 = r.mul_add(
+        splat(2.510_066_614_291_837_4e-8),
+        splat(2.755_728_254_697_946e-7),
+    );
+    let q8 = r2.mul_add(splat(2.091_143_704_598_424_6e-9), q89);
+    let q4 = r4.mul_add(q8, r2.mul_add(q67, q45));
+    r4.mul_add(q4, r2.mul_add(q23, q01))
+}

@@ -1,0 +1,175 @@
+//! Error-free transformations, normalized numbers and powers of two.
+
+macro_rules! primitives {
+    ($float:ident, $bits:ident, $floats:ident, $uints:ident, ln_2: $ln_2:expr, mantissa: $mantissa:literal, bias: $bias:literal, leading: $leading:literal, largest_power: $largest_power:literal) => {
+        const LOG2_E: $float = std::$float::consts::LOG2_E;
+        /// In two parts, of which the first has an exact product with n.
+        const LN2: [$float; 2] = $ln_2;
+        /// A sum with it rounds to an integer; the bias more makes the last bits a biased exponent.
+        const ROUNDER: $float = (3u64 << ($mantissa - 1)) as $float + $bias as $float;
+        const FRACTION: $bits = (1 << $mantissa) - 1;
+
+        /// high + low, where `low` is what `high` lost in rounding.
+        #[derive(Clone, Copy)]
+        struct Pair<S: Simd> {
+            high: S::$floats,
+            low: S::$floats,
+        }
+
+        impl<S: Simd> Pair<S> {
+            #[inline(always)]
+            fn from(simd: S, high: S::$floats) -> Self {
+                Self {
+                    high,
+                    low: S::$floats::splat(simd, 0.0),
+                }
+            }
+
+            /// `self` where the condition holds, else `other`.
+            #[inline(always)]
+            fn or(self, other: Self, condition: <S::$floats as SimdBase<S>>::Mask) -> Self {
+                Self {
+                    high: condition.select(self.high, other.high),
+                    low: condition.select(self.low, other.low),
+                }
+            }
+        }
+
+        /// significand * 2^exponent.
+        #[derive(Clone, Copy)]
+        struct Normalized<S: Simd, T> {
+            significand: T,
+            exponent: S::$floats,
+        }
+
+        /// So few bits that two such numbers have an exact product; where `mul_add` rounds once, all of them do as well.
+        #[inline(always)]
+        fn leading_bits<S: Simd>(simd: S, v: S::$floats) -> S::$floats {
+            if fuses(simd.level()) {
+                return v;
+            }
+            (v.bitcast::<S::$uints>() & S::$uints::splat(simd, $leading)).bitcast()
+        }
+
+        /// Knuth's `TwoSum`: a + b exactly, whichever is larger.
+        #[inline(always)]
+        fn two_sum<S: Simd>(a: S::$floats, b: S::$floats) -> Pair<S> {
+            let sum = a + b;
+            let part = sum - a;
+            Pair {
+                high: sum,
+                low: (a - (sum - part)) + (b - part),
+            }
+        }
+
+        /// The same number, with so few bits in `high` that two such have an exact product.
+        #[inline(always)]
+        fn split<S: Simd>(simd: S, v: Pair<S>) -> Pair<S> {
+            if fuses(simd.level()) {
+                return v;
+            }
+            let high = leading_bits(simd, v.high);
+            Pair {
+                high,
+                low: (v.high - high) + v.low,
+            }
+        }
+
+        /// a * b for split pairs, as a pair of about one and a half times a float's precision, which is split, too.
+        #[inline(always)]
+        fn split_product<S: Simd>(simd: S, a: Pair<S>, b: Pair<S>) -> Pair<S> {
+            let product = a.high * b.high;
+            let cross_terms = cross_terms(a, b);
+            if fuses(simd.level()) {
+                let lost = a
+                    .high
+                    .mul_add(b.high, S::$floats::splat(simd, 0.0) - product);
+                return Pair {
+                    high: product,
+                    low: cross_terms + lost,
+                };
+            }
+            let high = leading_bits(simd, product + cross_terms);
+            Pair {
+                high,
+                low: (product - high) + cross_terms,
+            }
+        }
+
+        /// Dekker's `TwoProduct`: a * b for two floats, exactly in `f32`, and but for 2^-104 in `f64`.
+        #[inline(always)]
+        fn two_product<S: Simd>(simd: S, a: S::$floats, b: S::$floats) -> Pair<S> {
+            let zero = S::$floats::splat(simd, 0.0);
+            let high = a * b;
+            if fuses(simd.level()) {
+                let low = a.mul_add(b, zero - high);
+                return Pair { high, low };
+            }
+            let (a, b) = (
+                split(simd, Pair::from(simd, a)),
+                split(simd, Pair::from(simd, b)),
+            );
+            let most = a.low.mul_add(b.high, a.high * b.high - high);
+            Pair {
+                high,
+                low: a.low.mul_add(b.low, a.high.mul_add(b.low, most)),
+            }
+        }
+
+        /// a * b for split factors, rounded once.
+        #[inline(always)]
+        fn product<S: Simd>(a: Pair<S>, b: Pair<S>) -> S::$floats {
+            a.high.mul_add(b.high, cross_terms(a, b))
+        }
+
+        #[inline(always)]
+        fn cross_terms<S: Simd>(a: Pair<S>, b: Pair<S>) -> S::$floats {
+            a.high.mul_add(b.low, a.low * (b.high + b.low))
+        }
+
+        #[inline(always)]
+        fn power_of_two<S: Simd>(simd: S, n: S::$floats) -> S::$floats {
+            let rounder = n + S::$floats::splat(simd, ROUNDER);
+            (rounder.bitcast::<S::$uints>() << $mantissa).bitcast()
+        }
+
+        /// 2^exponent in two factors, as far as it makes a difference.
+        #[inline(always)]
+        fn powers_of_two<S: Simd>(simd: S, exponent: S::$floats) -> [S::$floats; 2] {
+            let splat = |v: $float| S::$floats::splat(simd, v);
+            let bounded = exponent
+                .max(splat(-$largest_power))
+                .min(splat($largest_power));
+            let half = bounded.mul_add(splat(0.5), splat(ROUNDER)) - ROUNDER;
+            [power_of_two(simd, half), power_of_two(simd, bounded - half)]
+        }
+
+        /// v * 2^exponent, also where that is subnormal or overflows.
+        #[inline(always)]
+        fn scale_by_power<S: Simd>(simd: S, v: S::$floats, exponent: S::$floats) -> S::$floats {
+            let [power, rest] = powers_of_two(simd, exponent);
+            v * power * rest
+        }
+
+        /// The number's significand, with its sign, for any that is finite and not 0.
+        #[inline(always)]
+        fn normalize<S: Simd>(simd: S, v: S::$floats) -> Normalized<S, S::$floats> {
+            let splat = |v: $float| S::$floats::splat(simd, v);
+            let uints = |v: $bits| S::$uints::splat(simd, v);
+            let unit = (1u64 << ($mantissa + 1)) as $float;
+            let is_subnormal = v.abs().simd_lt(splat(<$float>::MIN_POSITIVE));
+            let normal = is_subnormal.select(v * unit, v);
+            let bits = normal.bitcast::<S::$uints>();
+            let biased = ((bits >> $mantissa) & uints((1 << (<$bits>::BITS - 1 - $mantissa)) - 1))
+                + uints((ROUNDER - $bias as $float).to_bits());
+            let exponent = biased.bitcast::<S::$floats>() - splat(ROUNDER);
+            let significand = (bits & uints(FRACTION | 1 << (<$bits>::BITS - 1)))
+                | uints((1.0 as $float).to_bits());
+            Normalized {
+                significand: significand.bitcast(),
+                exponent: is_subnormal
+                    .select(exponent - splat(($mantissa + 1) as $float), exponent),
+            }
+        }
+    };
+}

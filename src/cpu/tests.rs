@@ -1,0 +1,201 @@
+//! Every SIMD level of this machine, not just the best.
+
+use super::*;
+use crate::reference;
+
+/// All that this machine has, not just the best.
+pub(super) fn levels() -> Vec<Level> {
+    let best = Level::new();
+    let mut levels = vec![best, Level::baseline()];
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    {
+        levels.extend(best.as_avx2().map(Level::Avx2));
+        levels.extend(best.as_sse4_2().map(Level::Sse4_2));
+    }
+    levels
+}
+
+#[test]
+fn every_level_is_within_an_ulp() {
+    for level in levels() {
+        let x: Vec<f32> = (0..=u32::MAX).step_by(9973).map(f32::from_bits).collect();
+        let mut y = vec![0.0; x.len()];
+        f32::forward(level, 1.0.into(), Some(&x), &mut y);
+        for (&x, &y) in x.iter().zip(&y) {
+            if x < 0.0 {
+                let exact = reference::elu(f64::from(x), 1.0);
+                let power =
+                    exact.abs().max(f32::MIN_POSITIVE.into()).to_bits() & f64::INFINITY.to_bits();
+                let ulp = f64::from_bits(power) / f64::from(1 << 23);
+                assert!(
+                    (f64::from(y) - exact).abs() <= ulp,
+                    "{}: x {x:e}, y {y:e}, exact {exact:e}",
+                    name(level)
+                );
+            } else {
+                assert_eq!(x.to_bits(), y.to_bits(), "{}", name(level));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_level_has_gradients_within_an_ulp() {
+    let mut random = 1u32;
+    for level in levels() {
+        let x: Vec<f32> = (0x8000_0000..0xc2e0_0000u32)
+            .step_by(4999)
+            .chain((0xbf80_0000..0xc1a0_0000).step_by(101))
+            .map(f32::from_bits)
+            .collect();
+        // Of either sign, from 1 to 2; a few are any number there is.
+        let grads = (0..x.len()).map(|i| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let kept = if i % 16 == 0 { u32::MAX } else { 0x807f_ffff };
+            f32::from_bits(random.rotate_right(9) & kept | (!kept & 0x3f80_0000))
+        });
+        let grad: Vec<f32> = grads.collect();
+        let mut out = vec![0.0; x.len()];
+        f32::gradient(level, Op::Backward, 1.0.into(), &x, Some(&grad), &mut out);
+        for ((&x, &grad), &out) in x.iter().zip(&grad).zip(&out) {
+            let exact = f64::from(grad) * reference::elu_grad(f64::from(x), 1.0);
+            if !grad.is_finite() {
+                continue;
+            }
+            let power =
+                exact.abs().max(f32::MIN_POSITIVE.into()).to_bits() & f64::INFINITY.to_bits();
+            let ulp = f64::from_bits(power) / f64::from(1 << 23);
+            assert!(
+                (f64::from(out) - exact).abs() <= ulp
+                    && out.is_sign_negative() == grad.is_sign_negative(),
+                "{}: x {x:e}, grad {grad:e}, out {out:e}, exact {exact:e}",
+                name(level)
+            );
+        }
+    }
+}
+
+/// Results that are too small for the format are 0, with the sign of the exact value.
+#[test]
+fn every_level_keeps_the_sign_of_zero() {
+    fn signs<T: Walk + Copy>(level: Level, alpha: f64, tiny: T, zero: T, bits: fn(T) -> u64) {
+        for input_scale in [1.0, 0.5] {
+            for sign in [1.0, -1.0] {
+                let factors = Factors::new(sign * alpha, 1.0, input_scale).unwrap();
+                let due = bits(zero) ^ if sign < 0.0 { bits(zero) } else { 0 };
+                let mut y = [zero; 5];
+                T::forward(level, factors, Some(&[tiny; 5]), &mut y);
+                assert_eq!(
+                    y.map(bits),
+                    [due; 5],
+                    "forward, {}, {factors:?}",
+                    name(level)
+                );
+                T::gradient(
+                    level,
+                    Op::Backward,
+                    factors,
+                    &[tiny; 5],
+                    Some(&[tiny; 5]),
+                    &mut y,
+                );
+                assert_eq!(
+                    y.map(bits),
+                    [due; 5],
+                    "backward, {}, {factors:?}",
+                    name(level)
+                );
+                if sign > 0.0 {
+                    let output = &[zero; 5];
+                    T::gradient(
+                        level,
+                        Op::BackwardFromOutput,
+                        factors,
+                        output,
+                        Some(&[tiny; 5]),
+                        &mut y,
+                    );
+                    assert_eq!(y.map(bits), [due; 5], "{}, {factors:?}", name(level));
+                }
+            }
+        }
+    }
+    for level in levels() {
+        let bits = |v: f32| v.to_bits().into();
+        signs(level, 1e-30, f32::from_bits(0x8080_0000), -0.0, bits);
+        signs(level, 1e-300, -f64::MIN_POSITIVE, -0.0, f64::to_bits);
+    }
+}
+
+/// As in `tests/numbers.rs`, but at every level. Each case has alpha, `input_scale`, `x`, a gradient, and what is due.
+#[test]
+fn every_level_gets_right_what_was_wrong_before() {
+    let cases: [(f64, f64, [u32; 3]); 7] = [
+        (0.0, 1.0, [0xbf80_0000, 0x5f80_0000, 0]),
+        (1e-33, 1.0, [0xbf80_0000, 0x60ad_78ec, 0x2925_ad9d]),
+        (
+            0.523_782_138_320_668_2,
+            1.0 / 0.523_782_138_320_668_2,
+            [0xc018_6d35, 0xbfbb_56ac, 0xbc7e_2468],
+        ),
+        (
+            2_421.174_787_929_769_5,
+            1.0 / 2_421.174_787_929_769_5,
+            [0xc713_802e, 0x3fa9_43b8, 0x346f_6072],
+        ),
+        (1.0, 1.0, [0xc31a_e666, 0x7136_8fb4, 0x0183_7cdc]),
+        (1.0, 1.0, [0xc2d6_b852, 0xd3ed_7cbd, 0x8680_5a33]),
+        (3e38, 2f64.powi(64), [0x8000_0100, 0x8001_2345, 0xdd00_6507]),
+    ];
+    for level in levels() {
+        for (alpha, input_scale, [x, grad, due]) in cases {
+            let factors = Factors::new(alpha, 1.0, input_scale).unwrap();
+            let [x, grad] = [x, grad].map(f32::from_bits);
+            let mut y = [0.0];
+            f32::gradient(level, Op::Backward, factors, &[x], Some(&[grad]), &mut y);
+            let y = y[0].to_bits();
+            assert!(y.abs_diff(due) <= 1, "{}: {factors:?}, {y:#x}", name(level));
+        }
+    }
+}
+
+#[test]
+fn every_level_sums() {
+    for level in levels() {
+        for len in (0..=67u16).chain([1023, 4099]) {
+            let y: Vec<f32> = (0..len).map(|i| f32::from(i) - 33.0).collect();
+            let exact: f64 = y
+                .iter()
+                .map(|&y| 0.5 * f64::from(y.abs()) + 0.25 * f64::from(y).powi(2))
+                .sum();
+            let penalty = Penalty::new(0.5, 0.25).unwrap();
+            let found = f32::penalty(level, penalty, &y).value();
+            assert!(
+                (found - exact).abs() <= 8e-7 * exact,
+                "{}: {found} instead of {exact}",
+                name(level)
+            );
+        }
+    }
+}
+
+#[test]
+fn every_level_does_every_length() {
+    for level in levels() {
+        for len in 0..=67u16 {
+            let x: Vec<f32> = (0..len).map(|i| f32::from(i) - 33.0).collect();
+            let mut y = vec![f32::NAN; x.len()];
+            f32::forward(level, 0.5.into(), Some(&x), &mut y);
+            let mut in_place = x.clone();
+            f32::forward(level, 0.5.into(), None, &mut in_place);
+            assert_eq!(y, in_place, "{}", name(level));
+            for (&x, &y) in x.iter().zip(&y) {
+                assert!(
+                    (f64::from(y) - reference::elu(x.into(), 0.5)).abs() < 1e-6,
+                    "{}: {x} {y}",
+                    name(level)
+                );
+            }
+        }
+    }
+}

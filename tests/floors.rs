@@ -1,0 +1,137 @@
+//! The floors in CONTRIBUTING.md: every module of the library is on one, and imports from lower floors only.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The floor of every module, 0 for the lowest.
+fn floors(text: &str) -> BTreeMap<String, usize> {
+    let (_, list) = text.split_once("```floors\n").expect("there is a list");
+    let (list, _) = list.split_once("```").unwrap();
+    let lines = list.lines().enumerate();
+    let modules = lines.flat_map(|(floor, line)| {
+        line.split_whitespace()
+            .map(move |name| (name.into(), floor))
+    });
+    let all: Vec<(String, usize)> = modules.collect();
+    let map: BTreeMap<String, usize> = all.iter().cloned().collect();
+    assert_eq!(map.len(), all.len(), "a module is on one floor");
+    map
+}
+
+/// The code of a file, without comments and unit tests.
+fn code(text: &str) -> String {
+    let (text, _) = text.split_once("#[cfg(test)]").unwrap_or((text, ""));
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The modules that a file's code names, by `crate::name` or `use crate::{name, ...}`.
+fn imports(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if code[..at].ends_with('$') {
+            continue;
+        }
+        match rest.strip_prefix('{') {
+            Some(list) => found.extend(first_level(list)),
+            None => found.push(word(rest).to_owned()),
+        }
+    }
+    // Types and macros that the root exports are not modules.
+    found.retain(|name| name.chars().all(|c| c.is_lowercase() || c == '_'));
+    found
+}
+
+fn word(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// The first word of every item of a list in braces, whatever the items contain.
+fn first_level(list: &str) -> Vec<String> {
+    let (mut depth, mut item, mut items) = (0, String::new(), Vec::new());
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => items.push(std::mem::take(&mut item)),
+            _ => {}
+        }
+        if depth == 0 && c != ',' && c != '}' {
+            item.push(c);
+        }
+    }
+    items.push(item);
+    let words = items.iter().map(|item| word(item.trim()).to_owned());
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| match path.is_dir() {
+        true => files(&path),
+        false => vec![path],
+    });
+    files.collect()
+}
+
+#[test]
+fn modules_import_from_lower_floors_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let floors = floors(&fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap());
+    let source = root.join("src");
+    let mut seen = BTreeMap::new();
+    for path in files(&source) {
+        let inner = path.strip_prefix(&source).unwrap().with_extension("");
+        let module = inner.iter().next().unwrap().to_str().unwrap().to_owned();
+        if module == "lib" || inner.ends_with("tests") {
+            continue;
+        }
+        let floor = *floors
+            .get(&module)
+            .unwrap_or_else(|| panic!("{module} is on no floor"));
+        let imports = imports(&code(&fs::read_to_string(&path).unwrap()));
+        *seen.entry(module.clone()).or_insert(0) += imports.len();
+        for import in imports {
+            let lower = *floors
+                .get(&import)
+                .unwrap_or_else(|| panic!("{import} is on no floor"));
+            let is_itself = import == module;
+            assert!(
+                is_itself || lower < floor,
+                "{}: {import} is not lower",
+                path.display()
+            );
+        }
+    }
+    let unseen: Vec<_> = floors
+        .keys()
+        .filter(|name| !seen.contains_key(*name))
+        .collect();
+    assert!(unseen.is_empty(), "no such modules: {unseen:?}");
+    assert!(
+        seen.values().sum::<usize>() > 100,
+        "imports are found: {seen:?}"
+    );
+}
+
+#[test]
+fn imports_of_every_form_are_found() {
+    let text = "
+        use crate::{dtype::{DType, Element}, error::{Error, Result}, op::Op};
+        // use crate::layer::Layer;
+        fn f() -> crate::tensor::Tensor { $crate::stream!(); crate::Error::new() }
+        #[cfg(test)] mod tests { use crate::accuracy; }";
+    assert_eq!(imports(&code(text)), ["dtype", "error", "op", "tensor"]);
+    let floors = floors("```floors\ndtype op\nerror\n```");
+    assert_eq!((floors["op"], floors["error"]), (0, 1));
+}
