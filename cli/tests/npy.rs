@@ -190,95 +190,128 @@ fn alpha() {
     folder.success(&[&args[..], &["--tensor", "double"]].concat());
 }
 
-#[test]
-fn bad_input() {
+/// The text with which the command refuses a file of these bytes. It names the file first.
+fn refused(bytes: &[u8]) -> String {
     let folder = Folder::new();
-    let good = header("<f4", false, "(3,)");
-    let data: &[u8] = &[0; 12];
-    let cut = npy(1, &good, &[]);
-    let mut future = npy(1, &good, data);
+    folder.write("x.npy", bytes);
+    let text = folder.error(&["run", "x.npy"]);
+    let text = text
+        .strip_prefix("x.npy: ")
+        .unwrap_or_else(|| panic!("{text}"));
+    text.to_owned()
+}
+
+/// Three zeros, and the header that says so.
+const DATA: &[u8] = &[0; 12];
+
+fn good_header() -> String {
+    header("<f4", false, "(3,)")
+}
+
+#[test]
+fn files_of_another_format_are_refused() {
+    let text = "not a .npy file: it does not start with \\x93NUMPY";
+    assert_eq!(refused(b"x,y\n1,2\n"), text);
+    assert_eq!(refused(b""), text);
+}
+
+#[test]
+fn truncated_headers_are_refused() {
+    let whole = npy(1, &good_header(), &[]);
+    assert_eq!(refused(b"\x93NUMPY"), "truncated .npy header");
+    assert_eq!(refused(&whole[..40]), "truncated .npy header");
+}
+
+#[test]
+fn unknown_versions_are_refused() {
+    let mut future = npy(1, &good_header(), DATA);
     future[6] = 9;
-    let structured =
-        "{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (3,), }";
-    let cases: Vec<(Vec<u8>, &str)> = vec![
-        (
-            b"x,y\n1,2\n".to_vec(),
-            "not a .npy file: it does not start with \\x93NUMPY",
-        ),
-        (vec![], "not a .npy file: it does not start with \\x93NUMPY"),
-        (b"\x93NUMPY".to_vec(), "truncated .npy header"),
-        (cut[..40].to_vec(), "truncated .npy header"),
-        (future, ".npy version 9.0, needed 1.0, 2.0 or 3.0"),
-        (
-            npy(1, &good, &data[..11]),
-            "shape [3] of float32 needs 12 bytes of data, found 11",
-        ),
-        (
-            npy(1, &good, &[0; 13]),
-            "shape [3] of float32 needs 12 bytes of data, found 13",
-        ),
-        (
-            npy(1, &header("<i8", false, "(3,)"), &[0; 24]),
-            "dtype int64 ('<i8') is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
-        ),
-        (
-            npy(1, &header("|O", false, "(3,)"), data),
-            "dtype object ('|O') is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
-        ),
-        (
-            npy(1, &header("<U7", false, "(3,)"), data),
-            "dtype '<U7' is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
-        ),
-        (
-            npy(1, structured, data),
-            "structured dtype [('a', '<f4'), ('b', '<i4')] is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
-        ),
-        (
-            npy(1, &header("<f4", false, "(4611686018427387904, 8)"), data),
-            "shape [4611686018427387904, 8] has more elements than this machine can address",
-        ),
-        (
-            npy(1, &header("<f4", false, "(1000000000, 1000000000)"), data),
-            "shape [1000000000, 1000000000] of float32 needs 4000000000000000000 bytes of data, found 12",
-        ),
-        (
-            npy(1, &header("<f4", false, "(-1,)"), data),
-            "bad .npy header: illegal value for key shape: (-1,)",
-        ),
-        (
-            npy(1, "{'descr': '<f4'}", data),
-            "bad .npy header: missing key: fortran_order",
-        ),
-        (
-            npy(1, &header("a\\nb\\x1b[31m", false, "(3,)"), data),
-            "dtype 'a\\nb\\u{1b}[31m' is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')",
-        ),
-        // Parsed, it would take as good as forever.
-        (
-            npy(1, &("[".repeat(100) + &"]".repeat(100)), data),
-            "bad .npy header: too many brackets; structured dtypes are not supported",
-        ),
-        (
-            npy(
-                1,
-                &header("<f4", false, &format!("({})", "1,".repeat(4000))),
-                &[0; 4],
-            ),
-            "shape of 4000 dimensions, needed at most 64",
-        ),
-        (
-            npy(2, &"(".repeat(20_000), data),
-            "header of 20020 bytes, needed at most 10000",
-        ),
-    ];
-    for (bytes, expected) in cases {
-        folder.write("x.npy", &bytes);
+    assert_eq!(refused(&future), ".npy version 9.0, needed 1.0, 2.0 or 3.0");
+}
+
+#[test]
+fn data_of_another_length_is_refused() {
+    for found in [11, 13] {
+        let file = npy(1, &good_header(), &vec![0; found]);
+        let text = format!("shape [3] of float32 needs 12 bytes of data, found {found}");
+        assert_eq!(refused(&file), text);
+    }
+}
+
+#[test]
+fn other_dtypes_are_refused() {
+    for (descr, name) in [
+        ("<i8", "dtype int64 ('<i8')"),
+        ("|O", "dtype object ('|O')"),
+        ("<U7", "dtype '<U7'"),
+        // Control characters stay visible.
+        ("a\\nb\\x1b[31m", "dtype 'a\\nb\\u{1b}[31m'"),
+    ] {
+        let text = format!(
+            "{name} is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')"
+        );
         assert_eq!(
-            folder.error(&["run", "x.npy"]),
-            format!("x.npy: {expected}")
+            refused(&npy(1, &header(descr, false, "(3,)"), &[0; 24])),
+            text
         );
     }
-    // Whatever the parser says of these, it says it in a line.
+}
+
+#[test]
+fn structured_dtypes_are_refused() {
+    let header = "{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (3,), }";
+    assert_eq!(
+        refused(&npy(1, header, DATA)),
+        "structured dtype [('a', '<f4'), ('b', '<i4')] is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')"
+    );
+}
+
+#[test]
+fn shapes_that_no_memory_holds_are_refused() {
+    let shaped = |shape: &str| refused(&npy(1, &header("<f4", false, shape), DATA));
+    assert_eq!(
+        shaped("(4611686018427387904, 8)"),
+        "shape [4611686018427387904, 8] has more elements than this machine can address"
+    );
+    assert_eq!(
+        shaped("(1000000000, 1000000000)"),
+        "shape [1000000000, 1000000000] of float32 needs 4000000000000000000 bytes of data, found 12"
+    );
+    assert_eq!(
+        shaped(&format!("({})", "1,".repeat(4000))),
+        "shape of 4000 dimensions, needed at most 64"
+    );
+}
+
+#[test]
+fn headers_without_what_they_need_are_refused() {
+    assert_eq!(
+        refused(&npy(1, &header("<f4", false, "(-1,)"), DATA)),
+        "bad .npy header: illegal value for key shape: (-1,)"
+    );
+    assert_eq!(
+        refused(&npy(1, "{'descr': '<f4'}", DATA)),
+        "bad .npy header: missing key: fortran_order"
+    );
+}
+
+/// The parser would take as good as forever with these.
+#[test]
+fn headers_that_are_too_deep_or_too_long_are_refused() {
+    let brackets = "[".repeat(100) + &"]".repeat(100);
+    assert_eq!(
+        refused(&npy(1, &brackets, DATA)),
+        "bad .npy header: too many brackets; structured dtypes are not supported"
+    );
+    assert_eq!(
+        refused(&npy(2, &"(".repeat(20_000), DATA)),
+        "header of 20020 bytes, needed at most 10000"
+    );
+}
+
+/// Whatever the parser reports about these, it is one line.
+#[test]
+fn headers_that_are_no_dictionary_are_refused() {
     for text in [
         "",
         "{",
@@ -287,13 +320,14 @@ fn bad_input() {
         &"[".repeat(9_000),
         "{'descr': '<f4',\n\n'oops'",
     ] {
-        folder.write("x.npy", &npy(1, text, data));
-        assert!(
-            folder
-                .error(&["run", "x.npy"])
-                .starts_with("x.npy: bad .npy header: ")
-        );
+        let refused = refused(&npy(1, text, DATA));
+        assert!(refused.starts_with("bad .npy header: "), "{refused}");
     }
+}
+
+#[test]
+fn files_that_are_not_there_are_refused() {
+    let folder = Folder::new();
     let missing = folder.error(&["run", "missing.npy"]);
     assert!(
         missing.starts_with("missing.npy: ") && missing.ends_with("(os error 2)"),

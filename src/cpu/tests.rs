@@ -127,7 +127,7 @@ fn every_level_keeps_the_sign_of_zero() {
     }
 }
 
-/// As in `tests/numbers.rs`, but at every level. Each case has alpha, `input_scale`, `x`, a gradient, and what is due.
+/// The cases of `tests/conformance/src/numbers.rs`, at every level. Each case has alpha, `input_scale`, `x`, a gradient, and what is due.
 #[test]
 fn every_level_gets_right_what_was_wrong_before() {
     let cases: [(f64, f64, [u32; 3]); 7] = [
