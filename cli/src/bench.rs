@@ -1,6 +1,7 @@
 //! `elu bench`: GPU against CPU, each beside a copy of the same bytes.
 
 mod chart;
+mod json;
 mod measurement;
 mod on_cpu;
 mod on_gpu;

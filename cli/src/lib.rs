@@ -16,7 +16,7 @@ pub mod safetensors;
 mod shader;
 pub mod timing;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -45,10 +45,11 @@ enum Command {
     Shader(shader::Args),
 }
 
-/// Runs the command with the process's arguments, and returns its exit code.
-pub fn main() -> ExitCode {
+/// Runs the command with these arguments, of which the first is the program's name, and returns its exit code. Help, and a wrong
+/// command line, end the process.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
-    let command = Cli::parse().command;
+    let command = Cli::parse_from(args).command;
     interrupt::listen();
     let done = match command {
         Command::Run(args) => run::run(&args),

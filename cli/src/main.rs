@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    elu_cli::main()
+    elu_cli::main(std::env::args_os())
 }

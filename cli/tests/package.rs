@@ -1,64 +1,61 @@
-//! What `cargo package` makes of the published packages: they hold every file that they need, and build from there.
+//! What `cargo package` makes of the published packages: they hold every file that they need, and build and pass their doctests
+//! from there.
 
 use std::{fs, path::Path, process::Command};
 
-/// Packages the library and the command, as `cargo publish` would, and builds and tests the unpacked library.
+/// Runs cargo in `folder`, with the target folder of this build, in which most of what the packages need is compiled already.
+fn cargo(folder: &Path, args: &[&str]) {
+    let target = Path::new(env!("CARGO_BIN_EXE_elu")).ancestors().nth(2);
+    let output = Command::new(env!("CARGO"))
+        .args(args)
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", target.unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {args:?}: {said}");
+}
+
 #[test]
-fn the_packages_build_on_their_own() {
+fn the_packages_stand_by_themselves() {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = tempfile::tempdir().unwrap();
-    let cargo = |folder: &Path, args: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        let output = command
-            .args(args)
-            .current_dir(folder)
-            .env("CARGO_TARGET_DIR", target.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "cargo {args:?}: {said}");
-        said
-    };
-    // Those that are published need no other of this workspace.
-    let packaged = [
-        "package",
-        "--workspace",
-        "--exclude",
-        "conformance",
-        "--exclude",
-        "benchmarks",
-    ];
-    cargo(
-        &root,
-        &[&packaged[..], &["--allow-dirty", "--no-verify"]].concat(),
-    );
-    let unpack = |name: &str| {
-        let file = target.path().join(format!(
-            "package/{name}-{}.crate",
-            env!("CARGO_PKG_VERSION")
-        ));
-        let unpacked = Command::new("tar")
+    // The others of the workspace are not published.
+    let exclude = ["--exclude", "conformance", "--exclude", "benchmarks"];
+    let package = ["package", "--workspace", "--no-verify", "--allow-dirty"];
+    cargo(&root, &[&package[..], &exclude].concat());
+
+    let target = Path::new(env!("CARGO_BIN_EXE_elu"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let unpacked = |name: &str| {
+        let file = target.join(format!("package/{name}-{VERSION}.crate"));
+        let mut tar = Command::new("tar");
+        let done = tar
             .arg("xzf")
             .arg(&file)
-            .current_dir(target.path())
+            .current_dir(folder.path())
             .status();
-        assert!(unpacked.unwrap().success(), "{}", file.display());
-        target
-            .path()
-            .join(format!("{name}-{}", env!("CARGO_PKG_VERSION")))
+        assert!(done.unwrap().success(), "{}", file.display());
+        folder.path().join(format!("{name}-{VERSION}"))
     };
-    let library = unpack("wgpu-elu");
+    let command = fs::read_to_string(unpacked("elu-cli").join("Cargo.toml")).unwrap();
+    assert!(!command.contains("path = \"..\""), "{command}");
+
+    let library = unpacked("wgpu-elu");
     for needed in [
         "examples/hello.rs",
         "docs/keras.md",
-        "shaders/map.wgsl",
         "README.md",
+        "LICENSE-MIT",
     ] {
         assert!(library.join(needed).exists(), "{needed}");
     }
-    let command = unpack("elu-cli");
-    let manifest = fs::read_to_string(command.join("Cargo.toml")).unwrap();
-    assert!(!manifest.contains("conformance"), "{manifest}");
-    // Without any feature: the crates that this needs are few.
+    cargo(
+        &library,
+        &["test", "--doc", "--features", "accuracy,serde,translate"],
+    );
     cargo(&library, &["check", "--lib", "--no-default-features"]);
 }

@@ -7,7 +7,6 @@ use std::io::{self, Read, Write};
 use elu_cli::npy::{self, Form};
 use libfuzzer_sys::fuzz_target;
 
-
 fuzz_target!(|file: &[u8]| {
     let pipe = Pipe {
         left: file,

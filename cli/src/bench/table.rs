@@ -1,14 +1,12 @@
-//! What `elu bench` found, as a table and as JSON.
+//! What `elu bench` found, as a table.
 
 use std::fmt::Write as _;
-
-use serde_json::{Value, json};
 
 use super::{
     measurement::{Measurement, Round},
     workload::Workload,
 };
-use crate::{files::number, timing::Stats};
+use crate::timing::Stats;
 
 /// What was compared with what.
 pub(crate) struct Machine {
@@ -43,12 +41,12 @@ impl Row {
 
 /// What was found in all.
 pub(crate) struct Report<'a> {
-    work: &'a Workload,
-    title: String,
-    machine: Machine,
-    rows: Vec<Row>,
+    pub(super) work: &'a Workload,
+    pub(super) title: String,
+    pub(super) machine: Machine,
+    pub(super) rows: Vec<Row>,
     /// Sizes, and why they are left out.
-    left_out: Vec<(usize, String)>,
+    pub(super) left_out: Vec<(usize, String)>,
 }
 
 impl<'a> Report<'a> {
@@ -157,59 +155,6 @@ impl<'a> Report<'a> {
         }
         text
     }
-
-    pub(crate) fn as_json(&self) -> Value {
-        let machine = &self.machine;
-        let sizes = self.rows.iter().map(|row| {
-            let ways = row.found.iter().map(|(way, stats)| {
-                let share = |copy: &Measurement| {
-                    let copy_stats = row.get(*copy)?;
-                    Some((
-                        copy.name().to_owned(),
-                        json!(copy_stats.median / stats.median),
-                    ))
-                };
-                let shares: serde_json::Map<_, _> = way.copies().iter().filter_map(share).collect();
-                let found = json!({
-                    "seconds": {
-                        "median": stats.median,
-                        "first_quartile": stats.first_quartile,
-                        "third_quartile": stats.third_quartile,
-                    },
-                    "samples": stats.samples,
-                    "gb_per_s": self.gb_per_s(row, stats.median),
-                    "share_of": shares,
-                });
-                (way.name().to_owned(), found)
-            });
-            json!({
-                "elements": row.len,
-                "bytes": self.work.bytes_moved(row.len),
-                "ways": ways.collect::<serde_json::Map<_, _>>(),
-            })
-        });
-        let left_out = self
-            .left_out
-            .iter()
-            .map(|(len, why)| json!({ "elements": len, "why": why }));
-        json!({
-            "op": self.work.op.name(),
-            "dtype": self.work.dtype.name(),
-            "alpha": number(self.work.elu.alpha()),
-            "cpu": machine.cpu,
-            "gpu": machine.gpu.as_ref().map(|gpu| json!({
-                "name": gpu.name,
-                "software": gpu.is_software,
-                "kernel_timed_by": if gpu.has_timestamps { "timestamps" } else { "submit and wait" },
-            })),
-            "sizes": sizes.collect::<Vec<_>>(),
-            "left_out": left_out.collect::<Vec<_>>(),
-            "gpu_wins_from": machine.gpu.as_ref().map(|_| json!({
-                "data_there": self.crossover(Measurement::SubmitAndWait),
-                "round_trip": self.crossover(Measurement::RoundTrip),
-            })),
-        })
-    }
 }
 
 /// `2^20`, or the number if it is no power of two.
@@ -228,7 +173,7 @@ type Column = ([&'static str; 2], Vec<Option<String>>);
 
 impl Report<'_> {
     /// The smallest size from which on the GPU takes less time than the CPU.
-    fn crossover(&self, way: Measurement) -> Option<usize> {
+    pub(super) fn crossover(&self, way: Measurement) -> Option<usize> {
         let timed = self.rows.iter().rev();
         timed
             .filter_map(|row| Some((row.len, ratio(row, way)?)))

@@ -34,12 +34,8 @@ fn prepare(
     grad: wgpu::BufferSlice<'_>,
     y: wgpu::BufferSlice<'_>,
 ) -> Step {
-    let step = match op {
-        Op::Forward => kernel.prepare(ALPHA, x, y),
-        Op::Backward => kernel.prepare_backward(ALPHA, x, grad, y),
-        Op::BackwardFromOutput => kernel.prepare_backward_from_output(ALPHA, x, grad, y),
-    };
-    step.unwrap()
+    let grad = op.has_grad().then_some(grad);
+    kernel.prepare_op(op, ALPHA, x, grad, y).unwrap()
 }
 
 #[track_caller]
