@@ -113,7 +113,7 @@ impl Layer {
     /// # Errors
     ///
     /// [`LayerError::Alpha`] if alpha is NaN; [`LayerError::Name`] if the name contains `/`, which Keras 3 does not allow;
-    /// [`Error::RegularizerFactor`] for a negative, infinite or NaN one.
+    /// [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) for a negative, infinite or NaN one.
     pub fn from_config(config: &Config) -> Result<Self> {
         config.check()?;
         let layer = Self {
@@ -257,7 +257,7 @@ impl Layer {
     ///
     /// # Errors
     ///
-    /// [`Error::RegularizerFactor`] for a negative, infinite or NaN factor; the layer then keeps what it had.
+    /// [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) for a negative, infinite or NaN factor; the layer then keeps what it had.
     pub fn set_activity_regularizer(&mut self, regularizer: Option<Regularizer>) -> Result<()> {
         if let Some(regularizer) = regularizer {
             regularizer.check()?;
