@@ -7,7 +7,7 @@ use wgpu_elu::{DType, Device, Elu, Error, Gpu, Kernel, Tensor, cpu, device, wgpu
 use crate::everywhere::{everywhere, on_every_gpu, varied};
 
 /// The devices that tests run on: of the one adapter that a browser names.
-pub async fn gpus() -> &'static [Gpu] {
+pub(crate) async fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     if let Some(gpus) = GPUS.get() {
         return gpus;
@@ -27,7 +27,7 @@ pub async fn gpus() -> &'static [Gpu] {
 static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Panics if there was any.
-pub fn no_complaints() {
+pub(crate) fn no_complaints() {
     let complaints = COMPLAINTS.lock().unwrap().join("\n");
     assert_eq!(complaints, "", "the browser complained");
 }

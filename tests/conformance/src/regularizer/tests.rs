@@ -8,9 +8,11 @@ use crate::{
     },
     slices::{ALL, buffer_of, read, slice, submit},
 };
+#[cfg(test)]
+use wgpu_elu::Role;
 use wgpu_elu::accuracy::{bits, value};
 use wgpu_elu::{
-    DType, Device, Elu, Error, Gpu, Kernel, Regularizer, Role, Tensor, cpu,
+    DType, Device, Elu, Error, Gpu, Kernel, Regularizer, Tensor, cpu,
     shader::{PARAMS_BINDING, Shape, VECTORS, X_BINDING, Y_BINDING, penalty},
     wgpu::{self, BufferUsages},
 };
