@@ -193,22 +193,22 @@ async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     adapters
 }
 
-/// The process's one instance for GL, or for all other backends; none if wgpu is compiled without any of them.
+/// The process's one instance for all backends but GL, and for GL a new one; none if wgpu is compiled without any of them.
 ///
 /// wgpu tells objects of two devices apart only if both devices come from one instance: a buffer of the one in the hands of the
-/// other is then an error, and from two instances it is silently another buffer. GL has an instance of its own because creating
-/// an instance loads the drivers of all its backends, and GL's take as long as all others.
+/// other is then an error, and from two instances it is silently another buffer. GL cannot share one: its devices lock one context
+/// for every instance, and wgpu 30 panics if a thread waits for that for more than a second (wgpu-hal-30.0.1/src/gles/egl.rs,
+/// `fn lock`). Nor can it be in the others' instance, because creating an instance loads the drivers of all its backends, and
+/// GL's take as long as all others.
 #[cfg(not(target_family = "wasm"))]
-fn instance(backends: wgpu::Backends) -> Option<&'static wgpu::Instance> {
-    static GL: OnceLock<wgpu::Instance> = OnceLock::new();
-    static OTHERS: OnceLock<wgpu::Instance> = OnceLock::new();
+fn instance(backends: wgpu::Backends) -> Option<wgpu::Instance> {
+    static SHARED: OnceLock<wgpu::Instance> = OnceLock::new();
     let descriptor = descriptor(backends)?;
-    let cell = if backends == wgpu::Backends::GL {
-        &GL
-    } else {
-        &OTHERS
-    };
-    Some(cell.get_or_init(|| wgpu::Instance::new(descriptor)))
+    if backends == wgpu::Backends::GL {
+        return Some(wgpu::Instance::new(descriptor));
+    }
+    let shared = SHARED.get_or_init(|| wgpu::Instance::new(descriptor));
+    Some(shared.clone())
 }
 
 /// In a browser the adapter that it names, which by itself is perhaps not the fastest.

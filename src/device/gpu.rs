@@ -52,7 +52,7 @@ impl Gpu {
     /// Call it once per device and keep the result: in a browser each call waits for the device's loss.
     ///
     /// wgpu refuses work with a buffer of another device, as long as both devices come from one [`wgpu::Instance`]: all devices
-    /// that this crate makes do, except that GL's have an instance of their own. From two instances of a host's own, a buffer
+    /// that this crate makes do, except for GL's, which have an instance each. From two instances of a host's own, a buffer
     /// may silently stand for another one.
     pub fn from_wgpu(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
         Self::new(

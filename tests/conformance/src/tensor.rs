@@ -250,10 +250,13 @@ fn a_hosts_buffer_that_is_mapped_is_refused() {
     });
 }
 
-/// wgpu tells the buffers of two devices apart if both were made here.
+/// wgpu tells the buffers of two devices apart if both were made here, except for GL's, which have an instance each.
 #[test]
 fn a_buffer_of_another_device_is_refused() {
     native::on_every_gpu(|gpu, name| {
+        if gpu.info().backend == wgpu::Backend::Gl {
+            return;
+        }
         let adapter = native::adapter_of(gpu);
         let [one, other] = [(); 2].map(|()| {
             let device = pollster::block_on(Device::from_adapter(&adapter)).unwrap();
