@@ -4,7 +4,7 @@ use crate::{
     cpu,
     dtype::{DType, Element, with_element},
     elu::Elu,
-    error::{Error, Result, Role},
+    error::{Error, Result, Role, check_inputs},
     op::Op,
     tensor::Tensor,
 };
@@ -189,15 +189,6 @@ impl Elu {
             let grad = grad.map(values::<E>).transpose()?;
             cpu::run(op, *self, x, grad, values_mut::<E>(out)?)
         })
-    }
-}
-
-fn check_inputs(op: Op, found: usize) -> Result<()> {
-    let needed = op.inputs();
-    if found == needed {
-        Ok(())
-    } else {
-        Err(Error::Inputs { op, needed, found })
     }
 }
 

@@ -25,7 +25,7 @@ use half::{bf16, f16};
 use crate::{
     dtype::{DType, Element},
     elu::Elu,
-    error::{Error, Result, Role},
+    error::{Error, Result, Role, check_inputs},
     factors::{Factors, Penalty},
     op::Op,
 };
@@ -219,15 +219,6 @@ fn fuses(level: Level) -> bool {
     {
         let _ = level;
         false
-    }
-}
-
-fn check_inputs(op: Op, found: usize) -> Result<()> {
-    let needed = op.inputs();
-    if found == needed {
-        Ok(())
-    } else {
-        Err(Error::Inputs { op, needed, found })
     }
 }
 

@@ -296,6 +296,16 @@ impl fmt::Display for Role {
     }
 }
 
+/// Fails unless an operation was given as many inputs as it takes.
+pub(crate) fn check_inputs(op: Op, found: usize) -> Result<()> {
+    let needed = op.inputs();
+    if found == needed {
+        Ok(())
+    } else {
+        Err(Error::Inputs { op, needed, found })
+    }
+}
+
 /// Names, or a statement that there are none.
 struct List<'a>(&'a [String]);
 

@@ -12,7 +12,7 @@ use crate::{
     checked::probe_alive,
     dtype::DType,
     elu::Elu,
-    error::{Error, Result, Role},
+    error::{Error, Result, Role, check_inputs},
     op::Op,
     shader::{self, Shape, Shared, Specialization},
 };
@@ -205,10 +205,7 @@ impl Kernel {
         grad: Option<wgpu::BufferSlice<'_>>,
         out: wgpu::BufferSlice<'_>,
     ) -> Result<Step> {
-        let (needed, found) = (op.inputs(), 1 + usize::from(grad.is_some()));
-        if needed != found {
-            return Err(Error::Inputs { op, needed, found });
-        }
+        check_inputs(op, 1 + usize::from(grad.is_some()))?;
         let elu = elu.into();
         if op == Op::BackwardFromOutput {
             elu.factors().check_invertible(self.dtype())?;

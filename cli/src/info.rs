@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wgpu_elu::{
     cpu,
-    device::{Selection, Wish, adapters, backend_name, objection},
+    device::{Reason, Selection, Wish, adapters, backend_name, objection},
     wgpu,
 };
 
@@ -91,7 +91,11 @@ fn auto(adapters: &[wgpu::Adapter]) -> (String, String) {
         Selection::Cpu => "the CPU path".into(),
         _ => "nothing, and fails".into(),
     };
-    (taken, reason.to_string())
+    let why = match reason {
+        Reason::Named(name) => format!("WGPU_ADAPTER_NAME is {name:?}"),
+        reason => reason.to_string(),
+    };
+    (taken, why)
 }
 
 fn as_text(adapters: &[Report], (taken, why): &(String, String)) -> String {

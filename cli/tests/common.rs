@@ -82,7 +82,7 @@ impl Folder {
         self.fails(1, args)
     }
 
-    /// So too, where the command line is wrong.
+    /// The error that the command prints about a wrong command line.
     #[track_caller]
     pub(crate) fn usage_error(&self, args: &[&str]) -> String {
         self.fails(2, args)

@@ -53,7 +53,7 @@ impl fmt::Display for Reason {
         match self {
             Self::BestHardware => f.write_str("it is the best hardware GPU"),
             Self::BestSoftware => f.write_str("it is the best software renderer"),
-            Self::Named(name) => write!(f, "WGPU_ADAPTER_NAME is {name:?}"),
+            Self::Named(name) => write!(f, "{name:?} was asked for"),
             Self::NoAdapter => f.write_str("wgpu sees no adapter"),
             Self::NoHardware => f.write_str("no adapter is a hardware GPU with compute shaders"),
             Self::NoComputeShaders => f.write_str("no adapter has compute shaders"),
@@ -211,7 +211,7 @@ fn instance(backends: wgpu::Backends) -> Option<wgpu::Instance> {
     Some(shared.clone())
 }
 
-/// In a browser the adapter that it names, which by itself is perhaps not the fastest.
+/// The browser's fastest adapter. A browser offers one only, and unasked perhaps not the fastest.
 #[cfg(target_family = "wasm")]
 async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let Some(descriptor) = descriptor(backends) else {
@@ -229,7 +229,7 @@ async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     Vec::from_iter(instance.request_adapter(&fastest).await)
 }
 
-/// None without any backend: then wgpu may panic.
+/// None without any backend: an instance without backends may panic.
 fn descriptor(backends: wgpu::Backends) -> Option<wgpu::InstanceDescriptor> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends &= backends & wgpu::Instance::enabled_backend_features();
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(selected(Wish::Gpu), (false, "wgpu sees no adapter".into()));
         assert_eq!(
             selected(Wish::Named("Voodoo 2".into())),
-            (false, "WGPU_ADAPTER_NAME is \"Voodoo 2\"".into())
+            (false, "\"Voodoo 2\" was asked for".into())
         );
     }
 }

@@ -26,8 +26,8 @@ pub(super) struct Shared {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     kernels: Cache<DType, Kernel>,
-    /// Why the device was lost, once it is. None if we are not told: the callback of a device that was lent belongs to its
-    /// owner.
+    /// Why the device was lost, once it is. None if nothing reports a loss to this crate: the callback of a device that was lent
+    /// belongs to its owner.
     pub(super) lost: Option<Arc<OnceLock<String>>>,
     pub(super) checks: Checks,
 }

@@ -545,23 +545,58 @@ async fn the_shape_for_hardware() {
     .await;
 }
 
-/// Each refusal: which variant, in which words, and that the kernel works on.
+/// A kernel for float32 on a device without a driver, the elements of a penalty, and a buffer for its result.
+#[cfg(test)]
+struct Host {
+    gpu: Gpu,
+    kernel: Kernel,
+    y: wgpu::Buffer,
+    out: wgpu::Buffer,
+}
+
+#[cfg(test)]
+impl Host {
+    fn new() -> Self {
+        Self::with(wgpu::Limits::default())
+    }
+
+    fn with(limits: wgpu::Limits) -> Self {
+        let gpu = noop(limits);
+        let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
+        let [y, out] = [(); 2].map(|()| buffer_of(&gpu, DType::F32, &[0; 100], ALL));
+        Self {
+            gpu,
+            kernel,
+            y,
+            out,
+        }
+    }
+
+    /// The error for these slices. The kernel works afterwards.
+    fn refuses(&self, y: wgpu::BufferSlice<'_>, out: wgpu::BufferSlice<'_>) -> Error {
+        let prepare = |y, out| self.kernel.prepare_penalty(1.0, 0.0, 1.0, y, out);
+        let error = prepare(y, out).unwrap_err();
+        let step = prepare(self.y.slice(..4), self.out.slice(..4));
+        assert_eq!(step.unwrap().dispatches(), 2, "the kernel works afterwards");
+        error
+    }
+}
+
 #[test]
-fn refusals() {
-    let gpu = noop(wgpu::Limits::default());
-    let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-    let host = |usage| buffer_of(&gpu, DType::F32, &[0; 100], usage);
-    let (y, out) = (host(ALL), host(ALL));
-    let refused = |y: wgpu::BufferSlice<'_>, out: wgpu::BufferSlice<'_>| {
-        kernel.prepare_penalty(1.0, 0.0, 1.0, y, out).unwrap_err()
-    };
-    let error = refused(y.slice(..), out.slice(..8));
+fn results_that_are_not_one_element_are_refused() {
+    let host = Host::new();
+    let error = host.refuses(host.y.slice(..), host.out.slice(..8));
     assert!(matches!(error, Error::NotOneElement { found: 8, .. }));
     assert_eq!(
         error.to_string(),
         "the output must be 1 element of float32, found 8 bytes"
     );
-    let error = refused(y.slice(..), y.slice(40..44));
+}
+
+#[test]
+fn results_within_the_input_are_refused() {
+    let host = Host::new();
+    let error = host.refuses(host.y.slice(..), host.y.slice(40..44));
     assert!(
         matches!(&error, Error::OutputWithinInput { input, output } if *input == (0..400) && *output == (40..44))
     );
@@ -569,71 +604,101 @@ fn refusals() {
         error.to_string(),
         "output bytes 40..44 lie within input bytes 0..400 of the same buffer: a penalty needs a place of its own"
     );
-    let error = refused(y.slice(1..5), out.slice(..4));
-    assert!(matches!(
-        error,
-        Error::Misaligned {
-            role: Role::Input,
-            ..
-        }
-    ));
-    let error = refused(y.slice(..), out.slice(2..6));
-    assert!(matches!(
-        error,
-        Error::Misaligned {
-            role: Role::Output,
-            ..
-        }
-    ));
-    let plain = host(BufferUsages::COPY_SRC);
-    let error = refused(y.slice(..), plain.slice(..4));
-    assert!(matches!(
-        error,
-        Error::MissingUsage {
-            role: Role::Output,
-            ..
-        }
-    ));
-    let error = refused(plain.slice(..), out.slice(..4));
-    assert!(matches!(
-        error,
-        Error::MissingUsage {
-            role: Role::Input,
-            ..
-        }
-    ));
+    // Beside it is a place of its own.
+    let step = host
+        .kernel
+        .prepare_penalty(1.0, 0.0, 1.0, host.y.slice(..4), host.y.slice(4..8));
+    assert_eq!(step.unwrap().dispatches(), 2);
+}
 
+#[test]
+fn slices_of_a_penalty_that_cut_an_element_are_refused() {
+    let host = Host::new();
+    let error = host.refuses(host.y.slice(1..5), host.out.slice(..4));
+    assert!(matches!(
+        error,
+        Error::Misaligned {
+            role: Role::Input,
+            ..
+        }
+    ));
+    let error = host.refuses(host.y.slice(..), host.out.slice(2..6));
+    assert!(matches!(
+        error,
+        Error::Misaligned {
+            role: Role::Output,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn buffers_of_a_penalty_without_the_usage_are_refused() {
+    let host = Host::new();
+    let plain = buffer_of(&host.gpu, DType::F32, &[0; 100], BufferUsages::COPY_SRC);
+    let error = host.refuses(host.y.slice(..), plain.slice(..4));
+    assert!(matches!(
+        error,
+        Error::MissingUsage {
+            role: Role::Output,
+            ..
+        }
+    ));
+    let error = host.refuses(plain.slice(..), host.out.slice(..4));
+    assert!(matches!(
+        error,
+        Error::MissingUsage {
+            role: Role::Input,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn divisors_that_are_not_positive_are_refused() {
+    let host = Host::new();
     for (divisor, text) in [
         (0.0, "0"),
         (-2.0, "-2"),
         (f64::NAN, "NaN"),
         (f64::INFINITY, "inf"),
     ] {
-        let error = kernel
-            .prepare_penalty(1.0, 0.0, divisor, y.slice(..), out.slice(..4))
+        let error = host
+            .kernel
+            .prepare_penalty(1.0, 0.0, divisor, host.y.slice(..), host.out.slice(..4))
             .unwrap_err();
         assert!(matches!(error, Error::Divisor { .. }));
         let text = format!("the divisor must be a positive finite number, found {text}");
         assert_eq!(error.to_string(), text);
     }
-    let error = kernel
-        .prepare_penalty(1.0, -0.5, 1.0, y.slice(..), out.slice(..4))
+}
+
+#[test]
+fn negative_factors_of_a_penalty_are_refused() {
+    let host = Host::new();
+    let error = host
+        .kernel
+        .prepare_penalty(1.0, -0.5, 1.0, host.y.slice(..), host.out.slice(..4))
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         "regularizer factor l2 must be a non-negative finite number, found -0.5"
     );
+}
 
-    // Half of a word of y, and a result that is longer than the elements.
-    let halves = Kernel::new(gpu.device(), DType::F16).unwrap();
-    let odd = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+/// Half of a word of y, and a result that is longer than the elements.
+#[test]
+fn slices_of_a_penalty_on_halves_are_refused() {
+    let host = Host::new();
+    let halves = Kernel::new(host.gpu.device(), DType::F16).unwrap();
+    let odd = host.gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: 6,
         usage: ALL,
         mapped_at_creation: false,
     });
     let error = halves
-        .prepare_penalty(1.0, 0.0, 1.0, odd.slice(..), out.slice(..4))
+        .prepare_penalty(1.0, 0.0, 1.0, odd.slice(..), host.out.slice(..4))
         .unwrap_err();
     assert!(matches!(
         error,
@@ -644,7 +709,7 @@ fn refusals() {
         }
     ));
     let error = halves
-        .prepare_penalty(1.0, 0.0, 1.0, y.slice(..), out.slice(..2))
+        .prepare_penalty(1.0, 0.0, 1.0, host.y.slice(..), host.out.slice(..2))
         .unwrap_err();
     assert!(matches!(
         error,
@@ -654,8 +719,12 @@ fn refusals() {
             ..
         }
     ));
+}
 
-    // Zeros, an element or two, whole vectors, and these with elements around them.
+/// Zeros, an element or two, whole vectors, and these with elements around them.
+#[test]
+fn dispatches_of_a_penalty() {
+    let host = Host::new();
     for (bytes, dispatches) in [
         (4..4, 1),
         (0..4, 2),
@@ -664,23 +733,21 @@ fn refusals() {
         (12..48, 3),
         (12..52, 3),
     ] {
-        let step = kernel.prepare_penalty(1.0, 0.0, 1.0, y.slice(bytes), out.slice(..4));
+        let (y, out) = (host.y.slice(bytes), host.out.slice(..4));
+        let step = host.kernel.prepare_penalty(1.0, 0.0, 1.0, y, out);
         assert_eq!(step.unwrap().dispatches(), dispatches);
     }
-    assert!(
-        kernel
-            .prepare_penalty(1.0, 0.0, 1.0, y.slice(..4), y.slice(4..8))
-            .is_ok()
-    );
+}
 
-    let small = noop(wgpu::Limits {
+#[test]
+fn a_penalty_needs_workgroup_memory() {
+    let host = Host::with(wgpu::Limits {
         max_compute_workgroup_storage_size: 100,
         ..wgpu::Limits::default()
     });
-    let y = buffer_of(&small, DType::F32, &[0; 8], ALL);
-    let kernel = Kernel::new(small.device(), DType::F32).unwrap();
-    let error = kernel
-        .prepare_penalty(1.0, 0.0, 1.0, y.slice(..4), y.slice(4..8))
+    let error = host
+        .kernel
+        .prepare_penalty(1.0, 0.0, 1.0, host.y.slice(..4), host.out.slice(..4))
         .unwrap_err();
     assert!(matches!(
         error,
