@@ -21,8 +21,8 @@ fn gradient(op: Op, grad: &Tensor) -> Option<&Tensor> {
 
 #[test]
 fn the_named_methods_are_the_general_one() {
-    on_every_device(|place| {
-        let (x, grad) = (floats(place.device, 0), floats(place.device, 7));
+    on_every_device(|target| {
+        let (x, grad) = (floats(target.device, 0), floats(target.device, 7));
         let named = [
             ELU.forward(&x),
             ELU.backward(&x, &grad),
@@ -34,7 +34,7 @@ fn the_named_methods_are_the_general_one() {
                 bits_of(&general),
                 bits_of(&named.unwrap()),
                 "{}, {op}",
-                place.name
+                target.name
             );
         }
     });
@@ -42,19 +42,19 @@ fn the_named_methods_are_the_general_one() {
 
 #[test]
 fn results_go_into_a_tensor_that_exists() {
-    on_every_device(|place| {
+    on_every_device(|target| {
         for dtype in DType::ALL {
-            if !supports(place.device, dtype) {
+            if !supports(target.device, dtype) {
                 continue;
             }
             let bits: Vec<u64> = (0..100).map(|i| i * 331).collect();
             let (x, grad) = (
-                tensor(place.device, dtype, &bits),
-                tensor(place.device, dtype, &bits),
+                tensor(target.device, dtype, &bits),
+                tensor(target.device, dtype, &bits),
             );
             for op in Op::ALL {
                 let new = ELU.apply(op, &x, gradient(op, &grad)).unwrap();
-                let mut out = Tensor::zeros(place.device, dtype, &[100]).unwrap();
+                let mut out = Tensor::zeros(target.device, dtype, &[100]).unwrap();
                 let buffer = out.as_buffer_slice().map(|slice| slice.buffer().clone());
                 ELU.apply_into(op, &x, gradient(op, &grad), &mut out)
                     .unwrap();
@@ -62,10 +62,10 @@ fn results_go_into_a_tensor_that_exists() {
                     bits_of(&out),
                     bits_of(&new),
                     "{}, {dtype}, {op}",
-                    place.name
+                    target.name
                 );
                 let after = out.as_buffer_slice().map(|slice| slice.buffer().clone());
-                assert_eq!(buffer, after, "{}: the memory stays", place.name);
+                assert_eq!(buffer, after, "{}: the memory stays", target.name);
             }
         }
     });
@@ -73,15 +73,15 @@ fn results_go_into_a_tensor_that_exists() {
 
 #[test]
 fn what_is_written_never_shows_in_another_tensor() {
-    on_every_device(|place| {
-        let (x, grad) = (floats(place.device, 0), floats(place.device, 7));
+    on_every_device(|target| {
+        let (x, grad) = (floats(target.device, 0), floats(target.device, 7));
         let before = bits_of(&grad);
         for op in Op::ALL {
             let expected = bits_of(&ELU.apply(op, &x, gradient(op, &grad)).unwrap());
             let mut out = grad.clone();
             ELU.apply_into(op, &x, gradient(op, &grad), &mut out)
                 .unwrap();
-            assert_eq!(bits_of(&out), expected, "{}, {op}", place.name);
+            assert_eq!(bits_of(&out), expected, "{}, {op}", target.name);
             let mut values = if op.has_grad() {
                 grad.clone()
             } else {
@@ -89,16 +89,21 @@ fn what_is_written_never_shows_in_another_tensor() {
             };
             ELU.apply_in_place(op, op.has_grad().then_some(&x), &mut values)
                 .unwrap();
-            assert_eq!(bits_of(&values), expected, "{}, {op}, in place", place.name);
-            assert_eq!(bits_of(&grad), before, "{}, {op}", place.name);
+            assert_eq!(
+                bits_of(&values),
+                expected,
+                "{}, {op}, in place",
+                target.name
+            );
+            assert_eq!(bits_of(&grad), before, "{}, {op}", target.name);
         }
     });
 }
 
 #[test]
 fn inputs_that_an_operation_does_not_take_are_refused() {
-    on_every_device(|place| {
-        let (x, mut out) = (floats(place.device, 0), floats(place.device, 7));
+    on_every_device(|target| {
+        let (x, mut out) = (floats(target.device, 0), floats(target.device, 7));
         let before = bits_of(&out);
         for (op, text) in [
             (Op::Forward, "forward takes 1 input, found 2"),
@@ -120,7 +125,7 @@ fn inputs_that_an_operation_does_not_take_are_refused() {
                 assert_eq!(error.to_string(), text);
             }
         }
-        assert_eq!(bits_of(&out), before, "{}", place.name);
+        assert_eq!(bits_of(&out), before, "{}", target.name);
     });
     let (x, mut y) = ([1.0f32], [2.0]);
     let error = cpu::apply(Op::Backward, 1.0, &x, None, &mut y).unwrap_err();
@@ -134,8 +139,8 @@ fn inputs_that_an_operation_does_not_take_are_refused() {
 
 #[test]
 fn an_output_that_is_not_like_the_input_is_refused() {
-    on_every_device(|place| {
-        let x = floats(place.device, 0);
+    on_every_device(|target| {
+        let x = floats(target.device, 0);
         let mut flat = x.reshape(&[600]).unwrap();
         let error = ELU.forward_into(&x, &mut flat).unwrap_err();
         assert!(matches!(
@@ -149,7 +154,7 @@ fn an_output_that_is_not_like_the_input_is_refused() {
             error.to_string(),
             "the output must have the input's shape: needed [2, 300], found [600]"
         );
-        let mut halves = Tensor::zeros(place.device, DType::F16, &[2, 300]).unwrap();
+        let mut halves = Tensor::zeros(target.device, DType::F16, &[2, 300]).unwrap();
         let error = ELU.backward_into(&x, &x, &mut halves).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wgpu_elu::{DType, Device, Elu, Error, Factors, Op, Tensor};
 
-use conformance::native::{Place, bits_of, on_every_device, shaped, steps, supports};
+use conformance::native::{TestDevice, bits_of, on_every_device, shaped, steps, supports};
 use wgpu_elu::accuracy::value;
 
 fn parsed(text: &str) -> Value {
@@ -81,9 +81,9 @@ fn onnx() {
         let (dtype, shape) = (dtype(case), shape(case));
         let expected = values(&shaped(&Device::Cpu, dtype, &output, &shape));
         let [rtol, atol] = ["rtol", "atol"].map(|name| number(&case[name]));
-        on_every_device(|place| {
-            let name = format!("{} on {}", case["name"], place.name);
-            let y = elu.forward(&shaped(place.device, dtype, &input, &shape));
+        on_every_device(|target| {
+            let name = format!("{} on {}", case["name"], target.name);
+            let y = elu.forward(&shaped(target.device, dtype, &input, &shape));
             let y = y.unwrap();
             assert_eq!(y.shape(), shape, "{name}");
             assert_all_close(&name, &values(&y), &expected, rtol, atol);
@@ -103,9 +103,9 @@ fn keras() {
                 .map(|v| wgpu_elu::accuracy::bits(dtype(case), v))
                 .collect()
         };
-        on_every_device(|place| {
-            let name = format!("{} on {}", case["name"], place.name);
-            let x = shaped(place.device, dtype(case), &bits(&case["input"]), &shape);
+        on_every_device(|target| {
+            let name = format!("{} on {}", case["name"], target.name);
+            let x = shaped(target.device, dtype(case), &bits(&case["input"]), &shape);
             let y = elu.forward(&x).unwrap();
             assert_eq!(y.shape(), shape, "{name}");
             assert_all_close(&name, &values(&y), &numbers(&case["expected"]), 1e-6, 1e-6);
@@ -116,19 +116,19 @@ fn keras() {
 /// The rules among Keras' cases.
 #[test]
 fn keras_dtypes_and_shapes_are_those_of_the_input() {
-    on_every_device(|place| {
+    on_every_device(|target| {
         for dtype in DType::ALL {
-            if !supports(place.device, dtype) {
+            if !supports(target.device, dtype) {
                 continue;
             }
             for shape in [[2, 3, 4], [1, 2, 3]] {
-                let x = Tensor::zeros(place.device, dtype, &shape).unwrap();
+                let x = Tensor::zeros(target.device, dtype, &shape).unwrap();
                 let y = Elu::default().forward(&x).unwrap();
                 assert_eq!(
                     (y.dtype(), y.shape()),
                     (dtype, &shape[..]),
                     "{}",
-                    place.name
+                    target.name
                 );
             }
         }
@@ -138,20 +138,20 @@ fn keras_dtypes_and_shapes_are_those_of_the_input() {
 #[test]
 fn torch() {
     let file = parsed(include_str!("data/torch/elu_cases.json"));
-    on_every_device(|place| {
+    on_every_device(|target| {
         for case in cases(&file) {
             let dtype = dtype(case);
-            if !supports(place.device, dtype) {
+            if !supports(target.device, dtype) {
                 continue;
             }
-            let tensor = |list| shaped(place.device, dtype, &hex(list), &shape(case));
+            let tensor = |list| shaped(target.device, dtype, &hex(list), &shape(case));
             let [x, grad] = ["x", "grad_out"].map(|name| tensor(&case[name]));
             for run in case["runs"].as_array().unwrap() {
                 let alpha = number(&run["alpha"]);
                 let elu = Elu::new(alpha);
                 let same = |op, found: Tensor, name| {
                     assert_eq!(found.shape(), x.shape());
-                    assert_near(place, op, alpha, &found, &hex(&run[name]));
+                    assert_near(target, op, alpha, &found, &hex(&run[name]));
                 };
                 same(Op::Forward, elu.forward(&x).unwrap(), "y");
                 same(Op::Backward, elu.backward(&x, &grad).unwrap(), "grad_in");
@@ -186,7 +186,7 @@ fn most_steps(op: Op, dtype: DType) -> u64 {
 }
 
 #[track_caller]
-fn assert_near(place: Place<'_>, op: Op, alpha: f64, found: &Tensor, expected: &[u64]) {
+fn assert_near(target: TestDevice<'_>, op: Op, alpha: f64, found: &Tensor, expected: &[u64]) {
     let dtype = found.dtype();
     let found = bits_of(found);
     assert_eq!(found.len(), expected.len());
@@ -197,7 +197,7 @@ fn assert_near(place: Place<'_>, op: Op, alpha: f64, found: &Tensor, expected: &
             apart <= most_steps(op, dtype),
             "{}: {op:?} of {dtype}, alpha {alpha}, element {i}: {found_value:e} is {apart} numbers from PyTorch's \
              {expected_value:e}",
-            place.name
+            target.name
         );
     }
 }

@@ -166,13 +166,13 @@ fn visit(gpu: &Gpu) {
 
 /// What a host's two callbacks were told.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
+struct Reports(Arc<Mutex<Vec<String>>>);
 
-impl Told {
+impl Reports {
     /// Sets both.
     fn listen(gpu: &Gpu) -> Self {
-        let told = Self::default();
-        let (errors, losses) = (told.clone(), told.clone());
+        let reports = Self::default();
+        let (errors, losses) = (reports.clone(), reports.clone());
         gpu.device()
             .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
                 errors.0.lock().unwrap().push(error.to_string());
@@ -180,7 +180,7 @@ impl Told {
         gpu.device().set_device_lost_callback(move |reason, _| {
             losses.0.lock().unwrap().push(format!("{reason:?}"));
         });
-        told
+        reports
     }
 
     fn take(&self) -> Vec<String> {
@@ -192,12 +192,12 @@ impl Told {
 fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
     on_every_gpu(|gpu, name| {
         let gpu = &lent(gpu, all_of);
-        let told = Told::listen(gpu);
+        let reports = Reports::listen(gpu);
         visit(gpu);
-        assert_eq!(told.take(), [""; 0], "{name}: an error of ours");
+        assert_eq!(reports.take(), [""; 0], "{name}: an error of ours");
         // A scope of ours that is still open would catch it.
         mistake(gpu);
-        let errors = told.take();
+        let errors = reports.take();
         assert!(
             errors.len() == 1 && errors[0].contains(HOSTS),
             "{name}: {errors:?}"
@@ -207,7 +207,7 @@ fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
         gpu.device().poll(wait).unwrap();
         gpu.device().destroy();
         gpu.device().poll(wgpu::PollType::Poll).unwrap();
-        assert_eq!(told.take(), ["Destroyed"], "{name}");
+        assert_eq!(reports.take(), ["Destroyed"], "{name}");
     });
 }
 
@@ -273,13 +273,13 @@ fn the_hosts_error_scopes_catch_its_own_mistakes_only() {
 #[test]
 fn buffers_of_another_device_are_refused_in_silence() {
     let [gpu, other] = noop_pair();
-    let told = Told::listen(&gpu);
+    let reports = Reports::listen(&gpu);
     let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
     for (what, step) in Buffers::new(&other).prepare(&kernel) {
         let error = step.unwrap_err();
         assert!(matches!(error, Error::Refused { .. }), "{what}: {error}");
     }
-    assert_eq!(told.take(), [""; 0]);
+    assert_eq!(reports.take(), [""; 0]);
     visit(&gpu);
 }
 
@@ -288,7 +288,7 @@ fn buffers_of_another_device_are_refused_in_silence() {
 fn a_mistake_in_what_the_host_has_called_back_is_its_own() {
     on_every_gpu(|gpu, name| {
         let gpu = &lent(gpu, all_of);
-        let told = Told::listen(gpu);
+        let reports = Reports::listen(gpu);
         let device = Device::Gpu(gpu.clone());
         let x = Tensor::from_slice(&device, &varied(LEN), &[LEN]).unwrap();
         let mut stream = Stream::new(&device, Elu::default(), DType::F32).unwrap();
@@ -307,7 +307,7 @@ fn a_mistake_in_what_the_host_has_called_back_is_its_own() {
         stream
             .forward_slice_blocking(&varied(LEN), &mut [0.0; LEN])
             .unwrap();
-        let errors = told.take();
+        let errors = reports.take();
         assert!(
             errors.len() == 3 && errors.iter().all(|error| error.contains(HOSTS)),
             "{name}: {errors:?}"
@@ -345,12 +345,12 @@ fn a_lost_device_gives_errors() {
         let own = self::gpu(own);
         // Of the loss of a device that we were lent we are not told.
         let lent = lent(gpu, all_of);
-        let told = Told::listen(&lent);
+        let reports = Reports::listen(&lent);
         for (gpu, reason) in [(&own, "Destroyed"), (&lent, "a buffer could not be mapped")] {
             let reasons = lose(gpu, name);
             assert_eq!(reasons, BTreeSet::from([reason.into()]), "{name}");
         }
-        assert_eq!(told.take(), ["Destroyed"], "{name}");
+        assert_eq!(reports.take(), ["Destroyed"], "{name}");
     });
 }
 
@@ -455,10 +455,10 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
         lost("Stream::new", error);
     };
     ask(device);
-    let told = reasons.take();
+    let reports = reasons.take();
     ask(&Device::from(Gpu::from_wgpu(gpu.device(), gpu.queue())));
     assert_eq!(reasons.take(), unmapped, "{name}");
-    told
+    reports
 }
 
 #[test]

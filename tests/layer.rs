@@ -7,7 +7,7 @@ use wgpu_elu::{
     layer::{Config, Input, Loss, Mask, SymbolicTensor},
 };
 
-use conformance::native::{Place, bits_of, on_every_device, supports, varied};
+use conformance::native::{TestDevice, bits_of, on_every_device, supports, varied};
 
 mod json;
 
@@ -50,7 +50,7 @@ fn data_loss(layer: &Layer) -> Tensor {
 
 #[test]
 fn a_call_on_data_is_elu_and_makes_no_node() {
-    on_every_device(|Place { device, name }| {
+    on_every_device(|TestDevice { device, name }| {
         for dtype in DType::ALL {
             if !supports(device, dtype) {
                 continue;
@@ -514,7 +514,7 @@ fn regularizers_are_checked() {
 /// The values are those that Keras gave, to a float32 or two.
 #[test]
 fn losses_are_those_of_keras() {
-    on_every_device(|Place { device, name }| {
+    on_every_device(|TestDevice { device, name }| {
         let x = [-1.0f32, 0.0, 2.0, 3.0, -2.0, -0.5];
         let x = Tensor::from_slice(device, &x, &[2, 3]).unwrap();
         for (regularizer, expected) in [

@@ -40,15 +40,15 @@ fn is_steady() {
 #[test]
 #[ignore = "run by `is_steady`"]
 fn is_steady_alone() {
-    on_every_device(|place| {
+    on_every_device(|target| {
         let elu = Elu::new(0.5);
         let values = varied(4096);
-        let x = Tensor::from_slice(place.device, &values, &[4096]).unwrap();
+        let x = Tensor::from_slice(target.device, &values, &[4096]).unwrap();
         let mut before = None;
         for call in 1..=CALLS {
             let y = elu.forward(&x).unwrap();
             // Else how much is under way at once depends on what other processes do.
-            place.device.wait_blocking().unwrap();
+            target.device.wait_blocking().unwrap();
             // As somebody does who looks at a result now and then.
             if call % WARM == 0 {
                 assert_eq!(y.to_vec_blocking::<f32>().unwrap().len(), values.len());
@@ -63,7 +63,7 @@ fn is_steady_alone() {
         };
         println!(
             "{}: {} KiB after {WARM} calls, {} KiB after {CALLS}",
-            place.name,
+            target.name,
             before >> 10,
             after >> 10
         );

@@ -7,7 +7,7 @@ use proptest::{
 use wgpu_elu::{DType, Device, Elu, Factors, Op, Tensor};
 
 use conformance::native::{
-    Place, bits_of, compute, judge, on_every_device, steps, supports, tensor,
+    TestDevice, bits_of, compute, judge, on_every_device, steps, supports, tensor,
 };
 use wgpu_elu::accuracy::{bits, value};
 
@@ -16,11 +16,11 @@ const LENGTHS: std::ops::Range<usize> = 0..300;
 /// Runs `test` with random values, everywhere and with every dtype.
 fn holds<S: Strategy>(
     strategy: impl Fn(DType) -> S,
-    test: impl Fn(Place<'_>, DType, S::Value) -> TestCaseResult,
+    test: impl Fn(TestDevice<'_>, DType, S::Value) -> TestCaseResult,
 ) {
-    on_every_device(|place| {
+    on_every_device(|target| {
         for dtype in DType::ALL {
-            if !supports(place.device, dtype) {
+            if !supports(target.device, dtype) {
                 continue;
             }
             let mut runner = TestRunner::new(Config {
@@ -28,9 +28,9 @@ fn holds<S: Strategy>(
                 failure_persistence: None,
                 ..Config::default()
             });
-            let test = |values| test(place, dtype, values);
+            let test = |values| test(target, dtype, values);
             if let Err(error) = runner.run(&strategy(dtype), test) {
-                panic!("{}, {dtype}: {error}", place.name);
+                panic!("{}, {dtype}: {error}", target.name);
             }
         }
     });
@@ -83,8 +83,8 @@ fn rounded_up(dtype: DType, exact: f64) -> u64 {
     nearest + u64::from(value(dtype, nearest) < exact)
 }
 
-fn forward(place: Place<'_>, dtype: DType, alpha: f64, x: &[u64]) -> Vec<u64> {
-    compute(place, judge(Op::Forward, dtype, alpha), x, &[])
+fn forward(target: TestDevice<'_>, dtype: DType, alpha: f64, x: &[u64]) -> Vec<u64> {
+    compute(target, judge(Op::Forward, dtype, alpha), x, &[])
 }
 
 /// Every operation; the gradients are of a positive alpha.
@@ -101,10 +101,10 @@ fn ops(factors: Factors) -> impl Iterator<Item = Op> {
 #[test]
 fn results_rise_with_x() {
     let strategy = |dtype| (alphas(), prop_oneof![vectors(dtype), neighbours(dtype)]);
-    holds(strategy, |place, dtype, (alpha, mut x)| {
+    holds(strategy, |target, dtype, (alpha, mut x)| {
         x.retain(|&x| !value(dtype, x).is_nan());
         x.sort_by(|&a, &b| value(dtype, a).total_cmp(&value(dtype, b)));
-        let y = forward(place, dtype, alpha, &x);
+        let y = forward(target, dtype, alpha, &x);
         let is_nearest = judge(Op::Forward, dtype, alpha).is_rounded_correctly();
         for (x, y) in x.windows(2).zip(y.windows(2)) {
             let [y0, y1] = [y[0], y[1]].map(|bits| value(dtype, bits));
@@ -122,10 +122,10 @@ fn results_rise_with_x() {
 #[test]
 fn no_result_is_below_minus_alpha() {
     let strategy = |dtype| (alphas(), vectors(dtype));
-    holds(strategy, |place, dtype, (alpha, x)| {
+    holds(strategy, |target, dtype, (alpha, x)| {
         // The format may have no such number; then it is the next that it has, which is infinity if there is none.
         let least = -value(dtype, bits(dtype, rounded(dtype, alpha)));
-        for (&x, y) in x.iter().zip(forward(place, dtype, alpha, &x)) {
+        for (&x, y) in x.iter().zip(forward(target, dtype, alpha, &x)) {
             let [x, y] = [x, y].map(|bits| value(dtype, bits));
             prop_assert!(
                 y >= least || (x.is_nan() && y.is_nan()),
@@ -145,10 +145,10 @@ fn near_zero_results_are_near_zero() {
     };
     holds(
         |dtype| (alphas(), tiny(dtype)),
-        |place, dtype, (alpha, tiny)| {
+        |target, dtype, (alpha, tiny)| {
             let sign = bits(dtype, -0.0);
             let x: Vec<u64> = tiny.iter().map(|tiny| tiny | sign).collect();
-            for (tiny, y) in tiny.into_iter().zip(forward(place, dtype, alpha, &x)) {
+            for (tiny, y) in tiny.into_iter().zip(forward(target, dtype, alpha, &x)) {
                 let exact = rounded(dtype, alpha) * value(dtype, tiny);
                 // One number more for float64, where 2 ULP are allowed and `exact` is rounded itself.
                 let rounds = dtype == DType::F64;
@@ -169,7 +169,7 @@ fn near_zero_results_are_near_zero() {
 /// by 2, which is the most seen.
 #[test]
 fn every_gpu_agrees_with_the_cpu() {
-    const CPU: Place<'_> = Place {
+    const CPU: TestDevice<'_> = TestDevice {
         device: &Device::Cpu,
         name: "the CPU",
     };
@@ -177,8 +177,8 @@ fn every_gpu_agrees_with_the_cpu() {
         let pairs = prop::collection::vec((element(dtype), element(dtype)), LENGTHS);
         (alphas(), pairs)
     };
-    holds(strategy, |place, dtype, (alpha, pairs)| {
-        if place.device == CPU.device {
+    holds(strategy, |target, dtype, (alpha, pairs)| {
+        if target.device == CPU.device {
             return Ok(());
         }
         let (x, grad): (Vec<u64>, Vec<u64>) = pairs.into_iter().unzip();
@@ -190,9 +190,9 @@ fn every_gpu_agrees_with_the_cpu() {
             } else {
                 &x
             };
-            let on = |place| compute(place, judge(op, dtype, alpha), given, &grad);
+            let on = |target| compute(target, judge(op, dtype, alpha), given, &grad);
             let most = if dtype == DType::F64 { 2 } else { 1 };
-            for (i, (found, expected)) in on(place).into_iter().zip(on(CPU)).enumerate() {
+            for (i, (found, expected)) in on(target).into_iter().zip(on(CPU)).enumerate() {
                 // An output that overflows says nothing about its slope.
                 if op == Op::BackwardFromOutput && value(dtype, given[i]) == f64::NEG_INFINITY {
                     continue;
@@ -214,10 +214,10 @@ fn every_gpu_agrees_with_the_cpu() {
 #[test]
 fn in_place_gives_the_same_bits() {
     let strategy = |dtype| (alphas(), vectors(dtype));
-    holds(strategy, |place, dtype, (alpha, x)| {
-        let mut over = tensor(place.device, dtype, &x);
+    holds(strategy, |target, dtype, (alpha, x)| {
+        let mut over = tensor(target.device, dtype, &x);
         Elu::new(alpha).forward_in_place(&mut over).unwrap();
-        prop_assert_eq!(bits_of(&over), forward(place, dtype, alpha, &x));
+        prop_assert_eq!(bits_of(&over), forward(target, dtype, alpha, &x));
         Ok(())
     });
 }
@@ -229,18 +229,18 @@ fn the_same_x_gives_the_same_bits_at_every_offset() {
     let strategy = move |dtype| (alphas(), vectors(dtype), [offset(), offset(), offset()]);
     holds(
         strategy,
-        |place, dtype, (alpha, x, [x_at, grad_at, cut])| {
+        |target, dtype, (alpha, x, [x_at, grad_at, cut])| {
             let elu = Elu::new(alpha);
             let grad: Vec<u64> = x.iter().rev().copied().collect();
             // A part of a longer tensor.
             let within = |vector: &[u64], at: usize| -> Tensor {
                 let others = vec![bits(dtype, -0.7); at];
                 let all = [&others, vector, &others].concat();
-                let all = tensor(place.device, dtype, &all);
+                let all = tensor(target.device, dtype, &all);
                 all.rows(at..at + vector.len()).unwrap()
             };
             for op in ops(elu.factors()) {
-                let whole = compute(place, judge(op, dtype, alpha), &x, &grad);
+                let whole = compute(target, judge(op, dtype, alpha), &x, &grad);
                 let (x, grad) = (within(&x, x_at), within(&grad, grad_at));
                 // All of it elsewhere, and what is left from another odd place on.
                 for start in [0, cut.min(whole.len())] {

@@ -19,8 +19,8 @@ use wgpu_elu::{
 };
 
 use crate::{
+    device_args::{Alpha, DeviceArgs, SelectedDevice, by_name, dtypes},
     files::{FileArgs, Files},
-    place::{Alpha, Chosen, Place, by_name, dtypes},
     timing::Timer,
 };
 use chart::SpeedChart;
@@ -41,7 +41,7 @@ use workload::{Data, Workload, zeros};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    place: Place,
+    device_args: DeviceArgs,
     /// The number format
     #[arg(long, default_value = "float32", value_parser = dtypes())]
     dtype: DType,
@@ -58,11 +58,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    args.place.check();
+    args.device_args.check();
     let work = Workload::new(args.op, args.dtype, args.alpha.of(args.dtype)?.into());
     let files = Files::open(&args.files)?;
-    let chosen = args.place.rival()?;
-    let device = chosen.for_dtype(args.dtype)?;
+    let selected = args.device_args.comparison_device()?;
+    let device = selected.for_dtype(args.dtype)?;
     let gpu = match &device {
         Device::Gpu(gpu) => Some(gpu),
         Device::Cpu => None,
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let timer = gpu.map(Timer::new).transpose()?.flatten();
     let machine = Machine {
         cpu: format!("{}, threads: {}", cpu::simd_level(), cpu::threads()),
-        about_gpu: about_gpu(&chosen, &device, args.dtype),
+        about_gpu: about_gpu(&selected, &device, args.dtype),
         gpu: gpu.map(|_| Rival {
             name: device.to_string(),
             is_software: is_software(&device),
@@ -170,16 +170,16 @@ fn is_software(device: &Device) -> bool {
 }
 
 /// Which GPU there is, or why there is none.
-fn about_gpu(chosen: &Chosen, device: &Device, dtype: DType) -> String {
-    match (device, &chosen.device) {
-        (Device::Gpu(_), _) if is_software(device) && !chosen.asked_for => {
+fn about_gpu(selected: &SelectedDevice, device: &Device, dtype: DType) -> String {
+    match (device, &selected.device) {
+        (Device::Gpu(_), _) if is_software(device) && !selected.requested => {
             format!("{device}: software, for want of a hardware GPU")
         }
         (Device::Gpu(_), _) if is_software(device) => format!("{device}: software"),
         (Device::Gpu(_), _) => device.to_string(),
-        (Device::Cpu, Device::Cpu) if chosen.asked_for => "none, as asked".into(),
+        (Device::Cpu, Device::Cpu) if selected.requested => "none, as asked".into(),
         (Device::Cpu, Device::Cpu) => "none: no adapter has compute shaders".into(),
-        (Device::Cpu, gpu) => match chosen.missing_feature(dtype) {
+        (Device::Cpu, gpu) => match selected.missing_feature(dtype) {
             Some(feature) => format!("none: {gpu} has no {feature}"),
             None => "none".into(),
         },

@@ -17,8 +17,8 @@ use wgpu_elu::{
 };
 
 use crate::{
+    device_args::{Alpha, DeviceArgs, by_name, dtypes},
     files::{FileArgs, Files},
-    place::{Alpha, Place, by_name, dtypes},
 };
 use chart::ErrorChart;
 use curve::Curve;
@@ -41,7 +41,7 @@ A worst case has alpha, scale, input_scale, x, grad, the result y and the neares
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
-    place: Place,
+    device_args: DeviceArgs,
     /// The number format
     #[arg(long, default_value = "float32", value_parser = dtypes())]
     dtype: DType,
@@ -58,7 +58,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    args.place.check();
+    args.device_args.check();
     let (op, dtype) = (args.op, args.dtype);
     let elu = args.alpha.of(dtype)?.into();
     if args.exhaustive && dtype == DType::F64 {
@@ -67,8 +67,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ));
     }
     let files = Files::open(&args.files)?;
-    let chosen = args.place.device()?;
-    let device = chosen.for_dtype(dtype)?;
+    let selected = args.device_args.select()?;
+    let device = selected.for_dtype(dtype)?;
     let judge = Judge { op, dtype, elu };
     let extent = if args.exhaustive {
         Extent::Exhaustive
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "{} {dtype}, alpha {}, on {}",
         op.name(),
         args.alpha,
-        chosen.told(&[dtype])
+        selected.describe(&[dtype])
     );
     let chart = ErrorChart {
         title: &title,

@@ -8,7 +8,7 @@ use wgpu_elu::{
     wgpu,
 };
 
-use crate::{output::Output, place::check_environment};
+use crate::{device_args::check_environment, output::Output};
 
 /// Every adapter that wgpu sees, which one `auto` takes and why, and the CPU path
 #[derive(clap::Args)]

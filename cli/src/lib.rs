@@ -4,12 +4,12 @@
 mod bench;
 pub mod bytes;
 mod check;
+mod device_args;
 mod files;
 mod info;
 mod interrupt;
 pub mod npy;
 mod output;
-mod place;
 mod plot;
 mod run;
 pub mod safetensors;
@@ -91,6 +91,6 @@ fn usage(message: impl Into<String>) -> anyhow::Error {
 /// Control characters as their escapes, such as `\n`, and all others as they are.
 fn visible(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control().then(|| c.escape_default());
-    let plain = (!c.is_control()).then_some(c);
-    escaped.into_iter().flatten().chain(plain)
+    let unchanged = (!c.is_control()).then_some(c);
+    escaped.into_iter().flatten().chain(unchanged)
 }

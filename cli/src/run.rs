@@ -14,9 +14,9 @@ use wgpu_elu::{DType, Elu, Stream};
 
 use crate::{
     bytes::{Ordered, Timed, copy, write_error},
+    device_args::{Alpha, DeviceArgs, SelectedDevice},
     npy,
     output::Output,
-    place::{Alpha, Chosen, Place},
     safetensors::{self, Entry},
 };
 
@@ -39,14 +39,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     alpha: Alpha,
     #[command(flatten)]
-    place: Place,
+    device_args: DeviceArgs,
     /// Replace OUTPUT if it exists
     #[arg(short, long)]
     force: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    args.place.check();
+    args.device_args.check();
     let is_safetensors = has_extension(&args.input, "safetensors");
     if !is_safetensors && !args.tensor.is_empty() {
         let message = "--tensor names a tensor of a .safetensors file, and INPUT is none";
@@ -101,9 +101,9 @@ fn run_npy(args: &Args, output: Output) -> Result<Done> {
     let (form, elements) = npy::open(&args.input)?;
     let (dtype, len) = (form.dtype(), form.len() as u64);
     let alpha = args.alpha.of(dtype)?;
-    let chosen = args.place.device()?;
+    let selected = args.device_args.select()?;
     let elu = Elu::new(alpha);
-    let mut stream = Stream::new(&chosen.for_dtype(dtype)?, elu, dtype)?.with_expected_len(len);
+    let mut stream = Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?.with_expected_len(len);
     let bar = progress_bar(len * dtype.size() as u64)?;
     let mut pending = output.begin()?;
     let name = pending.name();
@@ -111,20 +111,20 @@ fn run_npy(args: &Args, output: Output) -> Result<Done> {
     let done = sink
         .map_err(write_error)
         .and_then(|sink| forward(&mut stream, elements, sink));
-    let took = done.map_err(|error| in_file(error, &npy::name(&args.input), &name))?;
+    let took = done.map_err(|error| with_path(error, &npy::name(&args.input), &name))?;
     bar.finish_and_clear();
     pending.finish()?;
     let what = format!("{} {dtype}", Shape(form.shape()));
-    Ok((what, chosen.told(&[dtype]), took))
+    Ok((what, selected.describe(&[dtype]), took))
 }
 
 fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
     let (tensors, mut data) = safetensors::open(&args.input)?;
     let entries = tensors.entries();
     let file = args.input.display().to_string();
-    let chosen = args.place.device()?;
+    let selected = args.device_args.select()?;
     // All that can be wrong with them is found before anything is written.
-    let streams = streams(args, &chosen, entries).with_context(|| file.clone())?;
+    let streams = streams(args, &selected, entries).with_context(|| file.clone())?;
     let dtypes: Vec<DType> = streams.iter().flatten().map(Stream::dtype).collect();
     let bar = progress_bar(entries.iter().map(|entry| entry.size).sum())?;
     let mut pending = output.begin()?;
@@ -144,10 +144,10 @@ fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
             left.push(format!("{} ({})", entry.name, entry.stored));
             copy(source, sink)
         };
-        done.map_err(|error| in_file(error, &file, &name))?;
+        done.map_err(|error| with_path(error, &file, &name))?;
     }
     // Where all are empty, nobody has looked whether there is more.
-    copy(data, &mut pending).map_err(|error| in_file(error, &file, &name))?;
+    copy(data, &mut pending).map_err(|error| with_path(error, &file, &name))?;
     bar.finish_and_clear();
     pending.finish()?;
     let count = dtypes.len();
@@ -156,11 +156,15 @@ fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
     if !left.is_empty() {
         what += &format!(" (kept as they were: {})", left.join(", "));
     }
-    Ok((what, chosen.told(&dtypes), took))
+    Ok((what, selected.describe(&dtypes), took))
 }
 
 /// A stream for every tensor that is to be replaced. They take no memory before they run.
-fn streams(args: &Args, chosen: &Chosen, entries: &[Entry]) -> Result<Vec<Option<Stream>>> {
+fn streams(
+    args: &Args,
+    selected: &SelectedDevice,
+    entries: &[Entry],
+) -> Result<Vec<Option<Stream>>> {
     for name in &args.tensor {
         let entry = entries.iter().find(|entry| entry.name == *name);
         let entry = entry.with_context(|| format!("no tensor named {name:?}"))?;
@@ -176,7 +180,7 @@ fn streams(args: &Args, chosen: &Chosen, entries: &[Entry]) -> Result<Vec<Option
             return Ok(None);
         };
         let elu = Elu::new(args.alpha.of(dtype)?);
-        let stream = Stream::new(&chosen.for_dtype(dtype)?, elu, dtype)?;
+        let stream = Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?;
         Ok(Some(stream.with_expected_len(entry.len())))
     };
     let named = |entry: &Entry| stream(entry).with_context(|| format!("tensor {:?}", entry.name));
@@ -203,7 +207,7 @@ fn forward(
 }
 
 /// The error with the file that it comes from, if it comes from one.
-fn in_file(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error {
+fn with_path(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error {
     match error {
         wgpu_elu::Error::Read { error } => anyhow!("{input}: {error}"),
         wgpu_elu::Error::Write { error } => anyhow!("{output}: {error}"),

@@ -13,8 +13,8 @@ use wgpu_elu::{
 };
 
 use crate::{
+    device_args::{Alpha, by_name, dtypes},
     output::Output,
-    place::{Alpha, by_name, dtypes},
 };
 
 /// The very shader that runs, as wgpu gets it or as a driver does

@@ -25,7 +25,7 @@ fn bench(args: &[&str]) -> (String, serde_json::Value) {
 
 /// What must be so of any benchmark: numbers of one and the same time.
 #[track_caller]
-fn check_benchmark(found: &serde_json::Value, buffers: u64, size: u64, ways: &[&str]) {
+fn check_benchmark(found: &serde_json::Value, buffers: u64, size: u64, measurements: &[&str]) {
     let sizes = found["sizes"].as_array().unwrap();
     let lens: Vec<u64> = sizes
         .iter()
@@ -36,30 +36,30 @@ fn check_benchmark(found: &serde_json::Value, buffers: u64, size: u64, ways: &[&
     for row in sizes {
         let bytes = row["bytes"].as_u64().unwrap();
         assert_eq!(bytes, buffers * size * row["elements"].as_u64().unwrap());
-        let timed = row["ways"].as_object().unwrap();
-        assert!(timed.keys().eq(ways), "{timed:?}");
-        let median = |way: &str| timed[way]["seconds"]["median"].as_f64().unwrap();
-        for (way, stats) in timed {
+        let timed = row["measurements"].as_object().unwrap();
+        assert!(timed.keys().eq(measurements), "{timed:?}");
+        let median = |measurement: &str| timed[measurement]["seconds"]["median"].as_f64().unwrap();
+        for (measurement, stats) in timed {
             let quartile = |which| stats["seconds"][which].as_f64().unwrap();
             let (first, third) = (quartile("first_quartile"), quartile("third_quartile"));
             assert!(
-                0.0 < first && first <= median(way) && median(way) <= third,
-                "{way}: {stats}"
+                0.0 < first && first <= median(measurement) && median(measurement) <= third,
+                "{measurement}: {stats}"
             );
             assert!(
                 (5..=101).contains(&stats["samples"].as_u64().unwrap()),
-                "{way}: {stats}"
+                "{measurement}: {stats}"
             );
             let speed = stats["gb_per_s"].as_f64().unwrap();
             assert!(
-                (speed * median(way) * 1e9 / bytes as f64 - 1.0).abs() < 1e-9,
-                "{way}: {stats}"
+                (speed * median(measurement) * 1e9 / bytes as f64 - 1.0).abs() < 1e-9,
+                "{measurement}: {stats}"
             );
             for (copy, share) in stats["share_of"].as_object().unwrap() {
-                let exact = median(copy) / median(way);
+                let exact = median(copy) / median(measurement);
                 assert!(
                     (share.as_f64().unwrap() / exact - 1.0).abs() < 1e-9,
-                    "{way}: {stats}"
+                    "{measurement}: {stats}"
                 );
             }
         }
@@ -118,16 +118,16 @@ fn bench_of_every_adapter() {
             assert_eq!(found["gpu"]["name"], name);
             let timed_by = found["gpu"]["kernel_timed_by"].as_str().unwrap();
             assert!(timed_by == "submit and wait" || has_timestamps);
-            let mut ways = vec!["cpu", "cpu_copy"];
-            ways.extend((timed_by == "timestamps").then_some("kernel"));
-            ways.extend([
+            let mut measurements = vec!["cpu", "cpu_copy"];
+            measurements.extend((timed_by == "timestamps").then_some("kernel"));
+            measurements.extend([
                 "submit_and_wait",
                 "shader_copy",
                 "buffer_copy",
                 "round_trip",
                 "transfers",
             ]);
-            check_benchmark(&found, buffers, size, &ways);
+            check_benchmark(&found, buffers, size, &measurements);
         }
     }
 }

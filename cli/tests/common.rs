@@ -172,7 +172,7 @@ pub(crate) fn model() -> Vec<u8> {
 }
 
 /// The judge of what the command computes with alpha 1.
-pub(crate) fn plain(dtype: DType) -> Judge {
+pub(crate) fn unit_alpha(dtype: DType) -> Judge {
     Judge {
         op: Op::Forward,
         dtype,

@@ -9,7 +9,7 @@ use wgpu_elu::{
     accuracy::{self, from_bytes, to_bytes},
 };
 
-use crate::common::{DIGITS, Folder, header, model, npy, plain, read};
+use crate::common::{DIGITS, Folder, header, model, npy, read, unit_alpha};
 
 #[test]
 fn digits_on_every_device_agree_with_pytorch() {
@@ -100,7 +100,7 @@ fn every_layout_comes_out_as_it_went_in() {
                 let written_header = Header::from_reader(&mut rest).unwrap();
                 assert_eq!(written_header.to_string(), header.replace(", }", "}"));
                 let y = from_bytes(dtype, &in_order(rest.to_vec()));
-                check_results(&header, plain(dtype), &x, &[], &y);
+                check_results(&header, unit_alpha(dtype), &x, &[], &y);
             }
         }
     }

@@ -6,7 +6,7 @@ use conformance::native::check_results;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use wgpu_elu::{DType, accuracy::from_bytes};
 
-use crate::common::{Folder, model, plain};
+use crate::common::{Folder, model, unit_alpha};
 
 #[test]
 fn every_float_tensor_of_a_safetensors_file() {
@@ -40,7 +40,7 @@ fn every_float_tensor_of_a_safetensors_file() {
             }
         };
         let [x, y] = [x, y].map(|view| from_bytes(dtype, view.data()));
-        check_results(name, plain(dtype), &x, &[], &y);
+        check_results(name, unit_alpha(dtype), &x, &[], &y);
     }
 
     let said = folder.success(&[

@@ -11,7 +11,7 @@ use eframe::{
 use egui_plot::{Corner, HoverPosition, ItemId, Legend, Plot, PlotMemory};
 
 use crate::{
-    comparison::{Comparison, POWERS, State, Way},
+    comparison::{Comparison, POWERS, State, Measurement},
     curves::{Curve, Curves},
     field::{self, Field, NoTimestamps},
     palette, report, setup,
@@ -182,11 +182,11 @@ impl Parts {
         if let Some(objection) = setup::objection(&state.adapter) {
             return Err(objection);
         }
-        let told = |error: wgpu_elu::Error| error.to_string();
+        let describe = |error: wgpu_elu::Error| error.to_string();
         Ok(Self {
             device: device_name(&state),
-            curves: Curves::new(&state).map_err(told)?,
-            field: Field::new(&state).map_err(told)?,
+            curves: Curves::new(&state).map_err(describe)?,
+            field: Field::new(&state).map_err(describe)?,
             comparison: Comparison::default(),
             frames: History::new(2..61, 1.0),
             state,
@@ -322,8 +322,8 @@ impl Parts {
                 ui.label(report::BROWSERS_NOTICE_LATE);
             }
             ui.add_space(6.0);
-            for way in Way::ALL {
-                ui.label(format!("•  {}: {}", way.name(), way.about()));
+            for measurement in Measurement::ALL {
+                ui.label(format!("•  {}: {}", measurement.name(), measurement.about()));
             }
             return;
         }

@@ -14,7 +14,7 @@ use crate::timer::Timer;
 
 /// Sizes, as powers of two.
 pub(crate) const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
-/// For each way and size, unless there are enough samples before.
+/// For each measurement and size, unless there are enough samples before.
 const TIME: Duration = Duration::from_millis(250);
 const SAMPLES: usize = 51;
 const LEAST_SAMPLES: usize = 3;
@@ -31,14 +31,14 @@ const DISTINCT: u32 = 4001;
 
 /// How ELU is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Way {
+pub(crate) enum Measurement {
     Cpu,
     Kernel,
     SubmitAndWait,
     RoundTrip,
 }
 
-impl Way {
+impl Measurement {
     pub(crate) const ALL: [Self; 4] = [
         Self::Cpu,
         Self::Kernel,
@@ -66,18 +66,18 @@ impl Way {
     }
 }
 
-/// The medians of one size, in seconds, in the order of [`Way::ALL`].
+/// The medians of one size, in seconds, in the order of [`Measurement::ALL`].
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) elements: usize,
-    pub(crate) seconds: [Option<f64>; Way::ALL.len()],
+    pub(crate) seconds: [Option<f64>; Measurement::ALL.len()],
 }
 
 impl Row {
     /// Bytes read and written per second, in units of 10^9.
-    pub(crate) fn gb_per_s(&self, way: Way) -> Option<f64> {
+    pub(crate) fn gb_per_s(&self, measurement: Measurement) -> Option<f64> {
         let bytes = (2 * size_of::<f32>() * self.elements) as f64;
-        let speed = bytes / self.seconds[way as usize]? * 1e-9;
+        let speed = bytes / self.seconds[measurement as usize]? * 1e-9;
         speed.is_finite().then_some(speed)
     }
 }
@@ -104,10 +104,10 @@ impl Found {
         self.rows.len() as f32 / POWERS.len() as f32
     }
 
-    /// The least size from which on that way is faster than the CPU path.
-    pub(crate) fn wins_from(&self, way: Way) -> Option<usize> {
+    /// The least size from which on that measurement is faster than the CPU path.
+    pub(crate) fn wins_from(&self, measurement: Measurement) -> Option<usize> {
         let wins = |row: &&Row| {
-            let [cpu, other] = [Way::Cpu, way].map(|way| row.seconds[way as usize]);
+            let [cpu, other] = [Measurement::Cpu, measurement].map(|measurement| row.seconds[measurement as usize]);
             other.zip(cpu).is_some_and(|(other, cpu)| other < cpu)
         };
         let last = self.rows.iter().rev().take_while(wins).last();
@@ -178,7 +178,7 @@ impl Drop for Running {
 
 async fn compare(state: &RenderState, mut add: impl FnMut(Row)) -> Result<()> {
     let device = Device::from(Gpu::from_wgpu(&state.device, &state.queue));
-    let clocked = clocked(state, &device).await.map_err(told)?;
+    let clocked = clocked(state, &device).await.map_err(describe)?;
     for power in POWERS {
         add(row(&device, &clocked, 1 << power).await?);
     }
@@ -205,15 +205,15 @@ struct Resident {
 impl Resident {
     fn new(device: &Device, values: &[f32]) -> Result<Self> {
         let shape = [values.len()];
-        let x = Tensor::from_slice(device, values, &shape).map_err(told)?;
-        let y = Tensor::zeros(device, DType::F32, &shape).map_err(told)?;
+        let x = Tensor::from_slice(device, values, &shape).map_err(describe)?;
+        let y = Tensor::zeros(device, DType::F32, &shape).map_err(describe)?;
         let (Device::Gpu(gpu), Some(x_bytes), Some(y_bytes)) =
             (device, x.as_buffer_slice(), y.as_buffer_slice())
         else {
             return Err("there is no GPU".into());
         };
-        let kernel = gpu.kernel(DType::F32).map_err(told)?;
-        let step = kernel.prepare(1.0, x_bytes, y_bytes).map_err(told)?;
+        let kernel = gpu.kernel(DType::F32).map_err(describe)?;
+        let step = kernel.prepare(1.0, x_bytes, y_bytes).map_err(describe)?;
         let gpu = gpu.clone();
         Ok(Self { gpu, y, step })
     }
@@ -236,11 +236,11 @@ impl Resident {
             timer.finish(&mut encoder);
         }
         self.gpu.queue().submit([encoder.finish()]);
-        self.y.device().wait().await.map_err(told)
+        self.y.device().wait().await.map_err(describe)
     }
 
     async fn check(&self) -> Result<()> {
-        check("the GPU", &self.y.to_vec().await.map_err(told)?)
+        check("the GPU", &self.y.to_vec().await.map_err(describe)?)
     }
 }
 
@@ -249,13 +249,13 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
     let mut on_cpu = vec![0.0; len];
     let resident = Resident::new(device, &values)?;
     let round_trip = async || {
-        let mut x = Tensor::from_slice(device, &values, &[len]).map_err(told)?;
-        Elu::new(1.0).forward_in_place(&mut x).map_err(told)?;
-        x.into_vec::<f32>().await.map_err(told)
+        let mut x = Tensor::from_slice(device, &values, &[len]).map_err(describe)?;
+        Elu::new(1.0).forward_in_place(&mut x).map_err(describe)?;
+        x.into_vec::<f32>().await.map_err(describe)
     };
 
     // What is fast must be right, too.
-    cpu::forward(1.0, &values, &mut on_cpu).map_err(told)?;
+    cpu::forward(1.0, &values, &mut on_cpu).map_err(describe)?;
     check("the CPU", &on_cpu)?;
     resident.submit(1, None).await?;
     resident.check().await?;
@@ -265,7 +265,7 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
         let start = Instant::now();
         let many = CPU_ELEMENTS.div_ceil(len);
         for _ in 0..many {
-            cpu::forward(1.0, &values, &mut on_cpu).map_err(told)?;
+            cpu::forward(1.0, &values, &mut on_cpu).map_err(describe)?;
         }
         Ok(start.elapsed().as_secs_f64() / many as f64)
     };
@@ -315,7 +315,7 @@ async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
     Ok((seconds > 0.0).then_some(seconds))
 }
 
-fn told(error: wgpu_elu::Error) -> String {
+fn describe(error: wgpu_elu::Error) -> String {
     error.to_string()
 }
 

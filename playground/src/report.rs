@@ -6,7 +6,7 @@ use eframe::egui::{self, RichText, Ui};
 use egui_plot::{GridInput, GridMark, HoverPosition, Line, MarkerShape, Plot, Points};
 
 use crate::{
-    comparison::{Found, POWERS, Way},
+    comparison::{Found, POWERS, Measurement},
     palette,
 };
 
@@ -15,14 +15,14 @@ pub(crate) const BROWSERS_NOTICE_LATE: &str =
     "Browsers look every few milliseconds whether work is done: short waits come in such steps.";
 
 pub(crate) fn verdict(found: &Found) -> String {
-    let one = |way, what| match found.wins_from(way) {
+    let one = |measurement, what| match found.wins_from(measurement) {
         Some(elements) => format!("{what}, the GPU wins from {} on.", size_name(elements)),
         None => format!("{what}, the GPU does not win."),
     };
     format!(
         "All answers are within 1 ULP. {} {}",
-        one(Way::SubmitAndWait, "With the data there"),
-        one(Way::RoundTrip, "Round trip")
+        one(Measurement::SubmitAndWait, "With the data there"),
+        one(Measurement::RoundTrip, "Round trip")
     )
 }
 
@@ -30,10 +30,10 @@ pub(crate) fn verdict(found: &Found) -> String {
 pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
     let colors = palette::lines(ui.visuals());
     ui.horizontal_wrapped(|ui| {
-        for ((way, color), (_, mark)) in std::iter::zip(std::iter::zip(Way::ALL, colors), MARKS) {
+        for ((measurement, color), (_, mark)) in std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS) {
             // Only this font has them all.
             ui.colored_label(color, RichText::new(mark).monospace());
-            ui.label(way.name()).on_hover_text(way.about());
+            ui.label(measurement.name()).on_hover_text(measurement.about());
             ui.add_space(12.0);
         }
     });
@@ -62,7 +62,7 @@ pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
         .x_grid_spacer(marks(2.0))
         .y_grid_spacer(marks(1.0))
         .x_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| power_name(mark.value))
-        .y_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| plain(10f64.powf(mark.value)))
+        .y_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| decimal(10f64.powf(mark.value)))
         .label_formatter(|hover| match hover {
             HoverPosition::NearDataPoint {
                 plot_name,
@@ -71,30 +71,30 @@ pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
             } => Some(format!(
                 "{plot_name}\n{} elements\n{} GB/s",
                 power_name(position.x),
-                plain(10f64.powf(position.y))
+                decimal(10f64.powf(position.y))
             )),
             HoverPosition::Elsewhere { .. } => None,
         })
         .show(ui, |plot| {
-            for ((way, color), (shape, _)) in
-                std::iter::zip(std::iter::zip(Way::ALL, colors), MARKS)
+            for ((measurement, color), (shape, _)) in
+                std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS)
             {
                 let points: Vec<[f64; 2]> = found
                     .rows
                     .iter()
                     .filter_map(|row| {
-                        let speed = row.gb_per_s(way)?;
+                        let speed = row.gb_per_s(measurement)?;
                         Some([(row.elements as f64).log2(), speed.log10()])
                     })
                     .collect();
                 if !points.is_empty() {
                     plot.line(
-                        Line::new(way.name(), points.clone())
+                        Line::new(measurement.name(), points.clone())
                             .color(color)
                             .width(2.0),
                     );
                     plot.points(
-                        Points::new(way.name(), points)
+                        Points::new(measurement.name(), points)
                             .color(color)
                             .shape(shape)
                             .radius(4.0),
@@ -107,12 +107,12 @@ pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
 pub(crate) fn show_times(ui: &mut Ui, found: &Found) {
     egui::Grid::new("times")
         .striped(true)
-        .num_columns(1 + Way::ALL.len())
+        .num_columns(1 + Measurement::ALL.len())
         .spacing([40.0, 4.0])
         .show(ui, |ui| {
             ui.strong("elements");
-            for way in Way::ALL {
-                ui.strong(way.name()).on_hover_text(way.about());
+            for measurement in Measurement::ALL {
+                ui.strong(measurement.name()).on_hover_text(measurement.about());
             }
             ui.end_row();
             for row in &found.rows {
@@ -130,8 +130,8 @@ pub(crate) fn show_times(ui: &mut Ui, found: &Found) {
 
 // ---- Internals ----
 
-/// Of each way's points, and the same as text.
-const MARKS: [(MarkerShape, &str); Way::ALL.len()] = [
+/// Of each measurement's points, and the same as text.
+const MARKS: [(MarkerShape, &str); Measurement::ALL.len()] = [
     (MarkerShape::Circle, "●"),
     (MarkerShape::Square, "■"),
     (MarkerShape::Diamond, "◆"),
@@ -153,7 +153,7 @@ fn power_name(power: f64) -> String {
 }
 
 /// With three digits.
-fn plain(value: f64) -> String {
+fn decimal(value: f64) -> String {
     let digits = (2.0 - value.log10().floor()).clamp(0.0, 9.0) as usize;
     let text = format!("{value:.digits$}");
     if text.contains('.') {
@@ -170,5 +170,5 @@ fn duration(seconds: f64) -> String {
         s if s < 1.0 => (1e3 * s, "ms"),
         s => (s, "s"),
     };
-    format!("{:>7} {unit}", plain(value))
+    format!("{:>7} {unit}", decimal(value))
 }

@@ -139,9 +139,9 @@ fn an_adapter_without_compute_shaders_is_told() {
         ("MESA_EXTENSION_OVERRIDE", "-GL_ARB_compute_shader"),
     ];
     in_a_window(test, &env, Panel::Curves, |window| {
-        let told = pollster::block_on(window.app().plotted()).expect_err("nothing is plotted");
+        let message = pollster::block_on(window.app().plotted()).expect_err("nothing is plotted");
         let end = "(GL) has no compute shaders, and the playground needs them.";
-        assert!(told.ends_with(end), "{told}");
+        assert!(message.ends_with(end), "{message}");
         window.picture().write(&artifact("no-compute"));
     });
 }
@@ -150,9 +150,9 @@ fn an_adapter_without_compute_shaders_is_told() {
 fn an_adapter_that_is_not_there_is_told() {
     let test = "an_adapter_that_is_not_there_is_told";
     if under_xvfb(test, &[("WGPU_ADAPTER_NAME", "Voodoo 2")]) {
-        let told = refusal();
+        let message = refusal();
         let cause = "Adapter selection failed: none named \"Voodoo 2\" draws to a window, among ";
-        assert!(told.contains(cause), "{told}");
+        assert!(message.contains(cause), "{message}");
     }
 }
 
@@ -170,14 +170,14 @@ fn no_adapter_at_all_is_told() {
 fn refusal() -> String {
     let mut playground = Command::new(env!("CARGO_BIN_EXE_playground"));
     let ended = playground.output().expect("it starts");
-    let told = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{told}");
+    let message = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{message}");
     // Mesa may speak, too.
-    let lines = told
+    let lines = message
         .lines()
         .filter(|line| !line.contains("XDG_RUNTIME_DIR"));
     let [line] = lines.collect::<Vec<_>>()[..] else {
-        panic!("not a line: {told}");
+        panic!("not a line: {message}");
     };
     let cause = "playground: there is no adapter to draw with: ";
     assert!(line.starts_with(cause), "{line}");

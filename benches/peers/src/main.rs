@@ -49,14 +49,14 @@ fn main() -> Result<()> {
         let mut bench = Bench::new(&x, &device, gpu, &burn)?;
         let started = Instant::now();
         let mut errors = Vec::new();
-        for way in Way::ALL {
-            errors.push(bench.error(way).with_context(|| way.name())?);
+        for measurement in Measurement::ALL {
+            errors.push(bench.error(measurement).with_context(|| measurement.name())?);
         }
-        let found = rounds(&Way::ALL, started, |way| bench.sample(way))?;
-        for ((way, stats), error) in found.iter().zip(errors) {
-            let copy = way
+        let found = rounds(&Measurement::ALL, started, |measurement| bench.sample(measurement))?;
+        for ((measurement, stats), error) in found.iter().zip(errors) {
+            let copy = measurement
                 .copy()
-                .and_then(|copy| found.iter().find(|(way, _)| *way == copy));
+                .and_then(|copy| found.iter().find(|(measurement, _)| *measurement == copy));
             let [copy_name, share] = match copy {
                 Some((copy, copied)) => [
                     copy.name().into(),
@@ -66,7 +66,7 @@ fn main() -> Result<()> {
             };
             println!(
                 "| {len} | {} | {:.3} ms | {:.3}..{:.3} | {:.2} | {error:.1e} | {copy_name} | {share} |",
-                way.name(),
+                measurement.name(),
                 stats.median * 1e3,
                 stats.first_quartile * 1e3,
                 stats.third_quartile * 1e3,
@@ -76,19 +76,19 @@ fn main() -> Result<()> {
         let median = |wanted| {
             found
                 .iter()
-                .find(|(way, _)| *way == wanted)
+                .find(|(measurement, _)| *measurement == wanted)
                 .map_or(f64::NAN, |(_, stats)| stats.median)
         };
         eprintln!(
             "{len}: burn-wgpu takes {:.1} times as long as the kernel",
-            median(Way::Burn) / median(Way::Kernel)
+            median(Measurement::Burn) / median(Measurement::Kernel)
         );
     }
     Ok(())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Measurement {
     /// Into a slice that is there.
     Cpu,
     /// A new tensor each time.
@@ -103,7 +103,7 @@ enum Way {
     BufferCopy,
 }
 
-impl Way {
+impl Measurement {
     const ALL: [Self; 8] = [
         Self::Cpu,
         Self::Candle,
@@ -175,24 +175,24 @@ impl<'a> Bench<'a> {
     }
 
     /// The largest error, or that of a copy from what it copies: 0.
-    fn error(&mut self, way: Way) -> Result<f64> {
-        let y = match way {
-            Way::Cpu | Way::CpuCopy => {
-                self.sample(way)?;
+    fn error(&mut self, measurement: Measurement) -> Result<f64> {
+        let y = match measurement {
+            Measurement::Cpu | Measurement::CpuCopy => {
+                self.sample(measurement)?;
                 self.y.clone()
             }
-            Way::Candle => self.candle_x.elu(ALPHA)?.to_vec1()?,
-            Way::Tensor => Elu::new(ALPHA).forward(&self.gpu_x)?.to_vec_blocking()?,
-            Way::Burn => {
+            Measurement::Candle => self.candle_x.elu(ALPHA)?.to_vec1()?,
+            Measurement::Tensor => Elu::new(ALPHA).forward(&self.gpu_x)?.to_vec_blocking()?,
+            Measurement::Burn => {
                 let y = activation::elu(self.burn_x.clone(), ALPHA).into_data();
                 y.try_to_vec()?
             }
-            Way::Kernel | Way::ShaderCopy | Way::BufferCopy => {
-                self.sample(way)?;
+            Measurement::Kernel | Measurement::ShaderCopy | Measurement::BufferCopy => {
+                self.sample(measurement)?;
                 self.gpu_y.to_vec_blocking()?
             }
         };
-        let is_copy = way.copy().is_none();
+        let is_copy = measurement.copy().is_none();
         let exact = |x: f32| {
             if is_copy {
                 x.into()
@@ -215,7 +215,7 @@ impl<'a> Bench<'a> {
     }
 
     /// The seconds that it takes, once.
-    fn sample(&mut self, way: Way) -> Result<f64> {
+    fn sample(&mut self, measurement: Measurement) -> Result<f64> {
         let Self {
             x,
             y,
@@ -229,31 +229,31 @@ impl<'a> Bench<'a> {
             burn,
             burn_x,
         } = self;
-        match way {
-            Way::Cpu => seconds(|| Ok(cpu::forward(ALPHA, black_box(x), y)?)),
-            Way::CpuCopy => seconds(|| {
+        match measurement {
+            Measurement::Cpu => seconds(|| Ok(cpu::forward(ALPHA, black_box(x), y)?)),
+            Measurement::CpuCopy => seconds(|| {
                 let chunk = x.len().div_ceil(cpu::threads()).max(1 << 16);
                 y.par_chunks_mut(chunk)
                     .zip(black_box(x).par_chunks(chunk))
                     .for_each(|(y, x)| y.copy_from_slice(x));
                 Ok(())
             }),
-            Way::Candle => seconds(|| Ok(candle_x.elu(ALPHA)?)),
-            Way::Tensor => seconds(|| {
+            Measurement::Candle => seconds(|| Ok(candle_x.elu(ALPHA)?)),
+            Measurement::Tensor => seconds(|| {
                 let y = Elu::new(ALPHA).forward(gpu_x)?;
                 device.wait_blocking()?;
                 Ok(y)
             }),
-            Way::Burn => seconds(|| {
+            Measurement::Burn => seconds(|| {
                 let y = activation::elu(burn_x.clone(), ALPHA);
                 burn.sync().map_err(|error| anyhow::anyhow!("{error:?}"))?;
                 Ok(y)
             }),
-            Way::Kernel | Way::ShaderCopy | Way::BufferCopy => seconds(|| {
+            Measurement::Kernel | Measurement::ShaderCopy | Measurement::BufferCopy => seconds(|| {
                 let mut encoder = gpu
                     .device()
                     .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                if way == Way::BufferCopy {
+                if measurement == Measurement::BufferCopy {
                     let (x, y) = (slice(gpu_x)?, slice(gpu_y)?);
                     encoder.copy_buffer_to_buffer(
                         x.buffer(),
@@ -265,8 +265,8 @@ impl<'a> Bench<'a> {
                 } else {
                     let mut pass =
                         encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    match way {
-                        Way::Kernel => step.record(&mut pass),
+                    match measurement {
+                        Measurement::Kernel => step.record(&mut pass),
                         _ => copy.record(&mut pass),
                     }
                 }

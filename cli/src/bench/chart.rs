@@ -13,7 +13,7 @@ use super::{
 };
 use crate::plot::Chart;
 
-/// A line for each way, with whiskers from quartile to quartile; copies are dashed.
+/// A line for each measurement, with whiskers from quartile to quartile; copies are dashed.
 pub(crate) struct SpeedChart<'a>(pub(crate) &'a Report<'a>);
 
 impl Chart for SpeedChart<'_> {
@@ -31,7 +31,7 @@ impl Chart for SpeedChart<'_> {
 
 // ---- Internals ----
 
-/// A way's name in the legend, its color, and whether it is a copy.
+/// A measurement's name in the legend, its color, and whether it is a copy.
 type Look = (Measurement, &'static str, RGBColor, bool);
 
 const LOOKS: [Look; 8] = [
@@ -126,10 +126,10 @@ impl SpeedChart<'_> {
             .axis_desc_style(("sans-serif", 22))
             .light_line_style(TRANSPARENT)
             .draw()?;
-        for (way, _, color, is_copy) in LOOKS {
+        for (measurement, _, color, is_copy) in LOOKS {
             let found: Vec<_> = rows
                 .iter()
-                .filter_map(|row| Some((row, row.get(way)?)))
+                .filter_map(|row| Some((row, row.get(measurement)?)))
                 .collect();
             let point = |seconds: f64, row| self.0.gb_per_s(row, seconds);
             let points = found
@@ -156,7 +156,12 @@ impl SpeedChart<'_> {
     where
         B::ErrorType: 'static,
     {
-        let is_there = |way| self.0.rows().iter().any(|row| row.get(way).is_some());
+        let is_there = |measurement| {
+            self.0
+                .rows()
+                .iter()
+                .any(|row| row.get(measurement).is_some())
+        };
         let left = Pos::new(HPos::Left, VPos::Center);
         let style = TextStyle::from(("sans-serif", 19).into_font()).pos(left);
         let looks = LOOKS.into_iter().filter(|look| is_there(look.0));

@@ -9,7 +9,7 @@ impl Report<'_> {
     pub(crate) fn as_json(&self) -> Value {
         let machine = &self.machine;
         let sizes = self.rows.iter().map(|row| {
-            let ways = row.found.iter().map(|(way, stats)| {
+            let measurements = row.found.iter().map(|(measurement, stats)| {
                 let share = |copy: &Measurement| {
                     let copy_stats = row.get(*copy)?;
                     Some((
@@ -17,7 +17,8 @@ impl Report<'_> {
                         json!(copy_stats.median / stats.median),
                     ))
                 };
-                let shares: serde_json::Map<_, _> = way.copies().iter().filter_map(share).collect();
+                let shares: serde_json::Map<_, _> =
+                    measurement.copies().iter().filter_map(share).collect();
                 let found = json!({
                     "seconds": {
                         "median": stats.median,
@@ -28,12 +29,12 @@ impl Report<'_> {
                     "gb_per_s": self.gb_per_s(row, stats.median),
                     "share_of": shares,
                 });
-                (way.name().to_owned(), found)
+                (measurement.name().to_owned(), found)
             });
             json!({
                 "elements": row.len,
                 "bytes": self.work.bytes_moved(row.len),
-                "ways": ways.collect::<serde_json::Map<_, _>>(),
+                "measurements": measurements.collect::<serde_json::Map<_, _>>(),
             })
         });
         let left_out = self

@@ -42,5 +42,5 @@ impl Measurement {
     }
 }
 
-/// What was found of several ways.
+/// What was found of several measurements.
 pub(crate) type Round = Vec<(Measurement, Stats)>;

@@ -35,21 +35,25 @@ impl<'a, E: Element> OnCpu<'a, E> {
         const BYTES: usize = 1 << 20;
         let moved = self.work.bytes_moved(self.y.len());
         let times = (BYTES / moved).max(1);
-        rounds(&[Measurement::Cpu, Measurement::CpuCopy], started, |way| {
-            let all = seconds(|| (0..times).try_for_each(|_| self.run(way)))?;
-            Ok(all / times as f64)
-        })
+        rounds(
+            &[Measurement::Cpu, Measurement::CpuCopy],
+            started,
+            |measurement| {
+                let all = seconds(|| (0..times).try_for_each(|_| self.run(measurement)))?;
+                Ok(all / times as f64)
+            },
+        )
     }
 }
 
 // ---- Internals ----
 
 impl<E: Element> OnCpu<'_, E> {
-    fn run(&mut self, way: Measurement) -> Result<()> {
+    fn run(&mut self, measurement: Measurement) -> Result<()> {
         let (x, grad) = (black_box(&self.data.x[..]), black_box(&self.data.grad[..]));
         let y = black_box(&mut self.y[..]);
         let Workload { op, elu, .. } = *self.work;
-        if way == Measurement::Cpu {
+        if measurement == Measurement::Cpu {
             cpu::apply(op, elu, x, gradient(op, grad), y)?;
         } else {
             copy(x, y);

@@ -59,7 +59,7 @@ impl<'a> OnGpu<'a> {
     /// `data` is what it was made from.
     pub(crate) fn time<E: Element>(&self, data: &Data<E>) -> Result<Round> {
         let started = Instant::now();
-        let ways: &[Measurement] = if self.timer.is_some() {
+        let measurements: &[Measurement] = if self.timer.is_some() {
             &[
                 Measurement::Kernel,
                 Measurement::SubmitAndWait,
@@ -73,18 +73,20 @@ impl<'a> OnGpu<'a> {
                 Measurement::BufferCopy,
             ]
         };
-        for &way in ways {
-            self.sample(way)?;
+        for &measurement in measurements {
+            self.sample(measurement)?;
             let (who, y) = (self.device.to_string(), self.y.to_bytes_blocking()?);
-            match way {
+            match measurement {
                 Measurement::Kernel | Measurement::SubmitAndWait => self.work.confirm(&who, &y)?,
                 _ => ensure!(
-                    is_copy(way, data, &y),
+                    is_copy(measurement, data, &y),
                     "{who}: a copy is not what was copied, so nothing is timed"
                 ),
             }
         }
-        rounds(ways, started, |way| self.sample(way))
+        rounds(measurements, started, |measurement| {
+            self.sample(measurement)
+        })
     }
 }
 
@@ -111,7 +113,7 @@ impl<'a, E: Element> Trips<'a, E> {
         rounds(
             &[Measurement::RoundTrip, Measurement::Transfers],
             started,
-            |way| seconds(|| self.trip(way)),
+            |measurement| seconds(|| self.trip(measurement)),
         )
     }
 }
@@ -121,11 +123,11 @@ impl<'a, E: Element> Trips<'a, E> {
 const TRIES: usize = 100;
 
 impl OnGpu<'_> {
-    /// The seconds that `way` takes, once. Some devices' timestamps are wrong now and then.
-    fn sample(&self, way: Measurement) -> Result<f64> {
+    /// The seconds that `measurement` takes, once. Some devices' timestamps are wrong now and then.
+    fn sample(&self, measurement: Measurement) -> Result<f64> {
         for _ in 0..TRIES {
             let start = Instant::now();
-            let seconds = self.sample_once(way)?;
+            let seconds = self.sample_once(measurement)?;
             if seconds > 0.0 && seconds <= start.elapsed().as_secs_f64() {
                 return Ok(seconds);
             }
@@ -136,14 +138,16 @@ impl OnGpu<'_> {
         )
     }
 
-    fn sample_once(&self, way: Measurement) -> Result<f64> {
-        let timer = self.timer.filter(|_| way != Measurement::SubmitAndWait);
+    fn sample_once(&self, measurement: Measurement) -> Result<f64> {
+        let timer = self
+            .timer
+            .filter(|_| measurement != Measurement::SubmitAndWait);
         let start = Instant::now();
         let mut encoder = self
             .gpu
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        if way == Measurement::BufferCopy {
+        if measurement == Measurement::BufferCopy {
             match timer {
                 Some(timer) => timer.around(&mut encoder, |encoder| self.copy_buffers(encoder))?,
                 None => self.copy_buffers(&mut encoder)?,
@@ -153,7 +157,7 @@ impl OnGpu<'_> {
                 Some(timer) => timer.pass(&mut encoder, Some(0), Some(1)),
                 None => encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
             };
-            match way {
+            match measurement {
                 Measurement::ShaderCopy => self.copy.record(&mut pass),
                 _ => self.step.record(&mut pass),
             }
@@ -191,7 +195,7 @@ impl OnGpu<'_> {
 }
 
 impl<E: Element> Trips<'_, E> {
-    fn trip(&self, way: Measurement) -> Result<Vec<E>> {
+    fn trip(&self, measurement: Measurement) -> Result<Vec<E>> {
         let up = |values: &[E]| Tensor::from_slice(&self.device, values, &[values.len()]);
         let Workload { op, elu, .. } = *self.work;
         let x = up(&self.data.x)?;
@@ -201,7 +205,7 @@ impl<E: Element> Trips<'_, E> {
             Some(grad) => (Some(x), grad),
             None => (None, x),
         };
-        if way == Measurement::RoundTrip {
+        if measurement == Measurement::RoundTrip {
             elu.apply_in_place(op, input.as_ref(), &mut y)?;
         }
         Ok(y.to_vec_blocking()?)
@@ -209,7 +213,7 @@ impl<E: Element> Trips<'_, E> {
 }
 
 /// Whether `y` is what that copy makes of `data`.
-fn is_copy<E: Element>(way: Measurement, data: &Data<E>, y: &[u8]) -> bool {
+fn is_copy<E: Element>(measurement: Measurement, data: &Data<E>, y: &[u8]) -> bool {
     let (x, grad) = (
         bytemuck::cast_slice(&data.x),
         bytemuck::cast_slice(&data.grad),
@@ -217,7 +221,7 @@ fn is_copy<E: Element>(way: Measurement, data: &Data<E>, y: &[u8]) -> bool {
     let half = grad.len() / 2;
     // Either leaves out an end that is less than it takes at a time.
     let whole = y.len() - y.len() % 16;
-    match way {
+    match measurement {
         Measurement::ShaderCopy if !grad.is_empty() => {
             let differs = |(&x, &grad): (&u8, &u8)| x ^ grad;
             x.iter()

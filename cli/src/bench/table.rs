@@ -31,10 +31,10 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn get(&self, way: Measurement) -> Option<&Stats> {
+    pub(crate) fn get(&self, measurement: Measurement) -> Option<&Stats> {
         self.found
             .iter()
-            .find(|(found, _)| *found == way)
+            .find(|(found, _)| *found == measurement)
             .map(|(_, stats)| stats)
     }
 }
@@ -86,24 +86,24 @@ impl<'a> Report<'a> {
 
     /// From which size on the GPU wins, in words; nothing without a GPU.
     pub(crate) fn crossovers(&self) -> Vec<String> {
-        let told = [
+        let lines = [
             (Measurement::SubmitAndWait, "data there"),
             (Measurement::RoundTrip, "round trip"),
         ]
-        .map(|(way, name)| {
+        .map(|(measurement, name)| {
             // How long the GPU takes at the largest of its sizes, in terms of the CPU.
             let largest = self
                 .rows
                 .iter()
                 .rev()
-                .find_map(|row| Some((row.len, ratio(row, way)?)));
+                .find_map(|row| Some((row.len, ratio(row, measurement)?)));
             let (largest, ratio) = largest?;
             let ratio = format!(
                 "({} times the CPU's time at {})",
                 digits(ratio),
                 size_name(largest)
             );
-            Some(match self.crossover(way) {
+            Some(match self.crossover(measurement) {
                 Some(len) if len == self.rows[0].len => {
                     format!("{name}: GPU wins at every size {ratio}")
                 }
@@ -111,7 +111,7 @@ impl<'a> Report<'a> {
                 None => format!("{name}: GPU does not win {ratio}"),
             })
         });
-        told.into_iter().flatten().collect()
+        lines.into_iter().flatten().collect()
     }
 
     pub(crate) fn as_text(&self) -> String {
@@ -173,19 +173,19 @@ type Column = ([&'static str; 2], Vec<Option<String>>);
 
 impl Report<'_> {
     /// The smallest size from which on the GPU takes less time than the CPU.
-    pub(super) fn crossover(&self, way: Measurement) -> Option<usize> {
+    pub(super) fn crossover(&self, measurement: Measurement) -> Option<usize> {
         let timed = self.rows.iter().rev();
         timed
-            .filter_map(|row| Some((row.len, ratio(row, way)?)))
+            .filter_map(|row| Some((row.len, ratio(row, measurement)?)))
             .take_while(|(_, ratio)| *ratio < 1.0)
             .last()
             .map(|(len, _)| len)
     }
 
     fn times(&self) -> Vec<Column> {
-        let column = |heading, way| {
+        let column = |heading, measurement| {
             self.column(["", heading], |row| {
-                let stats = row.get(way)?;
+                let stats = row.get(measurement)?;
                 let spread = match stats.spread() {
                     ..0.995 => percent(stats.spread()),
                     _ => ">99%".into(),
@@ -211,9 +211,9 @@ impl Report<'_> {
     }
 
     fn speeds(&self) -> Vec<Column> {
-        let column = |heading, way| {
+        let column = |heading, measurement| {
             self.column(heading, |row| {
-                Some(digits(self.gb_per_s(row, row.get(way)?.median)))
+                Some(digits(self.gb_per_s(row, row.get(measurement)?.median)))
             })
         };
         vec![
@@ -229,9 +229,11 @@ impl Report<'_> {
     }
 
     fn shares(&self) -> Vec<Column> {
-        let column = |heading, way, copy| {
+        let column = |heading, measurement, copy| {
             self.column(heading, |row| {
-                Some(percent(row.get(copy)?.median / row.get(way)?.median))
+                Some(percent(
+                    row.get(copy)?.median / row.get(measurement)?.median,
+                ))
             })
         };
         let (shader_copy, buffer_copy) = (Measurement::ShaderCopy, Measurement::BufferCopy);
@@ -287,8 +289,8 @@ impl Report<'_> {
 }
 
 /// The GPU's time, in terms of the CPU's.
-fn ratio(row: &Row, way: Measurement) -> Option<f64> {
-    Some(row.get(way)?.median / row.get(Measurement::Cpu)?.median)
+fn ratio(row: &Row, measurement: Measurement) -> Option<f64> {
+    Some(row.get(measurement)?.median / row.get(Measurement::Cpu)?.median)
 }
 
 /// Three digits.
@@ -338,7 +340,7 @@ mod tests {
                 (Measurement::SubmitAndWait, waited),
                 (Measurement::RoundTrip, there_and_back),
             ];
-            let found = found.map(|(way, seconds)| (way, Stats::of(vec![seconds])));
+            let found = found.map(|(measurement, seconds)| (measurement, Stats::of(vec![seconds])));
             report.add(Row {
                 len: 1024 << (2 * i),
                 found: found.to_vec(),

@@ -54,12 +54,12 @@ impl Workload {
         let period = &y[..y.len().min(PERIOD * size)];
         let results = from_bytes(self.dtype, period);
         for ((&x, &grad), y) in self.x.iter().zip(&self.grad).zip(results) {
-            let told = |bits| value(self.dtype, bits);
+            let describe = |bits| value(self.dtype, bits);
             ensure!(
                 judge.judge(x, grad, y).is_allowed,
                 "{who}: {:e} for x {:e} is not within the contract, so nothing is timed; elu check tells more",
-                told(y),
-                told(x),
+                describe(y),
+                describe(x),
             );
         }
         ensure!(

@@ -46,41 +46,41 @@ impl Stats {
 
 /// How long there is no timing yet: clocks rise, and caches fill.
 const WARM_UP: Duration = Duration::from_millis(50);
-/// How long each way is sampled, unless it is so slow that the fewest samples take longer.
+/// How long each measurement is sampled, unless it is so slow that the fewest samples take longer.
 const ENOUGH: Duration = Duration::from_millis(250);
 const FEWEST: usize = 5;
 const MOST: usize = 101;
 
-/// Times `ways` in turn, so that a machine that slows down slows all of them. `sample` gives seconds.
+/// Times `measurements` in turn, so that a machine that slows down slows all of them. `sample` gives seconds.
 ///
-/// The caller has checked each way at least once, since `started`.
+/// The caller has checked each measurement at least once, since `started`.
 ///
 /// # Errors
 ///
 /// Those of `sample`.
 pub fn rounds<W: Copy>(
-    ways: &[W],
+    measurements: &[W],
     started: Instant,
     mut sample: impl FnMut(W) -> Result<f64>,
 ) -> Result<Vec<(W, Stats)>> {
     while started.elapsed() < WARM_UP {
-        for &way in ways {
-            sample(way)?;
+        for &measurement in measurements {
+            sample(measurement)?;
         }
     }
-    let enough = ENOUGH * u32::try_from(ways.len()).unwrap_or(u32::MAX);
+    let enough = ENOUGH * u32::try_from(measurements.len()).unwrap_or(u32::MAX);
     let timing = Instant::now();
-    let mut found = vec![Vec::new(); ways.len()];
+    let mut found = vec![Vec::new(); measurements.len()];
     for round in 0..MOST {
         if round >= FEWEST && timing.elapsed() >= enough {
             break;
         }
-        for (&way, seconds) in ways.iter().zip(&mut found) {
-            seconds.push(sample(way)?);
+        for (&measurement, seconds) in measurements.iter().zip(&mut found) {
+            seconds.push(sample(measurement)?);
         }
     }
     let stats = found.into_iter().map(Stats::of);
-    Ok(ways.iter().copied().zip(stats).collect())
+    Ok(measurements.iter().copied().zip(stats).collect())
 }
 
 /// The seconds that `work` takes.
@@ -116,15 +116,15 @@ mod tests {
 
     #[test]
     fn every_way_is_sampled_in_turn() {
-        let ways = ["one", "other"];
+        let measurements = ["one", "other"];
         let mut calls = Vec::new();
         let long_ago = Instant::now() - WARM_UP;
-        let found = rounds(&ways, long_ago, |way| {
-            calls.push(way);
+        let found = rounds(&measurements, long_ago, |measurement| {
+            calls.push(measurement);
             Ok(1.0)
         });
         let found = found.unwrap();
-        assert!(calls.chunks(2).all(|pair| pair == ways));
+        assert!(calls.chunks(2).all(|pair| pair == measurements));
         assert!(found.iter().all(|(_, stats)| stats.samples == MOST));
     }
 }

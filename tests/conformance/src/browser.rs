@@ -178,16 +178,16 @@ async fn a_destroyed_device_gives_errors() {
     }
     // A host's own callback stays.
     let host = gpu_of_its_own().await;
-    let told = Arc::new(OnceLock::new());
-    let callback_told = Arc::clone(&told);
+    let reason = Arc::new(OnceLock::new());
+    let callback_reason = Arc::clone(&reason);
     host.device().set_device_lost_callback(move |reason, _| {
-        callback_told.set(reason).unwrap();
+        callback_reason.set(reason).unwrap();
     });
     let guest = Device::from(Gpu::from_wgpu(host.device(), host.queue()));
     host.device().destroy();
     let error = guest.wait().await.unwrap_err();
     assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
-    assert_eq!(told.get(), Some(&wgpu::DeviceLostReason::Destroyed));
+    assert_eq!(reason.get(), Some(&wgpu::DeviceLostReason::Destroyed));
 }
 
 /// The page's test ends the browser's GPU process meanwhile.

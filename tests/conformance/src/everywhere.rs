@@ -88,22 +88,22 @@ pub fn varied(len: usize) -> Vec<f32> {
 
 /// Where a test runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct TestDevice<'a> {
     pub device: &'a Device,
     pub name: &'a str,
 }
 
 /// The CPU path and every adapter.
-pub async fn on_every_device(test: impl AsyncFn(Place<'_>)) {
+pub async fn on_every_device(test: impl AsyncFn(TestDevice<'_>)) {
     let device = &Device::Cpu;
-    test(Place {
+    test(TestDevice {
         device,
         name: "the CPU",
     })
     .await;
     on_every_gpu(async |gpu, name| {
         let device = &Device::Gpu(gpu.clone());
-        test(Place { device, name }).await;
+        test(TestDevice { device, name }).await;
     })
     .await;
 }
@@ -169,16 +169,16 @@ pub async fn bits_of(tensor: &Tensor) -> Vec<u64> {
 }
 
 /// What the device computes from `x` and, for a gradient, `grad`.
-pub async fn compute(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
-    accuracy::compute(place.device, judge, x, grad)
+pub async fn compute(target: TestDevice<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
+    accuracy::compute(target.device, judge, x, grad)
         .await
         .unwrap()
 }
 
 /// Panics unless every result is within the contract. `grad` is as long as `x`, or empty for forward.
-pub async fn check(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) {
-    let y = compute(place, judge, x, grad).await;
-    check_results(place.name, judge, x, grad, &y);
+pub async fn check(target: TestDevice<'_>, judge: Judge, x: &[u64], grad: &[u64]) {
+    let y = compute(target, judge, x, grad).await;
+    check_results(target.name, judge, x, grad, &y);
 }
 
 #[track_caller]
@@ -196,12 +196,12 @@ pub fn check_results(name: &str, judge: Judge, x: &[u64], grad: &[u64], y: &[u64
             "{verdict:?}, {judge:?}, x {x:#x}, grad {grad:#x}, y {y:#x}"
         );
         if !verdict.is_allowed {
-            let told = |bits| format!("{:e} ({bits:#x})", value(judge.dtype, bits));
+            let describe = |bits| format!("{:e} ({bits:#x})", value(judge.dtype, bits));
             panic!(
                 "{name}: x {}, grad {} gives {}: {} ULP off, {judge:?}",
-                told(x),
-                told(grad),
-                told(y),
+                describe(x),
+                describe(grad),
+                describe(y),
                 verdict.ulp
             );
         }

@@ -9,12 +9,12 @@ use pollster::block_on;
 use wgpu_elu::{DType, Device, Gpu, Tensor, device, wgpu};
 
 use crate::everywhere;
-pub use crate::everywhere::{Place, check_results, judge, shaped, supports, tensor, varied};
+pub use crate::everywhere::{TestDevice, check_results, judge, shaped, supports, tensor, varied};
 use wgpu_elu::accuracy::{Judge, value};
 
 /// How many numbers of the format lie from `a` to `b`, one of them counted. Both zeros are one number, and all NaNs.
 pub fn steps(dtype: DType, a: u64, b: u64) -> u64 {
-    let place = |bits: u64| {
+    let position = |bits: u64| {
         let sign = 1u64 << (8 * dtype.size() - 1);
         let magnitude = i128::from(bits & (sign - 1));
         if bits & sign == 0 {
@@ -25,7 +25,7 @@ pub fn steps(dtype: DType, a: u64, b: u64) -> u64 {
     };
     match (value(dtype, a).is_nan(), value(dtype, b).is_nan()) {
         (true, true) => 0,
-        (false, false) => u64::try_from((place(a) - place(b)).abs()).unwrap(),
+        (false, false) => u64::try_from((position(a) - position(b)).abs()).unwrap(),
         _ => u64::MAX,
     }
 }
@@ -88,8 +88,8 @@ pub fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
 }
 
 /// [`everywhere::on_every_device`] for tests that block.
-pub fn on_every_device(test: impl Fn(Place<'_>)) {
-    block_on(everywhere::on_every_device(async |place| test(place)));
+pub fn on_every_device(test: impl Fn(TestDevice<'_>)) {
+    block_on(everywhere::on_every_device(async |target| test(target)));
 }
 
 /// [`everywhere::bits_of`], blocking.
@@ -98,8 +98,8 @@ pub fn bits_of(tensor: &Tensor) -> Vec<u64> {
 }
 
 /// [`everywhere::compute`], blocking.
-pub fn compute(place: Place<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
-    block_on(everywhere::compute(place, judge, x, grad))
+pub fn compute(target: TestDevice<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
+    block_on(everywhere::compute(target, judge, x, grad))
 }
 
 pub fn adapter_of(gpu: &Gpu) -> wgpu::Adapter {

@@ -77,9 +77,9 @@ fn pairs(x: &[u64], grad: &[u64]) -> (Vec<u64>, Vec<u64>) {
 
 #[everywhere]
 async fn special_values_with_special_alphas() {
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for dtype in DType::ALL {
-            if !supports(place.device, dtype) {
+            if !supports(target.device, dtype) {
                 continue;
             }
             let x = specials(dtype);
@@ -91,9 +91,9 @@ async fn special_values_with_special_alphas() {
                 for op in ops(factors) {
                     let judge = judge(op, dtype, factors);
                     if op == Op::Forward {
-                        check(place, judge, &x, &[]).await;
+                        check(target, judge, &x, &[]).await;
                     } else {
-                        check(place, judge, &xs, &grads).await;
+                        check(target, judge, &xs, &grads).await;
                     }
                 }
             }
@@ -108,13 +108,13 @@ async fn every_97th_float32() {
     // In pieces, since a software adapter's memory is this machine's. A piece is no multiple of a vector.
     const PIECE: usize = (1 << 22) + 3;
     let count = (1u64 << 32).div_ceil(STEP);
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         let judge = judge(Op::Forward, DType::F32, 1.0);
         for start in (0..count).step_by(PIECE) {
             let x: Vec<u64> = (start..count.min(start + PIECE as u64))
                 .map(|i| i * STEP)
                 .collect();
-            check(place, judge, &x, &[]).await;
+            check(target, judge, &x, &[]).await;
         }
     })
     .await;
@@ -139,9 +139,9 @@ async fn other_factors_over_the_whole_range_of_float32() {
         7e-38,
         -2.1e-38,
     ];
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for factors in alphas.into_iter().map(Factors::elu).chain(families()) {
-            check(place, judge(Op::Forward, DType::F32, factors), &x, &[]).await;
+            check(target, judge(Op::Forward, DType::F32, factors), &x, &[]).await;
         }
     })
     .await;
@@ -162,10 +162,10 @@ async fn gradients_over_the_whole_range_of_float32() {
         })
         .collect();
     let elus = [1.0, 0.3, 1.999_999_9, -0.7, 50.0].map(Factors::elu);
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for factors in elus.into_iter().chain(families()) {
             for op in ops(factors).filter(|op| op.has_grad()) {
-                check(place, judge(op, DType::F32, factors), &x, &grad).await;
+                check(target, judge(op, DType::F32, factors), &x, &grad).await;
             }
         }
     })
@@ -176,17 +176,17 @@ async fn gradients_over_the_whole_range_of_float32() {
 async fn every_number_of_16_bits() {
     let x: Vec<u64> = (0..1 << 16).collect();
     let elus = [1.0, 0.3, 1.7, -2.0].map(Factors::elu);
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for dtype in HALVES {
             for factors in elus.into_iter().chain(families()) {
                 for op in ops(factors) {
                     let judge = judge(op, dtype, factors);
                     if op == Op::Forward {
-                        check(place, judge, &x, &[]).await;
+                        check(target, judge, &x, &[]).await;
                         continue;
                     }
                     for grad in [1.0, -0.37, 300.0] {
-                        check(place, judge, &x, &vec![bits(dtype, grad); x.len()]).await;
+                        check(target, judge, &x, &vec![bits(dtype, grad); x.len()]).await;
                     }
                 }
             }
@@ -202,13 +202,13 @@ async fn float64_over_the_whole_range() {
         .map(|i| GRADS[i % GRADS.len()].to_bits())
         .collect();
     let elus = [1.0, 0.3, 1.999_999_9, -0.7].map(Factors::elu);
-    on_every_device(async |place| {
-        if !supports(place.device, DType::F64) {
+    on_every_device(async |target| {
+        if !supports(target.device, DType::F64) {
             return;
         }
         for factors in elus.into_iter().chain(families()) {
             for op in ops(factors) {
-                check(place, judge(op, DType::F64, factors), &x, &grad).await;
+                check(target, judge(op, DType::F64, factors), &x, &grad).await;
             }
         }
     })
@@ -242,18 +242,18 @@ async fn the_sample_of_elu_check() {
     let samples: Vec<_> = samples.collect();
     // Most results are the same on every device, and are judged once.
     let known: RefCell<Vec<Vec<u64>>> = RefCell::new(vec![Vec::new(); samples.len()]);
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for (i, (judge, x, grad)) in samples.iter().enumerate() {
-            if !supports(place.device, judge.dtype) {
+            if !supports(target.device, judge.dtype) {
                 continue;
             }
-            let y = compute(place, *judge, x, grad).await;
+            let y = compute(target, *judge, x, grad).await;
             let known = &mut known.borrow_mut()[i];
             let is_new = |&i: &usize| known.get(i) != Some(&y[i]);
             let new: Vec<usize> = (0..y.len()).filter(is_new).collect();
             let [x, grad, new_y] =
                 [x, grad, &y].map(|all| -> Vec<u64> { new.iter().map(|&i| all[i]).collect() });
-            check_results(place.name, *judge, &x, &grad, &new_y);
+            check_results(target.name, *judge, &x, &grad, &new_y);
             *known = y;
         }
     })
@@ -476,7 +476,7 @@ fn known_results() -> Vec<Known> {
 /// Every result is within the contract, and at most a neighbour of the nearest number.
 #[everywhere]
 async fn results_that_were_wrong_before() {
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for Known {
             op,
             dtype,
@@ -488,15 +488,15 @@ async fn results_that_were_wrong_before() {
         {
             let judge = judge(op, dtype, factors);
             assert_eq!(judge.nearest(x, grad), Some(due), "{judge:?}, x {x:#x}");
-            if !supports(place.device, dtype) {
+            if !supports(target.device, dtype) {
                 continue;
             }
-            let y = compute(place, judge, &[x], &[grad]).await[0];
-            check_results(place.name, judge, &[x], &[grad], &[y]);
+            let y = compute(target, judge, &[x], &[grad]).await[0];
+            check_results(target.name, judge, &[x], &[grad], &[y]);
             assert!(
                 y.abs_diff(due) <= 1,
                 "{}: {judge:?}, x {x:#x}: {y:#x}",
-                place.name
+                target.name
             );
         }
     })
@@ -505,9 +505,9 @@ async fn results_that_were_wrong_before() {
 
 #[everywhere]
 async fn the_same_x_gives_the_same_bits_in_every_position() {
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for dtype in DType::ALL {
-            if !supports(place.device, dtype) {
+            if !supports(target.device, dtype) {
                 continue;
             }
             for factors in [Factors::elu(1.0), Factors::elu(0.7), Factors::SELU] {
@@ -515,15 +515,15 @@ async fn the_same_x_gives_the_same_bits_in_every_position() {
                     let judge = judge(op, dtype, factors);
                     for x in [-1.0, -0.286_867_7, -1e-4, -1e-40, -17.3, 2.5] {
                         let (x, grad) = (bits(dtype, x), bits(dtype, 0.6));
-                        let alone = compute(place, judge, &[x], &[grad]).await[0];
+                        let alone = compute(target, judge, &[x], &[grad]).await[0];
                         for len in [2, 3, 5, 17, 67, 1031, 300_003] {
-                            let all = compute(place, judge, &vec![x; len], &vec![grad; len]).await;
+                            let all = compute(target, judge, &vec![x; len], &vec![grad; len]).await;
                             let other = all.iter().position(|&y| y != alone);
                             assert_eq!(
                                 other,
                                 None,
                                 "{}: {judge:?}, x {:e} among {len}",
-                                place.name,
+                                target.name,
                                 value(dtype, x)
                             );
                         }

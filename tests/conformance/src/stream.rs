@@ -6,7 +6,7 @@ use wgpu_elu::{DType, Device, Elu, Error, Stream, Tensor, half::f16};
 #[cfg(test)]
 use wgpu_elu::{Gpu, wgpu};
 
-use crate::everywhere::{Place, SPECIAL_BITS, everywhere, on_every_device, supports, varied};
+use crate::everywhere::{SPECIAL_BITS, TestDevice, everywhere, on_every_device, supports, varied};
 #[cfg(test)]
 use crate::native::{adapter_of, gpu, noop, on_every_gpu, with_limits};
 use wgpu_elu::accuracy::{self};
@@ -23,9 +23,9 @@ fn elements(dtype: DType, len: usize) -> Vec<u8> {
 }
 
 /// What Elu makes of them.
-async fn expected(place: Place<'_>, dtype: DType, x: &[u8]) -> Vec<u8> {
+async fn expected(target: TestDevice<'_>, dtype: DType, x: &[u8]) -> Vec<u8> {
     let shape = [x.len() / dtype.size()];
-    let x = Tensor::from_bytes(place.device, dtype, x, &shape).unwrap();
+    let x = Tensor::from_bytes(target.device, dtype, x, &shape).unwrap();
     let y = Elu::new(ELU).forward(&x).unwrap();
     y.to_bytes().await.unwrap()
 }
@@ -58,33 +58,36 @@ impl Read for Trickle<'_> {
 }
 
 /// Runs a stream over `x` by readers and writers, and checks the results.
-async fn check(place: Place<'_>, stream: &mut Stream, source: impl Read, x: &[u8]) {
-    let (name, dtype) = (place.name, stream.dtype());
+async fn check(target: TestDevice<'_>, stream: &mut Stream, source: impl Read, x: &[u8]) {
+    let (name, dtype) = (target.name, stream.dtype());
     let mut y = Vec::new();
     let len = stream.forward(source, &mut y).await.unwrap();
     assert_eq!(len, (x.len() / dtype.size()) as u64, "{name} {dtype}");
-    assert!(y == expected(place, dtype, x).await, "{name} {dtype} {len}");
+    assert!(
+        y == expected(target, dtype, x).await,
+        "{name} {dtype} {len}"
+    );
 }
 
 #[everywhere]
 async fn every_length_around_the_ends_of_chunks() {
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for dtype in DType::ALL {
-            if !supports(place.device, dtype) {
+            if !supports(target.device, dtype) {
                 continue;
             }
             for budget in [0, 100, 2000] {
-                let mut stream = stream(place.device, dtype).with_budget(budget);
+                let mut stream = stream(target.device, dtype).with_budget(budget);
                 let chunk = usize::try_from(stream.chunk_len()).unwrap();
                 assert!(chunk >= 1 && chunk * dtype.size() <= 2000, "{chunk}");
                 let mut lengths = vec![0, 1, 3 * chunk - 1, 3 * chunk, 4 * chunk + 1];
                 lengths.extend([chunk - 1, chunk, chunk + 1, 2 * chunk]);
                 for len in lengths {
                     let x = elements(dtype, len);
-                    check(place, &mut stream, &x[..], &x).await;
+                    check(target, &mut stream, &x[..], &x).await;
                 }
                 let x = elements(dtype, 5 * chunk + chunk / 3);
-                check(place, &mut stream, Trickle::new(&x), &x).await;
+                check(target, &mut stream, Trickle::new(&x), &x).await;
             }
         }
     })
@@ -93,23 +96,23 @@ async fn every_length_around_the_ends_of_chunks() {
 
 #[everywhere]
 async fn longer_than_a_page_and_than_what_was_expected() {
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         let x = elements(DType::F16, 100_001);
-        let mut paged = stream(place.device, DType::F16).with_budget(100_000);
-        check(place, &mut paged, &x[..], &x).await;
+        let mut paged = stream(target.device, DType::F16).with_budget(100_000);
+        check(target, &mut paged, &x[..], &x).await;
         assert_eq!(paged.chunk_len() % 2048, 0);
-        let mut short = stream(place.device, DType::F16).with_expected_len(10_001);
+        let mut short = stream(target.device, DType::F16).with_expected_len(10_001);
         assert_eq!(short.chunk_len(), 10_001);
-        check(place, &mut short, Trickle::new(&x), &x).await;
-        check(place, &mut short, &x[..20_002], &x[..20_002]).await;
+        check(target, &mut short, Trickle::new(&x), &x).await;
+        check(target, &mut short, &x[..20_002], &x[..20_002]).await;
     })
     .await;
 }
 
 #[everywhere]
 async fn slices() {
-    on_every_device(async |place| {
-        let mut stream = stream(place.device, DType::F16).with_budget(1000);
+    on_every_device(async |target| {
+        let mut stream = stream(target.device, DType::F16).with_budget(1000);
         for len in [0, 1, 2, 777, 10_001] {
             let x = elements(DType::F16, len);
             let mut y = vec![f16::ZERO; len];
@@ -117,9 +120,9 @@ async fn slices() {
             stream.forward_slice(&values, &mut y).await.unwrap();
             let y: &[u8] = bytemuck::cast_slice(&y);
             assert!(
-                y == expected(place, DType::F16, &x).await,
+                y == expected(target, DType::F16, &x).await,
                 "{} {len}",
-                place.name
+                target.name
             );
         }
         let mut y = [f16::ONE; 2];
@@ -186,10 +189,10 @@ impl Read for Liar {
 
 #[everywhere]
 async fn errors_and_then_on() {
-    on_every_device(async |place| {
-        let mut stream = stream(place.device, DType::F32).with_budget(1200);
+    on_every_device(async |target| {
+        let mut stream = stream(target.device, DType::F32).with_budget(1200);
         let x = elements(DType::F32, 1000);
-        let works_on = async |stream: &mut Stream| check(place, stream, &x[..], &x).await;
+        let works_on = async |stream: &mut Stream| check(target, stream, &x[..], &x).await;
         for good in [0, 3, 400, 1201, 4000] {
             let error = stream.forward(Broken { good }, io::sink()).await;
             let error = error.unwrap_err();
@@ -222,7 +225,7 @@ async fn errors_and_then_on() {
                     "the data ends within an element: needed a multiple of 4 bytes, found {bytes}"
                 )
             );
-            assert!(expected(place, DType::F32, &x).await.starts_with(&y));
+            assert!(expected(target, DType::F32, &x).await.starts_with(&y));
             works_on(&mut stream).await;
         }
         let error = stream.forward(Liar, io::sink()).await.unwrap_err();
@@ -263,7 +266,7 @@ fn small_limits() {
         assert_eq!(stream.chunk_len(), 1 << 10);
         let device = &Device::Gpu(gpu.clone());
         let x = elements(DType::F32, 100_000);
-        pollster::block_on(check(Place { device, name }, &mut stream, &x[..], &x));
+        pollster::block_on(check(TestDevice { device, name }, &mut stream, &x[..], &x));
     });
 }
 

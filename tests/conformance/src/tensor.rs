@@ -9,7 +9,7 @@ use crate::everywhere::{self, everywhere, on_every_gpu, varied};
 use crate::native::{self, gpu, gpus, noop, with_limits};
 
 async fn on_every_device(test: impl AsyncFn(&Device)) {
-    everywhere::on_every_device(async |place| test(place.device).await).await;
+    everywhere::on_every_device(async |target| test(target.device).await).await;
 }
 
 #[everywhere]

@@ -4,7 +4,8 @@
 use crate::native::{gpus, noop, with_limits};
 use crate::{
     everywhere::{
-        Place, bits_of, everywhere, on_every_device, on_every_gpu, shaped, supports, tensor, varied,
+        TestDevice, bits_of, everywhere, on_every_device, on_every_gpu, shaped, supports, tensor,
+        varied,
     },
     slices::{ALL, buffer_of, read, slice, submit},
 };
@@ -25,11 +26,11 @@ async fn scalar(tensor: &Tensor) -> u64 {
 }
 
 /// Every dtype that the device has.
-async fn on_every_dtype(test: impl AsyncFn(Place<'_>, DType)) {
-    on_every_device(async |place| {
+async fn on_every_dtype(test: impl AsyncFn(TestDevice<'_>, DType)) {
+    on_every_device(async |target| {
         for dtype in DType::ALL {
-            if supports(place.device, dtype) {
-                test(place, dtype).await;
+            if supports(target.device, dtype) {
+                test(target, dtype).await;
             }
         }
     })
@@ -50,9 +51,9 @@ fn factors(regularizer: Regularizer) -> [f64; 2] {
 
 #[everywhere]
 async fn what_keras_computes() {
-    on_every_dtype(async |place, dtype| {
+    on_every_dtype(async |target, dtype| {
         let x = bits_of_all(dtype, &[-1.0, 0.0, 2.0, 3.0, -2.0, -0.5]);
-        let x = shaped(place.device, dtype, &x, &[2, 3]);
+        let x = shaped(target.device, dtype, &x, &[2, 3]);
         let y = Elu::default().forward(&x).unwrap();
         let tolerance = match dtype {
             DType::F16 => 1e-3,
@@ -63,45 +64,45 @@ async fn what_keras_computes() {
         for (regularizer, loss) in [(L1, 0.34451273), (L2, 0.71510202), (BOTH, 1.77471673)] {
             let found = regularizer.activity_loss(&y).unwrap();
             assert_eq!(found.dtype(), dtype.arithmetic());
-            assert!(found.device() == *place.device);
+            assert!(found.device() == *target.device);
             let found = value(found.dtype(), scalar(&found).await);
             let error = (found / loss - 1.0).abs();
-            assert!(error <= tolerance, "{}, {dtype}: {found}", place.name);
+            assert!(error <= tolerance, "{}, {dtype}: {found}", target.name);
             let sum = scalar(&regularizer.penalty(&y).unwrap()).await;
             let sum = value(dtype.arithmetic(), sum);
-            assert!((sum / found - 2.0).abs() < 1e-6, "{}: {sum}", place.name);
+            assert!((sum / found - 2.0).abs() < 1e-6, "{}: {sum}", target.name);
         }
         let row = L2.activity_loss(&y.rows(0..1).unwrap()).unwrap();
         let row = value(row.dtype(), scalar(&row).await);
         assert!(
             (row / 0.43995765 - 1.0).abs() <= tolerance,
             "{}: {row}",
-            place.name
+            target.name
         );
         if dtype == DType::F64 {
             // Keras keeps the factor in float32.
             let kept = Regularizer::L2(0.1f32.into());
             let loss = kept.activity_loss(&y).unwrap();
-            check(place.name, dtype, scalar(&loss).await, 0.7151019904086205);
+            check(target.name, dtype, scalar(&loss).await, 0.7151019904086205);
         }
 
         for shape in [&[0, 3][..], &[2, 0], &[0], &[0, usize::MAX]] {
-            let empty = shaped(place.device, dtype, &[], shape);
+            let empty = shaped(target.device, dtype, &[], shape);
             for regularizer in [L1, L2, BOTH] {
                 assert_eq!(scalar(&regularizer.activity_loss(&empty).unwrap()).await, 0);
                 assert_eq!(scalar(&regularizer.penalty(&empty).unwrap()).await, 0);
             }
         }
-        let one = shaped(place.device, dtype, &[bits(dtype, -3.0)], &[]);
+        let one = shaped(target.device, dtype, &[bits(dtype, -3.0)], &[]);
         check(
-            place.name,
+            target.name,
             dtype,
             scalar(&L1.activity_loss(&one).unwrap()).await,
             0.1 * 3.0,
         );
-        let rows = shaped(place.device, dtype, &[bits(dtype, -3.0); 5], &[5]);
+        let rows = shaped(target.device, dtype, &[bits(dtype, -3.0); 5], &[5]);
         check(
-            place.name,
+            target.name,
             dtype,
             scalar(&L1.activity_loss(&rows).unwrap()).await,
             0.1 * 3.0,
@@ -116,8 +117,8 @@ async fn factors_that_keras_refuses() {
     assert_eq!(factors(BOTH), [0.1, 0.2]);
     assert_eq!((L1.l2(), L2.l1()), (0.0, 0.0));
     assert!(BOTH.check().is_ok() && Regularizer::L1(0.0).check().is_ok());
-    on_every_device(async |place| {
-        let y = tensor(place.device, DType::F32, &[0; 4]);
+    on_every_device(async |target| {
+        let y = tensor(target.device, DType::F32, &[0; 4]);
         for (regularizer, text) in [
             (
                 Regularizer::L1(-0.1),
@@ -152,7 +153,7 @@ async fn factors_that_keras_refuses() {
 #[everywhere]
 async fn nan_and_infinity_and_what_is_almost() {
     let (nan, infinity) = (f64::NAN, f64::INFINITY);
-    on_every_dtype(async |place, dtype| {
+    on_every_dtype(async |target, dtype| {
         for len in [1, 9, 300] {
             for at in [0, len / 2, len - 1] {
                 for special in [nan, infinity, -infinity] {
@@ -160,7 +161,7 @@ async fn nan_and_infinity_and_what_is_almost() {
                         let mut y = vec![bits(dtype, -1.5); len];
                         y[len / 3] = bits(dtype, if both { infinity } else { 0.0 });
                         y[at] = bits(dtype, special);
-                        let y = tensor(place.device, dtype, &y);
+                        let y = tensor(target.device, dtype, &y);
                         for regularizer in [L1, L2, BOTH] {
                             let found = scalar(&regularizer.penalty(&y).unwrap()).await;
                             let found = value(dtype.arithmetic(), found);
@@ -169,7 +170,7 @@ async fn nan_and_infinity_and_what_is_almost() {
                                 found.to_bits() == expected.to_bits()
                                     || found.is_nan() && special.is_nan(),
                                 "{}, {dtype}: {special} at {at} of {len} makes {found}, {regularizer:?}",
-                                place.name
+                                target.name
                             );
                         }
                         let none = Regularizer::L1L2 { l1: 0.0, l2: 0.0 };
@@ -180,9 +181,9 @@ async fn nan_and_infinity_and_what_is_almost() {
         }
     })
     .await;
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         let penalty = async |regularizer: Regularizer, y: f32| {
-            let y = Tensor::from_slice(place.device, &[y; 5], &[5]).unwrap();
+            let y = Tensor::from_slice(target.device, &[y; 5], &[5]).unwrap();
             let found = scalar(&regularizer.activity_loss(&y).unwrap()).await;
             value(DType::F32, found)
         };
@@ -201,13 +202,13 @@ async fn nan_and_infinity_and_what_is_almost() {
             assert!(
                 found == expected || error < 1e-6,
                 "{}: {regularizer:?} of {y:e} is {found:e}",
-                place.name
+                target.name
             );
         }
         // Where float16 itself ends.
-        let y = tensor(place.device, DType::F16, &[bits(DType::F16, 65504.0); 3]);
+        let y = tensor(target.device, DType::F16, &[bits(DType::F16, 65504.0); 3]);
         let found = scalar(&Regularizer::L2(1.0).penalty(&y).unwrap()).await;
-        check(place.name, DType::F16, found, 3.0 * 65504.0 * 65504.0);
+        check(target.name, DType::F16, found, 3.0 * 65504.0 * 65504.0);
     })
     .await;
 }
@@ -355,23 +356,23 @@ async fn long_and_adversarial() {
         ),
         ("varied", |i| ((i * 7919) % 4001) as f32 / 1000.0 - 2.5),
     ];
-    on_every_device(async |place| {
+    on_every_device(async |target| {
         for (what, y) in cases {
             let y: Vec<f32> = (0..len).map(y).collect();
-            let tensor = Tensor::from_slice(place.device, &y, &[len]).unwrap();
+            let tensor = Tensor::from_slice(target.device, &y, &[len]).unwrap();
             for regularizer in [L1, L2] {
                 let found = scalar(&regularizer.penalty(&tensor).unwrap()).await;
                 let exact = exact(factors(regularizer), y.iter().map(|&y| y.into()));
-                let what = format!("{}: {what}, {regularizer:?}", place.name);
+                let what = format!("{}: {what}, {regularizer:?}", target.name);
                 check(&what, DType::F32, found, exact);
             }
         }
         for dtype in [DType::F16, DType::BF16, DType::F64] {
-            if supports(place.device, dtype) {
+            if supports(target.device, dtype) {
                 let y = vec![bits(dtype, 0.1); len];
-                let found = scalar(&BOTH.penalty(&tensor(place.device, dtype, &y)).unwrap()).await;
+                let found = scalar(&BOTH.penalty(&tensor(target.device, dtype, &y)).unwrap()).await;
                 let exact = exact([0.1, 0.2], y.iter().map(|&y| value(dtype, y)));
-                check(place.name, dtype, found, exact);
+                check(target.name, dtype, found, exact);
             }
         }
     })
@@ -385,8 +386,8 @@ async fn what_additions_lose_is_kept() {
     let mut y = vec![60.0 / 16384.0; 4 + (1 << 20)];
     y[3] = (1u32 << 30) as f32;
     let exact = exact([1.0, 0.0], y[3..].iter().map(|&y| y.into()));
-    on_every_device(async |place| {
-        let y = Tensor::from_slice(place.device, &y, &[y.len()]).unwrap();
+    on_every_device(async |target| {
+        let y = Tensor::from_slice(target.device, &y, &[y.len()]).unwrap();
         let found = Regularizer::L1(1.0)
             .penalty(&y.rows(3..y.len()).unwrap())
             .unwrap();
@@ -394,7 +395,7 @@ async fn what_additions_lose_is_kept() {
         assert!(
             (found - exact).abs() < 64.5,
             "{}: {found} instead of {exact}",
-            place.name
+            target.name
         );
     })
     .await;

@@ -31,7 +31,7 @@ pub(crate) fn check_environment() -> Result<()> {
 
 /// Arguments that choose a device.
 #[derive(clap::Args)]
-pub(crate) struct Place {
+pub(crate) struct DeviceArgs {
     /// Where it runs
     #[arg(short, long, value_enum, default_value = "auto")]
     device: Choice,
@@ -50,7 +50,7 @@ enum Choice {
     Gpu,
 }
 
-impl Place {
+impl DeviceArgs {
     /// Ends the process, as clap does, where one argument contradicts the other.
     pub(crate) fn check(&self) {
         if self.device == Choice::Cpu && self.adapter.is_some() {
@@ -61,7 +61,7 @@ impl Place {
         }
     }
 
-    pub(crate) fn device(&self) -> Result<Chosen> {
+    pub(crate) fn select(&self) -> Result<SelectedDevice> {
         if self.device != Choice::Cpu {
             check_environment()?;
         }
@@ -74,38 +74,38 @@ impl Place {
             }
             (None, _) => Device::from_env_blocking()?,
         };
-        let asked_for = self.device != Choice::Auto || self.adapter.is_some() || by_environment;
-        Ok(Chosen { device, asked_for })
+        let requested = self.device != Choice::Auto || self.adapter.is_some() || by_environment;
+        Ok(SelectedDevice { device, requested })
     }
 
-    /// What the CPU is compared with: as [`Place::device`], but a software adapter rather than none.
-    pub(crate) fn rival(&self) -> Result<Chosen> {
-        let chosen = self.device()?;
-        if chosen.device != Device::Cpu || chosen.asked_for {
-            return Ok(chosen);
+    /// What the CPU is compared with: as [`DeviceArgs::select`], but a software adapter rather than none.
+    pub(crate) fn comparison_device(&self) -> Result<SelectedDevice> {
+        let selected = self.select()?;
+        if selected.device != Device::Cpu || selected.requested {
+            return Ok(selected);
         }
         match Device::gpu_blocking() {
-            Ok(device) => Ok(Chosen { device, ..chosen }),
-            Err(Error::NoAdapter { .. }) => Ok(chosen),
+            Ok(device) => Ok(SelectedDevice { device, ..selected }),
+            Err(Error::NoAdapter { .. }) => Ok(selected),
             Err(error) => Err(error.into()),
         }
     }
 }
 
 /// A device, and whether it was asked for or is merely the best there is.
-pub(crate) struct Chosen {
+pub(crate) struct SelectedDevice {
     pub(crate) device: Device,
-    pub(crate) asked_for: bool,
+    pub(crate) requested: bool,
 }
 
-impl Chosen {
+impl SelectedDevice {
     /// Where `dtype` runs: what a GPU cannot do goes to the CPU path, unless that GPU was asked for.
     pub(crate) fn for_dtype(&self, dtype: DType) -> Result<Device> {
         let Some(feature) = self.missing_feature(dtype) else {
             return Ok(self.device.clone());
         };
         ensure!(
-            !self.asked_for,
+            !self.requested,
             "{} has no {feature}, which {dtype} needs: give --device cpu",
             self.device
         );
@@ -113,9 +113,9 @@ impl Chosen {
     }
 
     /// Where all of `dtypes` run, and why it is the CPU where a GPU might have been expected.
-    pub(crate) fn told(&self, dtypes: &[DType]) -> String {
+    pub(crate) fn describe(&self, dtypes: &[DType]) -> String {
         let (device, cpu) = (&self.device, Device::Cpu);
-        if *device == cpu && !self.asked_for {
+        if *device == cpu && !self.requested {
             return format!("{device}, for want of a hardware GPU");
         }
         let missing = |dtype: &DType| self.missing_feature(*dtype);
@@ -229,19 +229,19 @@ mod tests {
     use super::*;
 
     /// A GPU without any feature.
-    fn gpu(asked_for: bool) -> Chosen {
+    fn gpu(requested: bool) -> SelectedDevice {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
         let device = Device::from(wgpu_elu::Gpu::from_wgpu(&device, &queue));
-        Chosen { device, asked_for }
+        SelectedDevice { device, requested }
     }
 
     #[test]
     fn float64_leaves_a_gpu_that_cannot_for_the_cpu() {
-        let chosen = gpu(false);
-        assert_eq!(chosen.for_dtype(DType::F64).unwrap(), Device::Cpu);
-        assert_eq!(chosen.for_dtype(DType::F32).unwrap(), chosen.device);
-        let (gpu, cpu) = (&chosen.device, Device::Cpu);
-        for (dtypes, told) in [
+        let selected = gpu(false);
+        assert_eq!(selected.for_dtype(DType::F64).unwrap(), Device::Cpu);
+        assert_eq!(selected.for_dtype(DType::F32).unwrap(), selected.device);
+        let (gpu, cpu) = (&selected.device, Device::Cpu);
+        for (dtypes, described) in [
             (&[DType::F32][..], gpu.to_string()),
             (
                 &[DType::F64],
@@ -252,20 +252,20 @@ mod tests {
                 format!("{gpu}, float64 on {cpu} for want of SHADER_F64"),
             ),
         ] {
-            assert_eq!(chosen.told(dtypes), told);
+            assert_eq!(selected.describe(dtypes), described);
         }
     }
 
     #[test]
     fn a_gpu_that_was_asked_for_is_not_left() {
-        let chosen = gpu(true);
+        let selected = gpu(true);
         assert_eq!(
-            chosen.for_dtype(DType::F64).unwrap_err().to_string(),
+            selected.for_dtype(DType::F64).unwrap_err().to_string(),
             format!(
                 "{} has no SHADER_F64, which float64 needs: give --device cpu",
-                chosen.device
+                selected.device
             )
         );
-        assert_eq!(chosen.for_dtype(DType::F16).unwrap(), chosen.device);
+        assert_eq!(selected.for_dtype(DType::F16).unwrap(), selected.device);
     }
 }
