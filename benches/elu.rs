@@ -1,11 +1,15 @@
-//! ELU beside a copy of the same bytes in the same run: that is the ceiling for work that is bound by memory.
+//! Measures ELU next to a copy of the same bytes in the same run. A copy is the ceiling for work that memory limits.
 //!
-//! `cpu`: slices in memory. `kernel`: tensors on the GPU, submitted and waited for. `round_trip`: from a slice to a vector.
-//! `stream`: from slice to slice in chunks, beside copying in, kernel and copying out, each alone and all at once.
-//! Bytes are those read plus those written. `penalty`: that of a tensor on the GPU, submitted and read, beside a download of the
-//! tensor, and that of a slice beside a copy of it. `step`: recording and preparing beside the same wgpu calls by hand.
-//! `layer`: a layer's call beside the forward that it makes.
-//! `WGPU_ADAPTER_NAME` chooses the adapter.
+//! - `cpu`: slices in memory.
+//! - `kernel`: tensors on the GPU, submit and wait.
+//! - `round_trip`: from a slice to a vector.
+//! - `stream`: from slice to slice in chunks, next to upload, kernel and download, each alone and all overlapping.
+//! - `penalty`: a tensor's penalty on the GPU, submitted and read, next to a download of the tensor; and a slice's
+//!   penalty next to a copy of the slice.
+//! - `step`: recording and preparing, next to the same wgpu calls by hand.
+//! - `layer`: a layer's call next to the forward that it makes.
+//!
+//! Bytes are those read plus those written. `WGPU_ADAPTER_NAME` selects the adapter.
 
 #![allow(missing_docs, reason = "criterion_group makes a function without any")]
 
@@ -35,7 +39,7 @@ const LENGTHS: [usize; 8] = [
 ];
 const ALPHA: f64 = 1.0;
 
-/// Opened only when a benchmark runs, so that listing them is instant.
+/// Opened when a benchmark first runs, so that listing the benchmarks is immediate.
 static GPU: LazyLock<Gpu> = LazyLock::new(|| {
     let named = std::env::var("WGPU_ADAPTER_NAME").is_ok();
     let device = if named {
@@ -60,7 +64,7 @@ fn values(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// What is fast must be right, too.
+/// Checks the results before they are timed.
 fn confirm(x: &[f32], y: &[f32]) {
     for (&x, &y) in x.iter().zip(y).step_by(101) {
         assert!(
@@ -199,7 +203,7 @@ fn bench_penalty(c: &mut Criterion) {
     const FACTOR: f64 = Regularizer::DEFAULT_FACTOR;
     for_lengths(c, "penalty", |group, len| {
         let y = values(len);
-        // All that a penalty reads.
+        // The bytes that a penalty reads.
         group.throughput(Throughput::Bytes(4 * len as u64));
         group.bench_function(BenchmarkId::new("gpu", len), |b| {
             let (y, _) = tensors(len);
@@ -244,7 +248,7 @@ fn copy_by_all(x: &[f32], y: &mut [f32]) {
         .for_each(|(y, x)| y.copy_from_slice(x));
 }
 
-/// A step beside the same wgpu calls by hand: recorded a thousand times, and prepared.
+/// Measures recording (a thousand times) and preparing a step, next to the same wgpu calls by hand.
 fn bench_step(c: &mut Criterion) {
     const RECORDINGS: u64 = 1000;
     let mut group = c.benchmark_group("step");
@@ -338,7 +342,7 @@ fn layout_by_hand() -> wgpu::BindGroupLayout {
         })
 }
 
-/// What the layer adds to `Elu`: its policy and bookkeeping, whatever the size.
+/// Measures the overhead of the layer over `Elu`, which does not depend on the size.
 fn bench_layer(c: &mut Criterion) {
     let mut group = c.benchmark_group("layer");
     for len in [1, 1 << 10, 1 << 16] {
@@ -406,8 +410,8 @@ fn bench_stream(c: &mut Criterion) {
     group.finish();
 }
 
-/// A buffer for everything at once that the CPU writes, one that it reads, and one that the kernel works on: one and the
-/// same where the device can do that.
+/// Buffers for the whole data: one that the CPU writes, one that the kernel works on, and one that the CPU reads. They
+/// are the same buffer if the device supports that.
 struct Whole {
     upload: wgpu::Buffer,
     device: wgpu::Buffer,

@@ -1,1 +1,1 @@
-//! Nothing but the benchmarks in `elu.rs`: a package needs a library or a binary.
+//! An empty library, because a package needs a library or a binary. The benchmarks are in `elu.rs`.

@@ -1,6 +1,7 @@
-//! ELU in an app that has a device, buffers and passes of its own: waves, their ELU, and a picture of both, in one encoder.
+//! ELU in an app with its own device, buffers and passes: waves, their ELU, and a picture of both, in one encoder.
 //!
-//! `cargo run --example embed -- waves.png`, or without a path into the folder for temporary files
+//! Run `cargo run --example embed -- waves.png`. Without a path, the picture is written to the folder for temporary
+//! files.
 
 use std::{env, error::Error, fs::File, path::Path, process::ExitCode, sync::mpsc};
 
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
-    // The app's own: a device with wgpu's default limits and no optional feature, ...
+    // The app's own device, with wgpu's default limits and no optional feature, ...
     let options = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     let instance = wgpu::Instance::new(options);
     let adapter = instance.request_adapter(&Default::default()).await?;
@@ -67,7 +68,7 @@ async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         pass.dispatch_workgroups(SIZE / 8, SIZE / 8, 1);
     };
 
-    // ELU is a step of this crate's; where it is recorded, and in whose pass, is the app's business.
+    // ELU is a step from this crate. The app decides where it is recorded and in which pass.
     let step = Kernel::new(&device, DType::F32)?.prepare(1.0, x.slice(..), y.slice(..))?;
     let mut encoder = device.create_command_encoder(&Default::default());
     run(&mut encoder, "make_waves", &[&x]);
@@ -76,7 +77,7 @@ async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     encoder.copy_buffer_to_buffer(&drawn, 0, &picture, 0, None);
     let (sender, receiver) = mpsc::channel();
     encoder.map_buffer_on_submit(&picture, wgpu::MapMode::Read, .., move |mapped| {
-        let _ = sender.send(mapped); // nobody listens after an error below
+        let _ = sender.send(mapped); // the receiver is gone after an error below
     });
     queue.submit([encoder.finish()]);
     device.poll(wgpu::PollType::wait_indefinitely())?;

@@ -1,6 +1,6 @@
-// What embed.rs does before and after ELU. Each entry point has its own bindings.
+// The passes of embed.rs before and after ELU. Each entry point has its own bindings.
 
-const SIZE = 512u; // as there
+const SIZE = 512u; // as in embed.rs
 
 @group(0) @binding(0) var<storage, read_write> made: array<f32>;
 

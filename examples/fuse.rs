@@ -1,4 +1,4 @@
-//! ELU as the last step of a shader of your own: y = ELU(A x + b), in one pass. `cargo run --example fuse` checks it.
+//! ELU as the last step of your own shader: y = ELU(A x + b) in one pass. `cargo run --example fuse` checks the result.
 
 use std::{error::Error, process::ExitCode};
 
@@ -6,9 +6,9 @@ use wgpu_elu::{DType, Device, Tensor, reference, shader, wgpu};
 
 const ROWS: usize = 16 * 64; // workgroups of 64
 const COLUMNS: usize = 300; // as in the shader
-const ALPHA: f64 = 0.5; // there too
+const ALPHA: f64 = 0.5; // as in the shader
 
-/// A row an invocation. `wgpu_elu_f32` comes from this crate.
+/// Each invocation computes a row. `wgpu_elu_f32` comes from this crate.
 const LAYER: &str = "
     @group(0) @binding(0) var<storage, read> a: array<f32>;
     @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -33,27 +33,27 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let place = match Device::from_env_blocking()? {
-        Device::Cpu => Device::gpu_blocking()?, // a software renderer
+    let device = match Device::from_env_blocking()? {
+        Device::Cpu => Device::gpu_blocking()?, // a software adapter
         gpu => gpu,
     };
-    let Device::Gpu(gpu) = &place else {
+    let Device::Gpu(gpu) = &device else {
         return Err("needed a GPU".into());
     };
-    let device = gpu.device();
+    let wgpu_device = gpu.device();
     let numbers = |count| -> Vec<f32> { (0..count).map(|i| (i as f32 * 0.7).sin()).collect() };
     let (a, x, b) = (numbers(ROWS * COLUMNS), numbers(COLUMNS), numbers(ROWS));
     let tensors = [
-        Tensor::from_slice(&place, &a, &[ROWS, COLUMNS])?,
-        Tensor::from_slice(&place, &x, &[COLUMNS])?,
-        Tensor::from_slice(&place, &b, &[ROWS])?,
-        Tensor::zeros(&place, DType::F32, &[ROWS])?,
+        Tensor::from_slice(&device, &a, &[ROWS, COLUMNS])?,
+        Tensor::from_slice(&device, &x, &[COLUMNS])?,
+        Tensor::from_slice(&device, &b, &[ROWS])?,
+        Tensor::zeros(&device, DType::F32, &[ROWS])?,
     ];
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+    let module = wgpu_device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: None,
         source: wgpu::ShaderSource::Wgsl([LAYER, &shader::function(DType::F32)].concat().into()),
     });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+    let pipeline = wgpu_device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: None,
         layout: None,
         module: &module,
@@ -65,12 +65,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         let resource = tensor.as_buffer_slice()?.buffer().as_entire_binding();
         Some(wgpu::BindGroupEntry { binding, resource })
     });
-    let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+    let bind_group = wgpu_device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,
         layout: &pipeline.get_bind_group_layout(0),
         entries: &entries.collect::<Vec<_>>(),
     });
-    let mut encoder = device.create_command_encoder(&Default::default());
+    let mut encoder = wgpu_device.create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
     pass.set_pipeline(&pipeline);
     pass.set_bind_group(0, &bind_group, &[]);
@@ -79,7 +79,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     gpu.queue().submit([encoder.finish()]);
 
     let y = tensors[3].to_vec_blocking::<f32>()?;
-    let mut worst = 0.0f64; // in shares of the error that sums in f32 may have
+    let mut worst = 0.0f64; // as a share of the f32 summation bound
     for ((row, b), y) in a.chunks(COLUMNS).zip(&b).zip(y) {
         let (mut sum, mut size) = (f64::from(*b), f64::from(b.abs()));
         for (a, x) in row.iter().zip(&x) {
@@ -90,10 +90,11 @@ fn run() -> Result<(), Box<dyn Error>> {
         worst = worst.max((f64::from(y) - reference::elu(sum, ALPHA)).abs() / allowed);
     }
     if worst > 1.0 {
-        return Err(format!("{worst:.1} times the error that sums in f32 may have").into());
+        return Err(format!("the error is {worst:.1} times the f32 summation bound").into());
     }
     println!(
-        "{ROWS} outputs on {place}: at most {worst:.3} of the error that sums in f32 may have"
+        "{ROWS} outputs on {device}: max error {:.1} % of the f32 summation bound",
+        100.0 * worst
     );
     Ok(())
 }

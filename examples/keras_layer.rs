@@ -1,6 +1,6 @@
-//! The Keras layer: on data, on a symbolic tensor, with an activity regularizer, and as Keras' JSON.
+//! The Keras layer on data, on a symbolic tensor, with an activity regularizer, and as Keras' JSON.
 //!
-//! `cargo run --example keras_layer --features serde`
+//! Run `cargo run --example keras_layer --features serde`.
 
 use std::{error::Error, process::ExitCode};
 
@@ -18,13 +18,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let device = Device::auto_blocking()?; // a hardware GPU if there is one, else the CPU
+    let device = Device::auto_blocking()?; // a hardware GPU if one exists, else the CPU
     let layer = Layer::builder()
         .alpha(0.5)
         .activity_regularizer(Regularizer::L2(0.01))
         .build()?;
 
-    // On data: computed at once, on the data's device.
+    // On data: computes on the data's device.
     let x = Tensor::from_slice(&device, &[-1.0f32, 0.0, 2.0, 3.0, -2.0, -0.5], &[2, 3])?;
     let y = layer.call(&x)?;
     println!("{} on {device}", layer.name());
@@ -38,13 +38,13 @@ fn run() -> Result<(), Box<dyn Error>> {
     let slopes = layer.backward(&x, &ones)?.to_vec_blocking::<f32>()?;
     println!("slopes   {slopes:?}");
 
-    // On a symbolic tensor: a node, and nothing computed.
+    // On a symbolic tensor: creates a node and computes nothing.
     let input = Input::new(&[None, Some(3)], DType::F32);
     let output = layer.connect(&input)?;
     println!("node     {} -> {}", input.name(), output.name());
     println!("shape    {:?}", layer.output_shape()?);
 
-    // As Keras 3 writes it, and back.
+    // Writes the configuration as Keras 3 does, and reads it back.
     let json = serde_json::to_string(&layer.get_config())?;
     println!("config   {json}");
     let again = Layer::from_config(&serde_json::from_str::<Config>(&json)?)?;

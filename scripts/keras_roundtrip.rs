@@ -1,7 +1,8 @@
-//! The Rust half of `scripts/keras-roundtrip`, which runs Keras and asks this for the same.
+//! The Rust half of `scripts/keras-roundtrip`, which runs Keras and compares this program's results with it.
 //!
-//! Each line of standard input is a JSON object: `layer`, in any form that Keras writes; `dtype`, `shape` and `x`, numbers in
-//! C order. The line that it gets on standard output: `layer` as this crate writes it, `y`, and `loss`, or null.
+//! Each line of standard input is a JSON object with the keys `layer`, in any form that Keras writes; `dtype`, `shape`,
+//! and `x`, numbers in C order. Each line of standard output is a JSON object with the keys `layer`, as this crate
+//! writes it; `y`; and `loss`, which may be null.
 
 use std::io::{self, BufRead, Write};
 
@@ -14,7 +15,7 @@ use wgpu_elu::{
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
-    let device = Device::from_env_blocking()?; // WGPU_ADAPTER_NAME chooses
+    let device = Device::from_env_blocking()?; // WGPU_ADAPTER_NAME can select the adapter
     eprintln!("wgpu-elu on {device}");
     for line in io::stdin().lock().lines() {
         let answer = answer(&device, &serde_json::from_str(&line?)?)?;

@@ -1,7 +1,8 @@
-// grad * positive where y > 0, else grad * input_scale * (y + negative), for a finite negative > 0.
+// Returns grad * positive where y > 0, else grad * input_scale * (y + negative). `negative` must be positive and
+// finite.
 fn op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Words {
-    // The sum is made of numbers near 1. What is so small that it becomes 0 there makes no difference to it. No output is below
-    // -negative.
+    // Both summands are scaled so that `negative` is near 1. If y becomes 0 by that scaling, it is too small to change
+    // the sum. No output is below -negative.
     let y = normalize(y_bits & Words(MAGNITUDE), zero);
     let signed = bitcast<Floats>(bitcast<Words>(y.significand) | (y_bits & Words(SIGN)));
     let exponent = i32(f.negative.exponent);

@@ -1,9 +1,9 @@
-// exp and expm1 for t <= 0, as pairs, and the factors that they are multiplied by.
+// exp and expm1 for t <= 0 as pairs, and the factors that they are multiplied by.
 //
-// With t = n ln 2 + r and |r| <= ln 2 / 2: exp(t) = 2^n (1 + expm1(r)), and expm1(t) = 2^n expm1(r) + (2^n - 1).
+// - Range reduction: t = n ln 2 + r with an integer n and |r| <= ln 2 / 2.
+// - Then exp(t) = 2^n (1 + expm1(r)), and expm1(t) = 2^n expm1(r) + (2^n - 1).
 
-// A factor is (high + low) * 2^exponent, where `high` has few bits, as `split` makes it. Must stay equal to Factor in
-// src/shader.rs.
+// The factor (high + low) * 2^exponent. `high` has few bits, as after `split`. This must match Factor in src/shader.rs.
 struct Factor {
     high: Float,
     low: Float,
@@ -11,15 +11,15 @@ struct Factor {
     padding: Word,
 }
 
-// Must stay equal to Factors in src/shader.rs.
+// This must match Factors in src/shader.rs.
 struct Factors {
     negative: Factor,    // alpha * scale
     positive: Factor,    // scale
     input_scale: Factor,
     slope: Factor,       // negative * input_scale
-    negative_bits: Word, // the number itself: where it is 0, infinite or NaN, `negative` is 1
-    // Magnitudes of x, as bits. From `largest` on, the result does not change any more. Below `small`, expm1(input_scale * x)
-    // rounds to input_scale * x; in a gradient, exp(input_scale * x) rounds to 1 there.
+    negative_bits: Word, // the bits of alpha * scale; if it is 0, infinite or NaN, `negative` is 1
+    // Bounds on the magnitude of x, as bits. From `largest` on, the result is constant. Below `small`,
+    // expm1(input_scale * x) rounds to input_scale * x, and in a gradient exp(input_scale * x) rounds to 1.
     largest: Word,
     small: Word,
     padding: Word,
@@ -33,26 +33,27 @@ fn choose_pair(a: Pair, b: Pair, condition: Flags) -> Pair {
     return Pair(choose(a.high, b.high, condition), choose(a.low, b.low, condition));
 }
 
-// -input_scale * x for a magnitude of x, as bits. It is 0 where that makes no difference.
+// Returns -input_scale * |x| as a pair, for the magnitude of x as bits. It is 0 where that makes no difference.
 fn scaled_input(magnitude: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Pair {
     if unit_input_scale {
         return Pair(bitcast<Floats>(magnitude | Words(SIGN)), Floats());
     }
-    // The exponent of input_scale is added to that of x.
+    // Adds the exponent of input_scale to that of x.
     let exponent = Words(Word(f.input_scale.exponent)) << Counts(MANTISSA_BITS);
     let x = bitcast<Floats>(select(magnitude + exponent, Words(), magnitude < Words(f.small)) | Words(SIGN));
     let input_scale = pair_of(f.input_scale);
     return two_product(x, split(x, zero), add(input_scale.high, input_scale.low, zero), input_scale, zero);
 }
 
-// t = n ln 2 + r, and expm1(r) = r + rest, where r is exact and the rest may be subject to errors.
+// The result of the range reduction: t = n ln 2 + r, and expm1(r) = r + rest. `r` is exact; `rest` may have rounding
+// errors.
 struct Reduced {
     rounder: Words, // the bits of ROUNDER + n
     r: Floats,
     rest: Floats,
 }
 
-// n is at least what `smallest` says, as the bits of ROUNDER + n.
+// Reduces t. n is at least the integer that `smallest` encodes as the bits of ROUNDER + n.
 fn reduce(t: Pair, smallest: Word, zero: u32) -> Reduced {
     let nearest = barrier(any_order_rounder(t.high), zero);
     let rounder = max(bitcast<Words>(nearest), Words(smallest));
@@ -64,11 +65,12 @@ fn reduce(t: Pair, smallest: Word, zero: u32) -> Reduced {
     return Reduced(rounder, r, multiply_add(square, Floats(0.5), smaller_terms, zero));
 }
 
+// Returns ROUNDER + t / ln 2, whose last bits are the nearest integer n.
 fn any_order_rounder(t: Floats) -> Floats {
     return fma(t, Floats(LOG2_E), Floats(ROUNDER));
 }
 
-// exp(r + r_low) - 1 - r - r^2 / 2, where exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2). `square` is r^2.
+// Returns exp(r + r_low) - 1 - r - r^2 / 2, where exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2). `square` is r^2.
 fn any_order_smaller_terms(r: Floats, r_low: Floats, square: Floats) -> Floats {
     let cube = r * square * any_order_p(r);
     let exp_of_r = 1.0 + (r + fma(square, Floats(0.5), cube));
@@ -76,7 +78,7 @@ fn any_order_smaller_terms(r: Floats, r_low: Floats, square: Floats) -> Floats {
     return fma(exp_of_r, growth, cube);
 }
 
-// exp(t) = (high + low) * 2^n, split.
+// exp(t) = (high + low) * 2^exponent, as a split pair.
 struct Exponential {
     significand: Pair,
     exponent: Integers,
@@ -93,12 +95,12 @@ fn exp_of(t: Pair, zero: u32) -> Exponential {
     );
 }
 
-// exp(t) - 1, split.
+// Returns exp(t) - 1 as a split pair.
 fn expm1_of(t: Pair, zero: u32) -> Pair {
     let reduced = reduce(t, SMALLEST_EXPM1_POWER, zero);
     let power = bitcast<Floats>(reduced.rounder << Counts(MANTISSA_BITS));
     let less = subtract(power, Floats(1.0), zero);
-    // What `high` is does not matter, as long as it is near.
+    // The exact value of `high` does not matter as long as it is close to the result, since `low` takes the difference.
     let high = leading_bits(barrier(any_order_expm1(power, less, reduced), zero));
     let lost = multiply_add(power, reduced.r, subtract(less, high, zero), zero);
     return Pair(high, multiply_add(power, reduced.rest, lost, zero));

@@ -1,4 +1,4 @@
-// What is multiplied: in every lane, one of the factors.
+// The factor of each lane: one of the uniform's factors.
 struct LaneFactors {
     significand: Pair,
     exponent: Integers,
@@ -7,7 +7,7 @@ struct LaneFactors {
 fn factor_of(f: Factors, is_negative: Flags, is_small: Flags, unit_input_scale: bool) -> LaneFactors {
     let factors = choose_factor(lanes_of(f.positive), lanes_of(f.negative), is_negative);
     if unit_input_scale {
-        return factors; // the slope is `negative`
+        return factors; // here the slope equals `negative`
     }
     return choose_factor(factors, lanes_of(f.slope), is_negative & is_small);
 }
@@ -21,11 +21,17 @@ fn choose_factor(a: LaneFactors, b: LaneFactors, condition: Flags) -> LaneFactor
     return LaneFactors(significand, select(a.exponent, b.exponent, condition));
 }
 
-// positive * x where x >= 0, else negative * expm1(input_scale * x), of which the first factor is 1 for ELU and CELU. Numbers
-// come and go as bits, and -0, infinities and NaN are passed through or replaced as such.
+// Returns positive * x where x >= 0, else negative * expm1(input_scale * x). `positive` is 1 for ELU and CELU.
+//
+// 1. Classify each lane by its bits: negative or not, linear in x (non-negative or tiny) or on the exponential curve.
+// 2. Compute the two numbers to multiply: the lane's factor, and expm1 or the significand of x.
+// 3. Multiply them as split pairs near 1, rounded once, and apply the exponents as integers.
+// 4. Replace the lanes with degenerate factors, and return -0, infinities and NaN of x unchanged.
+//
+// Numbers are passed and returned as bits.
 fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
     let magnitude = x_bits & Words(MAGNITUDE);
-    // From just below -0 to -inf; with greater bits come the negative NaNs.
+    // True from just below -0 to -inf. The bits of negative NaNs are greater.
     let is_negative = x_bits - Words(SIGN + 1) < Words(INFINITY);
     let is_small = magnitude < Words(f.small);
     let is_linear = !is_negative | is_small;
@@ -41,7 +47,7 @@ fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
     let y = rounded_product(factor.significand, curve, zero);
     let bits = scale_by_power(y, factor.exponent + curve_exponent);
 
-    // With a factor of 0, infinity or NaN, every product with a negative number is that factor, negated.
+    // If the factor is 0, infinite or NaN, its product with any negative number is the negated factor.
     let factor_magnitude = f.negative_bits & MAGNITUDE;
     let is_degenerate = factor_magnitude == 0 || factor_magnitude >= INFINITY;
     let limit = select(bits, Words(f.negative_bits ^ SIGN), is_negative & Flags(is_degenerate));

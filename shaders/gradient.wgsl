@@ -1,12 +1,12 @@
-// What both gradients share: grad * positive where x > 0, else grad * factor * significand * 2^exponent. In a gradient from the
-// output, the output stands for x.
+// The part that both gradients share: grad * positive where x > 0, else grad * factor * significand * 2^exponent. For a
+// gradient from the output, the output takes the place of x.
 
 struct Slope {
     factor: Pair,
-    factor_bits: Word,    // a number of the factor's sign that is 0, infinite or NaN where the factor is
+    factor_bits: Word,    // has the factor's sign, and is 0, infinite or NaN if the factor is
     significand: Pair,
-    exponent: Integers,   // with that of the factor
-    underflows: Flags,    // the slope rounds to 0, so that an infinite grad makes NaN of it
+    exponent: Integers,   // includes the exponent of `factor`
+    underflows: Flags,    // the slope rounds to 0, so an infinite grad gives NaN
 }
 
 fn is_above_zero(x_bits: Words) -> Flags {
@@ -20,7 +20,8 @@ fn scaled_grad(grad: Pair, factor: Pair, unit_factors: bool, zero: u32) -> Pair 
     return split_product(grad, factor, zero);
 }
 
-// `unit_factors`: the factor is 1, and so is `positive`.
+// Computes the gradient in three steps: the finite product by significands and exponents, the special cases by bits,
+// and the selection. `unit_factors` means that the factor and `positive` are 1.
 fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_factors: bool, zero: u32) -> Words {
     let is_positive = is_above_zero(x_bits);
     let grad_magnitude = grad_bits & Words(MAGNITUDE);
@@ -36,7 +37,7 @@ fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_fact
     let significand_bits = bitcast<Words>(significand.high);
     let is_significand_zero = (significand_bits & Words(MAGNITUDE)) == Words();
     let is_zero = (grad_magnitude == Words()) | (factor_magnitude == Words()) | is_significand_zero;
-    // Of a sum that is 0, a device may choose the sign: it counts as positive.
+    // A device may choose the sign of a sum that is 0, so such a sum counts as positive.
     let significand_sign = select(significand_bits, Words(), is_significand_zero);
     let factor_sign = select(Words(slope.factor_bits), Words(), is_positive);
     let sign = (grad_bits ^ factor_sign ^ significand_sign) & Words(SIGN);

@@ -1,17 +1,17 @@
-// Applies an operation to a run of elements, either a vector of 16 bytes at a time (`vectors`) or a cell at a time
-// (`elements`): an element, or the two that share a word.
+// The entry points: they apply an operation to a run of elements. `vectors` processes vectors of 16 bytes, and
+// `elements` processes cells. A cell is one element, or the two 16-bit elements that share a word.
 
-// Must stay equal to Params in src/shader.rs.
+// This must match Params in src/shader.rs.
 struct Params {
-    count: u32,          // what this dispatch does: vectors, or cells
-    x_first: u32,        // where its input starts in the bound range, in vectors, or in elements
-    grad_first: u32,     // where its gradient starts
-    y_first: u32,        // where its output starts
-    groups_per_row: u32, // workgroups in x: a dispatch too long for one dimension is folded into rows
-    head: u32,           // elements only: after this many cells, ...
-    gap: u32,            // ... this many are left out: `vectors` does those
-    end: u32,            // elements only: elements from the first to the last, with the gap
-    zero: u32,           // always 0: no compiler may know
+    count: u32,          // the number of vectors or cells of this dispatch
+    x_first: u32,        // the start of the input in the bound range, in vectors or elements
+    grad_first: u32,     // the start of the gradient
+    y_first: u32,        // the start of the output
+    groups_per_row: u32, // workgroups in x; a dispatch that is too long for one dimension has rows
+    head: u32,           // elements only: after this number of cells, ...
+    gap: u32,            // ... skip this number of cells, which `vectors` processes
+    end: u32,            // elements only: the number of elements from first to last, including the gap
+    zero: u32,           // always 0, which a compiler cannot know: see `barrier`
     padding_1: u32,
     padding_2: u32,
     padding_3: u32,
@@ -21,10 +21,12 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 
 override workgroup_size: u32;
-// Arithmetic that some factors do not need is left out: where all that the operation multiplies by is 1, and where `input_scale` is.
+// Set if the factors make some arithmetic unnecessary: every factor that the operation multiplies by is 1, or
+// `input_scale` is 1.
 override unit_factors: bool = false;
 override unit_input_scale: bool = false;
-// How many vectors an invocation does, 1 or 4, and how far apart.
+// The number of vectors per invocation, 1 or 4; the distance between the first vectors of adjacent invocations; and the
+// distance between the vectors of one invocation.
 override vectors_per_invocation: u32;
 override invocation_stride: u32;
 override vector_stride: u32;
@@ -34,7 +36,7 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     let p = params;
     let groups_before = group.y * p.groups_per_row + group.x;
     let first = groups_before * workgroup_size * vectors_per_invocation + invocation * invocation_stride;
-    // Written out, because naga guards every loop with counters.
+    // The loop is unrolled, because naga adds a counter to every loop.
     if vectors_per_invocation == 4u {
         pair(first, first + vector_stride, p);
         pair(first + 2u * vector_stride, first + 3u * vector_stride, p);
@@ -49,8 +51,8 @@ fn vector(i: u32, p: Params) {
     }
 }
 
-// Two vectors, of which the second may be past the end: it is then the first again. Loads come before the stores, so that
-// one vector's arithmetic is done while the other is loaded.
+// Processes two vectors. If the second lies past the end, it is replaced by the first. Both loads come before the
+// stores, so that a device can load one vector while it computes the other.
 fn pair(i: u32, next: u32, p: Params) {
     if i < p.count {
         let j = select(i, next, next < p.count);

@@ -1,16 +1,19 @@
-// Sums l1 |y| + l2 y^2 over a run of elements. `vectors` makes a sum of 16 or 64 vectors of 16 bytes in every invocation and of
-// all of these in every workgroup, `elements` one of the few elements before the first and after the last whole vector; `sums`
-// makes fewer sums of many, and `last` the result of those that are left.
+// Sums l1 |y| + l2 y^2 over a run of elements.
+//
+// - `vectors`: each invocation sums 16 or 64 vectors of 16 bytes, and each workgroup writes one partial sum.
+// - `elements`: one invocation sums the few elements before the first and after the last whole vector.
+// - `sums`: each workgroup reduces partial sums to one.
+// - `last`: one workgroup reduces the remaining partial sums to the result.
 
-// Must stay equal to Params in src/shader/penalty.rs.
+// This must match Params in src/shader/penalty.rs.
 struct Params {
-    first: u32,          // the first vector within the bound range, or the first sum
-    count: u32,          // how many vectors, or sums
-    to: u32,             // where the first workgroup's sum goes, or the result
-    groups_per_row: u32, // workgroups in x: a dispatch too long for one dimension is folded into rows
-    begin: u32,          // elements only: the run's first element within the bound range, ...
-    end: u32,            // ... and the one after its last
-    zero: u32,           // always 0: no compiler may know
+    first: u32,          // the first vector in the bound range, or the first partial sum
+    count: u32,          // the number of vectors or partial sums
+    to: u32,             // the index of the first workgroup's sum, or of the result
+    groups_per_row: u32, // workgroups in x; a dispatch that is too long for one dimension has rows
+    begin: u32,          // elements only: the run's first element in the bound range, ...
+    end: u32,            // ... and the end of the run
+    zero: u32,           // always 0, which a compiler cannot know: see `barrier`
     padding_1: u32,
     factors: Factors,
 }
@@ -23,7 +26,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> result: array<Result>;
 
 override workgroup_size: u32; // at most 256
-// How many vectors an invocation sums, 16 or 64, how far they are apart, and how far those of neighbours.
+// The number of vectors per invocation, 16 or 64; the distance between them; and the distance between the first vectors
+// of adjacent invocations.
 override vectors_per_invocation: u32;
 override vector_stride: u32;
 override invocation_stride: u32;
@@ -35,9 +39,9 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     let p = params;
     let first = (group.y * p.groups_per_row + group.x) * workgroup_size * vectors_per_invocation;
     let i = first + invocation * invocation_stride;
-    // Written out, as everything here, because naga guards every loop with counters.
+    // This and the functions below are unrolled loops, because naga adds a counter to every loop.
     let sum = sum_of_group(total(terms_of_invocation(i, p), p.zero), invocation, p.zero);
-    // Of those workgroups that a last row is too long by, there is no sum.
+    // Surplus workgroups of the last row write no sum.
     if invocation == 0u && first < p.count {
         sums_after[p.to + first / (workgroup_size * vectors_per_invocation)] = sum;
     }
@@ -114,7 +118,7 @@ fn one_sum(i: u32, p: Params) -> Sum {
 
 var<workgroup> group_sums: array<Sum, workgroup_size>;
 
-// The sum of all invocations', for the first of them.
+// Returns the workgroup's sum to the first invocation.
 fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
     group_sums[invocation] = own;
     if workgroup_size > 64u {
@@ -127,13 +131,13 @@ fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
         fold(4u, invocation, zero);
     }
     fold(1u, invocation, zero);
-    if invocation == 0u { // which alone knows that it is written
+    if invocation == 0u { // only this invocation has seen the last addition
         return group_sums[0];
     }
     return own;
 }
 
-// Leaves the sum of up to four times as many in the first `step`.
+// Reduces up to four times `step` sums to the first `step` sums.
 fn fold(step: u32, invocation: u32, zero: u32) {
     workgroupBarrier();
     if invocation < step {

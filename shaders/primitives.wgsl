@@ -1,18 +1,19 @@
 // Error-free transformations, and scaling by integer exponents.
 //
-// A compiler may contract a * b + c, regroup any sum or product of floats, drop a conversion there and back, and take a
-// subnormal for 0. So every operation whose rounding matters hides its result behind `barrier`, and all others are in
-// functions named `any_order_...`, whose error budget allows any order. Selections, comparisons, and all that may see a
-// subnormal, an infinity or a NaN are done on bits, as integers. docs/numerics.md gives the reasons, and tests/discipline.rs
-// checks every shader for it.
+// A compiler may contract a * b + c, regroup sums and products of floats, drop a conversion there and back, and replace
+// a subnormal number by 0. Therefore every operation whose rounding matters passes its result through `barrier`. All
+// other operations are in functions named `any_order_...`, whose error budget allows any order. Selections and
+// comparisons, and everything that may meet a subnormal number, an infinity or a NaN, work on the bits as integers.
+// docs/numerics.md gives the reasons, and tests/discipline.rs checks every shader.
 
-// high + low, where `low` is what `high` lost in rounding.
+// The sum high + low. `low` is the rounding error of `high`.
 struct Pair {
     high: Floats,
     low: Floats,
 }
 
-// The optimization barrier: `zero` is 0 at run time, but no compiler can know.
+// The optimization barrier. `zero` is 0 at run time, but a compiler cannot know that, so it cannot look through the
+// XOR.
 fn barrier(v: Floats, zero: u32) -> Floats {
     return bitcast<Floats>(bitcast<Words>(v) ^ Words(Word(zero)));
 }
@@ -29,21 +30,22 @@ fn multiply(a: Floats, b: Floats, zero: u32) -> Floats {
     return barrier(a * b, zero);
 }
 
-// a * b + c, where the product is exact or its rounding does not matter: contraction makes no difference then.
+// Returns a * b + c. The product must be exact, or its rounding must not matter: then contraction makes no difference.
 fn multiply_add(a: Floats, b: Floats, c: Floats, zero: u32) -> Floats {
     return barrier(fma(a, b, c), zero);
 }
 
-// `b` where the condition holds, else `a`.
+// Returns `b` where the condition holds, else `a`.
 fn choose(a: Floats, b: Floats, condition: Flags) -> Floats {
     return bitcast<Floats>(select(bitcast<Words>(a), bitcast<Words>(b), condition));
 }
 
+// Keeps the sign, the exponent and the leading bits of the significand.
 fn leading_bits(v: Floats) -> Floats {
     return bitcast<Floats>(bitcast<Words>(v) & Words(LEADING));
 }
 
-// Knuth's TwoSum: a + b exactly, whichever is larger.
+// Knuth's TwoSum: a + b as an exact pair, for any order of magnitude.
 fn two_sum(a: Floats, b: Floats, zero: u32) -> Pair {
     let sum = add(a, b, zero);
     let part = subtract(sum, a, zero);
@@ -51,24 +53,25 @@ fn two_sum(a: Floats, b: Floats, zero: u32) -> Pair {
     return Pair(sum, lost);
 }
 
-// A number in two parts, of which `high` has so few bits that two such have an exact product.
+// Splits a number into two parts. `high` has so few bits that the product of two such numbers is exact.
 fn split(v: Floats, zero: u32) -> Pair {
     let high = leading_bits(v);
     return Pair(high, subtract(v, high, zero));
 }
 
-// The same number as a split pair.
+// Moves bits from `high` to `low`, so that `high` has as few bits as after `split`.
 fn split_pair(v: Pair, zero: u32) -> Pair {
     let high = leading_bits(v.high);
     return Pair(high, add(subtract(v.high, high, zero), v.low, zero));
 }
 
-// a * b for split pairs, rounded once: the product of the high parts is exact, and all others are smaller by their number of bits.
+// Returns a * b for split pairs, rounded once. The product of the high parts is exact, and the cross terms are smaller
+// by as many bits as a high part has.
 fn rounded_product(a: Pair, b: Pair, zero: u32) -> Floats {
     return multiply_add(a.high, b.high, barrier(any_order_cross_terms(a, b), zero), zero);
 }
 
-// a * b for split pairs, as a pair of about one and a half times a Float's precision, which is split, too.
+// Returns a * b for split pairs as a split pair with about one and a half times the precision of a Float.
 fn split_product(a: Pair, b: Pair, zero: u32) -> Pair {
     let product = multiply(a.high, b.high, zero);
     let cross_terms = barrier(any_order_cross_terms(a, b), zero);
@@ -76,8 +79,8 @@ fn split_product(a: Pair, b: Pair, zero: u32) -> Pair {
     return Pair(high, add(subtract(product, high, zero), cross_terms, zero));
 }
 
-// Dekker's TwoProduct: a * b for two Floats whose split pairs are given as well. It is exact in float32, and to 2^-104 in float64:
-// every product but the first is exact.
+// Dekker's TwoProduct: a * b as a pair, for two Floats and their split pairs. It is exact in float32, and accurate to
+// 2^-104 in float64. Every product except the first is exact.
 fn two_product(a: Floats, a_parts: Pair, b: Floats, b_parts: Pair, zero: u32) -> Pair {
     let product = multiply(a, b, zero);
     let high = subtract(multiply(a_parts.high, b_parts.high, zero), product, zero);
@@ -89,19 +92,20 @@ fn any_order_cross_terms(a: Pair, b: Pair) -> Floats {
     return fma(a.high, b.low, a.low * (b.high + b.low));
 }
 
-// significand * 2^exponent, where 1 <= significand < 2.
+// The number significand * 2^exponent, with 1 <= significand < 2.
 struct Normalized {
     significand: Floats,
     exponent: Integers,
 }
 
-// The number with these bits but their sign, if it is finite and not 0; any number of that kind otherwise. What a device may take
-// for 0, a subnormal, is counted as an integer.
+// Normalizes the number with this magnitude (its bits without the sign), which must be finite and not 0; for others the
+// result is an arbitrary normalized number. A device may treat a subnormal float as 0, so the bits of a subnormal are
+// converted as an integer.
 fn normalize(magnitude: Words, zero: u32) -> Normalized {
     let counted = barrier(Floats(SignedWords(magnitude)), zero);
     let is_subnormal = magnitude < Words(SMALLEST_NORMAL);
     let bits = select(magnitude, bitcast<Words>(counted), is_subnormal);
-    // A subnormal number is in units of the smallest.
+    // A subnormal number is an integer times the smallest subnormal number.
     let unit = EXPONENT_BIAS - 1 + i32(MANTISSA_BITS);
     let exponent = Integers(bits >> Counts(MANTISSA_BITS)) - Integers(EXPONENT_BIAS);
     return Normalized(
@@ -110,7 +114,8 @@ fn normalize(magnitude: Words, zero: u32) -> Normalized {
     );
 }
 
-// The bits of v * 2^exponent, for a normal v: to nearest, ties to even, where that is subnormal, and infinite where it overflows.
+// Returns the bits of v * 2^exponent for a normal v. A subnormal result is rounded to nearest, ties to even; an
+// overflow gives infinity.
 fn scale_by_power(v: Floats, exponent: Integers) -> Words {
     let bits = bitcast<Words>(v);
     let magnitude = bits & Words(MAGNITUDE);

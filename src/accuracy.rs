@@ -1,7 +1,7 @@
-//! The judge of results: whether a device keeps the contract on numbers, on the values where results are most likely to be
-//! wrong. `elu check` prints what this module finds.
+//! The judge of results. It checks whether a device keeps the contract on accuracy, and samples the values at which
+//! results are most likely to be wrong. `elu check` prints the report of this module.
 //!
-//! A test in your own CI holds your device to the contract:
+//! A test in your own CI can hold your device to the contract:
 //!
 //! ```
 //! use wgpu_elu::{DType, Device, Op, accuracy::{self, Extent}};
@@ -15,10 +15,11 @@
 //!
 //! # The contract
 //!
-//! Every result is within [`Judge::most_ulp`] units in the last place of the exact value: 1, for `float64` 2. The exact value is
-//! computed in higher precision, in `f64` for `f32` and the 16-bit formats and with 160 bits for `f64`. Zeros, infinities and
-//! NaN must be the right ones, the sign of zero included. For 16-bit formats, forward, with alpha 1, every result is the number
-//! nearest to the exact value.
+//! Every result is within [`Judge::most_ulp`] ULP of the exact value: 1 ULP, or 2 ULP for `float64`. (A ULP, unit in
+//! the last place, is the distance between two neighbouring numbers.) The exact value is computed in higher precision:
+//! in `f64` for `f32` and the 16-bit formats, and with 160 bits for `f64`. Zeros, infinities and NaN must be exact,
+//! including the sign of zero. For 16-bit formats, forward with alpha 1 must return the number nearest to the exact
+//! value.
 
 mod examination;
 mod format;
@@ -38,15 +39,15 @@ pub use report::{Others, Report};
 pub use sample::{Extent, Sample};
 pub use tally::{Case, Findings, Tally, Worst};
 
-/// Judges a device's results of one operation in one format, for `elu` (a number is alpha), and for a hundred other factors: alphas
-/// from subnormal to infinite, SELU, CELU, and all three factors.
+/// Judges a device's results of one operation on one dtype, for `elu` (a number is alpha) and for more than a hundred
+/// other factors: alphas from subnormal to infinite, SELU, CELU, and combinations of all three factors.
 ///
-/// With [`Extent::Default`] it judges tens of millions of results of `float32`, in some seconds.
+/// With [`Extent::Default`] it judges tens of millions of `float32` results, which takes some seconds.
 ///
 /// # Errors
 ///
-/// [`Error::MissingFeature`](crate::Error::MissingFeature) if the device does not support `dtype`, and the other errors of
-/// [`Elu::apply`]. A result that breaks the contract is no error: see [`Report::is_kept`].
+/// Returns [`Error::MissingFeature`](crate::Error::MissingFeature) if the device does not support `dtype`, and the
+/// other errors of [`Elu::apply`]. A result that breaks the contract is not an error: see [`Report::is_kept`].
 pub async fn check(
     device: &Device,
     op: Op,
@@ -66,11 +67,11 @@ pub async fn check(
     Ok(report.with_others(others))
 }
 
-/// [`check`], blocking.
+/// The blocking version of [`check`].
 ///
 /// # Errors
 ///
-/// Those of [`check`].
+/// Returns the errors of [`check`].
 #[cfg(not(target_family = "wasm"))]
 pub fn check_blocking(
     device: &Device,
@@ -82,7 +83,7 @@ pub fn check_blocking(
     pollster::block_on(check(device, op, dtype, elu, extent))
 }
 
-/// The samples for other factors that belong to a sample of this extent.
+/// Returns the samples for other factors that belong to a sample of this extent.
 pub fn other_samples(judge: Judge, extent: Extent) -> Vec<Sample> {
     let is_exhaustive = extent == Extent::Exhaustive;
     let other_extent = if is_exhaustive {

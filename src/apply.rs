@@ -1,4 +1,4 @@
-//! The operations of [`Elu`] on tensors, on the device that they are on.
+//! The operations of [`Elu`] on tensors, executed on the device that holds the tensors.
 
 use crate::{
     cpu,
@@ -11,19 +11,20 @@ use crate::{
 
 /// Operations on tensors.
 ///
-/// Each is [`Elu::apply`] by name. On a GPU the work is submitted and not waited for. `_into` writes to a tensor that exists,
-/// `_in_place` replaces the input, or for gradients `grad`.
+/// [`Elu::apply`] takes the operation as an argument; the other methods are named after theirs. On a GPU a method
+/// submits the work and does not wait for it. Methods that end in `_into` write to an existing tensor. Methods that end
+/// in `_in_place` replace the input, or `grad` for gradients.
 ///
-/// What is written never shows in another tensor: if the tensor that is written to shares its memory with others, it gets new
-/// memory first.
+/// Writing to a tensor never changes another tensor: a tensor that shares its memory with others gets new memory first.
 impl Elu {
     /// Applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op` takes a gradient, and
     /// returns the result in a new tensor on the same device.
     ///
     /// # Errors
     ///
-    /// [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`]; [`Error::NotInvertible`] for
-    /// [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite; and [as listed above](Self#errors).
+    /// Returns [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`]; [`Error::NotInvertible`] for
+    /// [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite; and the [errors of all
+    /// operations](Self#errors).
     pub fn apply(&self, op: Op, x: &Tensor, grad: Option<&Tensor>) -> Result<Tensor> {
         check_inputs(op, 1 + usize::from(grad.is_some()))?;
         check_alike(x, grad, Role::Gradient)?;
@@ -32,11 +33,12 @@ impl Elu {
         Ok(out)
     }
 
-    /// Does what [`Elu::apply`] does, and writes the result to `out`, which has the input's dtype, shape and device.
+    /// Applies `op` as [`Elu::apply`] does, and writes the result to `out`, which must have the input's dtype, shape
+    /// and device.
     ///
     /// # Errors
     ///
-    /// Those of [`Elu::apply`].
+    /// Returns the errors of [`Elu::apply`].
     pub fn apply_into(
         &self,
         op: Op,
@@ -54,12 +56,12 @@ impl Elu {
         self.run(op, Some(x), grad, out)
     }
 
-    /// Does what [`Elu::apply`] does, and replaces the last input: for [`Op::Forward`] `values` is `x`, and no other input is
-    /// given; for a gradient `values` is `grad`, and `x` is given.
+    /// Applies `op` as [`Elu::apply`] does, and replaces the last input. For [`Op::Forward`], `values` is `x` and the
+    /// argument `x` is `None`. For a gradient, `values` is `grad` and the argument `x` is given.
     ///
     /// # Errors
     ///
-    /// Those of [`Elu::apply`].
+    /// Returns the errors of [`Elu::apply`].
     pub fn apply_in_place(&self, op: Op, x: Option<&Tensor>, values: &mut Tensor) -> Result<()> {
         check_inputs(op, 1 + usize::from(x.is_some()))?;
         if let Some(x) = x {
@@ -79,7 +81,7 @@ impl Elu {
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of all operations](Self#errors).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.apply(Op::Forward, x, None)
     }
@@ -88,7 +90,7 @@ impl Elu {
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of all operations](Self#errors).
     pub fn forward_into(&self, x: &Tensor, y: &mut Tensor) -> Result<()> {
         self.apply_into(Op::Forward, x, None, y)
     }
@@ -97,28 +99,28 @@ impl Elu {
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of all operations](Self#errors).
     pub fn forward_in_place(&self, x: &mut Tensor) -> Result<()> {
         self.apply_in_place(Op::Forward, None, x)
     }
 
-    /// Returns the gradient with respect to `x`: `grad`, the gradient with respect to the output, times the slope at `x`. The
-    /// slope is 1 where `x > 0`, else `alpha * exp(x)`: alpha at 0.
+    /// Returns the gradient with respect to `x`: `grad`, the gradient with respect to the output, times the slope at
+    /// `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`; at 0 it is alpha.
     ///
-    /// NaN in `x` or `grad` gives NaN, and so does an infinite `grad` where the slope rounds to zero.
+    /// NaN in `x` or `grad` gives NaN. An infinite `grad` gives NaN where the slope rounds to zero.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of all operations](Self#errors).
     pub fn backward(&self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
         self.apply(Op::Backward, x, Some(grad))
     }
 
-    /// Writes the gradient that [`Elu::backward`] returns to `out`.
+    /// Writes to `out` the gradient that [`Elu::backward`] returns.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of all operations](Self#errors).
     pub fn backward_into(&self, x: &Tensor, grad: &Tensor, out: &mut Tensor) -> Result<()> {
         self.apply_into(Op::Backward, x, Some(grad), out)
     }
@@ -127,26 +129,27 @@ impl Elu {
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of all operations](Self#errors).
     pub fn backward_in_place(&self, x: &Tensor, grad: &mut Tensor) -> Result<()> {
         self.apply_in_place(Op::Backward, Some(x), grad)
     }
 
-    /// Returns the gradient with respect to `x` from the output `y`: the slope is 1 where `y > 0`, else `y + alpha`. Use it
-    /// where [`Elu::forward_in_place`] has overwritten `x`.
+    /// Returns the gradient with respect to `x`, computed from the output `y`: the slope is 1 where `y > 0`, else `y +
+    /// alpha`. Use it if [`Elu::forward_in_place`] has overwritten `x`.
     ///
     /// # Errors
     ///
-    /// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite, and [as listed above](Self#errors).
+    /// Returns [`Error::NotInvertible`] unless `alpha * scale` is positive and finite, and the [errors of all
+    /// operations](Self#errors).
     pub fn backward_from_output(&self, y: &Tensor, grad: &Tensor) -> Result<Tensor> {
         self.apply(Op::BackwardFromOutput, y, Some(grad))
     }
 
-    /// Writes the gradient that [`Elu::backward_from_output`] returns to `out`.
+    /// Writes to `out` the gradient that [`Elu::backward_from_output`] returns.
     ///
     /// # Errors
     ///
-    /// Those of [`Elu::backward_from_output`].
+    /// Returns the errors of [`Elu::backward_from_output`].
     pub fn backward_from_output_into(
         &self,
         y: &Tensor,
@@ -160,7 +163,7 @@ impl Elu {
     ///
     /// # Errors
     ///
-    /// Those of [`Elu::backward_from_output`].
+    /// Returns the errors of [`Elu::backward_from_output`].
     pub fn backward_from_output_in_place(&self, y: &Tensor, grad: &mut Tensor) -> Result<()> {
         self.apply_in_place(Op::BackwardFromOutput, Some(y), grad)
     }
@@ -169,8 +172,8 @@ impl Elu {
 // ---- Internals ----
 
 impl Elu {
-    /// The input that is `None` is the last one, and `out` holds it. All tensors are alike, and `out` shares its memory with no
-    /// other.
+    /// Runs `op`. If an input is `None`, it is the last input of the operation, and `out` holds it. All tensors have
+    /// the same dtype, shape and device, and `out` shares its memory with no other tensor.
     fn run(
         &self,
         op: Op,
@@ -192,7 +195,7 @@ impl Elu {
     }
 }
 
-/// The bytes of `input` on its GPU, or `last` without an input.
+/// Returns the bytes of `input` on its GPU, or `last` if `input` is `None`.
 fn bytes_or<'a>(
     input: Option<&'a Tensor>,
     last: wgpu::BufferSlice<'a>,
@@ -209,13 +212,13 @@ fn bytes_or<'a>(
         })
 }
 
-/// The tensor's values on the CPU.
+/// Returns the values of a tensor on the CPU.
 fn values<E: Element>(x: &Tensor) -> Result<&[E]> {
     let found = x.dtype();
     x.as_slice().ok_or(mismatch(E::DTYPE, found))
 }
 
-/// The tensor's values on the CPU, for writing.
+/// Returns the values of a tensor on the CPU for writing.
 fn values_mut<E: Element>(x: &mut Tensor) -> Result<&mut [E]> {
     let found = x.dtype();
     x.as_mut_slice().ok_or(mismatch(E::DTYPE, found))
@@ -225,7 +228,7 @@ fn mismatch(needed: DType, found: DType) -> Error {
     Error::DTypeMismatch { needed, found }
 }
 
-/// Whether `other` has the dtype, shape and device of `x`.
+/// Fails unless `other` has the dtype, shape and device of `x`.
 fn check_alike(x: &Tensor, other: Option<&Tensor>, role: Role) -> Result<()> {
     let Some(other) = other else {
         return Ok(());

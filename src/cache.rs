@@ -1,4 +1,4 @@
-//! Values that are made once and kept.
+//! A cache of values that are made once.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::error::Result;
 
-/// Values by key, each made the first time it is asked for. Values are handles, which are cheap to clone.
+/// Values by key. Each is made when it is first requested. Values are handles that are cheap to clone.
 #[derive(Debug)]
 pub(crate) struct Cache<K, V> {
     made: RwLock<HashMap<K, V>>,
@@ -23,10 +23,10 @@ impl<K, V> Default for Cache<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// Returns the value for `key`, made by `make` if there is none yet. An error is not kept.
+    /// Returns the value for `key`, and makes it with `make` if it does not exist yet. An error is not kept.
     ///
-    /// No lock is held while `make` runs, because wgpu may call a host's callbacks from there. If two threads make the value of
-    /// one key, both get the one that was ready first.
+    /// No lock is held while `make` runs, because wgpu may call a host's callbacks from there. If two threads make the
+    /// value of the same key, both get the one that was inserted first.
     pub(crate) fn get_or_make(&self, key: K, make: impl FnOnce() -> Result<V>) -> Result<V> {
         let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = made.get(&key) {

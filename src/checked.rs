@@ -1,4 +1,4 @@
-//! Calls on a wgpu device whose errors come back as ours, instead of reaching the host's.
+//! Calls on a wgpu device whose errors are returned as [`Error`] and do not reach the host.
 
 #[cfg(target_family = "wasm")]
 mod browser_errors;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 #[cfg(target_family = "wasm")]
 pub(crate) use browser_errors::Checks;
 
-/// A buffer that holds `bytes` from its start.
+/// Creates a buffer that starts with `bytes`.
 pub(crate) fn filled(
     device: &wgpu::Device,
     descriptor: &wgpu::BufferDescriptor<'_>,
@@ -38,22 +38,23 @@ pub(crate) fn filled(
     Ok(buffer)
 }
 
-/// A mapping of our own fails only on a lost device.
+/// Returns the error for a failed mapping. Mappings of our own fail only on a lost device.
 pub(crate) fn unmapped() -> Error {
     lost("a buffer could not be mapped")
 }
 
-/// The error for a device that is lost, as this shows.
+/// Returns the error for a lost device, with the error that revealed the loss.
 pub(crate) fn lost(error: impl fmt::Display) -> Error {
     Error::DeviceLost {
         reason: error.to_string(),
     }
 }
 
-/// Makes something on `device` and catches wgpu's errors, so that they reach neither the host's own error scopes nor its error
-/// callback. In a browser errors arrive too late to wait for them: there they go to the host, or to [`Checks`].
+/// Calls `make` inside error scopes and returns the error that it caused. Neither the host's own error scopes nor its
+/// error callback see that error. In a browser errors arrive too late to wait for them: there they go to the host, or
+/// to [`Checks`].
 ///
-/// Returns [`Error::DeviceLost`] if the error came from using an invalid handle, see [`probe_alive`].
+/// Returns [`Error::DeviceLost`] if the error came from using an invalid handle: see [`probe_alive`].
 pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
     if cfg!(target_family = "wasm") {
         return Ok(make());
@@ -67,8 +68,9 @@ pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() 
     }
 }
 
-/// Fails if the device is lost. Only the owner of the lost-device callback is notified, and to everyone else wgpu keeps returning
-/// handles that are silently invalid. Only mapping fails, so this creates a 4-byte buffer and maps it.
+/// Fails if the device is lost. wgpu reports a loss only to the lost-device callback, which belongs to the device's
+/// owner, and keeps returning handles that are silently invalid. Only mapping fails, so this creates a 4-byte buffer
+/// and maps it.
 pub(crate) fn probe_alive(device: &wgpu::Device) -> Result<()> {
     // In a browser the error would arrive too late, and the browser reports the loss itself.
     if cfg!(target_family = "wasm") {
@@ -85,7 +87,7 @@ pub(crate) fn probe_alive(device: &wgpu::Device) -> Result<()> {
     });
     match error {
         None => mapped.map_err(|_| unmapped()),
-        Some(_) => Ok(()), // the probe could not be made, as when memory has run out
+        Some(_) => Ok(()), // The probe could not be created, for example for lack of memory.
     }
 }
 
@@ -108,14 +110,14 @@ fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> (T, Option<wgpu
     (made, first)
 }
 
-/// The checks of a device. Outside the browser, each is answered immediately.
+/// The error checks of a device. Outside the browser each result is available immediately.
 #[cfg(not(target_family = "wasm"))]
 #[derive(Debug, Default)]
 pub(crate) struct Checks;
 
 #[cfg(not(target_family = "wasm"))]
 impl Checks {
-    /// As [`checked`].
+    /// Does what the function [`checked`] does.
     #[expect(clippy::unused_self, reason = "in a browser it keeps the answers")]
     pub(crate) fn checked<T>(
         &self,
@@ -126,7 +128,7 @@ impl Checks {
         checked(device, what, make)
     }
 
-    /// The first error since this was last asked.
+    /// Returns the first error since the last call.
     #[expect(clippy::unused_async, reason = "in a browser it waits for the answers")]
     pub(crate) async fn settle(&self) -> Result<()> {
         Ok(())
@@ -144,7 +146,7 @@ fn from_wgpu(error: &wgpu::Error, what: &str) -> Error {
     }
 }
 
-/// wgpu's messages have several lines.
+/// Joins the lines of wgpu's multi-line messages.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! ELU over slices, on the CPU: SIMD chosen at run time, and all cores for long slices.
+//! ELU on slices, on the CPU. The SIMD level is chosen at run time, and long slices use all cores.
 //!
 //! ```
 //! let x = [-2.0f32, -0.5, 0.0, 1.5];
@@ -8,12 +8,12 @@
 //! # Ok::<(), wgpu_elu::Error>(())
 //! ```
 //!
-//! Slices hold any [`Element`]: `f32`, `f64`, and [`half::f16`] and [`half::bf16`], for which arithmetic is in `f32`. Where a
-//! function takes `impl Into<Elu>`, a number is alpha.
+//! Slices hold any [`Element`]: `f32`, `f64`, [`half::f16`] or [`half::bf16`]. The arithmetic for 16-bit elements is in
+//! `f32`. Where a function takes `impl Into<Elu>`, a number is alpha.
 //!
-//! How near the results are to the exact values is told [in the crate's documentation](crate#numbers). Every element goes
-//! through the same vector code wherever it stands, so the same `x` gives the same bits on a given machine; machines with
-//! and without fused multiply-add may differ by 1 ULP.
+//! [The crate's documentation](crate#numbers) states the error bounds. Every element passes through the same vector
+//! code at every position, so the same `x` gives the same bits on a given machine. Machines with and without fused
+//! multiply-add may differ by 1 ULP.
 
 mod arithmetic;
 mod lanes;
@@ -32,7 +32,7 @@ use crate::{
 use lanes::{walk, walk_with_grad};
 use sum::{Sum, sum};
 
-/// `$run::<T, E>($arguments)`, where `T` is the type with the vector code of `E`, which is `E` itself.
+/// Expands to `$run::<T, E>($arguments)`. `T` is the concrete type of `E`, for which the vector code is implemented.
 macro_rules! with_walk {
     ($E:ident, $run:ident($($argument:expr),*)) => {
         match $E::DTYPE {
@@ -44,14 +44,14 @@ macro_rules! with_walk {
     };
 }
 
-/// Applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op` takes a gradient, and writes the
-/// result to `out`. The functions below are this one by name.
+/// Applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op` takes a gradient, and
+/// writes the result to `out`. The functions below are named after their operation and call this one.
 ///
 /// # Errors
 ///
-/// [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`]; [`Error::NotInvertible`] for
-/// [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite; [`Error::LengthMismatch`] if the slices differ in
-/// length. `out` is then unchanged.
+/// Returns [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`]; [`Error::NotInvertible`] for
+/// [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite; [`Error::LengthMismatch`] if the slices
+/// differ in length. After an error `out` is unchanged.
 pub fn apply<E: Element>(
     op: Op,
     elu: impl Into<Elu>,
@@ -63,12 +63,12 @@ pub fn apply<E: Element>(
     run(op, elu.into(), Some(x), grad, out)
 }
 
-/// Does what [`apply`] does, and replaces the last input: for [`Op::Forward`] `values` is `x`, and no other input is given; for
-/// a gradient `values` is `grad`, and `x` is given.
+/// Applies `op` as [`apply`] does, and replaces the last input. For [`Op::Forward`], `values` is `x` and the argument
+/// `x` is `None`. For a gradient, `values` is `grad` and the argument `x` is given.
 ///
 /// # Errors
 ///
-/// Those of [`apply`].
+/// Returns the errors of [`apply`].
 pub fn apply_in_place<E: Element>(
     op: Op,
     elu: impl Into<Elu>,
@@ -83,7 +83,7 @@ pub fn apply_in_place<E: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::LengthMismatch`] if the slices differ in length; `y` is then unchanged.
+/// Returns [`Error::LengthMismatch`] if the slices differ in length; `y` is then unchanged.
 pub fn forward<E: Element>(elu: impl Into<Elu>, x: &[E], y: &mut [E]) -> Result<()> {
     apply(Op::Forward, elu, x, None, y)
 }
@@ -93,14 +93,14 @@ pub fn forward_in_place<E: Element>(elu: impl Into<Elu>, x: &mut [E]) {
     run_forward(elu.into(), None, x);
 }
 
-/// Writes the gradient with respect to `x` to `out`: `grad`, the gradient with respect to the output, times the slope at `x`.
-/// The slope is 1 where `x > 0`, else `alpha * exp(x)`: alpha at 0.
+/// Writes to `out` the gradient with respect to `x`: `grad`, the gradient with respect to the output, times the slope
+/// at `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`; at 0 it is alpha.
 ///
-/// NaN in `x` or `grad` gives NaN, and so does an infinite `grad` where the slope rounds to zero.
+/// NaN in `x` or `grad` gives NaN. An infinite `grad` gives NaN where the slope rounds to zero.
 ///
 /// # Errors
 ///
-/// [`Error::LengthMismatch`] if the slices differ in length; `out` is then unchanged.
+/// Returns [`Error::LengthMismatch`] if the slices differ in length; `out` is then unchanged.
 pub fn backward<E: Element>(elu: impl Into<Elu>, x: &[E], grad: &[E], out: &mut [E]) -> Result<()> {
     apply(Op::Backward, elu, x, Some(grad), out)
 }
@@ -109,18 +109,18 @@ pub fn backward<E: Element>(elu: impl Into<Elu>, x: &[E], grad: &[E], out: &mut 
 ///
 /// # Errors
 ///
-/// [`Error::LengthMismatch`] if the slices differ in length; `grad` is then unchanged.
+/// Returns [`Error::LengthMismatch`] if the slices differ in length; `grad` is then unchanged.
 pub fn backward_in_place<E: Element>(elu: impl Into<Elu>, x: &[E], grad: &mut [E]) -> Result<()> {
     apply_in_place(Op::Backward, elu, Some(x), grad)
 }
 
-/// Writes the gradient with respect to `x` to `out`, computed from the output `y`: the slope is 1 where `y > 0`, else
-/// `y + alpha`. Use it where [`forward_in_place`] has overwritten `x`.
+/// Writes to `out` the gradient with respect to `x`, computed from the output `y`: the slope is 1 where `y > 0`, else
+/// `y + alpha`. Use it if [`forward_in_place`] has overwritten `x`.
 ///
 /// # Errors
 ///
-/// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite; [`Error::LengthMismatch`] if the slices differ in
-/// length. `out` is then unchanged.
+/// Returns [`Error::NotInvertible`] unless `alpha * scale` is positive and finite, and [`Error::LengthMismatch`] if the
+/// slices differ in length. After an error `out` is unchanged.
 pub fn backward_from_output<E: Element>(
     elu: impl Into<Elu>,
     y: &[E],
@@ -134,7 +134,7 @@ pub fn backward_from_output<E: Element>(
 ///
 /// # Errors
 ///
-/// Those of [`backward_from_output`]; `grad` is then unchanged.
+/// Returns the errors of [`backward_from_output`]; `grad` is then unchanged.
 pub fn backward_from_output_in_place<E: Element>(
     elu: impl Into<Elu>,
     y: &[E],
@@ -143,11 +143,12 @@ pub fn backward_from_output_in_place<E: Element>(
     apply_in_place(Op::BackwardFromOutput, elu, Some(y), grad)
 }
 
-/// The sum over all elements of `l1 * |y| + l2 * y^2`, each term only if its factor is not 0: Keras' activity regularizer,
-/// [`Regularizer`](crate::Regularizer), on a slice. NaN if a factor is negative, infinite or NaN.
+/// Returns the sum over all elements of `l1 * |y| + l2 * y^2`: Keras' activity regularizer,
+/// [`Regularizer`](crate::Regularizer), on a slice. A term whose factor is 0 is left out. Returns NaN if a factor is
+/// negative, infinite or NaN.
 ///
-/// A slice has the same sum however many threads share it. How near that is to the exact value is told
-/// [there](crate::Regularizer#accuracy), but for the rounding to `f32`.
+/// The sum does not depend on the number of threads. Its error bound is that of
+/// [`Regularizer`](crate::Regularizer#accuracy), without the rounding to `f32`.
 pub fn penalty<E: Element>(l1: f64, l2: f64, y: &[E]) -> f64 {
     fn run_as<T: Walk, E: Element>(penalty: Penalty, y: &[E]) -> f64 {
         let level = Level::new();
@@ -161,12 +162,12 @@ pub fn penalty<E: Element>(l1: f64, l2: f64, y: &[E]) -> f64 {
     }
 }
 
-/// The instruction set in use on this machine.
+/// Returns the instruction set that this machine uses.
 pub fn simd_level() -> &'static str {
     name(Level::new())
 }
 
-/// The threads that a long slice is shared out over; 1 without the feature `threads`.
+/// Returns the number of threads that process a long slice; 1 without the feature `threads`.
 pub fn threads() -> usize {
     #[cfg(feature = "threads")]
     return rayon::current_num_threads();
@@ -176,12 +177,13 @@ pub fn threads() -> usize {
 
 // ---- Internals ----
 
-/// Elements from which on handing work to other threads pays. With 2^16, two threads that had to be woken took 34
-/// microseconds where one took 23.
+/// The smallest number of elements for which several threads are faster. With 2^16 elements, two threads that had to be
+/// woken took 34 microseconds, and one thread took 23.
 #[cfg(feature = "threads")]
 const THREADS_FROM: usize = 1 << 18;
 
-/// Elements that a thread takes at a time: a few takes each, so that they finish together, but long ones.
+/// The number of elements that a thread takes at a time. Each thread takes several long pieces, so that all threads
+/// finish at about the same time.
 #[cfg(feature = "threads")]
 fn chunk_len(len: usize) -> usize {
     (len / (4 * threads())).clamp(1 << 14, 1 << 17)
@@ -208,7 +210,7 @@ fn name(level: Level) -> &'static str {
     "portable"
 }
 
-/// Whether `mul_add` is known to round once.
+/// Returns whether `mul_add` is known to round once.
 #[inline(always)]
 fn fuses(level: Level) -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -234,7 +236,7 @@ fn check_len(role: Role, needed: usize, found: usize) -> Result<()> {
     }
 }
 
-/// Applies `op`. The input that is `None` is the last one, and `out` holds it.
+/// Applies `op`. If an input is `None`, it is the last input of the operation, and `out` holds it.
 pub(crate) fn run<E: Element>(
     op: Op,
     elu: Elu,
@@ -264,7 +266,7 @@ pub(crate) fn run<E: Element>(
     Ok(())
 }
 
-/// Writes ELU of `x` to `y`, which is as long, or of what `y` holds.
+/// Writes ELU of `x` to `y`, which has the same length. If `x` is `None`, `y` holds it.
 fn run_forward<E: Element>(elu: Elu, x: Option<&[E]>, y: &mut [E]) {
     fn run_as<T: Walk, E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
         let (x, y) = (x.map(bytemuck::cast_slice), bytemuck::cast_slice_mut(y));
@@ -277,7 +279,7 @@ fn run_forward<E: Element>(elu: Elu, x: Option<&[E]>, y: &mut [E]) {
     with_walk!(E, run_as(elu.factors(), x, y));
 }
 
-/// Writes the gradient of `op` to `out`, which is as long as `x`. Without `grad`, `out` holds it.
+/// Writes the gradient of `op` to `out`, which has the length of `x`. If `grad` is `None`, `out` holds it.
 fn run_gradient<E: Element>(op: Op, elu: Elu, x: &[E], grad: Option<&[E]>, out: &mut [E]) {
     fn run_as<T: Walk, E: Element>(
         op: Op,
@@ -301,7 +303,7 @@ fn run_gradient<E: Element>(op: Op, elu: Elu, x: &[E], grad: Option<&[E]>, out: 
     with_walk!(E, run_as(op, elu.factors(), x, grad, out));
 }
 
-/// Runs `work` on pieces of slices of one length, by several threads if they are long.
+/// Runs `work` on pieces of slices of equal length, on several threads if the slices are long.
 fn share_out<T: Send + Sync, const N: usize>(
     inputs: [&[T]; N],
     out: &mut [T],
@@ -320,10 +322,11 @@ fn share_out<T: Send + Sync, const N: usize>(
     work(inputs, out);
 }
 
-/// Elements that are summed one after the other: the sum must not depend on how many threads there are.
+/// The number of elements in a piece of a sum. The pieces do not depend on the number of threads, so the sum does not
+/// either.
 const SUMMED_TOGETHER: usize = 1 << 15;
 
-/// The sum of all pieces' sums, by several threads if there are many.
+/// Adds the sums of all pieces, on several threads if there are many pieces.
 fn sum_up<T: Send + Sync>(y: &[T], sum: &(impl Fn(&[T]) -> Sum + Sync)) -> Sum {
     let pieces = y.len().div_ceil(SUMMED_TOGETHER);
     if pieces <= 1 {
@@ -338,11 +341,11 @@ fn sum_up<T: Send + Sync>(y: &[T], sum: &(impl Fn(&[T]) -> Sum + Sync)) -> Sum {
     sum_up(first, sum).add(sum_up(last, sum))
 }
 
-/// A type with its vector code.
+/// An element type with vector code.
 trait Walk: Element {
-    /// Writes ELU of `x` to `y`, or of what `y` holds.
+    /// Writes ELU of `x` to `y`. If `x` is `None`, `y` holds it.
     fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]);
-    /// Writes the gradient of `op` to `out`. Without `grad`, `out` holds it.
+    /// Writes the gradient of `op` to `out`. If `grad` is `None`, `out` holds it.
     fn gradient(
         level: Level,
         op: Op,
@@ -352,7 +355,7 @@ trait Walk: Element {
         out: &mut [Self],
     );
     fn penalty(level: Level, penalty: Penalty, y: &[Self]) -> Sum;
-    /// What a sum of penalties is to be multiplied by.
+    /// Returns the number by which a sum of penalties must be multiplied.
     fn rescale(penalty: Penalty) -> f64;
 }
 

@@ -1,4 +1,4 @@
-//! Where tensors live: the CPU, or a GPU that was chosen here or lent by a host.
+//! Devices: the CPU, a GPU that this crate selects, or a GPU that a host lends.
 
 mod adapters;
 mod gpu;
@@ -15,25 +15,27 @@ use adapters::{first, names};
 pub use gpu::Gpu;
 pub(crate) use submission::{Until, whole_words};
 
-/// Where tensors live and work is done. Cheap to clone.
+/// The place where tensors are stored and operations run. Cheap to clone.
 ///
 /// # Environment variables
 ///
-/// Every constructor that looks for adapters honours wgpu's own: `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`, `gl`, several
-/// with commas), `WGPU_POWER_PREF` (`low` prefers an integrated GPU) and the debugging ones. [`Device::from_env`] also
-/// takes `WGPU_ADAPTER_NAME`. GL is asked only where no other backend has what fits, whatever the preference.
+/// Every constructor that looks for adapters respects wgpu's own variables: `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`,
+/// `gl`, or several separated by commas), `WGPU_POWER_PREF` (`low` prefers an integrated GPU) and the debugging ones.
+/// [`Device::from_env`] also reads `WGPU_ADAPTER_NAME`. GL adapters are considered only if no other backend has a
+/// suitable one, whatever the preference.
 ///
 /// # Async and blocking
 ///
-/// Constructors are `async`, as wgpu's are. Outside the browser each has a twin that ends in `_blocking`.
+/// Constructors are `async`, as in wgpu. Outside the browser each has a blocking version whose name ends in
+/// `_blocking`.
 ///
-/// Whatever submits work or waits for it also calls what wgpu has to call back, as every submission and poll of wgpu's does: a
-/// host's own callbacks too, and a panic in there comes through.
+/// Methods that submit work or wait for it also run wgpu's pending callbacks, as every submission and poll does. These
+/// include a host's own callbacks, whose panics are passed on.
 ///
 /// # In a browser
 ///
-/// Whether a call went well is told later there: [`Error::OutOfMemory`] and [`Error::Refused`] come from what is next waited
-/// for on the device, be it [`Device::wait`], a tensor that is read or a stream.
+/// Browsers report the errors of a call later. [`Error::OutOfMemory`] and [`Error::Refused`] are therefore returned by
+/// the next call that waits for the device: [`Device::wait`], reading a tensor, or a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Device {
     /// The CPU path, [`crate::cpu`].
@@ -49,49 +51,52 @@ impl From<Gpu> for Device {
 }
 
 impl Device {
-    /// A hardware GPU if there is one, else the CPU path, which is faster than a software renderer.
+    /// Returns the best hardware GPU, or the CPU if none exists. The CPU path is faster than a software adapter.
     ///
     /// # Errors
     ///
-    /// [`Error::NoDevice`] if there is a hardware GPU whose driver gives no device.
+    /// Returns [`Error::NoDevice`] if a hardware GPU exists but its driver cannot create a device.
     pub async fn auto() -> Result<Self> {
         Self::select(&Wish::Auto).await
     }
 
-    /// The best GPU adapter: hardware if there is any, else a software renderer, else an error.
+    /// Returns the best hardware GPU, or a software adapter if no hardware GPU exists.
     ///
     /// # Errors
     ///
-    /// [`Error::NoAdapter`] if none can run compute shaders; [`Error::NoDevice`].
+    /// Returns [`Error::NoAdapter`] if no adapter has compute shaders, and [`Error::NoDevice`].
     pub async fn gpu() -> Result<Self> {
         Self::select(&Wish::Gpu).await
     }
 
-    /// The best adapter whose name contains `name` in any case, software renderers included, and GL's only if no other
-    /// backend has one. The backend counts as part of the name: `llvmpipe (GL)`.
+    /// Returns the best adapter whose name contains `name`, in upper or lower case. Software adapters count. GL's
+    /// adapters are considered only if no other backend has a matching one. The backend is part of the name: `llvmpipe
+    /// (GL)`.
     ///
     /// # Errors
     ///
-    /// [`Error::NoAdapter`], which lists the adapters that exist; [`Error::NoDevice`].
+    /// Returns [`Error::NoAdapter`], which lists the available adapters, and [`Error::NoDevice`].
     pub async fn named(name: &str) -> Result<Self> {
         Self::select(&Wish::Named(name.into())).await
     }
 
-    /// What `WGPU_ADAPTER_NAME` names, if it is set, as [`Device::named`]; else as [`Device::auto`].
+    /// Selects the adapter that `WGPU_ADAPTER_NAME` names, as [`Device::named`] does, or works like [`Device::auto`] if
+    /// the variable is not set.
     ///
     /// # Errors
     ///
-    /// Those of [`Device::named`] and [`Device::auto`].
+    /// Returns the errors of [`Device::named`] and [`Device::auto`].
     pub async fn from_env() -> Result<Self> {
         Self::select(&Wish::from_env()).await
     }
 
-    /// A device on this adapter, with all of its limits, and with those of these features that it has: `SHADER_F64`,
-    /// `SHADER_INT64`, `TIMESTAMP_QUERY` and, where the CPU and the GPU share their memory, `MAPPABLE_PRIMARY_BUFFERS`.
+    /// Creates a device on this adapter with all of the adapter's limits, and with these features as far as the adapter
+    /// has them: `SHADER_F64`, `SHADER_INT64`, `TIMESTAMP_QUERY` and, if the CPU and the GPU share their memory,
+    /// `MAPPABLE_PRIMARY_BUFFERS`.
     ///
     /// # Errors
     ///
-    /// [`Error::NoDevice`] with the driver's reason.
+    /// Returns [`Error::NoDevice`] with the driver's reason.
     pub async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
         Gpu::from_adapter(adapter).await.map(Self::Gpu)
     }
@@ -100,7 +105,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`Error::DeviceLost`]; in a browser, those that [come later](Device#in-a-browser), too.
+    /// Returns [`Error::DeviceLost`]; in a browser also the errors that [arrive later](Device#in-a-browser).
     pub async fn wait(&self) -> Result<()> {
         match self {
             Self::Cpu => Ok(()),
@@ -109,63 +114,63 @@ impl Device {
     }
 }
 
-/// Blocking twins of the constructors, outside the browser.
+/// Blocking versions of the constructors, outside the browser.
 #[cfg(not(target_family = "wasm"))]
 impl Device {
-    /// [`Device::auto`], blocking.
+    /// The blocking version of [`Device::auto`].
     ///
     /// # Errors
     ///
-    /// As [`Device::auto`].
+    /// Returns the errors of [`Device::auto`].
     pub fn auto_blocking() -> Result<Self> {
         pollster::block_on(Self::auto())
     }
 
-    /// [`Device::gpu`], blocking.
+    /// The blocking version of [`Device::gpu`].
     ///
     /// # Errors
     ///
-    /// As [`Device::gpu`].
+    /// Returns the errors of [`Device::gpu`].
     pub fn gpu_blocking() -> Result<Self> {
         pollster::block_on(Self::gpu())
     }
 
-    /// [`Device::named`], blocking.
+    /// The blocking version of [`Device::named`].
     ///
     /// # Errors
     ///
-    /// As [`Device::named`].
+    /// Returns the errors of [`Device::named`].
     pub fn named_blocking(name: &str) -> Result<Self> {
         pollster::block_on(Self::named(name))
     }
 
-    /// [`Device::from_env`], blocking.
+    /// The blocking version of [`Device::from_env`].
     ///
     /// # Errors
     ///
-    /// As [`Device::from_env`].
+    /// Returns the errors of [`Device::from_env`].
     pub fn from_env_blocking() -> Result<Self> {
         pollster::block_on(Self::from_env())
     }
 
-    /// [`Device::wait`], blocking.
+    /// The blocking version of [`Device::wait`].
     ///
     /// # Errors
     ///
-    /// As [`Device::wait`].
+    /// Returns the errors of [`Device::wait`].
     pub fn wait_blocking(&self) -> Result<()> {
         pollster::block_on(self.wait())
     }
 }
 
 impl fmt::Display for Device {
-    /// Such as `the CPU (AVX2+FMA, 2 threads)` or `llvmpipe (Vulkan)`.
+    /// Displays, for example, `CPU (AVX2+FMA, 2 threads)` or `llvmpipe (Vulkan)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => {
                 let threads = cpu::threads();
                 let s = if threads == 1 { "" } else { "s" };
-                write!(f, "the CPU ({}, {threads} thread{s})", cpu::simd_level())
+                write!(f, "CPU ({}, {threads} thread{s})", cpu::simd_level())
             }
             Self::Gpu(gpu) => gpu.fmt(f),
         }
@@ -175,7 +180,7 @@ impl fmt::Display for Device {
 // ---- Internals ----
 
 impl Device {
-    /// The first adapter that is preferred ends the search, so that GL's drivers are rarely loaded.
+    /// Selects a device. The search ends at the first preferred adapter, so that GL's drivers are rarely loaded.
     async fn select(wish: &Wish) -> Result<Self> {
         let adapters = match first(|adapter| wish.prefers(adapter)).await {
             Ok(adapter) => return Self::from_adapter(&adapter).await,

@@ -19,10 +19,10 @@ pub enum DType {
 }
 
 impl DType {
-    /// All of them.
+    /// All dtypes.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::BF16, Self::F64];
 
-    /// Bytes that one element takes.
+    /// Returns the size of one element in bytes.
     pub const fn size(self) -> usize {
         match self {
             Self::F16 | Self::BF16 => 2,
@@ -31,7 +31,7 @@ impl DType {
         }
     }
 
-    /// NumPy's and Keras' name: `float32`.
+    /// Returns the name that NumPy and Keras use, such as `float32`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "float32",
@@ -41,7 +41,7 @@ impl DType {
         }
     }
 
-    /// Rust's name: `f32`.
+    /// Returns the name that Rust uses, such as `f32`.
     pub const fn short_name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -51,7 +51,8 @@ impl DType {
         }
     }
 
-    /// The type that elements of this type are computed in, and that their penalty has: `float32`, or for `float64` that.
+    /// Returns the dtype that elements are computed in, which is also the dtype of their penalty: `float64` for
+    /// `float64`, else `float32`.
     pub const fn arithmetic(self) -> Self {
         match self {
             Self::F64 => Self::F64,
@@ -60,18 +61,19 @@ impl DType {
     }
 }
 
-/// A name that is not one of a [`DType`].
+/// The error for a name that is not the name of a [`DType`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("needed float32, float16, bfloat16 or float64, found {found:?}")]
 pub struct ParseDTypeError {
-    /// The name.
+    /// The name that was given.
     pub found: String,
 }
 
 impl FromStr for DType {
     type Err = ParseDTypeError;
 
-    /// Takes [`DType::name`], and Rust's and safetensors' short names, such as `f32` and `BF16`, in any case.
+    /// Accepts [`DType::name`] and the short names of Rust and safetensors, such as `f32` and `BF16`, in upper or lower
+    /// case.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|dtype| {
             [dtype.name(), dtype.short_name()].contains(&name.to_ascii_lowercase().as_str())
@@ -82,7 +84,7 @@ impl FromStr for DType {
 
 #[cfg(feature = "serde")]
 impl serde::Serialize for DType {
-    /// As [`DType::name`].
+    /// Writes [`DType::name`].
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
@@ -90,7 +92,7 @@ impl serde::Serialize for DType {
 
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for DType {
-    /// From any name that [`DType::from_str`] takes.
+    /// Reads any name that [`DType::from_str`] accepts.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
         name.parse().map_err(serde::de::Error::custom)
@@ -103,15 +105,15 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust type that a tensor may hold: `f32`, [`half::f16`], [`half::bf16`], `f64`.
+/// A Rust type that a tensor may hold: `f32`, [`half::f16`], [`half::bf16`] or `f64`.
 ///
-/// Sealed: the formats are those that the kernels are written for.
+/// The trait is sealed, because the kernels exist for these formats only.
 pub trait Element: bytemuck::Pod + Send + Sync + sealed::Stored {
-    /// The format of this type.
+    /// The dtype of this type.
     const DTYPE: DType;
 }
 
-/// `$body` with `$E` for the type of `$dtype`.
+/// Expands to `$body`, in which `$E` is the Rust type of `$dtype`.
 macro_rules! with_element {
     ($dtype:expr, $E:ident => $body:expr) => {
         match $dtype {
@@ -141,10 +143,10 @@ pub(crate) use with_element;
 mod sealed {
     use super::{DType, Element, bf16, f16};
 
-    /// How a type goes into [`Values`] and comes out again.
+    /// Converts between vectors of one Rust type and [`Values`].
     pub trait Stored: Sized {
         fn store(values: Vec<Self>) -> Values;
-        /// `None` if they are of another type; so too below.
+        /// Returns the elements, or `None` if they have another type. The other methods do the same.
         fn take(values: Values) -> Option<Vec<Self>>;
         fn slice(values: &Values) -> Option<&[Self]>;
         fn slice_mut(values: &mut Values) -> Option<&mut [Self]>;
@@ -152,21 +154,21 @@ mod sealed {
 
     macro_rules! formats {
         ($($Variant:ident: $type:ty = $zero:expr),+) => {
-            /// Elements in the CPU's memory, whichever type they have.
+            /// Elements in the CPU's memory, of any dtype.
             #[derive(Clone, Debug)]
             pub enum Values {
                 $($Variant(Vec<$type>)),+
             }
 
             impl Values {
-                /// `len` zeros.
+                /// Creates `len` zeros.
                 pub fn zeros(dtype: DType, len: usize) -> Self {
                     match dtype {
                         $(DType::$Variant => Self::$Variant(vec![$zero; len])),+
                     }
                 }
 
-                /// A copy of `bytes` in this machine's order; what is less than an element at the end is left out.
+                /// Copies `bytes`, which are in this machine's byte order. An incomplete element at the end is ignored.
                 pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Self {
                     let bytes = &bytes[..bytes.len() - bytes.len() % dtype.size()];
                     match dtype {

@@ -1,11 +1,11 @@
-//! The description of the function: what a kernel, a stream or a layer computes.
+//! The description of the function that a kernel, a stream or a layer computes.
 
 use crate::{error::Result, factors::Factors};
 
-/// The ELU activation: `x` where `x >= 0`, else `alpha * (exp(x) - 1)`; and its relatives SELU and CELU.
+/// The ELU activation: `x` where `x >= 0`, else `alpha * (exp(x) - 1)`; or one of its relatives SELU and CELU.
 ///
-/// This is the one description of the function. [`Kernel`](crate::Kernel), [`cpu`](crate::cpu), [`Stream`](crate::Stream)
-/// and the methods for tensors below all take it. Where a function takes `impl Into<Elu>`, a number is ELU's alpha.
+/// [`Kernel`](crate::Kernel), [`cpu`](crate::cpu), [`Stream`](crate::Stream) and the methods for tensors below all take
+/// this description. Where a function takes `impl Into<Elu>`, a number is ELU's alpha.
 ///
 /// ```
 /// use wgpu_elu::{Device, Elu, Tensor};
@@ -23,12 +23,14 @@ use crate::{error::Result, factors::Factors};
 ///
 /// # Errors
 ///
-/// These errors are common to all operations on tensors. On a GPU: the errors of
-/// [`Kernel::new`](crate::Kernel::new) and [`Kernel::prepare`](crate::Kernel::prepare), and
-/// [`Error::DeviceLost`](crate::Error::DeviceLost). Everywhere: [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-/// [`Error::DTypeMismatch`](crate::Error::DTypeMismatch), [`Error::ShapesDiffer`](crate::Error::ShapesDiffer) and
-/// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) if a gradient or an output differs from the input in dtype, shape
-/// or device.
+/// All operations on tensors share these errors:
+///
+/// - [`Error::DTypeMismatch`](crate::Error::DTypeMismatch), [`Error::ShapesDiffer`](crate::Error::ShapesDiffer) or
+///   [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) if a gradient or an output differs from the input in
+///   dtype, shape or device.
+/// - [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the result does not fit in memory.
+/// - On a GPU also the errors of [`Kernel::new`](crate::Kernel::new) and [`Kernel::prepare`](crate::Kernel::prepare),
+///   and [`Error::DeviceLost`](crate::Error::DeviceLost).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
@@ -37,7 +39,7 @@ pub struct Elu {
 }
 
 impl Default for Elu {
-    /// With `alpha = 1`.
+    /// Returns ELU with `alpha = 1`.
     fn default() -> Self {
         Self::new(1.0)
     }
@@ -50,49 +52,49 @@ impl From<Factors> for Elu {
 }
 
 impl From<f64> for Elu {
-    /// ELU with this alpha.
+    /// Returns ELU with this alpha.
     fn from(alpha: f64) -> Self {
         Self::new(alpha)
     }
 }
 
 impl From<f32> for Elu {
-    /// ELU with this alpha.
+    /// Returns ELU with this alpha.
     fn from(alpha: f32) -> Self {
         Self::new(alpha.into())
     }
 }
 
 impl Elu {
-    /// ELU with this alpha, which may be any number: zero, negative, infinite and NaN too, which affect negative `x` only.
+    /// Creates ELU with any `alpha`. A zero, negative, infinite or NaN `alpha` affects negative `x` only.
     pub const fn new(alpha: f64) -> Self {
         Self {
             factors: Factors::elu(alpha),
         }
     }
 
-    /// SELU, with its published constants: see [`Factors::SELU`].
+    /// Returns SELU with its published constants: see [`Factors::SELU`].
     pub const fn selu() -> Self {
         Self {
             factors: Factors::SELU,
         }
     }
 
-    /// CELU: `x` where `x >= 0`, else `alpha * (exp(x / alpha) - 1)`.
+    /// Creates CELU: `x` where `x >= 0`, else `alpha * (exp(x / alpha) - 1)`.
     ///
     /// # Errors
     ///
-    /// [`Error::Factor`](crate::Error::Factor) unless `alpha` is between 2^-64 and 2^64.
+    /// Returns [`Error::Factor`](crate::Error::Factor) unless `alpha` is between 2^-64 and 2^64.
     pub fn celu(alpha: f64) -> Result<Self> {
         Ok(Factors::celu(alpha)?.into())
     }
 
-    /// The negative side tends to `-alpha` (for SELU, to `-alpha * scale`).
+    /// Returns alpha. The negative side tends to `-alpha` (for SELU, to `-alpha * scale`).
     pub const fn alpha(&self) -> f64 {
         self.factors.alpha()
     }
 
-    /// All three factors.
+    /// Returns all three factors.
     pub const fn factors(&self) -> Factors {
         self.factors
     }

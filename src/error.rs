@@ -1,4 +1,4 @@
-//! What can go wrong, with what was needed and what was found.
+//! Errors, each with what was needed and what was found.
 
 mod layer;
 
@@ -7,76 +7,77 @@ use std::{fmt, io, ops::Range, sync::Arc};
 use crate::{dtype::DType, op::Op};
 pub use layer::LayerError;
 
-/// The result of everything here that can fail.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong. The object that a failed call was made on works on afterwards, unless its device was lost.
+/// The error type of this crate. After a failed call the object that it was made on still works, unless its device is
+/// lost.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A GPU was asked for and no adapter fits.
-    #[error("no {wanted} among the adapters: {}", List(found))]
+    /// No adapter meets the request for a GPU.
+    #[error("found no {wanted}; {}", List(found))]
     NoAdapter {
-        /// What was asked for.
+        /// The request.
         wanted: String,
-        /// The adapters that are there, as `name (backend)`.
+        /// The available adapters, as `name (backend)`.
         found: Vec<String>,
     },
-    /// The adapter was found but its driver gave no device.
-    #[error("adapter {adapter} gave no device: {reason}")]
+    /// The adapter exists, but its driver could not create a device.
+    #[error("adapter {adapter} could not create a device: {reason}")]
     NoDevice {
         /// The adapter, as `name (backend)`.
         adapter: String,
-        /// The driver's word.
+        /// The driver's message.
         reason: String,
     },
-    /// The device was created with a limit that is too small for this.
+    /// The operation needs a larger limit than the device was created with.
     #[error("the device's limit {limit} is {found}, needed at least {needed}")]
     Limit {
         /// The field's name in [`wgpu::Limits`].
         limit: &'static str,
-        /// The smallest value that would do.
+        /// The smallest sufficient value.
         needed: u64,
-        /// The device's value.
+        /// The device's limit.
         found: u64,
     },
-    /// The device, or the machine, has not that much memory.
+    /// The device or the machine does not have enough memory.
     #[error("out of memory for {what}")]
     OutOfMemory {
-        /// What the memory was for, with its size in bytes where that is known.
+        /// The purpose of the memory, with its size in bytes if it is known.
         what: String,
     },
-    /// The device is lost: its driver crashed or reset, it was unplugged, or it was destroyed. Create another one.
+    /// The device is lost: its driver crashed or was reset, or the device was unplugged or destroyed. Create a new one.
     #[error("the device is lost: {reason}")]
     DeviceLost {
-        /// wgpu's word.
+        /// wgpu's message.
         reason: String,
     },
-    /// wgpu or the driver refused a call: an object of another device, or a bug worth reporting.
+    /// wgpu or the driver rejected a call, because an object belongs to another device or because of a bug.
     #[error("wgpu refused {what}: {reason}")]
     Refused {
-        /// What was being made.
+        /// The object that was being created, or the call.
         what: String,
-        /// wgpu's word.
+        /// wgpu's message.
         reason: String,
     },
-    /// A shape's product does not fit in memory's addresses.
+    /// The number of elements of a shape exceeds the address space.
     #[error("shape {shape:?} has more elements than this machine can address")]
     ShapeTooLarge {
         /// The shape.
         shape: Vec<usize>,
     },
-    /// A shape and the number of elements do not agree.
+    /// A shape does not match the number of elements.
     #[error("shape {shape:?} needs {needed} elements, found {found}")]
     ShapeMismatch {
         /// The shape.
         shape: Vec<usize>,
-        /// Its product.
+        /// The number of elements in the shape.
         needed: usize,
-        /// The elements that are there.
+        /// The number of elements that were given.
         found: usize,
     },
-    /// A tensor was asked for beyond the end of a buffer.
+    /// The offset of a tensor lies beyond the end of its buffer.
     #[error("offset {offset} is past the end of a buffer of {found} bytes")]
     OffsetOutside {
         /// The offset in bytes.
@@ -84,20 +85,20 @@ pub enum Error {
         /// The buffer's size in bytes.
         found: u64,
     },
-    /// A range of rows reaches outside the tensor.
+    /// A range of rows exceeds the tensor.
     #[error("rows {}..{} are outside a tensor of shape {shape:?}", range.start, range.end)]
     RowsOutside {
-        /// What was asked for.
+        /// The requested rows.
         range: Range<usize>,
         /// The tensor's shape.
         shape: Vec<usize>,
     },
-    /// Elements of one type were asked of a tensor of another, or given to a stream of another.
+    /// The elements have another type than the one that was requested.
     #[error("needed elements of {needed}, found {found}")]
     DTypeMismatch {
-        /// The type asked for.
+        /// The requested type.
         needed: DType,
-        /// The tensor's type.
+        /// The type of the tensor or stream.
         found: DType,
     },
     /// An operation was given more or fewer inputs than it takes.
@@ -110,24 +111,24 @@ pub enum Error {
         /// The number of inputs that were given.
         found: usize,
     },
-    /// The output or the gradient is not as long as the input.
+    /// The output or the gradient has another length than the input.
     #[error("{role} must be as long as the input: needed {needed} elements, found {found}")]
     LengthMismatch {
         /// The output or the gradient.
         role: Role,
         /// The input's length in elements.
         needed: u64,
-        /// The other's length in elements.
+        /// The length of the output or the gradient, in elements.
         found: u64,
     },
-    /// The shape of the output or the gradient is not the input's.
+    /// The output or the gradient has another shape than the input.
     #[error("{role} must have the input's shape: needed {needed:?}, found {found:?}")]
     ShapesDiffer {
         /// The output or the gradient.
         role: Role,
         /// The input's shape.
         needed: Vec<usize>,
-        /// The other's shape.
+        /// The shape of the output or the gradient.
         found: Vec<usize>,
     },
     /// The tensors of one operation are on different devices.
@@ -135,12 +136,12 @@ pub enum Error {
     DeviceMismatch {
         /// The output or the gradient.
         role: Role,
-        /// The input's device.
+        /// The device of the input.
         needed: String,
-        /// The other's device.
+        /// The device of the output or the gradient.
         found: String,
     },
-    /// A factor has a value that its formula cannot do with.
+    /// A factor is outside the range that its formula supports.
     #[error("{name} must be between 2^-64 and 2^64, found {found}")]
     Factor {
         /// `scale`, `input_scale`, or CELU's `alpha`.
@@ -148,7 +149,7 @@ pub enum Error {
         /// Its value.
         found: f64,
     },
-    /// A regularizer's factor has a value that Keras does not take either.
+    /// A regularizer's factor has a value that Keras rejects, too.
     #[error("regularizer factor {name} must be a non-negative finite number, found {found}")]
     RegularizerFactor {
         /// `l1` or `l2`.
@@ -156,27 +157,27 @@ pub enum Error {
         /// Its value.
         found: f64,
     },
-    /// A penalty cannot be divided by this.
+    /// The divisor of a penalty is not a positive finite number.
     #[error("the divisor must be a positive finite number, found {found}")]
     Divisor {
         /// Its value.
         found: f64,
     },
-    /// The gradient was asked for from the output, which does not tell it.
+    /// The gradient cannot be computed from the output with these factors.
     #[error(
         "the gradient from the output needs alpha * scale positive and finite in {arithmetic}, found {found:e}: \
-         otherwise the output does not tell the slope; call the backward that takes the input"
+         otherwise the slope cannot be computed from the output; use the backward that takes the input"
     )]
     NotInvertible {
-        /// alpha * scale, before it is rounded.
+        /// `alpha * scale` before it is rounded.
         found: f64,
-        /// What the kernel computes in, where the product may round to zero or to infinity.
+        /// The type that the kernel computes in. The product may round to zero or infinity in it.
         arithmetic: DType,
     },
-    /// The device was created without a feature that is needed.
-    #[error("{dtype} needs the device feature {needed}; the CPU path does without")]
+    /// The device was created without a required feature.
+    #[error("{dtype} needs the device feature {needed}; the CPU path does not need it")]
     MissingFeature {
-        /// What needs it.
+        /// The dtype that needs the feature.
         dtype: DType,
         /// The feature's name in [`wgpu::Features`].
         needed: &'static str,
@@ -188,14 +189,14 @@ pub enum Error {
     Misaligned {
         /// The buffer.
         role: Role,
-        /// Bytes an element takes.
+        /// The size of an element in bytes.
         needed: u64,
         /// The slice's offset in bytes.
         offset: u64,
         /// The slice's size in bytes.
         size: u64,
     },
-    /// A buffer was created without a usage that is needed.
+    /// A buffer was created without a required usage.
     #[error("{role} needs a buffer with usage {needed}, found {found}")]
     MissingUsage {
         /// The buffer.
@@ -205,27 +206,27 @@ pub enum Error {
         /// The names of the usages that the buffer has, such as `COPY_SRC | COPY_DST`.
         found: String,
     },
-    /// A buffer ends within the word that holds the last element.
+    /// A buffer ends in the middle of the word that holds the last element.
     #[error("{role} needs a buffer of {needed} bytes, since GPUs bind whole words, found {found}")]
     PartialWord {
         /// The buffer.
         role: Role,
-        /// The buffer's size, rounded up.
+        /// The required size in bytes, a multiple of the word size.
         needed: u64,
         /// The buffer's size in bytes.
         found: u64,
     },
-    /// A penalty is one element, and the output has another length.
+    /// The output of a penalty does not have the length of one element.
     #[error("the output must be 1 element of {dtype}, found {found} bytes")]
     NotOneElement {
-        /// The result's type.
+        /// The dtype of the penalty.
         dtype: DType,
         /// The output's size in bytes.
         found: u64,
     },
-    /// The result would overwrite a part of the input, which may be of another type.
+    /// The output of a penalty would overwrite a part of the input.
     #[error(
-        "output bytes {}..{} lie within input bytes {}..{} of the same buffer: a penalty needs a place of its own",
+        "output bytes {}..{} lie within input bytes {}..{} of the same buffer: a penalty needs separate memory",
         output.start, output.end, input.start, input.end
     )]
     OutputWithinInput {
@@ -240,48 +241,48 @@ pub enum Error {
         bytes.start, bytes.end, output.start, output.end
     )]
     Overlap {
-        /// The input or the gradient.
+        /// The role of the overlapping input.
         role: Role,
         /// Its bytes.
         bytes: Range<u64>,
         /// The output's bytes.
         output: Range<u64>,
     },
-    /// What a stream reads from gave an error.
+    /// The source of a stream returned an error.
     #[error("reading failed: {error}")]
     Read {
-        /// The reader's word.
+        /// The reader's error.
         error: Arc<io::Error>,
     },
-    /// What a stream writes to gave an error.
+    /// The sink of a stream returned an error.
     #[error("writing failed: {error}")]
     Write {
-        /// The writer's word.
+        /// The writer's error.
         error: Arc<io::Error>,
     },
-    /// What a stream reads from ends within an element.
+    /// The source of a stream ended in the middle of an element.
     #[error("the data ends within an element: needed a multiple of {needed} bytes, found {found}")]
     PartialElement {
         /// The element's size in bytes.
         needed: u64,
-        /// The bytes that were read.
+        /// The number of bytes that were read.
         found: u64,
     },
-    /// A Keras layer refused a call or its configuration.
+    /// A Keras layer rejected a call or its configuration.
     #[error(transparent)]
     Layer(#[from] LayerError),
 }
 
-/// What a slice, a buffer or a tensor is to an operation.
+/// The role of a slice, buffer or tensor in an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// What the operation reads: `x`, or the output `y` for a gradient from the output, or `y` for a penalty.
+    /// The input of the operation: `x`, or the output `y` for a gradient from the output or a penalty.
     Input,
-    /// The gradient with respect to the output, `grad`.
+    /// `grad`, the gradient with respect to the output.
     Gradient,
-    /// What the operation writes: `y` or `out`.
+    /// The output of the operation: `y` or `out`.
     Output,
-    /// A tensor outside of any operation.
+    /// A tensor that is not part of an operation.
     Tensor,
 }
 
@@ -296,7 +297,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Fails unless an operation was given as many inputs as it takes.
+/// Fails unless an operation was given the number of inputs that it takes.
 pub(crate) fn check_inputs(op: Op, found: usize) -> Result<()> {
     let needed = op.inputs();
     if found == needed {
@@ -306,14 +307,14 @@ pub(crate) fn check_inputs(op: Op, found: usize) -> Result<()> {
     }
 }
 
-/// Names, or a statement that there are none.
+/// Displays a list of adapters.
 struct List<'a>(&'a [String]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [] => f.write_str("there are none"),
-            names => f.write_str(&names.join(", ")),
+            [] => f.write_str("there are no adapters"),
+            names => write!(f, "the adapters are {}", names.join(", ")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The three numbers that make ELU, SELU and CELU of one formula, and the two of a penalty.
+//! The three factors from which one formula makes ELU, SELU and CELU, and the two factors of a penalty.
 
 use crate::{
     dtype::DType,
@@ -6,13 +6,13 @@ use crate::{
     op::Op,
 };
 
-/// The numbers in `scale * (x >= 0 ? x : alpha * (exp(input_scale * x) - 1))`.
+/// The factors of `scale * (x >= 0 ? x : alpha * (exp(input_scale * x) - 1))`.
 ///
-/// That is the formula of PyTorch's native kernel, `aten::elu`, from which ELU, SELU and CELU are made there too. Where a
+/// This is the formula of PyTorch's native kernel, `aten::elu`, which also computes ELU, SELU and CELU. Where a
 /// function takes `impl Into<Factors>`, a plain number is ELU's alpha.
 ///
-/// The kernels compute with `alpha * scale`, `scale` and `input_scale`, each rounded to `f32`, or for `f64` elements to `f64`. The
-/// slope below 0 is the exact product of the first and the last.
+/// The kernels compute with `alpha * scale`, `scale` and `input_scale`, each rounded to `f32`, or to `f64` for `f64`
+/// elements. The slope below 0 is the exact product of the rounded `alpha * scale` and the rounded `input_scale`.
 ///
 /// ```
 /// use wgpu_elu::Factors;
@@ -31,7 +31,7 @@ pub struct Factors {
 }
 
 impl Factors {
-    /// SELU's, as published: alpha and lambda of Klambauer, Unterthiner, Mayr and Hochreiter,
+    /// SELU's factors: alpha and lambda of Klambauer, Unterthiner, Mayr and Hochreiter,
     /// <https://arxiv.org/abs/1706.02515>, equation 14, with the digits that PyTorch and Keras use.
     pub const SELU: Self = Self {
         alpha: 1.673_263_242_354_377_2,
@@ -39,7 +39,7 @@ impl Factors {
         input_scale: 1.0,
     };
 
-    /// ELU's: `scale` and `input_scale` are 1, and `alpha` may be any number.
+    /// Returns ELU's factors: `scale` and `input_scale` are 1, and `alpha` may be any number.
     pub const fn elu(alpha: f64) -> Self {
         Self {
             alpha,
@@ -48,12 +48,12 @@ impl Factors {
         }
     }
 
-    /// CELU's: `input_scale` is `1 / alpha`, so that the slope at 0 is 1 on both sides (Barron,
+    /// Returns CELU's factors: `input_scale` is `1 / alpha`, so that the slope at 0 is 1 on both sides (Barron,
     /// <https://arxiv.org/abs/1704.07483>).
     ///
     /// # Errors
     ///
-    /// [`Error::Factor`] unless `alpha` is between 2^-64 and 2^64.
+    /// Returns [`Error::Factor`] unless `alpha` is between 2^-64 and 2^64.
     pub fn celu(alpha: f64) -> Result<Self> {
         check("alpha", alpha)?;
         Ok(Self {
@@ -63,11 +63,11 @@ impl Factors {
         })
     }
 
-    /// All three. `alpha` may be any number.
+    /// Creates factors from all three numbers. `alpha` may be any number.
     ///
     /// # Errors
     ///
-    /// [`Error::Factor`] unless `scale` and `input_scale` are between 2^-64 and 2^64.
+    /// Returns [`Error::Factor`] unless `scale` and `input_scale` are between 2^-64 and 2^64.
     pub fn new(alpha: f64, scale: f64, input_scale: f64) -> Result<Self> {
         check("scale", scale)?;
         check("input_scale", input_scale)?;
@@ -78,17 +78,17 @@ impl Factors {
         })
     }
 
-    /// What the negative side tends to, with its sign changed and before `scale`.
+    /// Returns alpha: before `scale`, the negative side tends to `-alpha`.
     pub const fn alpha(&self) -> f64 {
         self.alpha
     }
 
-    /// What both sides are multiplied by; 1 for ELU and CELU.
+    /// Returns the factor of both sides, which is 1 for ELU and CELU.
     pub const fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// What a negative `x` is multiplied by; 1 for ELU and SELU.
+    /// Returns the factor of a negative `x` inside `exp`, which is 1 for ELU and SELU.
     pub const fn input_scale(&self) -> f64 {
         self.input_scale
     }
@@ -108,7 +108,7 @@ impl From<f32> for Factors {
 
 // ---- Internals ----
 
-/// Factors as serde reads them.
+/// The factors as serde reads them, before they are checked.
 #[cfg(feature = "serde")]
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,30 +133,31 @@ impl TryFrom<Unchecked> for Factors {
     }
 }
 
-/// The factors as a kernel multiplies by them: rounded to the type of its arithmetic.
+/// The factors that a kernel multiplies by, rounded to the type of its arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Products<T> {
-    /// `alpha * scale`.
+    /// `alpha * scale`, the factor of the negative side.
     pub(crate) negative: T,
-    /// `scale`.
+    /// `scale`, the factor of the positive side.
     pub(crate) positive: T,
     pub(crate) input_scale: T,
 }
 
-/// Which parts of an operation's arithmetic some factors make unnecessary. This is the one place where factors are classified:
-/// the CPU path and the shaders both choose their code by it.
+/// Says which parts of an operation's arithmetic the factors make unnecessary. Factors are classified only here; the
+/// CPU path and the shaders both choose their code by this class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Class {
-    /// `alpha * scale` is 0, infinite or NaN, so that its product with any negative number is itself with the sign changed.
+    /// `alpha * scale` is 0, infinite or NaN. Its product with any negative number is then `alpha * scale` itself with
+    /// the opposite sign.
     pub(crate) degenerate: bool,
-    /// Everything that the operation multiplies by is 1, on both sides of 0.
+    /// Every factor that the operation multiplies by is 1, on both sides of 0.
     pub(crate) unit_factors: bool,
     /// `input_scale` is 1.
     pub(crate) unit_input_scale: bool,
 }
 
-/// A number as `(high + low) * 2^exponent` with `1 <= |high| < 2`, where `high` has so few bits that two such have an exact
-/// product. `low` rounds what `high` leaves.
+/// A number as `(high + low) * 2^exponent` with `1 <= |high| < 2`. `high` has so few bits that the product of two such
+/// numbers is exact; `low` is the rounded remainder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Split<T> {
     pub(crate) high: T,
@@ -186,7 +187,7 @@ impl Factors {
         }
     }
 
-    /// Which parts of the arithmetic of `op` these factors make unnecessary.
+    /// Classifies the factors for `op` on elements of `dtype`.
     pub(crate) fn class(&self, dtype: DType, op: Op) -> Class {
         match dtype {
             DType::F64 => self.in_f64().class(op),
@@ -194,7 +195,8 @@ impl Factors {
         }
     }
 
-    /// Fails unless the slope can be computed from the output: outputs of negative inputs must be negative and finite.
+    /// Fails unless the slope can be computed from the output, which requires that negative inputs have negative,
+    /// finite outputs.
     pub(crate) fn check_invertible(&self, dtype: DType) -> Result<()> {
         let found = self.in_f64().negative;
         let arithmetic = dtype.arithmetic();
@@ -213,7 +215,7 @@ impl Factors {
 macro_rules! products {
     ($float:ident, $split:expr) => {
         impl Products<$float> {
-            /// Which parts of the arithmetic of `op` these factors make unnecessary.
+            /// Classifies the factors for `op`.
             pub(crate) fn class(&self, op: Op) -> Class {
                 let unit_input_scale = self.input_scale == 1.0;
                 let unit_scales = self.positive == 1.0 && unit_input_scale;
@@ -221,18 +223,18 @@ macro_rules! products {
                     degenerate: self.is_degenerate(),
                     unit_factors: match op {
                         Op::Forward | Op::Backward => unit_scales && self.negative == 1.0,
-                        Op::BackwardFromOutput => unit_scales, // `negative` is added, and multiplies nothing
+                        Op::BackwardFromOutput => unit_scales, // `negative` is only added
                     },
                     unit_input_scale,
                 }
             }
 
-            /// Whether `negative` is 0, infinite or NaN.
+            /// Returns whether `negative` is 0, infinite or NaN.
             pub(crate) fn is_degenerate(&self) -> bool {
                 self.negative == 0.0 || !self.negative.is_finite()
             }
 
-            /// `negative`, or 1 if it is degenerate.
+            /// Splits `negative`, or 1 if the factors are degenerate.
             pub(crate) fn split_negative(&self) -> Split<$float> {
                 $split(self.finite_negative(), 1.0)
             }
@@ -245,8 +247,8 @@ macro_rules! products {
                 $split(self.input_scale, 1.0)
             }
 
-            /// `negative * input_scale`, the slope just below 0, or 1 if `negative` is degenerate. It is not rounded to one
-            /// number, and so agrees with the factors; nor can it overflow.
+            /// Splits `negative * input_scale`, which is the slope just below 0, or 1 if the factors are degenerate.
+            /// The product is not rounded to one number, so it agrees exactly with the factors, and it cannot overflow.
             pub(crate) fn split_slope(&self) -> Split<$float> {
                 $split(self.finite_negative(), self.input_scale)
             }
@@ -265,7 +267,7 @@ macro_rules! products {
 products!(f32, split_f32);
 products!(f64, split_f64);
 
-/// `a * b`, split after 12 bits.
+/// Splits `a * b` after 12 bits.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "rounding is what is wanted"
@@ -280,7 +282,7 @@ fn split_f32(a: f32, b: f32) -> Split<f32> {
     }
 }
 
-/// `a * b`, split after 26 bits.
+/// Splits `a * b` after 26 bits.
 fn split_f64(a: f64, b: f64) -> Split<f64> {
     let ((a, a_exponent), (b, b_exponent)) = (normalize(a), normalize(b));
     let product = a * b;
@@ -294,7 +296,8 @@ fn split_f64(a: f64, b: f64) -> Split<f64> {
     }
 }
 
-/// `v` as a number from 1 to 2, with its sign, and the exponent of a power of two. `v` is finite and not 0.
+/// Splits a finite, non-zero `v` into a signed number whose magnitude is from 1 to 2, and the exponent of a power of
+/// two.
 fn normalize(v: f64) -> (f64, i32) {
     const FRACTION: u64 = (1 << 52) - 1;
     const SUBNORMAL_BY: i32 = 64;
@@ -311,7 +314,7 @@ fn normalize(v: f64) -> (f64, i32) {
     )
 }
 
-/// The factors in a penalty of `l1 * |y| + l2 * y^2` for every element, checked.
+/// The checked factors of a penalty, which adds `l1 * |y| + l2 * y^2` for every element.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Penalty {
     l1: f64,
@@ -328,17 +331,18 @@ impl Penalty {
         Ok(Self { l1, l2 })
     }
 
-    /// Whether there is no term at all: then the elements do not count, NaN and infinity among them.
+    /// Returns whether both factors are 0. The elements then do not matter, not even NaN and infinity.
     pub(crate) fn is_zero(&self) -> bool {
         self.l1 == 0.0 && self.l2 == 0.0
     }
 
-    /// The factors as a kernel multiplies by them, and what the sum is to be multiplied by.
+    /// Returns the factors that a kernel multiplies by, and the number that the sum must be multiplied by at the end.
     pub(crate) fn in_f64(&self) -> ([f64; 2], f64) {
         ([self.l1, self.l2], 1.0)
     }
 
-    /// So too. Where the larger factor is no normal `f32`, a power of two makes it one; the smaller may underflow.
+    /// Returns the same in `f32`. If the larger factor is not a normal `f32`, both are scaled by a power of two that
+    /// makes it one; the smaller factor may then underflow.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "rounding is what is wanted"

@@ -1,4 +1,4 @@
-//! ELU as a step in somebody else's compute pass.
+//! ELU as a step that is recorded into a host's compute pass.
 
 mod check;
 mod penalty;
@@ -22,15 +22,17 @@ use plan::{Bounds, Dispatch, Entry, PerBuffer};
 pub(crate) use program::label;
 use program::{Objects, PipelineKey, Program, Recipe};
 
-/// ELU on a [`wgpu::Device`] that may be anybody's.
+/// ELU on a [`wgpu::Device`], which may belong to a host.
 ///
-/// 1. [`Kernel::new`] once per device and dtype. It respects the limits and features that *this* device was created with,
-///    and changes nothing on it: no error callback, no lost-device callback.
-/// 2. [`Kernel::prepare`] once per set of buffer ranges and alpha. It checks everything, makes the uniform and the bind
-///    groups, and compiles a pipeline the first time it is needed, unless [`Kernel::compile`] did so ahead of time. The
-///    gradients have a `prepare` each; [`Kernel::prepare_op`] does the same for any [`Op`].
-/// 3. [`Step::record`] into any compute pass, as often as needed. It only sets pipelines and bind groups and dispatches.
-/// 4. The caller submits, and waits or not.
+/// 1. Call [`Kernel::new`] once per device and dtype. It uses the limits and features that *this* device was created
+///    with, and does not set callbacks.
+/// 2. Call [`Kernel::prepare`] once per alpha and set of slices. It checks everything, creates the uniform buffer and
+///    the bind groups, and compiles a pipeline the first time that one is needed, unless [`Kernel::compile`] has
+///    compiled it. The gradients have `prepare` methods of their own; [`Kernel::prepare_op`] does the same for any
+///    [`Op`].
+/// 3. Call [`Step::record`] in any compute pass, as often as needed. It only sets pipelines and bind groups and
+///    dispatches.
+/// 4. Submit the work yourself, and wait for it or not.
 ///
 /// ```no_run
 /// # fn host(device: &wgpu::Device, encoder: &mut wgpu::CommandEncoder, x: &wgpu::Buffer, y: &wgpu::Buffer) -> wgpu_elu::Result<()> {
@@ -46,19 +48,24 @@ use program::{Objects, PipelineKey, Program, Recipe};
 ///
 /// # Slices
 ///
-/// Every `prepare` takes slices that may start at any element, have any length, and be of any size: what one binding or one
-/// dispatch cannot hold becomes several. Bytes outside them keep their values, be it the other half of a word. The output
-/// may be the same slice as an input (in place), or lie in the same buffer without overlapping it; all slices in the
-/// output's buffer must then lie within `max_storage_buffer_binding_size` of each other, since WebGPU lets a dispatch bind a
-/// buffer that it writes only once. Empty slices give a step that records nothing.
+/// Every `prepare` takes slices that start at any element and have any length and size. What exceeds one binding or one
+/// dispatch becomes several dispatches. Bytes outside the output slice keep their values, even the other half of a
+/// word. The output may be the same slice as an input (in place), or lie in the same buffer without overlapping it. All
+/// slices in the output's buffer must lie within `max_storage_buffer_binding_size` of each other, because WebGPU allows
+/// only one binding per dispatch for a buffer that is written. Empty slices give a step that records nothing.
 ///
 /// # Errors
 ///
-/// Those of every `prepare`: [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (all need
-/// `STORAGE`), [`Error::Overlap`], [`Error::PartialWord`]; [`Error::Limit`] if the device cannot bind them;
-/// [`Error::Refused`] if a buffer belongs to another device or is destroyed, or the driver refuses the shader;
-/// [`Error::OutOfMemory`]; [`Error::DeviceLost`]. In a browser, where errors come later, the last three go to the device's
-/// error scopes or callbacks instead, as those of the host's own calls do.
+/// Every `prepare` returns
+///
+/// - [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (all buffers need `STORAGE`),
+///   [`Error::Overlap`] or [`Error::PartialWord`] if a slice breaks a rule;
+/// - [`Error::Limit`] if the device cannot bind the slices;
+/// - [`Error::Refused`] if a buffer belongs to another device or is destroyed, or if the driver rejects the shader;
+/// - [`Error::OutOfMemory`] or [`Error::DeviceLost`].
+///
+/// In a browser errors arrive later. There the errors of the last two lines go to the device's error scopes or
+/// callbacks, as the errors of the host's own calls do.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     inner: Arc<Inner>,
@@ -74,9 +81,9 @@ struct Inner {
     pipeline_cache: Option<wgpu::PipelineCache>,
 }
 
-/// Work that is ready to record, again and again: see [`Kernel::prepare`].
+/// Work that is ready to record any number of times: see [`Kernel::prepare`].
 ///
-/// It keeps its buffers alive, and may be dropped while its work is in flight.
+/// A step keeps its buffers alive. It may be dropped while its work is in flight.
 #[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it is recorded"]
 pub struct Step {
@@ -84,13 +91,13 @@ pub struct Step {
 }
 
 impl Kernel {
-    /// A kernel for elements of `dtype` on `device`. Compiles nothing yet.
+    /// Creates a kernel for elements of `dtype` on `device`, without compiling anything.
     ///
     /// # Errors
     ///
-    /// [`Error::Limit`] if the device was created without compute shaders or with fewer than two storage buffers;
-    /// [`Error::MissingFeature`] if it was created without [`Kernel::required_features`]; [`Error::DeviceLost`], outside the
-    /// browser.
+    /// Returns [`Error::Limit`] if the device was created without compute shaders or with fewer than two storage
+    /// buffers; [`Error::MissingFeature`] if it was created without [`Kernel::required_features`]; outside the browser
+    /// also [`Error::DeviceLost`].
     pub fn new(device: &wgpu::Device, dtype: DType) -> Result<Self> {
         if let Some(needed) = Self::missing_feature(device, dtype) {
             return Err(Error::MissingFeature { dtype, needed });
@@ -99,7 +106,7 @@ impl Kernel {
         check_device(&limits)?;
         probe_alive(device)?;
         let shape = Shape::for_device(device.adapter_info().device_type, &limits);
-        // The shader counts within a binding in u32.
+        // The shader uses u32 for positions within a binding.
         let max_binding = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
         Ok(Self::with(
             device,
@@ -114,8 +121,8 @@ impl Kernel {
         ))
     }
 
-    /// Returns a kernel that has compiled nothing yet and compiles through a [`wgpu::PipelineCache`], which a host can keep
-    /// on disk, so that its next start compiles faster.
+    /// Returns a kernel that compiles through a [`wgpu::PipelineCache`] and has compiled nothing yet. A host can save
+    /// the cache to disk, so that its next start compiles faster.
     ///
     /// ```no_run
     /// # fn host(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu_elu::Result<()> {
@@ -142,16 +149,17 @@ impl Kernel {
         Self::with(device, *dtype, *bounds, Some(cache.clone()))
     }
 
-    /// Compiles ahead of time what [`Kernel::prepare_op`] compiles the first time: call it while an app loads, on any thread,
-    /// so that no frame waits for the compiler. It does nothing if all is compiled already.
+    /// Compiles ahead of time what [`Kernel::prepare_op`] would compile the first time. Call it on any thread while an
+    /// app loads, so that no frame waits for the compiler. It does nothing if everything is compiled already.
     ///
-    /// What is compiled depends on `shared`, which inputs lie in the output's buffer (for work in place `x` for forward and
-    /// `grad` for a gradient), and of `elu` only on whether all factors
-    /// are 1 and whether `input_scale` is 1: one alpha other than 1 stands for all of them.
+    /// The compiled code depends on `shared`, which says which inputs lie in the output's buffer (in place: `x` for
+    /// forward, `grad` for a gradient). It depends on `elu` only in whether all factors are 1 and whether `input_scale`
+    /// is 1, so one alpha other than 1 stands for all of them.
     ///
     /// # Errors
     ///
-    /// [`Error::Limit`], [`Error::Refused`], [`Error::OutOfMemory`] and [`Error::DeviceLost`], as [listed above](Self#errors).
+    /// Returns [`Error::Limit`], [`Error::Refused`], [`Error::OutOfMemory`] or [`Error::DeviceLost`], as [listed
+    /// above](Self#errors).
     pub fn compile(&self, op: Op, elu: impl Into<Elu>, shared: Shared) -> Result<()> {
         let program = Program::Elu {
             op,
@@ -171,7 +179,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// The features that a device must have been created with: `SHADER_F64` and `SHADER_INT64` for `float64`, else none.
+    /// Returns the features that a device must have been created with: `SHADER_F64` and `SHADER_INT64` for `float64`,
+    /// else none.
     pub fn required_features(dtype: DType) -> wgpu::Features {
         match dtype {
             DType::F64 => wgpu::Features::SHADER_F64 | wgpu::Features::SHADER_INT64,
@@ -179,24 +188,26 @@ impl Kernel {
         }
     }
 
-    /// The name of a feature in [`wgpu::Features`] that `dtype` needs and the device was created without, if any.
+    /// Returns the name of a feature in [`wgpu::Features`] that `dtype` needs and the device lacks, or `None`.
     pub fn missing_feature(device: &wgpu::Device, dtype: DType) -> Option<&'static str> {
         let missing = Self::required_features(dtype) - device.features();
         missing.iter_names().map(|(name, _)| name).next()
     }
 
-    /// The format of the elements.
+    /// Returns the dtype of the elements.
     pub fn dtype(&self) -> DType {
         self.inner.dtype
     }
 
-    /// Gets ready to write the result of `op` to `out`: of `x` (for [`Op::BackwardFromOutput`], of the output `y`), and of
-    /// `grad` if `op` takes a gradient. The methods below are this one by name.
+    /// Prepares a step that applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op`
+    /// takes a gradient, and writes the result to `out`. The methods below are named after their operation and call
+    /// this one.
     ///
     /// # Errors
     ///
-    /// [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`]; [`Error::NotInvertible`] for
-    /// [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite; and [as listed above](Self#errors).
+    /// Returns [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`]; [`Error::NotInvertible`] for
+    /// [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite; and the [errors of every
+    /// `prepare`](Self#errors).
     pub fn prepare_op(
         &self,
         op: Op,
@@ -213,11 +224,11 @@ impl Kernel {
         self.prepare_checked(op, elu, x, grad, out)
     }
 
-    /// Gets ready to write ELU of `x` to `y`. A number for `elu` is alpha.
+    /// Prepares a step that writes ELU of `x` to `y`. A number for `elu` is alpha.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of every `prepare`](Self#errors).
     pub fn prepare(
         &self,
         elu: impl Into<Elu>,
@@ -227,21 +238,22 @@ impl Kernel {
         self.prepare_op(Op::Forward, elu, x, None, y)
     }
 
-    /// Gets ready to replace `x` by its ELU: [`Kernel::prepare`] with the same slice twice.
+    /// Prepares a step that replaces `x` by its ELU. This is [`Kernel::prepare`] with the same slice twice.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of every `prepare`](Self#errors).
     pub fn prepare_in_place(&self, elu: impl Into<Elu>, x: wgpu::BufferSlice<'_>) -> Result<Step> {
         self.prepare_op(Op::Forward, elu, x, None, x)
     }
 
-    /// Gets ready to write the gradient with respect to `x` to `out`: `grad`, the gradient with respect to the output,
-    /// times the slope at `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`. `out` may be `grad`, or `x`.
+    /// Prepares a step that writes to `out` the gradient with respect to `x`: `grad`, the gradient with respect to the
+    /// output, times the slope at `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`. `out` may be the slice
+    /// `grad` or `x`.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of every `prepare`](Self#errors).
     pub fn prepare_backward(
         &self,
         elu: impl Into<Elu>,
@@ -252,11 +264,11 @@ impl Kernel {
         self.prepare_op(Op::Backward, elu, x, Some(grad), out)
     }
 
-    /// Gets ready to replace `grad`: [`Kernel::prepare_backward`] with `grad` for `out`.
+    /// Prepares a step that replaces `grad`. This is [`Kernel::prepare_backward`] with `grad` as `out`.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of every `prepare`](Self#errors).
     pub fn prepare_backward_in_place(
         &self,
         elu: impl Into<Elu>,
@@ -266,12 +278,13 @@ impl Kernel {
         self.prepare_op(Op::Backward, elu, x, Some(grad), grad)
     }
 
-    /// Gets ready to write the gradient with respect to `x` to `out`, computed from the output `y`: the slope is 1 where
-    /// `y > 0`, else `y + alpha`. Use it where [`Kernel::prepare_in_place`] has overwritten `x`.
+    /// Prepares a step that writes to `out` the gradient with respect to `x`, computed from the output `y`: the slope
+    /// is 1 where `y > 0`, else `y + alpha`. Use it if [`Kernel::prepare_in_place`] has overwritten `x`.
     ///
     /// # Errors
     ///
-    /// [`Error::NotInvertible`] unless `alpha * scale` is positive and finite, and [as listed above](Self#errors).
+    /// Returns [`Error::NotInvertible`] unless `alpha * scale` is positive and finite, and the [errors of every
+    /// `prepare`](Self#errors).
     pub fn prepare_backward_from_output(
         &self,
         elu: impl Into<Elu>,
@@ -282,11 +295,11 @@ impl Kernel {
         self.prepare_op(Op::BackwardFromOutput, elu, y, Some(grad), out)
     }
 
-    /// Gets ready to replace `grad`: [`Kernel::prepare_backward_from_output`] with `grad` for `out`.
+    /// Prepares a step that replaces `grad`. This is [`Kernel::prepare_backward_from_output`] with `grad` as `out`.
     ///
     /// # Errors
     ///
-    /// Those of [`Kernel::prepare_backward_from_output`].
+    /// Returns the errors of [`Kernel::prepare_backward_from_output`].
     pub fn prepare_backward_from_output_in_place(
         &self,
         elu: impl Into<Elu>,
@@ -298,13 +311,13 @@ impl Kernel {
 }
 
 impl Step {
-    /// Records the work into `pass`: pipelines, bind group 0 and dispatches, and nothing else.
+    /// Records the work into `pass`: it sets pipelines and bind group 0, and dispatches.
     ///
-    /// It allocates nothing, needs no queue and waits for nothing. Other state of the pass is left as it is. On a lost device it
-    /// does nothing, as all that is recorded there.
+    /// It allocates nothing, needs no queue and does not wait. It leaves the other state of the pass unchanged. On a
+    /// lost device it does nothing, as all recorded commands.
     ///
-    /// Whoever owns the pass can time it. With [wgpu-profiler](https://docs.rs/wgpu-profiler), say, on a device with
-    /// `TIMESTAMP_QUERY`:
+    /// The owner of the pass can time it. For example, with [wgpu-profiler](https://docs.rs/wgpu-profiler) on a device
+    /// with `TIMESTAMP_QUERY`:
     ///
     /// ```no_run
     /// # fn frame(
@@ -338,7 +351,7 @@ impl Step {
         }
     }
 
-    /// The number of dispatches that [`Step::record`] makes: for ELU 0 for no elements, and mostly 1 or 2.
+    /// Returns the number of dispatches that [`Step::record`] makes: 0 for ELU of no elements, usually 1 or 2.
     pub fn dispatches(&self) -> usize {
         self.dispatches.len()
     }
@@ -346,7 +359,7 @@ impl Step {
 
 // ---- Internals ----
 
-/// A dispatch with everything that it needs.
+/// A dispatch with all its objects.
 #[derive(Clone, Debug)]
 struct Ready {
     pipeline: wgpu::ComputePipeline,
@@ -377,7 +390,7 @@ impl Kernel {
         &self.inner.device
     }
 
-    /// `grad` is there exactly if `op` takes one.
+    /// Prepares a step. `grad` must be given exactly if `op` takes a gradient.
     fn prepare_checked(
         &self,
         op: Op,
@@ -409,7 +422,7 @@ impl Kernel {
             grad: grad.unwrap_or(x),
             y: out,
         };
-        // Operations without a gradient alias `x`, so that the planner needs no case of its own for them.
+        // Operations without a gradient use `x` in its place, so that the planner needs no special case.
         let planned = Shared {
             x: shared_x,
             grad: shared_grad.unwrap_or(shared_x),

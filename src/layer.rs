@@ -1,9 +1,8 @@
-//! `tf.keras.layers.ELU`, member by member: policy and bookkeeping around [`Elu`], and no arithmetic.
+//! `tf.keras.layers.ELU`, member by member. The layer manages configuration and nodes; [`Elu`] computes.
 
 mod config;
 #[cfg(feature = "serde")]
 mod json;
-mod node;
 mod nodes;
 mod symbolic;
 
@@ -20,14 +19,15 @@ use crate::{
     tensor::Tensor,
 };
 pub use config::{Config, LayerBuilder};
-use node::Node;
+use nodes::Node;
 pub use symbolic::{Input, Mask, SymbolicTensor};
 
 /// Keras' ELU layer, with the members of `tf.keras.layers.ELU` under their names.
 ///
-/// There are two kinds of call, as in Keras. On data, [`Layer::call`] computes on the device that the data is on, and leaves
-/// no node. On a symbolic tensor, [`Layer::connect`] computes nothing and makes an inbound node, which
-/// [`input`](Layer::input), [`output`](Layer::output), their shapes and masks, and the `get_…_at` family read.
+/// As in Keras, there are two kinds of calls. [`Layer::call`] takes data, computes on the device of the data, and
+/// creates no node. [`Layer::connect`] takes a symbolic tensor, computes nothing, and creates an inbound node.
+/// [`input`](Layer::input), [`output`](Layer::output), their shapes and masks, and the `get_…_at` methods describe
+/// these nodes.
 ///
 /// ```
 /// use wgpu_elu::{DType, Device, Tensor, layer::{Input, Layer}};
@@ -43,17 +43,17 @@ pub use symbolic::{Input, Mask, SymbolicTensor};
 /// # Ok::<(), wgpu_elu::Error>(())
 /// ```
 ///
-/// Where Keras' versions differ, each member says which one is followed; `docs/keras.md` in the repository has the table. All
-/// members take `&self`, but for the two that change what the layer is, so that one layer may be called from many
+/// If Keras' versions differ, each member names the version that it follows; `docs/keras.md` in the repository has the
+/// table. All members take `&self`, except for the two that change the layer, so one layer can be called from many
 /// threads. A chain of layers is a `try_fold`: `layers.iter().try_fold(x, |x, layer| layer.call(&x))`.
 ///
 /// # Errors
 ///
-/// Those of every call: [`LayerError::DType`] if the type is not the layer's, which the constructor fixed, or else the first
-/// call. (1.x computes in the data's type whatever the layer's is; Keras 2 and 3 cast the data in silence.)
+/// Every call returns [`LayerError::DType`] if the dtype of the data is not that of the layer, which the constructor or
+/// the first call fixed. (1.x computes in the dtype of the data; Keras 2 and 3 silently cast the data.)
 ///
-/// Those of every member that reads nodes: [`LayerError::NeverConnected`] where there are none, however often the layer was
-/// called on data.
+/// Every member that describes nodes returns [`LayerError::NeverConnected`] if there are no nodes. Calls on data do not
+/// create nodes.
 #[derive(Debug)]
 pub struct Layer {
     elu: Elu,
@@ -61,7 +61,7 @@ pub struct Layer {
     trainable: bool,
     batch_input_shape: Option<Vec<Option<usize>>>,
     activity_regularizer: Option<Regularizer>,
-    /// Empty until the first call, unless the constructor was given one.
+    /// Empty until the first call, unless the constructor fixed the dtype.
     dtype: OnceLock<DType>,
     built: AtomicBool,
     calls: Mutex<Calls>,
@@ -71,25 +71,26 @@ pub struct Layer {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Loss {
-    /// Of a call on data: a scalar on the data's device, float64 for float64 data and float32 for all other.
+    /// The loss of a call on data: a scalar on the device of the data, float64 for float64 data and float32 for all
+    /// other data.
     Data(Tensor),
-    /// Of a node: a scalar that is computed when data goes through.
+    /// The loss of a node: a symbolic scalar.
     Symbolic(SymbolicTensor),
 }
 
-/// Construction.
+/// Constructors.
 impl Layer {
-    /// A layer with this alpha, and all else by default.
+    /// Creates a layer with this alpha and the default of every other keyword.
     ///
     /// # Errors
     ///
-    /// [`LayerError::Alpha`] if it is NaN, which is what TensorFlow 1.x makes of `None`.
+    /// Returns [`LayerError::Alpha`] if alpha is NaN, which TensorFlow 1.x uses for `None`.
     pub fn new(alpha: f64) -> Result<Self> {
         Self::builder().alpha(alpha).build()
     }
 
-    /// Keras' constructor, keyword by keyword: `alpha`, `name`, `trainable`, `dtype`, `input_shape`, `batch_input_shape`,
-    /// `batch_size`, `activity_regularizer`.
+    /// Starts Keras' constructor, with a method for each keyword: `alpha`, `name`, `trainable`, `dtype`, `input_shape`,
+    /// `batch_input_shape`, `batch_size`, `activity_regularizer`.
     ///
     /// ```
     /// use wgpu_elu::{DType, Regularizer, layer::Layer};
@@ -105,15 +106,16 @@ impl Layer {
         LayerBuilder::default()
     }
 
-    /// A layer from what [`Layer::get_config`] gave, or from JSON.
+    /// Creates a layer from the result of [`Layer::get_config`], or from JSON.
     ///
-    /// Without a name, and with an empty one, it is named `elu`, `elu_1` and so on, over the process. Names that are given
-    /// need not be unique.
+    /// If the name is missing or empty, the layer is named `elu`, `elu_1` and so on, numbered over the process. Given
+    /// names need not be unique.
     ///
     /// # Errors
     ///
-    /// [`LayerError::Alpha`] if alpha is NaN; [`LayerError::Name`] if the name contains `/`, which Keras 3 does not allow;
-    /// [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) for a negative, infinite or NaN one.
+    /// Returns [`LayerError::Alpha`] if alpha is NaN; [`LayerError::Name`] if the name contains `/`, which Keras 3 does
+    /// not allow; [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) if a factor is negative, infinite or
+    /// NaN.
     pub fn from_config(config: &Config) -> Result<Self> {
         config.check()?;
         let layer = Self {
@@ -135,9 +137,10 @@ impl Layer {
         Ok(layer)
     }
 
-    /// What it was constructed from, with the name that it got and the type that it has by now.
+    /// Returns the configuration of the layer, with its name and the dtype that is fixed by now.
     ///
-    /// As in Keras 3, alpha is what was passed (1.x rounds it to float32), and the regularizer is there (1.x leaves it out).
+    /// As in Keras 3, alpha is the number that was passed (1.x rounds it to float32), and the regularizer is included
+    /// (1.x omits it).
     pub fn get_config(&self) -> Config {
         Config {
             alpha: self.alpha(),
@@ -153,14 +156,14 @@ impl Layer {
 
 /// Calls.
 impl Layer {
-    /// ELU of `inputs`, on their device. Keras' `__call__` on data.
+    /// Computes ELU of `inputs` on their device: Keras' `__call__` on data.
     ///
-    /// It makes no node. With an activity regularizer, its loss is computed on the same device, and replaces that of the
-    /// last call in [`Layer::losses`].
+    /// It creates no node. If the layer has an activity regularizer, its loss is computed on the same device, and
+    /// replaces the loss of the last call in [`Layer::losses`].
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors), and as [`Elu::forward`].
+    /// Returns the [errors of every call](Self#errors) and of [`Elu::forward`].
     pub fn call(&self, inputs: &Tensor) -> Result<Tensor> {
         self.check_dtype(inputs.dtype())?;
         let outputs = self.elu.forward(inputs)?;
@@ -169,31 +172,32 @@ impl Layer {
             None => None,
         };
         self.called(inputs.dtype())?;
-        // The one before is let go of once the lock is.
+        // The previous loss is dropped after the lock is released.
         let _before = std::mem::replace(&mut self.calls().last_loss, loss);
         Ok(outputs)
     }
 
-    /// [`Layer::call`] under its other name in TensorFlow 1.x.
+    /// Does what [`Layer::call`] does, under its other name in TensorFlow 1.x.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the errors of [`Layer::call`].
     pub fn apply(&self, inputs: &Tensor) -> Result<Tensor> {
         self.call(inputs)
     }
 
-    /// The symbolic output for a symbolic input: the same shape, type and mask. Keras' `__call__` on `Input(…)`.
+    /// Returns the symbolic output for a symbolic input, which has the same shape, dtype and mask: Keras' `__call__` on
+    /// `Input(…)`.
     ///
-    /// It makes an inbound node and computes nothing.
+    /// It creates an inbound node and computes nothing.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of every call](Self#errors).
     pub fn connect(&self, input: &SymbolicTensor) -> Result<SymbolicTensor> {
         self.called(input.dtype())?;
         let mut calls = self.calls();
-        // As TensorFlow's: the first has no number.
+        // As in TensorFlow, the first node has no number.
         let name = |what: &str| match calls.nodes.len() {
             0 => format!("{}/{what}", self.name),
             node => format!("{}/{what}_{node}", self.name),
@@ -210,54 +214,55 @@ impl Layer {
         Ok(output)
     }
 
-    /// The gradient with respect to `inputs`, from the gradient with respect to the outputs: see [`Elu::backward`]. Keras
-    /// leaves this to its framework.
+    /// Returns the gradient with respect to `inputs`, from the gradient with respect to the outputs: see
+    /// [`Elu::backward`]. In Keras this is the job of the backend.
     ///
-    /// It is the gradient of the outputs alone, without that of an activity regularizer's loss.
+    /// It is the gradient of the outputs only, without that of an activity regularizer's loss.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors), and as [`Elu::backward`].
+    /// Returns the [errors of every call](Self#errors) and of [`Elu::backward`].
     pub fn backward(&self, inputs: &Tensor, grad: &Tensor) -> Result<Tensor> {
         self.check_dtype(inputs.dtype())?;
         self.elu.backward(inputs, grad)
     }
 
-    /// Marks the layer as built. ELU has nothing to build: any shape will do, any number of times.
+    /// Marks the layer as built. ELU has nothing to build, so any shape is accepted, any number of times.
     ///
-    /// As in Keras, that defines neither [`Layer::input_shape`] nor [`Layer::dtype`]. Every call builds, too.
+    /// As in Keras, this defines neither [`Layer::input_shape`] nor [`Layer::dtype`]. Every call also builds the layer.
     pub fn build(&self, _input_shape: &[Option<usize>]) {
         self.built.store(true, Ordering::Relaxed);
     }
 
-    /// The mask of the outputs: `mask` itself, be it a [`Mask`] or anything else.
+    /// Returns the mask of the outputs, which is `mask`, a [`Mask`] or any other type.
     pub fn compute_mask<I: ?Sized, M>(&self, _inputs: &I, mask: Option<M>) -> Option<M> {
         mask
     }
 
-    /// The shape of the outputs for inputs of `input_shape`: the same.
+    /// Returns the shape of the outputs for inputs of `input_shape`, which is the same.
     pub fn compute_output_shape(&self, input_shape: &[Option<usize>]) -> Vec<Option<usize>> {
         input_shape.to_vec()
     }
 }
 
-/// What it is.
+/// Properties.
 impl Layer {
-    /// What the negative side tends to, with its sign changed.
+    /// Returns alpha: the negative side tends to `-alpha`.
     pub fn alpha(&self) -> f64 {
         self.elu.factors().alpha()
     }
 
-    /// The regularizer of its outputs, if there is one.
+    /// Returns the regularizer of the outputs, if any.
     pub fn activity_regularizer(&self) -> Option<Regularizer> {
         self.activity_regularizer
     }
 
-    /// Another regularizer, or none, for the calls to come.
+    /// Sets or removes the regularizer for future calls.
     ///
     /// # Errors
     ///
-    /// [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) for a negative, infinite or NaN factor; the layer then keeps what it had.
+    /// Returns [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) if a factor is negative, infinite or NaN;
+    /// the layer then keeps its regularizer.
     pub fn set_activity_regularizer(&mut self, regularizer: Option<Regularizer>) -> Result<()> {
         if let Some(regularizer) = regularizer {
             regularizer.check()?;
@@ -266,16 +271,17 @@ impl Layer {
         Ok(())
     }
 
-    /// Whether it was built, by [`Layer::build`] or by a call. (In Keras 3 it always is.)
+    /// Returns whether the layer was built, by [`Layer::build`] or by a call. (In Keras 3 every layer of this kind is
+    /// built.)
     pub fn built(&self) -> bool {
         self.built.load(Ordering::Relaxed)
     }
 
-    /// The number of its weights: 0.
+    /// Returns the number of weights, which is 0.
     ///
     /// # Errors
     ///
-    /// [`LayerError::NotBuilt`], as Keras' page says. (Keras 3 gives 0 there too.)
+    /// Returns [`LayerError::NotBuilt`] before the layer is built, as documented by Keras. (Keras 3 returns 0.)
     pub fn count_params(&self) -> Result<usize> {
         if self.built() {
             Ok(0)
@@ -287,23 +293,23 @@ impl Layer {
         }
     }
 
-    /// The type that it computes in: the constructor's, else that of the first call, else none yet. (In Keras 2 and 3 it is
-    /// float32 unless the constructor is told otherwise.)
+    /// Returns the dtype that the layer computes in: that of the constructor, else that of the first call, else `None`.
+    /// (In Keras 2 and 3 it is float32 unless the constructor sets it.)
     pub fn dtype(&self) -> Option<DType> {
         self.dtype.get().copied()
     }
 
-    /// Its name.
+    /// Returns the layer's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Kept for Keras' sake: it makes no difference, for the losses neither.
+    /// Returns the flag that Keras calls `trainable`. It has no effect on ELU or its losses.
     pub fn trainable(&self) -> bool {
         self.trainable
     }
 
-    /// Kept for Keras' sake, see [`Layer::trainable`].
+    /// Sets the flag that Keras calls `trainable`, see [`Layer::trainable`].
     pub fn set_trainable(&mut self, trainable: bool) {
         self.trainable = trainable;
     }
@@ -311,10 +317,10 @@ impl Layer {
 
 /// Losses.
 impl Layer {
-    /// The losses of its activity regularizer: that of the last call on data, if there was one (as in Keras 2 and 3, where
-    /// 1.x keeps them all), and then those of all nodes.
+    /// Returns the losses of the activity regularizer: first the loss of the last call on data, if any (as in Keras 2
+    /// and 3; 1.x keeps the losses of all calls), then the losses of all nodes.
     ///
-    /// For the formula see [`Regularizer::activity_loss`].
+    /// [`Regularizer::activity_loss`] has the formula.
     pub fn losses(&self) -> Vec<Loss> {
         let calls = self.calls();
         let data = calls.last_loss.iter().cloned().map(Loss::Data);
@@ -322,10 +328,10 @@ impl Layer {
         data.chain(nodes.map(Loss::Symbolic)).collect()
     }
 
-    /// The losses of the nodes that come from any of `inputs`, through whatever layers.
+    /// Returns the losses of the nodes that depend on any of `inputs`, directly or through other layers.
     ///
-    /// Of no inputs there are none: Keras then gives the losses that depend on none, and ELU's all do. Losses of data are
-    /// not among them.
+    /// For no inputs the result is empty: Keras then returns the losses that depend on no input, and every loss of ELU
+    /// depends on one. Losses of calls on data are not included.
     pub fn get_losses_for(&self, inputs: &[&SymbolicTensor]) -> Vec<SymbolicTensor> {
         let calls = self.calls();
         let losses = calls.nodes.iter().filter_map(|node| node.loss.as_ref());
@@ -335,12 +341,12 @@ impl Layer {
             .collect()
     }
 
-    /// Updates that a training step would run: ELU has none.
+    /// Returns the updates that a training step runs, of which ELU has none.
     pub fn updates(&self) -> Vec<SymbolicTensor> {
         Vec::new()
     }
 
-    /// The updates that come from `inputs`: ELU has none.
+    /// Returns the updates that depend on `inputs`, of which ELU has none.
     pub fn get_updates_for(&self, _inputs: &[&SymbolicTensor]) -> Vec<SymbolicTensor> {
         Vec::new()
     }
@@ -348,46 +354,46 @@ impl Layer {
 
 /// Weights, of which ELU has none.
 impl Layer {
-    /// All weights.
+    /// Returns all weights.
     pub fn weights(&self) -> &[Tensor] {
         &[]
     }
 
-    /// [`Layer::weights`] under its other name.
+    /// Returns [`Layer::weights`], under its other name.
     pub fn variables(&self) -> &[Tensor] {
         self.weights()
     }
 
-    /// Weights that training changes.
+    /// Returns the weights that training changes.
     pub fn trainable_weights(&self) -> &[Tensor] {
         self.weights()
     }
 
-    /// [`Layer::trainable_weights`] under its other name.
+    /// Returns [`Layer::trainable_weights`], under its other name.
     pub fn trainable_variables(&self) -> &[Tensor] {
         self.weights()
     }
 
-    /// Weights that training leaves alone.
+    /// Returns the weights that training does not change.
     pub fn non_trainable_weights(&self) -> &[Tensor] {
         self.weights()
     }
 
-    /// [`Layer::non_trainable_weights`] under its other name.
+    /// Returns [`Layer::non_trainable_weights`], under its other name.
     pub fn non_trainable_variables(&self) -> &[Tensor] {
         self.weights()
     }
 
-    /// The weights' values.
+    /// Returns the values of the weights.
     pub fn get_weights(&self) -> Vec<Tensor> {
         self.weights().to_vec()
     }
 
-    /// Takes no weights, and does nothing.
+    /// Accepts an empty list of weights, and does nothing.
     ///
     /// # Errors
     ///
-    /// [`LayerError::UnexpectedWeights`] if there are any.
+    /// Returns [`LayerError::UnexpectedWeights`] if the list is not empty.
     pub fn set_weights(&self, weights: &[Tensor]) -> Result<()> {
         if weights.is_empty() {
             return Ok(());
@@ -405,7 +411,7 @@ impl Layer {
 
 // ---- Internals ----
 
-/// What calls leave behind.
+/// The state that calls change.
 #[derive(Debug, Default)]
 struct Calls {
     nodes: Vec<Node>,
@@ -414,7 +420,7 @@ struct Calls {
 
 impl Layer {
     fn calls(&self) -> MutexGuard<'_, Calls> {
-        // Nothing that could panic is done while it is locked.
+        // Nothing can panic while the lock is held, so the state is valid even after a poisoning.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -430,10 +436,10 @@ impl Layer {
         }
     }
 
-    /// Fixes what the first call fixes.
+    /// Fixes the dtype at the first call, and marks the layer as built.
     fn called(&self, dtype: DType) -> Result<()> {
         self.dtype.get_or_init(|| dtype);
-        self.check_dtype(dtype)?; // another thread may have been first
+        self.check_dtype(dtype)?; // another thread may have fixed it first
         self.built.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! The ELU activation on any GPU that [wgpu](https://wgpu.rs) reaches (Vulkan, Metal, DX12, GL, the browser), and on the
-//! CPU where there is none: within one unit in the last place of the exact value for every `f32`, `f16` and `bf16`, and
-//! within two for `f64`.
+//! The ELU activation on any GPU that [wgpu](https://wgpu.rs) supports (Vulkan, Metal, DX12, GL, browsers), and on the
+//! CPU if there is no GPU. Every `f32`, `f16` and `bf16` result is within 1 ULP (unit in the last place, the distance
+//! between two neighbouring numbers) of the exact value, every `f64` result within 2 ULP.
 //!
 //! ```
 //! use wgpu_elu::{Device, Elu, Tensor};
 //!
-//! let device = Device::auto_blocking()?; // a hardware GPU if there is one, else the CPU
+//! let device = Device::auto_blocking()?; // a hardware GPU if one exists, else the CPU
 //! let x = Tensor::from_slice(&device, &[-2.0f32, -0.5, 0.0, 1.5], &[4])?;
 //! let y = Elu::new(1.0).forward(&x)?.to_vec_blocking::<f32>()?;
 //! println!("{y:?} on {device}"); // [-0.86466473, -0.39346933, 0.0, 1.5] on ...
@@ -14,68 +14,74 @@
 //! # Ok::<(), wgpu_elu::Error>(())
 //! ```
 //!
-//! ELU is `x` where `x >= 0`, else `alpha * (exp(x) - 1)`. SELU and CELU are there too: see [`Factors`]. Elements are
-//! `f32`, `f64`, [`half::f16`] or [`half::bf16`].
+//! ELU is `x` where `x >= 0`, else `alpha * (exp(x) - 1)`. [`Factors`] describes the related functions SELU and CELU.
+//! Elements are `f32`, `f64`, [`half::f16`] or [`half::bf16`].
 //!
 //! # Which part is for you
 //!
-//! - **Numbers in, numbers out**: [`Device`], [`Tensor`] and [`Elu`], as above. The same program runs on the CPU and on any
-//!   GPU. Constructors are `async`; outside the browser each has a twin that ends in `_blocking`.
-//! - **From Keras**: [`Layer`] has the members of `tf.keras.layers.ELU`, under their names. [`Regularizer`] is the penalty on
-//!   its output, computed where that is.
-//! - **More data than memory**: [`Stream`], from a reader to a writer in chunks, copies and kernel at once.
-//! - **A step in your own wgpu app**: [`Kernel`]. It takes your `wgpu::Device` and your buffers, and records into your
-//!   compute pass; it submits nothing, waits for nothing, and leaves your callbacks alone. [`Elu`] is built from it and
-//!   from nothing private. Use the wgpu that is exported here, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
-//! - **ELU at the end of your own shader**: [`shader::function`], as plain WGSL or as a module for `naga_oil` and WESL.
-//! - **Slices, and no GPU**: [`cpu`].
-//! - **Something to judge results by**: [`reference`](mod@reference), one formula for one `f64`.
+//! - **Tensors**: [`Device`], [`Tensor`] and [`Elu`], as above. The same program runs on the CPU and on any GPU.
+//!   Constructors are `async`; outside the browser each has a blocking version whose name ends in `_blocking`.
+//! - **Keras**: [`Layer`] has the members of `tf.keras.layers.ELU` under their names. [`Regularizer`] is the penalty on
+//!   its output, computed on the device of the data.
+//! - **More data than memory**: [`Stream`] processes data from a reader to a writer in chunks. Copies and kernels
+//!   overlap.
+//! - **A step in your own wgpu app**: [`Kernel`] takes your `wgpu::Device` and your buffers and records into your
+//!   compute pass. It does not submit, wait, or set callbacks. [`Elu`] is built on its public API. Use the wgpu that
+//!   this crate exports, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
+//! - **ELU at the end of your own shader**: [`shader::function`] returns plain WGSL or a module for `naga_oil` or WESL.
+//! - **Slices on the CPU**: [`cpu`].
+//! - **A reference for results**: [`reference`](mod@reference) has one formula for one `f64`.
 //!
 //! # Numbers
 //!
-//! - What is not negative comes through bit by bit: -0, infinity, NaN with its payload. -infinity gives -alpha.
-//! - `alpha` may be any number. Zero, negative, infinite and NaN ones touch negative `x` only.
-//! - The negative side is `alpha * expm1(x)`, not `exp(x) - 1`, which loses every digit near zero. The error is below 1 ULP
-//!   for every `x`, every `alpha`, `scale` and `input_scale`, and every incoming gradient, subnormal results included, whatever
-//!   the driver's compiler regroups, contracts or flushes. The exact result is that of `alpha * scale`, `scale` and
-//!   `input_scale`, each rounded to `f32`, or for `f64` elements to `f64`.
-//! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, by bits: within 1 ULP, and with `alpha` 1
-//!   forward gives the nearest number. `f64` is within 2 ULP.
-//! - Where results are the nearest numbers, they never step back as `x` rises; elsewhere, with `alpha >= 0`, one may be the
-//!   number before that of a smaller `x`.
-//! - The same `x` gives the same bits wherever it stands in a tensor. Different devices may differ by 1 ULP (`f64`: by 2).
+//! - `x >= 0` is returned bit by bit: -0, infinity, and NaN with its payload. -infinity gives -alpha.
+//! - `alpha` may be any number. A zero, negative, infinite or NaN `alpha` affects negative `x` only.
+//! - The negative side is `alpha * expm1(x)`. The formula `exp(x) - 1` would lose every digit near zero. The error is
+//!   below 1 ULP for every `x`, every `alpha`, `scale` and `input_scale`, and every incoming gradient, subnormal
+//!   results included, whatever the driver's compiler regroups, contracts or flushes. The exact result uses `alpha *
+//!   scale`, `scale` and `input_scale` after each is rounded to `f32`, or to `f64` for `f64` elements.
+//! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, with integer operations. Results are
+//!   within 1 ULP; forward with `alpha` 1 gives the nearest number. `f64` is within 2 ULP.
+//! - Where results are the nearest numbers, they never decrease as `x` increases. Elsewhere, with `alpha >= 0`, a
+//!   result may be the number just below the result of a smaller `x`.
+//! - The same `x` gives the same bits at every position in a tensor. Different devices may differ by 1 ULP (`f64`: 2
+//!   ULP).
 //!
 //! # Limits
 //!
-//! A tensor is at most as large as the device's `max_buffer_size`; [`Kernel`] itself takes buffers of any size, and [`Stream`]
-//! any amount of data. `f64` on a GPU needs the device features `SHADER_F64` and `SHADER_INT64`. No part of this crate is `unsafe`.
+//! A tensor is at most as large as the device's `max_buffer_size`. [`Kernel`] takes buffers of any size, and [`Stream`]
+//! any amount of data. `f64` on a GPU needs the device features `SHADER_F64` and `SHADER_INT64`. This crate contains no
+//! `unsafe` code.
 //!
 //! # Labels
 //!
-//! What is made on a wgpu device here has a label, for error messages, debuggers and captures: `wgpu_elu`, then what it is
-//! for, the dtype if it depends on that, and the part, with dots between.
+//! Every wgpu object that this crate creates has a label, for error messages, debuggers and captures. A label consists
+//! of `wgpu_elu`, the purpose, the dtype if the object depends on it, and the part, joined by dots.
 //!
-//! - `wgpu_elu.forward.float32`, likewise for the other dtypes and for `backward`, `backward-from-output` and `penalty`: the
-//!   encoders and passes that [`Elu`] and [`Regularizer`] submit. What a [`Kernel`] makes has the part at the end: `.module`,
-//!   `.bind_group_layout`, `.pipeline_layout`, `.bind_group`, `.params` for the uniform, and for pipelines the entry point
-//!   (`.vectors`, `.elements`, and for the penalty `.sums` and `.last`). A penalty's sums lie in `.even` and `.odd`.
-//! - `wgpu_elu.tensor`: a [`Tensor`]'s buffer; `wgpu_elu.tensor.download`: the way back from it.
-//! - `wgpu_elu.stream`: the encoders and passes of a [`Stream`]; its buffers end in `.upload`, `.staged` and `.download`, or in
-//!   `.both` where one serves for all.
-//! - `wgpu_elu.probe`: a buffer of 4 bytes that shows whether the device is lost. `wgpu_elu`: a device that was made here.
+//! - `wgpu_elu.forward.float32`, and the same for the other dtypes and for `backward`, `backward-from-output` and
+//!   `penalty`: the encoders and passes that [`Elu`] and [`Regularizer`] submit. Objects of a [`Kernel`] add their
+//!   part: `.module`, `.bind_group_layout`, `.pipeline_layout`, `.bind_group`, `.params` for the uniform buffer, and
+//!   for pipelines the entry point (`.vectors`, `.elements`; for the penalty `.sums` and `.last`). The buffers for a
+//!   penalty's partial sums end in `.even` and `.odd`.
+//! - `wgpu_elu.tensor`: the buffer of a [`Tensor`]; `wgpu_elu.tensor.download`: the staging buffer that it is read
+//!   through.
+//! - `wgpu_elu.stream`: the encoders and passes of a [`Stream`]; its buffers end in `.upload`, `.staged` and
+//!   `.download`, or in `.both` if one buffer serves all three purposes.
+//! - `wgpu_elu.probe`: a buffer of 4 bytes that shows whether the device is lost. `wgpu_elu`: a device that this crate
+//!   created.
 //!
 //! # Features
 //!
 //! `serde`, `accuracy` and `translate` are off by default.
 //!
-//! - `vulkan`, `metal`, `dx12`, `gles`, `webgpu`: wgpu's backends, each compiled where its platform has it. With none,
-//!   there is only the CPU.
-//! - `threads`: long slices on the CPU are shared out over all cores, with rayon.
+//! - `vulkan`, `metal`, `dx12`, `gles`, `webgpu`: wgpu's backends, each compiled on the platforms that have it. Without
+//!   any of them only the CPU path is available.
+//! - `threads`: long slices on the CPU are distributed over all cores with rayon.
 //! - `serde`: [`layer::Config`] as Keras' JSON.
-//! - `accuracy`: the judge of results, for a test that holds a device to the contract.
-//! - `translate`: the shaders as SPIR-V, MSL, HLSL or GLSL, by naga.
+//! - `accuracy`: the judge of results, for tests that hold a device to the contract.
+//! - `translate`: the shaders as SPIR-V, MSL, HLSL or GLSL, through naga.
 //!
-//! The `elu` command is a package of its own, `elu-cli`.
+//! The `elu` command is a separate package, `elu-cli`.
 
 #![cfg_attr(
     target_family = "wasm",
@@ -126,7 +132,7 @@ pub use wgpu;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// So must those in the page for Keras users.
+/// The programs in the page for Keras users must compile and run, too.
 #[cfg(all(doctest, feature = "serde"))]
 #[doc = include_str!("../docs/keras.md")]
 struct KerasPage;

@@ -1,8 +1,8 @@
-//! The operations: ELU and its gradients.
+//! The operations: ELU and its two gradients.
 
 use std::fmt;
 
-/// An operation: what is computed.
+/// An operation of [`Elu`](crate::Elu).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// ELU of `x`.
@@ -14,10 +14,10 @@ pub enum Op {
 }
 
 impl Op {
-    /// All of them.
+    /// All operations.
     pub const ALL: [Self; 3] = [Self::Forward, Self::Backward, Self::BackwardFromOutput];
 
-    /// The name used in labels and on the command line.
+    /// Returns the name that labels and the command line use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Forward => "forward",
@@ -26,12 +26,12 @@ impl Op {
         }
     }
 
-    /// Whether it takes a gradient besides its input.
+    /// Returns whether the operation takes a gradient in addition to its input.
     pub const fn has_grad(self) -> bool {
         !matches!(self, Self::Forward)
     }
 
-    /// The number of its inputs: 1, or 2 with a gradient.
+    /// Returns the number of inputs: 1, or 2 with a gradient.
     pub const fn inputs(self) -> usize {
         1 + self.has_grad() as usize
     }

@@ -1,11 +1,12 @@
-//! ELU, its family and their gradients for one number, in `f64`: the oracle that the fast paths are judged by.
+//! ELU, its relatives and their gradients for one number in `f64`: the oracle that the fast implementations are
+//! compared with.
 //!
-//! It imports nothing and shares no code with them; it is itself judged by published values (see `tests/reference.rs`).
+//! It imports nothing and shares no code with them. `tests/reference.rs` compares it with published values.
 
-/// `x` where `x >= 0`, else `alpha * (exp(x) - 1)`, through `expm1` so that no digit is lost near zero.
+/// Returns `x` where `x >= 0`, else `alpha * (exp(x) - 1)`, computed with `expm1` so that no digit is lost near zero.
 ///
-/// NaN gives NaN, -0 gives -0, and an infinite or NaN alpha touches only negative `x`.
-/// The formula is that of Clevert, Unterthiner and Hochreiter, <https://arxiv.org/abs/1511.07289>, equation 15.
+/// NaN gives NaN, -0 gives -0, and an infinite or NaN alpha affects only negative `x`. The formula is that of Clevert,
+/// Unterthiner and Hochreiter, <https://arxiv.org/abs/1511.07289>, equation 15.
 ///
 /// ```
 /// assert_eq!(wgpu_elu::reference::elu(-1e-20, 1.0), -1e-20);
@@ -15,9 +16,9 @@ pub fn elu(x: f64, alpha: f64) -> f64 {
     family(x, alpha, 1.0, 1.0)
 }
 
-/// The slope of [`elu`] at `x`: 1 where `x > 0`, else `alpha * exp(x)`.
+/// Returns the slope of [`elu`] at `x`: 1 where `x > 0`, else `alpha * exp(x)`.
 ///
-/// At 0, where the two sides meet, it is `alpha`, as in Keras and PyTorch. NaN gives NaN.
+/// At 0, where the two sides meet, the slope is `alpha`, as in Keras and PyTorch. NaN gives NaN.
 ///
 /// ```
 /// assert_eq!(wgpu_elu::reference::elu_grad(0.0, 0.5), 0.5);
@@ -26,13 +27,11 @@ pub fn elu_grad(x: f64, alpha: f64) -> f64 {
     family_grad(x, alpha, 1.0, 1.0)
 }
 
-/// ELU, SELU and CELU in one: `scale * x` where `x >= 0`, else `scale * alpha * expm1(input_scale * x)`.
+/// Returns ELU, SELU or CELU by one formula: `scale * x` where `x >= 0`, else `scale * alpha * expm1(input_scale * x)`.
 ///
-/// This is the definition of what the kernels compute, with three factors that are rounded to the type of their arithmetic first:
-/// `scale * alpha`, `scale` and `input_scale`. Pass the first as `alpha` with a `scale` of 1 to get the exact value that a kernel's
-/// negative side is judged by.
-///
-/// The formula of PyTorch's `aten::elu`. `scale` and `input_scale` are positive.
+/// This formula, PyTorch's `aten::elu`, defines what the kernels compute, after three factors are rounded to the type
+/// of their arithmetic: `scale * alpha`, `scale` and `input_scale`. To get the exact value of a kernel's negative side,
+/// pass the rounded `scale * alpha` as `alpha`, and 1 as `scale`. `scale` and `input_scale` must be positive.
 pub fn family(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
     if x < 0.0 {
         scale * alpha * (input_scale * x).exp_m1()
@@ -41,9 +40,11 @@ pub fn family(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
     }
 }
 
-/// The slope of [`family`] at `x`: `scale` where `x > 0`, else `scale * alpha * input_scale * exp(input_scale * x)`.
+/// Returns the slope of [`family`] at `x`: `scale` where `x > 0`, else `scale * alpha * input_scale * exp(input_scale *
+/// x)`.
 ///
-/// The kernels use the exact product of the rounded `scale * alpha` and the rounded `input_scale`; it is not rounded again.
+/// The kernels use the exact product of the rounded `scale * alpha` and the rounded `input_scale`, which is not rounded
+/// again.
 pub fn family_grad(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
     if x > 0.0 {
         scale
@@ -52,8 +53,8 @@ pub fn family_grad(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
     }
 }
 
-/// The slope of [`family`] where its value is `y`, for `alpha > 0`: `scale` where `y > 0`, else
-/// `input_scale * (y + scale * alpha)`.
+/// Returns the slope of [`family`] where its value is `y`, for `alpha > 0`: `scale` where `y > 0`, else `input_scale *
+/// (y + scale * alpha)`.
 ///
 /// ```
 /// use wgpu_elu::reference::{elu, elu_grad, family_grad_from_output};

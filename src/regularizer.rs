@@ -1,4 +1,4 @@
-//! Keras' activity regularizer over tensors, on whichever device they live.
+//! Keras' activity regularizer on tensors, on the device of the tensor.
 
 use crate::{
     cpu,
@@ -23,33 +23,34 @@ use crate::{
 ///
 /// # Results
 ///
-/// A result is a scalar, a tensor of the shape `[]`, on the device of `y`: nothing is read back, and on a GPU the work is
-/// submitted and not waited for. It is of `float64` for a `y` of that, and else of `float32`. There Keras differs: it computes
-/// in the type of `y`, so that with `float16` a sum of 65520 is infinite already. And with `float64` it keeps the
-/// factors in `float32`: pass `0.1f32.into()` for its results to the last digit.
+/// A result is a scalar, a tensor of the shape `[]`, on the device of `y`. Nothing is read back: on a GPU the work is
+/// submitted and not waited for. The result is `float64` if `y` is, else `float32`. Keras differs in two ways. It
+/// computes in the dtype of `y`, so with `float16` a sum of 65520 is infinite. With `float64` it keeps the factors in
+/// `float32`; to get the same results to the last digit, pass `0.1f32.into()`.
 ///
-/// As in Keras, a term with a factor of 0 is left out. NaN in `y` gives NaN, and infinity gives infinity, unless both are.
+/// As in Keras, a term with a factor of 0 is left out. NaN in `y` gives NaN, and infinity gives infinity, unless both
+/// factors are 0.
 ///
 /// # Accuracy
 ///
-/// Results are within 1e-6 of the exact value, relative to it, for a `y` of any length and in whatever order a device adds, as
-/// long as it rounds to the nearest number; for `float64` within 1e-14. That holds as long as the factors, the elements, the
-/// terms for each, their sum and the result are 0 or normal numbers of the result's type, so for `float32` between 2^-126
-/// and 2^128: what is smaller may count as 0, and what is larger is infinite.
+/// The relative error of a result is at most 1e-6, or 1e-14 for `float64`. This holds for a `y` of any length and for
+/// any order of additions on a device that rounds to the nearest number. It requires that the factors, the elements,
+/// the terms, their sum and the result are 0 or normal numbers of the result's dtype: for `float32`, between 2^-126 and
+/// 2^128. Smaller numbers may be treated as 0, and larger ones are infinite.
 ///
 /// # Errors
 ///
-/// Those of every operation: [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) unless both factors are finite and
-/// not negative, as Keras 3 has it. On a GPU: as [`Kernel::new`](crate::Kernel::new) and
+/// Every operation returns [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) unless both factors are finite
+/// and not negative, as in Keras 3. On a GPU it also returns the errors of [`Kernel::new`](crate::Kernel::new) and
 /// [`Kernel::prepare_penalty`](crate::Kernel::prepare_penalty), and [`Error::DeviceLost`](crate::Error::DeviceLost).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Regularizer {
-    /// The factor of the sum of all `|y|`.
+    /// `l1 * sum(|y|)`, with this `l1`.
     L1(f64),
-    /// The factor of the sum of all `y^2`.
+    /// `l2 * sum(y^2)`, with this `l2`.
     L2(f64),
-    /// Both.
+    /// The sum of both.
     L1L2 {
         /// The factor of the sum of all `|y|`.
         l1: f64,
@@ -59,10 +60,10 @@ pub enum Regularizer {
 }
 
 impl Regularizer {
-    /// Keras' default for every factor.
+    /// Keras' default value of every factor.
     pub const DEFAULT_FACTOR: f64 = 0.01;
 
-    /// The factor of the sum of all `|y|`; 0 if there is none.
+    /// Returns the factor of the sum of all `|y|`, which may be 0.
     pub const fn l1(&self) -> f64 {
         match *self {
             Self::L1(l1) | Self::L1L2 { l1, .. } => l1,
@@ -70,7 +71,7 @@ impl Regularizer {
         }
     }
 
-    /// The factor of the sum of all `y^2`; 0 if there is none.
+    /// Returns the factor of the sum of all `y^2`, which may be 0.
     pub const fn l2(&self) -> f64 {
         match *self {
             Self::L2(l2) | Self::L1L2 { l2, .. } => l2,
@@ -78,32 +79,33 @@ impl Regularizer {
         }
     }
 
-    /// Whether the factors are such as Keras 3 takes.
+    /// Checks the factors as Keras 3 does.
     ///
     /// # Errors
     ///
-    /// [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) unless both are finite and not negative.
+    /// Returns [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) unless both factors are finite and not
+    /// negative.
     pub fn check(&self) -> Result<()> {
         Penalty::new(self.l1(), self.l2()).map(|_| ())
     }
 
-    /// `sum(l1 * |y|) + sum(l2 * y^2)`: what Keras calls the regularizer itself.
+    /// Computes `sum(l1 * |y|) + sum(l2 * y^2)`, the value that Keras' regularizer returns.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of every operation](Self#errors).
     pub fn penalty(&self, y: &Tensor) -> Result<Tensor> {
         self.divided(y, 1.0)
     }
 
-    /// The penalty divided by the first dimension of `y`, the batch: what Keras adds to a model's loss. 0 if any dimension is
-    /// 0, the batch included; a scalar is not divided.
+    /// Computes the penalty divided by the first dimension of `y`, the batch size. Keras adds this value to a model's
+    /// loss. It is 0 if any dimension is 0, including the batch size. For a scalar there is no division.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of every operation](Self#errors).
     pub fn activity_loss(&self, y: &Tensor) -> Result<Tensor> {
-        // Without elements the sum is 0, whatever divides it.
+        // Without elements the sum is 0, so any divisor will do.
         let batch = y.shape().first().map_or(1, |&batch| batch.max(1));
         self.divided(y, batch as f64)
     }

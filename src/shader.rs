@@ -1,5 +1,5 @@
-//! The WGSL that runs, and ELU as [functions](function()) for shaders of your own: composed text per dtype, operation and
-//! arrangement of buffers, and the layout that goes with it. No wgpu call.
+//! The WGSL that runs, and ELU as [functions](function()) for your own shaders. This module composes the text for a
+//! dtype, an operation and an arrangement of buffers, and defines the matching layout. It does not call wgpu.
 
 mod function;
 pub mod penalty;
@@ -15,7 +15,8 @@ use crate::{
     factors::{Factors, Split},
 };
 
-/// Which inputs lie in the output's buffer, at its place or at another: those are bound with it.
+/// The inputs that lie in the output's buffer, at the same position or another one. They are bound together with the
+/// output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shared {
     /// The input.
@@ -24,8 +25,8 @@ pub struct Shared {
     pub grad: bool,
 }
 
-/// The uniform of one dispatch, before the factors. Must stay equal to `Params` in `shaders/map.wgsl`, where the fields are
-/// explained.
+/// The uniform of one dispatch, without the factors. It must match `Params` in `shaders/map.wgsl`, which explains the
+/// fields.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -44,8 +45,8 @@ pub struct Params {
     pub padding_3: u32,
 }
 
-/// A factor as the shaders multiply by it. Must stay equal to `Factor` in `shaders/exponential.wgsl`, where the fields are
-/// explained.
+/// A factor in the form that the shaders multiply by. It must match `Factor` in `shaders/exponential.wgsl`, which
+/// explains the fields.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -56,7 +57,7 @@ pub struct Factor32 {
     pub padding: u32,
 }
 
-/// A factor for arithmetic in `f64`, as [`Factor32`].
+/// A factor for arithmetic in `f64`, like [`Factor32`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -67,8 +68,8 @@ pub struct Factor64 {
     pub padding: u64,
 }
 
-/// The factors for arithmetic in `f32`. Must stay equal to `Factors` in `shaders/exponential.wgsl`, where the fields are
-/// explained.
+/// The factors for arithmetic in `f32`. They must match `Factors` in `shaders/exponential.wgsl`, which explains the
+/// fields.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -83,7 +84,7 @@ pub struct Factors32 {
     pub padding: u32,
 }
 
-/// The factors for arithmetic in `f64`, as [`Factors32`].
+/// The factors for arithmetic in `f64`, like [`Factors32`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -133,10 +134,10 @@ impl From<Split<f64>> for Factor64 {
 }
 
 impl Factors32 {
-    /// The factors as the shader of `op` multiplies by them.
+    /// Returns the factors in the form that the shader of `op` multiplies by.
     pub fn new(factors: Factors, op: Op) -> Self {
         let products = factors.in_f32();
-        // exp(-330) is 0 even if it is multiplied by the largest gradient and the largest slope, 2^192.
+        // exp(-330) rounds to 0 even after a multiplication by the largest gradient and the largest slope, 2^192.
         let (largest, small) = match op {
             Op::Forward => (19.0, 0.5f32.powi(30)),
             Op::Backward | Op::BackwardFromOutput => (330.0, 0.5f32.powi(40)),
@@ -155,10 +156,10 @@ impl Factors32 {
 }
 
 impl Factors64 {
-    /// The factors as the shader of `op` multiplies by them.
+    /// Returns the factors in the form that the shader of `op` multiplies by.
     pub fn new(factors: Factors, op: Op) -> Self {
         let products = factors.in_f64();
-        // exp(-2240) is 0 even if it is multiplied by the largest gradient and the largest slope, 2^1088.
+        // exp(-2240) rounds to 0 even after a multiplication by the largest gradient and the largest slope, 2^1088.
         let (largest, small) = match op {
             Op::Forward => (39.0, 0.5f64.powi(60)),
             Op::Backward | Op::BackwardFromOutput => (2240.0, 0.5f64.powi(80)),
@@ -176,7 +177,7 @@ impl Factors64 {
     }
 }
 
-/// The uniform's bytes: [`Params`], and then [`Factors32`] or [`Factors64`].
+/// Returns the uniform's bytes: [`Params`], followed by [`Factors32`] or [`Factors64`].
 pub(crate) fn uniform(dtype: DType, params: &Params, op: Op, factors: Factors) -> Vec<u8> {
     let mut bytes = bytemuck::bytes_of(params).to_vec();
     match dtype {
@@ -188,7 +189,7 @@ pub(crate) fn uniform(dtype: DType, params: &Params, op: Op, factors: Factors) -
     bytes
 }
 
-/// The uniform's size in bytes.
+/// Returns the size of the uniform in bytes.
 pub const fn uniform_size(dtype: DType) -> usize {
     size_of::<Params>()
         + match dtype {
@@ -197,32 +198,33 @@ pub const fn uniform_size(dtype: DType) -> usize {
         }
 }
 
-/// Binding of the uniform, in group 0.
+/// The binding of the uniform, in group 0.
 pub const PARAMS_BINDING: u32 = 0;
-/// Binding of the input, in group 0, unless it is [`Shared`].
+/// The binding of the input, in group 0, unless the input is [`Shared`].
 pub const X_BINDING: u32 = 1;
-/// Binding of the gradient, in group 0, unless it is [`Shared`] or the operation has none.
+/// The binding of the gradient, in group 0, unless it is [`Shared`] or the operation takes none.
 pub const GRAD_BINDING: u32 = 2;
-/// Binding of the output, in group 0.
+/// The binding of the output, in group 0.
 pub const Y_BINDING: u32 = 3;
 
-/// The entry point that takes 16 bytes at a time, from bindings at the same place within 16 bytes.
+/// The entry point that processes vectors of 16 bytes. All bindings must start at the same position within 16 bytes.
 pub const VECTORS: &str = "vectors";
-/// The entry point that takes one element at a time, or the two in a word of the output, from anywhere.
+/// The entry point that processes one element at a time, or the two elements in a word of the output, from any
+/// position.
 pub const ELEMENTS: &str = "elements";
 
-/// The arithmetic that an operation can do without for given factors: the values of two `override` constants, which are false
-/// by default, and then do for all factors.
+/// The arithmetic that an operation does not need for given factors, as the values of two `override` constants. Both
+/// are false by default, which is correct for all factors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Specialization {
-    /// All that the operation multiplies by is 1, on both sides of 0.
+    /// Every factor that the operation multiplies by is 1, on both sides of 0.
     pub unit_factors: bool,
     /// `input_scale` is 1.
     pub unit_input_scale: bool,
 }
 
 impl Specialization {
-    /// Returns the arithmetic that the operation can do without.
+    /// Returns the specialization for an operation with these factors.
     pub fn new(dtype: DType, op: Op, elu: impl Into<Elu>) -> Self {
         let class = elu.into().factors().class(dtype, op);
         Self {
@@ -231,7 +233,7 @@ impl Specialization {
         }
     }
 
-    /// The constants' names and values.
+    /// Returns the names and values of the constants.
     pub fn constants(self) -> [(&'static str, f64); 2] {
         [
             ("unit_factors", self.unit_factors.into()),
@@ -240,30 +242,30 @@ impl Specialization {
     }
 }
 
-/// How the work is shared out over invocations: the values of the shader's `override` constants.
+/// How the work is distributed over invocations, as the values of the shader's `override` constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Invocations in a workgroup.
+    /// The number of invocations in a workgroup.
     pub workgroup_size: u32,
-    /// Vectors of 16 bytes that an invocation of [`VECTORS`] does, 1 or 4.
+    /// The number of 16-byte vectors that an invocation of [`VECTORS`] processes, 1 or 4.
     pub vectors_per_invocation: u32,
 }
 
 impl Shape {
-    /// Neighbours in a workgroup read neighbours in memory.
+    /// Adjacent invocations of a workgroup read adjacent memory.
     pub const HARDWARE: Self = Self {
         workgroup_size: 256,
         vectors_per_invocation: 1,
     };
 
-    /// Few, long invocations: on lavapipe, four consecutive vectors each ran at twice the speed of one each
-    /// (BENCHMARKS.md).
+    /// A few long invocations. On lavapipe, four consecutive vectors per invocation ran twice as fast as one (see
+    /// docs/benchmarks).
     pub const SOFTWARE: Self = Self {
         workgroup_size: 64,
         vectors_per_invocation: 4,
     };
 
-    /// The shape for a kind of adapter, within the device's limits.
+    /// Returns the shape for a kind of adapter, within the device's limits.
     pub fn for_device(kind: wgpu::DeviceType, limits: &wgpu::Limits) -> Self {
         let shape = match kind {
             wgpu::DeviceType::Cpu => Self::SOFTWARE,
@@ -278,7 +280,7 @@ impl Shape {
         }
     }
 
-    /// The constants' names and values for an entry point.
+    /// Returns the names and values of the constants for an entry point.
     pub fn constants(self, entry_point: &str) -> Vec<(&'static str, f64)> {
         let mut constants = vec![("workgroup_size", f64::from(self.workgroup_size))];
         if entry_point == VECTORS {
@@ -293,7 +295,7 @@ impl Shape {
     }
 }
 
-/// The text of a file in `shaders`.
+/// Includes a file of the folder `shaders`.
 macro_rules! shader {
     ($path:expr) => {
         include_str!(concat!(
@@ -306,9 +308,10 @@ macro_rules! shader {
 }
 use shader;
 
-/// The whole shader for a dtype, an operation and an arrangement of buffers.
+/// Returns the complete shader for a dtype, an operation and an arrangement of buffers.
 ///
-/// It needs no optional feature but, for `float64`, `SHADER_F64` and `SHADER_INT64`. A forward shader takes no notice of `shared.grad`.
+/// The shader needs no optional feature, except `SHADER_F64` and `SHADER_INT64` for `float64`. A forward shader ignores
+/// `shared.grad`.
 pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
     let format = match dtype {
         DType::F64 => shader!("format/float64"),
@@ -349,9 +352,9 @@ pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
     pieces.join("\n")
 }
 
-/// The shader of a copy, with the kernel's own shape, bindings and entry points: what the kernel's speed is measured against.
-/// The result is `x`, or with a gradient every bit in which `x` and `grad` differ. Vectors of 16 bytes are copied, whatever the
-/// elements are, and the uniform is as large as that of `float32`.
+/// Returns a shader that copies, with the kernel's own shape, bindings and entry points, for comparison with the
+/// kernel's speed. The result is `x`, or with a gradient the XOR of `x` and `grad`. It copies vectors of 16 bytes for
+/// every dtype, and its uniform has the size of `float32`'s.
 pub fn copy_source(has_grad: bool) -> String {
     let (op, grad) = if has_grad {
         ("x ^ grad", shader!("buffers/grad_separate"))

@@ -1,6 +1,22 @@
-//! More data than a buffer or the device's memory holds.
+//! ELU of more data than a buffer or the device's memory holds.
+//!
+//! On a GPU, a ring of three slots of buffers overlaps the copies with the kernel:
+//!
+//! ```text
+//! for each slot of the ring, again and again, until the source ends:
+//!     if the slot is in use: wait for its work, and write its results to the sink
+//!     fill the slot from the source
+//!     submit its work: copy to the staging buffer, kernel, copy back      (does not wait)
+//! write the results of the slots in use to the sink, oldest first
+//! ```
+//!
+//! - While the device works on one slot, the CPU fills another one and empties a third, so three slots keep both
+//!   occupied.
+//! - The results of a slot are read when the slot is needed again, so they are written in order.
+//! - If the CPU and the GPU share their memory, the kernel works on the mapped buffers, without a staging buffer and
+//!   its copies.
 
-mod ends;
+mod io;
 mod slot;
 
 use std::{
@@ -16,14 +32,14 @@ use crate::{
     elu::Elu,
     error::{Error, Result, Role},
 };
-use ends::{Reader, Sink, Source, Writer, read, write_error};
+use io::{Reader, Sink, Source, Writer, read, write_error};
 use slot::{Arrangement, Slot};
 
-/// ELU of any amount of data, in constant memory: chunks go in, through the device, and out again.
+/// Applies ELU to any amount of data in constant memory, in chunks.
 ///
-/// On a GPU the next chunk goes in and the last one comes out while the device works on others. Where the CPU and the GPU
-/// share their memory (integrated GPUs and software adapters with the feature `MAPPABLE_PRIMARY_BUFFERS`, which
-/// [`Device::from_adapter`] asks for), the kernel works on the very memory that is read and written.
+/// On a GPU, copies in both directions overlap with the kernel's work on other chunks. If the CPU and the GPU share
+/// their memory (integrated GPUs and software adapters with the feature `MAPPABLE_PRIMARY_BUFFERS`, which
+/// [`Device::from_adapter`] requests), the kernel works directly on the memory that the CPU reads and writes.
 ///
 /// ```
 /// use wgpu_elu::{DType, Device, Elu, Stream};
@@ -38,16 +54,17 @@ use slot::{Arrangement, Slot};
 ///
 /// # Memory
 ///
-/// A budget of bytes, [`Stream::BUDGET`] unless [`Stream::with_budget`] says otherwise, is shared out over all buffers:
-/// [`Stream::chunk_len`] tells how many elements then go at a time. They are made when they are first needed and kept for
-/// the next call. For short data, [`Stream::with_expected_len`] keeps them small.
+/// All buffers together use at most [`Stream::BUDGET`] bytes, or the budget that [`Stream::with_budget`] sets.
+/// [`Stream::chunk_len`] returns the resulting number of elements in a chunk. The buffers are created when they are
+/// first needed and kept for the next call. For short data, [`Stream::with_expected_len`] makes them smaller.
 ///
 /// # Errors
 ///
-/// Those of every `forward`: [`Error::Read`], [`Error::Write`]; [`Error::PartialElement`]; [`Error::OutOfMemory`]; on a GPU
-/// also [`Error::DeviceLost`], and [`Error::Limit`] and [`Error::Refused`] as
-/// [`Kernel::prepare`](crate::Kernel::prepare). What was written until then is the beginning of the results. Unless the
-/// device is lost, the stream works on afterwards.
+/// Every `forward` method returns [`Error::Read`] or [`Error::Write`] if the source or the sink fails;
+/// [`Error::PartialElement`] if the data ends in the middle of an element; [`Error::OutOfMemory`]; on a GPU also
+/// [`Error::DeviceLost`], and [`Error::Limit`] and [`Error::Refused`] as in
+/// [`Kernel::prepare`](crate::Kernel::prepare). The bytes that were written before an error are the beginning of the
+/// results. The stream can be used again, unless the device is lost.
 pub struct Stream {
     device: Device,
     elu: Elu,
@@ -55,19 +72,19 @@ pub struct Stream {
     budget: u64,
     expected_len: u64,
     arrangement: Arrangement,
-    /// Those made so far; none on the CPU.
+    /// The slots that were created so far; empty on the CPU.
     slots: Vec<Slot>,
 }
 
 impl Stream {
-    /// The bytes that all buffers take together, unless told otherwise.
+    /// The default size of all buffers together, in bytes.
     pub const BUDGET: u64 = 64 << 20;
 
-    /// A stream of elements of `dtype` through `device`; a number for `elu` is alpha. Makes no buffer yet.
+    /// Creates a stream for elements of `dtype` on `device`, without creating buffers. A number for `elu` is alpha.
     ///
     /// # Errors
     ///
-    /// As [`Kernel::new`](crate::Kernel::new).
+    /// Returns the errors of [`Kernel::new`](crate::Kernel::new).
     pub fn new(device: &Device, elu: impl Into<Elu>, dtype: DType) -> Result<Self> {
         let arrangement = match device {
             Device::Cpu => Arrangement::InPlace,
@@ -88,7 +105,8 @@ impl Stream {
         })
     }
 
-    /// The same with at most `bytes` for all buffers together, though room for an element each.
+    /// Returns the stream with a budget of `bytes` for all buffers together. It always has room for one element per
+    /// buffer.
     #[must_use]
     pub fn with_budget(self, bytes: u64) -> Self {
         Self {
@@ -98,8 +116,8 @@ impl Stream {
         }
     }
 
-    /// The same for data that is known to have at most `len` elements, which may need less than the budget. If more comes,
-    /// that works too.
+    /// Returns the stream prepared for at most `len` elements, which may need less memory than the budget. More
+    /// elements are still processed.
     #[must_use]
     pub fn with_expected_len(self, len: u64) -> Self {
         Self {
@@ -109,28 +127,28 @@ impl Stream {
         }
     }
 
-    /// The device it runs on.
+    /// Returns the device of the stream.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The type of its elements.
+    /// Returns the dtype of the elements.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// How many elements go at a time: what the budget allows, and the device's `max_buffer_size` and
+    /// Returns the number of elements in a chunk. It depends on the budget, and on the device's `max_buffer_size` and
     /// `max_storage_buffer_binding_size`.
     pub fn chunk_len(&self) -> u64 {
         self.chunk_bytes() / self.dtype.size() as u64
     }
 
-    /// Reads elements from `source` in this machine's byte order until its end, and writes ELU of them to `sink`. How many
-    /// there were.
+    /// Reads elements in this machine's byte order from `source` until it ends, and writes ELU of them to `sink`.
+    /// Returns the number of elements.
     ///
     /// # Errors
     ///
-    /// [As listed above](Self#errors).
+    /// Returns the [errors of every `forward` method](Self#errors).
     pub async fn forward(&mut self, source: impl Read, mut sink: impl Write) -> Result<u64> {
         let (chunk, size) = (self.chunk_bytes(), self.dtype.size() as u64);
         let bytes = match self.device.clone() {
@@ -151,8 +169,9 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`Error::LengthMismatch`] if the slices differ in length, and [`Error::DTypeMismatch`] if their elements are not of
-    /// [`Stream::dtype`]; `y` is then untouched. Else [as listed above](Self#errors).
+    /// Returns [`Error::LengthMismatch`] if the slices differ in length, and [`Error::DTypeMismatch`] if their elements
+    /// are not of [`Stream::dtype`]; `y` is then unchanged. Also returns the [errors of every `forward`
+    /// method](Self#errors).
     pub async fn forward_slice<E: Element>(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
         if E::DTYPE != self.dtype {
             return Err(Error::DTypeMismatch {
@@ -180,21 +199,21 @@ impl Stream {
         }
     }
 
-    /// [`Stream::forward`], blocking.
+    /// The blocking version of [`Stream::forward`].
     ///
     /// # Errors
     ///
-    /// As [`Stream::forward`].
+    /// Returns the errors of [`Stream::forward`].
     #[cfg(not(target_family = "wasm"))]
     pub fn forward_blocking(&mut self, source: impl Read, sink: impl Write) -> Result<u64> {
         pollster::block_on(self.forward(source, sink))
     }
 
-    /// [`Stream::forward_slice`], blocking.
+    /// The blocking version of [`Stream::forward_slice`].
     ///
     /// # Errors
     ///
-    /// As [`Stream::forward_slice`].
+    /// Returns the errors of [`Stream::forward_slice`].
     #[cfg(not(target_family = "wasm"))]
     pub fn forward_slice_blocking<E: Element>(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
         pollster::block_on(self.forward_slice(x, y))
@@ -215,17 +234,17 @@ impl fmt::Debug for Stream {
 
 // ---- Internals ----
 
-/// Chunks that are on their way at once: one goes in or comes out while the device works on the others.
+/// The number of slots: while the device works on one, another is filled and a third is emptied.
 const SLOTS: usize = 3;
 
-/// The most bytes at a time where the CPU does the work, be it as a software adapter: more would leave its cache. On
-/// lavapipe 2^25 floats took 53 ms so, 60 in chunks of 8 MiB, and 78 in chunks of 32.
+/// The largest chunk in bytes if the CPU does the work, directly or as a software adapter, so that a chunk stays in its
+/// cache. On lavapipe, 2^25 floats took 53 ms with this size, 60 ms in chunks of 8 MiB, and 78 ms in chunks of 32 MiB.
 const CACHED_CHUNK: u64 = 4 << 20;
 
-/// Chunks are of whole pages where they are longer than one, so that copies are aligned.
+/// Chunks that are longer than a page consist of whole pages, so that copies are aligned.
 const PAGE: u64 = 4096;
 
-/// Bytes that a reader gives at a time, and still in the cache when they are copied on.
+/// The number of bytes that are read from a reader at a time. They are still in the cache when they are copied.
 const PIECE: u64 = 256 << 10;
 
 impl Stream {
@@ -251,7 +270,7 @@ impl Stream {
         (most - most % unit).min(expected).max(size)
     }
 
-    /// The bytes that there were.
+    /// Streams through the GPU, and returns the number of bytes.
     async fn forward_on_gpu(
         &mut self,
         gpu: &Gpu,
@@ -262,14 +281,15 @@ impl Stream {
         let kernel = &gpu.kernel(self.dtype)?;
         let size = self.dtype.size() as u64;
         let mut total = 0;
-        // The slots at work, oldest first, and the bytes in each. What an error leaves there is overwritten later.
-        let mut at_work: VecDeque<(usize, u64)> = VecDeque::with_capacity(SLOTS);
+        // The slots in use, oldest first, with the number of bytes in each. After an error, the next call overwrites
+        // their contents.
+        let mut in_use: VecDeque<(usize, u64)> = VecDeque::with_capacity(SLOTS);
         for at in (0..SLOTS).cycle() {
             if source.is_at_end()? {
                 break;
             }
-            if at_work.len() == SLOTS
-                && let Some((at, bytes)) = at_work.pop_front()
+            if in_use.len() == SLOTS
+                && let Some((at, bytes)) = in_use.pop_front()
             {
                 self.slots[at].empty(gpu, bytes, sink).await?;
             }
@@ -287,16 +307,16 @@ impl Stream {
                 });
             }
             slot.submit(gpu, kernel, self.elu, bytes)?;
-            at_work.push_back((at, bytes));
+            in_use.push_back((at, bytes));
         }
-        for (at, bytes) in at_work {
+        for (at, bytes) in in_use {
             self.slots[at].empty(gpu, bytes, sink).await?;
         }
         Ok(total)
     }
 }
 
-/// The bytes that there were.
+/// Streams through the CPU path, and returns the number of bytes.
 fn forward_on_cpu<E: Element>(
     elu: Elu,
     chunk: u64,
@@ -332,7 +352,8 @@ fn forward_on_cpu<E: Element>(
     }
 }
 
-/// That many, or an error where Rust's own collections would end the process.
+/// Returns a vector of zeros, or an error if there is not enough memory, where Rust's collections would abort the
+/// process.
 fn zeros<T: bytemuck::Zeroable>(len: u64) -> Result<Vec<T>> {
     let out_of_memory = |_| Error::OutOfMemory {
         what: format!("a chunk of {len} elements"),
@@ -351,7 +372,7 @@ mod tests {
     use super::*;
     use crate::{device::adapters, tensor::Tensor};
 
-    /// Whichever way the chunks go. The adapters that a machine has seldom take all of them by themselves.
+    /// Tests every arrangement of buffers, because the adapters of one machine rarely use all of them.
     #[test]
     fn every_arrangement_gives_the_same() {
         let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_default();
@@ -364,11 +385,11 @@ mod tests {
         let is_possible = !backends.difference(wgpu::Backends::NOOP).is_empty();
         assert!(wish != "require" || !is_possible || !adapters.is_empty());
         if adapters.is_empty() {
-            tell("SKIPPED: the arrangements of chunks (no adapter)");
+            announce("SKIPPED: the arrangements of chunks (no adapter)");
         }
         for adapter in adapters {
             let device = pollster::block_on(Device::from_adapter(&adapter)).unwrap();
-            // An odd number, so that the last word is half of one for 16 bits.
+            // An odd number of elements, so that the last word is half used for 16-bit types.
             let x: Vec<f32> = (0u8..=200).map(|i| f32::from(i) / 50.0 - 2.0).collect();
             check(&device, &x);
             let x: Vec<f16> = x.into_iter().map(f16::from_f32).collect();
@@ -396,18 +417,18 @@ mod tests {
                 assert_eq!(run(Arrangement::Mapped), staged, "{device}");
                 assert_eq!(run(Arrangement::InPlace), staged, "{device}");
             }
-            _ => tell(&format!(
-                "SKIPPED: chunks in memory that {device} shares (it shares none)"
+            _ => announce(&format!(
+                "SKIPPED: chunks in shared memory on {device} (it shares no memory)"
             )),
         }
     }
 
-    /// Past the test harness, which does not show what passing tests print.
+    /// Writes past the test harness, which does not show the output of passing tests.
     #[expect(
         clippy::explicit_write,
         reason = "eprintln! is what the harness captures"
     )]
-    fn tell(line: &str) {
+    fn announce(line: &str) {
         writeln!(std::io::stderr(), "{line}").unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Tensors: elements on a device, and a shape.
+//! Tensors: elements on a device, with a shape.
 
 use std::{ops::Range, sync::Arc};
 
@@ -9,17 +9,17 @@ use crate::{
     kernel::check_usage,
 };
 
-/// Elements of one type on a [`Device`], in C order, and their shape.
+/// Elements of one type on a [`Device`], in C order, with a shape.
 ///
-/// A tensor is a value: [`reshape`](Self::reshape), [`rows`](Self::rows) and `clone` share its memory and copy nothing,
-/// and what is done in place to one tensor is never seen through another. Only a host's buffer that is given to
-/// [`from_buffer`](Self::from_buffer) several times is shared openly.
+/// A tensor behaves like a value. [`reshape`](Self::reshape), [`rows`](Self::rows) and `clone` share its memory and
+/// copy nothing, but an operation in place on one tensor never changes another. The exception is a host's buffer that
+/// is passed to [`from_buffer`](Self::from_buffer) several times: these tensors share the buffer visibly.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     storage: Storage,
     dtype: DType,
     shape: Vec<usize>,
-    /// The first element within the storage.
+    /// The index of the first element within the storage.
     first: usize,
     len: usize,
 }
@@ -32,18 +32,18 @@ enum Storage {
 
 const LABEL: &str = "wgpu_elu.tensor";
 
-/// What tensors are made with on a GPU.
+/// The usages of the buffers that tensors create.
 const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
     .union(wgpu::BufferUsages::COPY_DST);
 
 impl Tensor {
-    /// A tensor of a copy of `values`, on `device`. An empty shape is a scalar.
+    /// Creates a tensor on `device` with a copy of `values`. An empty shape is a scalar.
     ///
     /// # Errors
     ///
-    /// [`Error::ShapeMismatch`], [`Error::ShapeTooLarge`]; on a GPU also [`Error::Limit`], [`Error::OutOfMemory`] and
-    /// [`Error::DeviceLost`].
+    /// Returns [`Error::ShapeMismatch`] if `shape` does not have `values.len()` elements; [`Error::ShapeTooLarge`]; on
+    /// a GPU also [`Error::Limit`], [`Error::OutOfMemory`] and [`Error::DeviceLost`].
     pub fn from_slice<E: Element>(device: &Device, values: &[E], shape: &[usize]) -> Result<Self> {
         check_shape(shape, values.len())?;
         match device {
@@ -57,11 +57,11 @@ impl Tensor {
         }
     }
 
-    /// A tensor of `values`: on the CPU without a copy, on a GPU as [`Tensor::from_slice`].
+    /// Creates a tensor from `values`: on the CPU without a copy, on a GPU as [`Tensor::from_slice`] does.
     ///
     /// # Errors
     ///
-    /// As [`Tensor::from_slice`].
+    /// Returns the errors of [`Tensor::from_slice`].
     pub fn from_vec<E: Element>(device: &Device, values: Vec<E>, shape: &[usize]) -> Result<Self> {
         check_shape(shape, values.len())?;
         match device {
@@ -78,11 +78,13 @@ impl Tensor {
         }
     }
 
-    /// A tensor of a copy of `bytes`, elements of `dtype` in this machine's byte order, aligned or not.
+    /// Creates a tensor with a copy of `bytes`, which are elements of `dtype` in this machine's byte order and need no
+    /// alignment.
     ///
     /// # Errors
     ///
-    /// [`Error::Misaligned`] if they end within an element; else as [`Tensor::from_slice`].
+    /// Returns [`Error::Misaligned`] if the bytes end in the middle of an element, and the errors of
+    /// [`Tensor::from_slice`].
     pub fn from_bytes(
         device: &Device,
         dtype: DType,
@@ -112,11 +114,11 @@ impl Tensor {
         Ok(Self::new(storage, dtype, shape, len))
     }
 
-    /// A tensor of zeros.
+    /// Creates a tensor of zeros.
     ///
     /// # Errors
     ///
-    /// As [`Tensor::from_slice`].
+    /// Returns the errors of [`Tensor::from_slice`].
     pub fn zeros(device: &Device, dtype: DType, shape: &[usize]) -> Result<Self> {
         if let Device::Gpu(gpu) = device {
             gpu.probe_alive()?;
@@ -124,7 +126,8 @@ impl Tensor {
         Self::output(device, dtype, shape)
     }
 
-    /// Like [`Tensor::zeros`], but skips the liveness probe: the work that follows reports a lost device.
+    /// Creates zeros like [`Tensor::zeros`], but skips the liveness probe, because the work that follows reports a lost
+    /// device.
     pub(crate) fn output(device: &Device, dtype: DType, shape: &[usize]) -> Result<Self> {
         let len = product(shape)?;
         let too_large = || Error::ShapeTooLarge {
@@ -148,17 +151,18 @@ impl Tensor {
         Ok(Self::new(storage, dtype, shape, len))
     }
 
-    /// A tensor of what is in `buffer` from the byte `offset` on, without a copy. The buffer must belong to `gpu`: work with
-    /// another device's buffer is [`Error::Refused`], unless the devices come from two instances of wgpu, which this crate
-    /// cannot see ([`Gpu::from_wgpu`]).
+    /// Creates a tensor of the elements in `buffer` from the byte `offset` on, without a copy.
     ///
-    /// Work on the tensor needs the usage `STORAGE`, and reading it back `COPY_SRC`. What is done to it in place is done
-    /// to the buffer, unless other tensors share it.
+    /// The buffer must belong to `gpu`. Work with another device's buffer returns [`Error::Refused`], unless the
+    /// devices come from two instances of wgpu, which this crate cannot detect (see [`Gpu::from_wgpu`]). Work on the
+    /// tensor needs the usage `STORAGE`, and reading it `COPY_SRC`. Operations in place change the buffer, unless other
+    /// tensors share it.
     ///
     /// # Errors
     ///
-    /// [`Error::OffsetOutside`] if `offset` is past the buffer's end; [`Error::ShapeMismatch`] if the buffer is too short;
-    /// [`Error::ShapeTooLarge`]; [`Error::Misaligned`].
+    /// Returns [`Error::OffsetOutside`] if `offset` lies beyond the buffer's end; [`Error::ShapeMismatch`] if the
+    /// buffer is too short; [`Error::ShapeTooLarge`]; [`Error::Misaligned`] if `offset` is not a multiple of the
+    /// element's size.
     pub fn from_buffer(
         gpu: &Gpu,
         buffer: wgpu::Buffer,
@@ -199,7 +203,7 @@ impl Tensor {
         })
     }
 
-    /// The device it is on.
+    /// Returns the device that holds the tensor.
     pub fn device(&self) -> Device {
         match &self.storage {
             Storage::Cpu(_) => Device::Cpu,
@@ -207,31 +211,31 @@ impl Tensor {
         }
     }
 
-    /// The type of its elements.
+    /// Returns the type of the elements.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// Its dimensions, slowest first.
+    /// Returns the dimensions, slowest-changing first.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The number of its elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has no elements.
+    /// Returns whether the tensor has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The same elements in another shape, without a copy.
+    /// Returns the same elements in another shape, without a copy.
     ///
     /// # Errors
     ///
-    /// [`Error::ShapeMismatch`], [`Error::ShapeTooLarge`].
+    /// Returns [`Error::ShapeMismatch`] if the shape has another number of elements, and [`Error::ShapeTooLarge`].
     pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
         check_shape(shape, self.len)?;
         Ok(Self {
@@ -240,15 +244,15 @@ impl Tensor {
         })
     }
 
-    /// The part of it whose first index is in `range`, without a copy.
+    /// Returns the part of the tensor whose first index is in `range`, without a copy.
     ///
     /// # Errors
     ///
-    /// [`Error::RowsOutside`] if the tensor has not that many rows, or is a scalar.
+    /// Returns [`Error::RowsOutside`] if the range exceeds the tensor's rows, or if the tensor is a scalar.
     pub fn rows(&self, range: Range<usize>) -> Result<Self> {
         match self.shape.first() {
             Some(&rows) if range.start <= range.end && range.end <= rows => {
-                // The other dimensions of an empty tensor may be anything, even too large to multiply.
+                // The other dimensions of an empty tensor may be arbitrarily large, so their product may overflow.
                 let row = if self.is_empty() {
                     0
                 } else {
@@ -270,13 +274,14 @@ impl Tensor {
         }
     }
 
-    /// Its elements, copied to the CPU's memory once all work on them is done.
+    /// Copies the elements to the CPU's memory, after all work on them is done.
     ///
-    /// Outside the browser the wait happens within the first poll of the future.
+    /// Outside the browser, the first poll of the future blocks until then.
     ///
     /// # Errors
     ///
-    /// [`Error::DTypeMismatch`]; on a GPU also [`Error::MissingUsage`], [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+    /// Returns [`Error::DTypeMismatch`] if `E` is another type; on a GPU also [`Error::MissingUsage`] if the buffer
+    /// lacks `COPY_SRC`, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
     pub async fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
         self.check_dtype::<E>()?;
         match &self.storage {
@@ -291,40 +296,41 @@ impl Tensor {
         }
     }
 
-    /// Its elements as bytes in this machine's order, copied as by [`Tensor::to_vec`].
+    /// Copies the elements as bytes in this machine's byte order, as [`Tensor::to_vec`] does.
     ///
     /// # Errors
     ///
-    /// As [`Tensor::to_vec`], but for the dtype.
+    /// Returns the errors of [`Tensor::to_vec`] except [`Error::DTypeMismatch`].
     pub async fn to_bytes(&self) -> Result<Vec<u8>> {
         self.read(<[u8]>::to_vec).await
     }
 
-    /// [`Tensor::to_bytes`], blocking.
+    /// The blocking version of [`Tensor::to_bytes`].
     ///
     /// # Errors
     ///
-    /// As [`Tensor::to_bytes`].
+    /// Returns the errors of [`Tensor::to_bytes`].
     #[cfg(not(target_family = "wasm"))]
     pub fn to_bytes_blocking(&self) -> Result<Vec<u8>> {
         pollster::block_on(self.to_bytes())
     }
 
-    /// [`Tensor::to_vec`], blocking.
+    /// The blocking version of [`Tensor::to_vec`].
     ///
     /// # Errors
     ///
-    /// As [`Tensor::to_vec`].
+    /// Returns the errors of [`Tensor::to_vec`].
     #[cfg(not(target_family = "wasm"))]
     pub fn to_vec_blocking<E: Element>(&self) -> Result<Vec<E>> {
         pollster::block_on(self.to_vec())
     }
 
-    /// As [`Tensor::to_vec`], but on the CPU without a copy where no other tensor shares the memory.
+    /// Returns the elements like [`Tensor::to_vec`], but without a copy if they are on the CPU and no other tensor
+    /// shares the memory.
     ///
     /// # Errors
     ///
-    /// As [`Tensor::to_vec`].
+    /// Returns the errors of [`Tensor::to_vec`].
     pub async fn into_vec<E: Element>(mut self) -> Result<Vec<E>> {
         self.check_dtype::<E>()?;
         if self.first == 0 {
@@ -343,17 +349,17 @@ impl Tensor {
         self.to_vec().await
     }
 
-    /// [`Tensor::into_vec`], blocking.
+    /// The blocking version of [`Tensor::into_vec`].
     ///
     /// # Errors
     ///
-    /// As [`Tensor::to_vec`].
+    /// Returns the errors of [`Tensor::to_vec`].
     #[cfg(not(target_family = "wasm"))]
     pub fn into_vec_blocking<E: Element>(self) -> Result<Vec<E>> {
         pollster::block_on(self.into_vec())
     }
 
-    /// Its elements, if they are of type `E` and on the CPU.
+    /// Returns the elements if they are of type `E` and on the CPU.
     pub fn as_slice<E: Element>(&self) -> Option<&[E]> {
         match &self.storage {
             Storage::Cpu(values) => E::slice(values)?.get(self.first..self.first + self.len),
@@ -361,7 +367,7 @@ impl Tensor {
         }
     }
 
-    /// Its elements for writing, if they are of type `E`, on the CPU, and shared with no other tensor.
+    /// Returns the elements for writing if they are of type `E`, on the CPU, and not shared with another tensor.
     pub fn as_mut_slice<E: Element>(&mut self) -> Option<&mut [E]> {
         match &mut self.storage {
             Storage::Cpu(values) => {
@@ -371,7 +377,7 @@ impl Tensor {
         }
     }
 
-    /// Its bytes within a buffer, if it is on a GPU.
+    /// Returns the tensor's slice of a buffer if it is on a GPU.
     pub fn as_buffer_slice(&self) -> Option<wgpu::BufferSlice<'_>> {
         self.on_gpu().map(|(_, bytes)| bytes)
     }
@@ -396,12 +402,12 @@ impl Tensor {
         buffer.slice(first..first + self.len as u64 * size)
     }
 
-    /// Hands its bytes to `read`, once all work on them is done.
+    /// Passes the tensor's bytes to `read`, after all work on them is done.
     async fn read<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let size = self.dtype.size();
         let room = room(self.len * size)?;
         if cfg!(target_family = "wasm") {
-            // Of what is mapped, wgpu makes a copy in a browser.
+            // In a browser, wgpu copies the mapped bytes once more.
             check_room(self.len * size)?;
         }
         drop(room);
@@ -416,7 +422,7 @@ impl Tensor {
             return Ok(read(&[]));
         }
         check_usage(Role::Tensor, buffer, wgpu::BufferUsages::COPY_SRC)?;
-        // Copies are of whole words, and an element may be half of one.
+        // Copies transfer whole words, but a 16-bit element is half a word.
         const WORD: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
         let slice = self.bytes_of(buffer);
         let start = slice.offset() - slice.offset() % WORD;
@@ -459,7 +465,7 @@ impl Tensor {
         }
     }
 
-    /// Its device and its bytes there, if that is a GPU.
+    /// Returns the GPU that holds the tensor, and the tensor's slice of a buffer there.
     pub(crate) fn on_gpu(&self) -> Option<(&Gpu, wgpu::BufferSlice<'_>)> {
         match &self.storage {
             Storage::Cpu(_) => None,
@@ -467,7 +473,7 @@ impl Tensor {
         }
     }
 
-    /// Whether another tensor shares its memory.
+    /// Returns whether another tensor shares the memory.
     pub(crate) fn is_shared(&self) -> bool {
         match &self.storage {
             Storage::Cpu(values) => Arc::strong_count(values) > 1,
@@ -477,7 +483,7 @@ impl Tensor {
 }
 
 fn product(shape: &[usize]) -> Result<usize> {
-    // A shape with a 0 in it is empty, however large the rest.
+    // A shape with a dimension of 0 is empty, whatever the other dimensions are.
     if shape.contains(&0) {
         return Ok(0);
     }
@@ -502,7 +508,7 @@ fn check_shape(shape: &[usize], found: usize) -> Result<()> {
     }
 }
 
-/// Fails where an allocation of this many bytes would, which Rust's own collections answer by ending the process.
+/// Fails if an allocation of this many bytes would fail. Rust's collections abort the process in that case.
 fn check_room(bytes: usize) -> Result<()> {
     room(bytes).map(drop)
 }

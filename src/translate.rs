@@ -1,4 +1,4 @@
-//! The shaders in the languages that drivers take, translated by naga with the settings that wgpu gives it.
+//! Translates the shaders to the languages of the drivers, through naga with the settings that wgpu uses.
 
 use std::fmt;
 
@@ -21,23 +21,23 @@ use crate::{
 /// A shading language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Language {
-    /// WebGPU's own, in which the shaders are written.
+    /// WebGPU's language, in which the shaders are written.
     Wgsl,
-    /// Vulkan's, in binary form.
+    /// Vulkan's language, in binary form.
     Spirv,
-    /// Metal's.
+    /// Metal's language.
     Msl,
-    /// Direct3D's.
+    /// Direct3D's language.
     Hlsl,
-    /// OpenGL's.
+    /// OpenGL's language.
     Glsl,
 }
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Self; 5] = [Self::Wgsl, Self::Spirv, Self::Msl, Self::Hlsl, Self::Glsl];
 
-    /// The name on the command line.
+    /// Returns the name that the command line uses.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Wgsl => "wgsl",
@@ -48,7 +48,7 @@ impl Language {
         }
     }
 
-    /// The name in prose.
+    /// Returns the usual spelling of the name.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Wgsl => "WGSL",
@@ -60,12 +60,12 @@ impl Language {
     }
 }
 
-/// Why there is no translation.
+/// The reason why a translation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No shader of this dtype exists in this language.
-    #[error("{dtype} has no {}, since {reason}", language.title())]
+    #[error("{dtype} has no {}, because {reason}", language.title())]
     Unavailable {
         /// The dtype.
         dtype: DType,
@@ -74,10 +74,10 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
-    /// naga refused the shader.
-    #[error("naga refused the shader: {reason}")]
+    /// naga rejected the shader.
+    #[error("naga rejected the shader: {reason}")]
     Refused {
-        /// What naga reported.
+        /// naga's message.
         reason: String,
     },
 }
@@ -107,32 +107,33 @@ pub fn unavailable(dtype: DType, language: Language) -> Option<Error> {
     })
 }
 
-/// One shader of this crate, and one of its entry points.
+/// One of this crate's shaders, with one of its entry points.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
-    /// The format of the elements.
+    /// The dtype of the elements.
     pub dtype: DType,
     /// The operation.
     pub op: Op,
-    /// Which inputs lie in the output's buffer.
+    /// The inputs that lie in the output's buffer.
     pub shared: Shared,
-    /// The values of its `override` constants for the dispatch.
+    /// The values of the `override` constants for the shape.
     pub shape: Shape,
-    /// The values of the others.
+    /// The values of the other `override` constants.
     pub specialization: Specialization,
     /// [`VECTORS`](crate::shader::VECTORS) or [`ELEMENTS`](crate::shader::ELEMENTS).
     pub entry_point: &'static str,
 }
 
-/// Returns the shader in `language`: the bytes of a file. WGSL is the whole source as wgpu gets it; all others hold the one entry
-/// point, with the shape's constants in place.
+/// Returns the shader in `language`, as the bytes of a file. WGSL is the complete source that wgpu receives. The other
+/// languages contain only the given entry point, and the shape's constants are inserted.
 ///
-/// Binding n of group 0 is descriptor n of set 0 in SPIR-V, register n of its kind in HLSL, binding n in GLSL, and buffer n
-/// in MSL, where the buffers' sizes come after them all.
+/// Binding n of group 0 becomes descriptor n of set 0 in SPIR-V, register n of its kind in HLSL, binding n in GLSL, and
+/// buffer n in MSL, where a buffer with the sizes of the others follows.
 ///
 /// # Errors
 ///
-/// [`Error::Unavailable`], see [`unavailable`]; [`Error::Refused`] if naga cannot write the shader.
+/// Returns [`Error::Unavailable`] if the language cannot express the shader (see [`unavailable`]), and
+/// [`Error::Refused`] if naga cannot write it.
 pub fn translate(variant: Variant, language: Language) -> Result<Vec<u8>, Error> {
     let Variant {
         dtype,
@@ -151,11 +152,12 @@ pub fn translate(variant: Variant, language: Language) -> Result<Vec<u8>, Error>
     translate_source(source, dtype, entry_point, &constants, language)
 }
 
-/// Returns one entry point of any shader with such bindings in `language`. `dtype` says whether it has 64-bit floats.
+/// Translates one entry point of any shader that has the bindings of this crate's shaders. `dtype` says whether the
+/// shader uses 64-bit floats.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] if the shader is not valid, or naga cannot write it.
+/// Returns [`Error::Refused`] if the shader is invalid or naga cannot write it.
 pub fn translate_source(
     source: String,
     dtype: DType,
@@ -179,7 +181,7 @@ pub fn translate_source(
         .iter()
         .map(|&(name, value)| (name.to_owned(), value))
         .collect();
-    // It leaves out the other entry points, and validates what it made.
+    // This call removes the other entry points and validates the result.
     let (module, info) = process_overrides(&module, &info, Some((stage, entry_point)), &constants)
         .map_err(Error::refused)?;
     let bindings = [PARAMS_BINDING, X_BINDING, GRAD_BINDING, Y_BINDING]
@@ -189,7 +191,7 @@ pub fn translate_source(
         Language::Spirv => {
             let options = spv::Options {
                 lang_version: (1, 3),           // Vulkan 1.1
-                flags: spv::WriterFlags::DEBUG, // names, for whoever disassembles it
+                flags: spv::WriterFlags::DEBUG, // keeps names, for disassemblers
                 bounds_check_policies: CHECKS,
                 ..spv::Options::default()
             };
@@ -266,7 +268,7 @@ pub fn translate_source(
                 multiview: None,
             };
             let mut text = String::new();
-            // OpenGL's own robust access is what wgpu relies on.
+            // wgpu relies on OpenGL's own robust access.
             let checks = BoundsCheckPolicies::default();
             glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, checks)
                 .and_then(|mut writer| writer.write())
@@ -278,7 +280,7 @@ pub fn translate_source(
 
 // ---- Internals ----
 
-/// wgpu's, where the driver does not check by itself.
+/// wgpu's bounds checks for drivers that do not check by themselves.
 const CHECKS: BoundsCheckPolicies = BoundsCheckPolicies {
     index: BoundsCheckPolicy::Restrict,
     buffer: BoundsCheckPolicy::Restrict,

@@ -1,5 +1,5 @@
-//! The general method of `Elu`, of `cpu` and of `Kernel`: by operation it does what the named ones do, into tensors that exist
-//! and in place, and refuses inputs that the operation does not take.
+//! Tests of the general methods of `Elu`, `cpu` and `Kernel`: they give the results of the named methods, write to
+//! existing tensors and in place, and reject inputs that the operation does not take.
 
 use wgpu_elu::{DType, Device, Elu, Error, Kernel, Op, Role, Tensor, cpu, shader::Shared, wgpu};
 
@@ -14,7 +14,7 @@ fn floats(device: &Device, seed: usize) -> Tensor {
     Tensor::from_slice(device, &values, &[2, 300]).unwrap()
 }
 
-/// The gradient that an operation takes, if any.
+/// Returns the gradient if the operation takes one.
 fn gradient(op: Op, grad: &Tensor) -> Option<&Tensor> {
     op.has_grad().then_some(grad)
 }
@@ -180,7 +180,7 @@ fn an_output_that_is_not_like_the_input_is_refused() {
     }
 }
 
-/// `f32` and `f64` are alpha, with the same meaning.
+/// `f32` and `f64` both convert to ELU with this alpha.
 #[test]
 fn a_number_is_alpha() {
     assert_eq!(Elu::from(0.25f32), Elu::new(0.25));
@@ -191,11 +191,11 @@ fn a_number_is_alpha() {
     assert_eq!(y, [-0.316_060_27]);
 }
 
-/// The pipelines are there before the first `prepare`, which makes none.
+/// The first `prepare` creates no pipeline if `Kernel::compile` has created them.
 #[test]
 fn pipelines_are_compiled_ahead() {
     on_every_gpu(|gpu, name| {
-        // A device of its own, because other tests compile on the shared one.
+        // A separate device, because other tests compile on the shared one.
         let gpu = &with_limits(gpu, |limits| limits);
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         let apart = Shared::default();

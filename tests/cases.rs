@@ -1,4 +1,4 @@
-//! Other people's cases, on the CPU path and every adapter. Where they are from is told beside the data.
+//! Test cases of other projects, on the CPU path and every adapter. The README next to the data names their origin.
 
 use serde_json::Value;
 use wgpu_elu::{DType, Device, Elu, Error, Factors, Op, Tensor};
@@ -10,7 +10,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// The cases in a file: none must be missed for want of a name.
+/// Returns the cases in a file. It fails if there are none, so that a renamed key is noticed.
 fn cases(file: &Value) -> &[Value] {
     let cases = file["cases"].as_array().unwrap();
     assert!(!cases.is_empty());
@@ -50,7 +50,7 @@ fn values(tensor: &Tensor) -> Vec<f64> {
     bits.map(|bits| value(tensor.dtype(), bits)).collect()
 }
 
-/// NumPy's `assert_allclose`, by which ONNX and Keras compare.
+/// NumPy's `assert_allclose`, which ONNX and Keras use to compare results.
 #[track_caller]
 fn assert_all_close(name: &str, found: &[f64], expected: &[f64], rtol: f64, atol: f64) {
     assert_eq!(found.len(), expected.len(), "{name}");
@@ -113,7 +113,7 @@ fn keras() {
     }
 }
 
-/// The rules among Keras' cases.
+/// The rules that Keras' cases contain.
 #[test]
 fn keras_dtypes_and_shapes_are_those_of_the_input() {
     on_every_device(|target| {
@@ -160,7 +160,7 @@ fn torch() {
                     let name = "grad_in_from_result";
                     same(Op::BackwardFromOutput, from_output.unwrap(), name);
                 } else {
-                    // PyTorch refuses negative alphas only, and gives something for 0.
+                    // PyTorch rejects only negative alphas, and returns a result for 0.
                     let error = from_output.unwrap_err();
                     assert!(matches!(error, Error::NotInvertible { found, .. } if found == alpha));
                 }
@@ -169,14 +169,14 @@ fn torch() {
     });
 }
 
-/// How many numbers apart PyTorch's result may be.
+/// Returns how far PyTorch's result may be from ours, in steps between neighbouring numbers.
 ///
-/// These are the largest distances seen, on the CPU path and on a software adapter by Vulkan and GL. PyTorch's forward is
-/// within 1 ULP of the exact value, as ours is. Its gradients are `grad * alpha * exp(x)` and `grad * (y + alpha)` with
-/// every step rounded: with alpha = 1.6732, no power of two, the former has two products on top of exp's own error, and
-/// is 2 numbers off in 2 of 4135 results for float32, in 1 for float64. For 16 bits both compute in float32 and round
-/// once. No exact value here is less than a float32 ULP from where rounding changes, ties apart, which come from sums and
-/// products that are exact in float32; so the bits are the same.
+/// These are the largest distances seen, on the CPU path and on a software adapter through Vulkan and GL. PyTorch's
+/// forward is within 1 ULP of the exact value, like ours. Its gradients are `grad * alpha * exp(x)` and `grad * (y +
+/// alpha)` with every step rounded. With alpha = 1.6732, which is not a power of two, the former adds the errors of two
+/// products to the error of exp, and is 2 numbers off in 2 of 4135 results for float32, and in 1 for float64. For 16
+/// bits both projects compute in float32 and round once. No exact value here is less than a float32 ULP from a rounding
+/// boundary, except for ties, which come from sums and products that are exact in float32. So the bits are equal.
 fn most_steps(op: Op, dtype: DType) -> u64 {
     match (dtype, op) {
         (DType::F16 | DType::BF16, _) => 0,

@@ -1,6 +1,6 @@
-//! Every shader keeps the discipline that makes its results independent of the driver's compiler. That may contract
-//! `a * b + c`, regroup sums and products, drop conversions there and back, assume that there is no NaN, and flush
-//! subnormals. Values behind a barrier are safe from that, and so are integers: see `check` for the rules.
+//! Checks that every shader follows the rules that make its results independent of the driver's compiler. A compiler
+//! may contract `a * b + c`, regroup sums and products, drop conversions there and back, assume that there is no NaN,
+//! and flush subnormals. It cannot change integers, or values behind a barrier. The module `check` lists the rules.
 
 mod body;
 mod check;
@@ -43,7 +43,7 @@ fn every_shader_keeps_the_discipline() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// Shaders that compute well only where no compiler rearranges them.
+/// Earlier shaders, whose results are correct only if no compiler rearranges them.
 #[test]
 fn undisciplined_shaders_are_found() {
     let assert_found = |found: &[String], start: &str| {
@@ -64,7 +64,7 @@ fn undisciplined_shaders_are_found() {
     assert_found(&found, "opaque: float select: `select(v, vec2(0.0lf), ");
 }
 
-/// What the snippets below have in common.
+/// The part that the snippets below share.
 const PRELUDE: &str = "
     alias Floats = vec4<f32>;
     alias Words = vec4<u32>;
@@ -104,7 +104,7 @@ const PRELUDE: &str = "
     }
 ";
 
-/// A kind of violation, as messages name it: a function that has one, and its twin without.
+/// A kind of violation, as messages name it; a function with this violation; and a similar function without it.
 const PLANTED: [(&str, &str, &str); 30] = [
     (
         "raw add: `a + b` is used in `a + b - a`",

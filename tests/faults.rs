@@ -1,7 +1,8 @@
-//! Faults that implementations of ELU have had, planted one at a time: the default run of `elu check` must find each.
+//! Plants faults that implementations of ELU have had, one at a time. The default run of `elu check` must find each of
+//! them.
 //!
-//! Each fault is a formula in which one step is wrong and all others are as good as in `f64`, or better. It replaces the right
-//! result where x < 0 and all numbers are finite and not 0.
+//! Each fault is a formula in which one step is wrong, and all others are at least as accurate as `f64`. It replaces
+//! the correct result where x < 0 and all numbers are finite and not 0.
 
 use rayon::prelude::*;
 use wgpu_elu::{DType, Op};
@@ -11,10 +12,11 @@ use wgpu_elu::accuracy::{
     pieces, smallest_normal, value,
 };
 
-/// A result from the factors, x and the gradient, before it is rounded to the format. Forward ignores the gradient.
+/// Computes a result from the factors, x and the gradient, before it is rounded to the dtype. Forward ignores the
+/// gradient.
 type Formula = fn(Rounded, f64, f64) -> f64;
 
-/// What `formula` gives, and elsewhere the right result.
+/// Returns the result of `formula` where it applies, and the correct result elsewhere.
 fn planted(judge: Judge, formula: Formula, x_bits: u64, grad_bits: u64) -> u64 {
     let products = judge.products();
     let [x, grad] = [x_bits, grad_bits].map(|bits| value(judge.dtype, bits));
@@ -42,21 +44,21 @@ impl Findings for Found {
     }
 }
 
-/// The samples of the default run. Those for the factors of the table come last, since they take the longest.
+/// Returns the samples of the default run. Those of the table come last, because they take the longest.
 fn default_run(op: Op, dtype: DType) -> impl Iterator<Item = (Judge, Extent)> {
     let others = other_judges(op, dtype, false);
-    // SELU, CELU and all three factors first.
+    // SELU, CELU and the combinations of all three factors come first.
     let samples = others.into_iter().rev().map(|judge| (judge, Extent::Few));
     samples.chain([table(op, dtype)])
 }
 
-/// The sample of which `elu check` makes its table.
+/// Returns the sample of the table of `elu check`.
 fn table(op: Op, dtype: DType) -> (Judge, Extent) {
     let elu = 1.0.into();
     (Judge { op, dtype, elu }, Extent::Default)
 }
 
-/// What was found in the first piece of these samples that breaks the contract, if any does.
+/// Returns the first result in these samples that breaks the contract.
 fn find(
     samples: impl IntoIterator<Item = (Judge, Extent)>,
     compute: impl Fn(Judge, u64, u64) -> u64 + Sync,
@@ -81,7 +83,7 @@ fn is_found(op: Op, dtype: DType, formula: Formula) {
     is_found_in(default_run(op, dtype), formula);
 }
 
-/// Also where only the arithmetic for alpha = 1 has the fault.
+/// Checks that the run finds a fault, even if only the arithmetic for alpha = 1 has it.
 #[track_caller]
 fn is_found_with_alpha_1(op: Op, dtype: DType, formula: Formula) {
     is_found(op, dtype, formula);
@@ -109,7 +111,7 @@ fn single(v: f64) -> f64 {
     (v as f32).into()
 }
 
-/// Zero in place of a subnormal number of `f32`.
+/// Replaces a subnormal number of `f32` by zero.
 fn flushed(v: f64) -> f64 {
     if v.abs() < smallest_normal(DType::F32) {
         0.0f64.copysign(v)
@@ -118,7 +120,7 @@ fn flushed(v: f64) -> f64 {
     }
 }
 
-// ---- No fault ----
+// ---- Without a fault ----
 
 fn forward(f: Rounded, x: f64, _: f64) -> f64 {
     f.negative * (f.input_scale * x).exp_m1()
@@ -132,7 +134,7 @@ fn from_output(f: Rounded, y: f64, grad: f64) -> f64 {
     grad * (f.input_scale * (y + f.negative))
 }
 
-/// Otherwise every fault would be found for no reason.
+/// Without this test, the others could find every fault for a wrong reason.
 #[test]
 fn a_good_implementation_has_no_fault() {
     for dtype in [DType::F32, DType::F16, DType::BF16] {
@@ -141,7 +143,7 @@ fn a_good_implementation_has_no_fault() {
             (Op::Backward, backward),
             (Op::BackwardFromOutput, from_output),
         ] {
-            // What remains of the default run would take a minute.
+            // The rest of the default run would take a minute.
             for judge in other_judges(op, dtype, false) {
                 let sample = Sample::new(judge, Extent::Few);
                 for i in 0..sample.len() {
@@ -218,7 +220,7 @@ fn an_underflowed_zero_has_the_wrong_sign() {
     });
 }
 
-/// The contract is about three rounded factors. The slope is the exact product of two of them.
+/// The contract refers to three rounded factors. The slope is the exact product of two of them.
 #[test]
 fn the_slope_is_a_fourth_number() {
     is_found(Op::Forward, DType::F32, |f, x, grad| {
@@ -277,7 +279,7 @@ fn one_number_for_ln_2() {
     });
 }
 
-/// The sum is then rounded before it is multiplied.
+/// Here the sum is rounded before it is multiplied.
 #[test]
 fn the_sum_of_output_and_negative_loses_its_low_part() {
     is_found_with_alpha_1(Op::BackwardFromOutput, DType::F32, |f, y, grad| {
@@ -285,7 +287,7 @@ fn the_sum_of_output_and_negative_loses_its_low_part() {
     });
 }
 
-/// Low parts that underflow count for nothing.
+/// Low parts that underflow are lost.
 #[test]
 fn the_sum_loses_its_low_part_where_alpha_is_tiny() {
     is_found(Op::BackwardFromOutput, DType::F32, |f, y, grad| {
@@ -299,7 +301,8 @@ fn the_sum_loses_its_low_part_where_alpha_is_tiny() {
 
 // ---- float64 ----
 
-/// Plants a fault in results that are otherwise the nearest numbers: `fault` has the factors, x, the gradient and that number.
+/// Plants a fault in results that are otherwise the nearest numbers. `fault` receives the factors, x, the gradient and
+/// that number.
 #[track_caller]
 fn is_found_in_f64(op: Op, fault: fn(Rounded, f64, f64, f64) -> f64) {
     let compute = |judge: Judge, x_bits, grad_bits| {
@@ -324,7 +327,7 @@ fn a_product_of_float64_overflows_on_the_way() {
     });
 }
 
-/// As Mesa 26 takes it for 0.
+/// Mesa 26 replaces the number by 0.
 #[test]
 fn a_subnormal_float64_is_not_negative() {
     is_found_in_f64(
@@ -335,7 +338,7 @@ fn a_subnormal_float64_is_not_negative() {
     );
 }
 
-/// There the errors of earlier arithmetic were largest.
+/// At these x the errors of earlier arithmetic were largest.
 #[test]
 fn gradients_of_float64_are_3_numbers_off_near_half_of_ln_2() {
     is_found_in_f64(Op::Backward, |_, x, _, right| {
@@ -347,8 +350,9 @@ fn gradients_of_float64_are_3_numbers_off_near_half_of_ln_2() {
     });
 }
 
-/// A compiler may drop a conversion to `f32` and back. A shader that takes the leading bits of `x` by one then multiplies by all
-/// of its bits: `input_scale * x` is rounded, and the low part of the product does not make up for it.
+/// A compiler may drop a conversion to `f32` and back. A shader that takes the leading bits of `x` by such a conversion
+/// then multiplies all bits of `x`. The product `input_scale * x` is rounded, and its low part does not compensate for
+/// that.
 #[test]
 fn the_leading_bits_of_float64_are_all_bits() {
     let tally = find(

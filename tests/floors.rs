@@ -1,4 +1,5 @@
-//! The floors in CONTRIBUTING.md: every module of the library is on one, and imports from lower floors only.
+//! Checks the floors in CONTRIBUTING.md: every module of the library is on one floor and imports from lower floors
+//! only.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The floor of every module, 0 for the lowest.
+/// Returns the floor of every module; 0 is the lowest.
 fn floors(text: &str) -> BTreeMap<String, usize> {
     let (_, list) = text.split_once("```floors\n").expect("there is a list");
     let (list, _) = list.split_once("```").unwrap();
@@ -21,7 +22,7 @@ fn floors(text: &str) -> BTreeMap<String, usize> {
     map
 }
 
-/// The code of a file, without comments and unit tests.
+/// Returns the code of a file without comments and unit tests.
 fn code(text: &str) -> String {
     let (text, _) = text.split_once("#[cfg(test)]").unwrap_or((text, ""));
     let lines = text
@@ -30,7 +31,7 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The modules that a file's code names, by `crate::name` or `use crate::{name, ...}`.
+/// Returns the modules that the code imports with `crate::name` or `use crate::{name, ...}`.
 fn imports(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
@@ -43,7 +44,7 @@ fn imports(code: &str) -> Vec<String> {
             None => found.push(word(rest).to_owned()),
         }
     }
-    // Types and macros that the root exports are not modules.
+    // Names with capital letters are types that the crate root exports, not modules.
     found.retain(|name| name.chars().all(|c| c.is_lowercase() || c == '_'));
     found
 }
@@ -53,7 +54,7 @@ fn word(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// The first word of every item of a list in braces, whatever the items contain.
+/// Returns the first word of every item of a list in braces. Items may contain nested lists.
 fn first_level(list: &str) -> Vec<String> {
     let (mut depth, mut item, mut items) = (0, String::new(), Vec::new());
     for c in list.chars() {

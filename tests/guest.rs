@@ -1,5 +1,5 @@
-//! The embed contract, from the host's side: its callbacks, its errors, its device when that is lost, what it drops, what it
-//! profiles, and the names that it reads.
+//! Tests of the embed contract from the host's side: callbacks, errors, lost devices, dropped objects, profiling, and
+//! labels.
 
 use std::{
     cell::RefCell,
@@ -17,7 +17,7 @@ use wgpu_profiler::{GpuProfiler, GpuProfilerSettings, GpuTimerQueryResult};
 
 use conformance::{
     everywhere::{check_results, f32_bits, supports, varied},
-    native::{adapter_of, gpu, lent, noop_pair, on_every_gpu, tell, with_limits},
+    native::{adapter_of, gpu, lent, noop_pair, on_every_gpu, announce, with_limits},
     slices::{ALL, buffer_of, read},
 };
 use wgpu_elu::accuracy::Judge;
@@ -52,7 +52,7 @@ impl Buffers {
         }
     }
 
-    /// A step of every kind.
+    /// Prepares a step of every kind.
     fn prepare(&self, kernel: &Kernel) -> Vec<(&'static str, Result<Step>)> {
         let (x, grad, y) = (self.x.slice(..), self.grad.slice(..), self.y.slice(..));
         let out = self
@@ -79,10 +79,10 @@ impl Buffers {
     }
 }
 
-/// The label of what is not ours.
+/// The label of objects that belong to the host.
 const HOSTS: &str = "the host's";
 
-/// Records the steps into a pass of the host's and submits that.
+/// Records the steps into a pass of the host and submits it.
 fn submit(gpu: &Gpu, steps: &[Step]) {
     let label = Some(HOSTS);
     let descriptor = wgpu::CommandEncoderDescriptor { label };
@@ -98,7 +98,7 @@ fn submit(gpu: &Gpu, steps: &[Step]) {
     gpu.queue().submit([encoder.finish()]);
 }
 
-/// A mistake of the host's.
+/// Makes an error that is the host's own.
 fn mistake(gpu: &Gpu) {
     let _refused = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: Some(HOSTS),
@@ -108,7 +108,7 @@ fn mistake(gpu: &Gpu) {
     });
 }
 
-/// Every part of the crate at work on the device, and being refused.
+/// Uses every part of the crate on the device, with valid and invalid calls.
 fn visit(gpu: &Gpu) {
     let device = Device::from(Gpu::from_wgpu(gpu.device(), gpu.queue()));
     for dtype in DType::ALL {
@@ -123,7 +123,7 @@ fn visit(gpu: &Gpu) {
             .map(|(_, step)| step.unwrap())
             .collect();
         submit(gpu, &steps);
-        // At another place within 16 bytes.
+        // At another position within 16 bytes.
         let (size, end) = (dtype.size() as u64, buffers.x.size());
         let (x, y) = (buffers.x.slice(size..), buffers.y.slice(..end - size));
         submit(gpu, &[kernel.prepare(1.0, x, y).unwrap()]);
@@ -164,12 +164,12 @@ fn visit(gpu: &Gpu) {
     }
 }
 
-/// What a host's two callbacks were told.
+/// What the host's two callbacks have received.
 #[derive(Clone, Default)]
 struct Reports(Arc<Mutex<Vec<String>>>);
 
 impl Reports {
-    /// Sets both.
+    /// Sets both callbacks.
     fn listen(gpu: &Gpu) -> Self {
         let reports = Self::default();
         let (errors, losses) = (reports.clone(), reports.clone());
@@ -195,14 +195,14 @@ fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
         let reports = Reports::listen(gpu);
         visit(gpu);
         assert_eq!(reports.take(), [""; 0], "{name}: an error of ours");
-        // A scope of ours that is still open would catch it.
+        // If an error scope of the crate were still open, it would catch this error.
         mistake(gpu);
         let errors = reports.take();
         assert!(
             errors.len() == 1 && errors[0].contains(HOSTS),
             "{name}: {errors:?}"
         );
-        // It is told when no work is left.
+        // The loss is reported when no work is left.
         let wait = wgpu::PollType::wait_indefinitely();
         gpu.device().poll(wait).unwrap();
         gpu.device().destroy();
@@ -211,7 +211,7 @@ fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
     });
 }
 
-/// With all that the adapter has to give.
+/// Requests all features and limits of the adapter.
 fn all_of(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     let wanted = Kernel::required_features(DType::F64)
         | wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
@@ -245,7 +245,7 @@ fn the_hosts_error_scopes_catch_its_own_mistakes_only() {
         let caught = pollster::block_on(pending.pop()).expect("the host's error was swallowed");
         assert!(caught.to_string().contains(HOSTS), "{name}: {caught}");
 
-        // Ours and the host's within the same scope.
+        // Errors of the crate and of the host within the same scope.
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         let buffers = Buffers::new(gpu);
         buffers.destroy();
@@ -269,7 +269,7 @@ fn the_hosts_error_scopes_catch_its_own_mistakes_only() {
     });
 }
 
-/// As above for buffers of another device, which wgpu tells apart within one instance only.
+/// The same with buffers of another device, which wgpu can detect only within one instance.
 #[test]
 fn buffers_of_another_device_are_refused_in_silence() {
     let [gpu, other] = noop_pair();
@@ -283,7 +283,8 @@ fn buffers_of_another_device_are_refused_in_silence() {
     visit(&gpu);
 }
 
-/// wgpu calls what waits for work that is done when there is more, or when it is polled: in the middle of a guest's work.
+/// wgpu runs the callbacks of finished work at the next submission or poll, which may be in the middle of a call of
+/// this crate.
 #[test]
 fn a_mistake_in_what_the_host_has_called_back_is_its_own() {
     on_every_gpu(|gpu, name| {
@@ -343,7 +344,7 @@ fn a_lost_device_gives_errors() {
     on_every_gpu(|gpu, name| {
         let own = pollster::block_on(Device::from_adapter(&adapter_of(gpu))).unwrap();
         let own = self::gpu(own);
-        // Of the loss of a device that we were lent we are not told.
+        // The loss of a lent device is not reported to this crate.
         let lent = lent(gpu, all_of);
         let reports = Reports::listen(&lent);
         for (gpu, reason) in [(&own, "Destroyed"), (&lent, "a buffer could not be mapped")] {
@@ -354,7 +355,7 @@ fn a_lost_device_gives_errors() {
     });
 }
 
-/// Loses the device, and gives the reasons that all gives that it is asked for then.
+/// Loses the device, and returns the reasons in the errors of all calls after that.
 fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     let device = &Device::Gpu(gpu.clone());
     let dtypes = || [DType::F32, DType::F16].into_iter();
@@ -365,7 +366,7 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     };
     let unmapped = BTreeSet::from(["a buffer could not be mapped".to_owned()]);
 
-    // One that has its pipelines, and one that has nothing yet.
+    // One kernel that has its pipelines, and one that has nothing yet.
     let kernels: Vec<[Kernel; 2]> = dtypes()
         .map(|dtype| [(); 2].map(|()| Kernel::new(gpu.device(), dtype).unwrap()))
         .collect();
@@ -391,7 +392,7 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
 
     gpu.device().destroy();
 
-    // Recording cannot fail: it is the host that finishes and submits.
+    // Recording cannot fail; the host finishes and submits.
     for step in &steps {
         step.record(&mut early_pass);
     }
@@ -412,9 +413,9 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     for dtype in dtypes() {
         lost("Kernel::new", Kernel::new(gpu.device(), dtype).unwrap_err());
     }
-    // A kernel is told by nobody.
+    // No loss is reported to a kernel.
     assert_eq!(reasons.take(), unmapped, "{name}");
-    // Others are once the work in flight is over.
+    // Others receive the reported reason once the work in flight is over.
     lost("download", x.to_vec_blocking::<f32>().unwrap_err());
     lost("wait", device.wait_blocking().unwrap_err());
     reasons.take();
@@ -502,7 +503,7 @@ fn all_may_be_dropped_while_the_work_is_in_flight() {
     });
 }
 
-/// Every scope has its time, within that of the scope around it.
+/// Checks that every scope has a time within that of its parent.
 #[track_caller]
 fn check_times(name: &str, scope: &GpuTimerQueryResult) {
     let time = scope.time.as_ref().expect("no time");
@@ -518,7 +519,7 @@ fn check_times(name: &str, scope: &GpuTimerQueryResult) {
     }
 }
 
-/// The labels, with those within in parentheses.
+/// Formats the labels, with those of the children in parentheses.
 fn tree(scopes: &[GpuTimerQueryResult]) -> String {
     let label = |scope: &GpuTimerQueryResult| match &scope.nested_queries[..] {
         [] => scope.label.clone(),
@@ -533,7 +534,7 @@ fn recording_within_the_scopes_of_a_profiler() {
         let gpu = &lent(gpu, all_of);
         let features = gpu.device().features();
         if !features.contains(wgpu::Features::TIMESTAMP_QUERY) {
-            tell(&format!("SKIPPED: profiling on {name} (no timestamps)"));
+            announce(&format!("SKIPPED: profiling on {name} (no timestamps)"));
             return;
         }
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
@@ -564,19 +565,19 @@ fn recording_within_the_scopes_of_a_profiler() {
             .unwrap();
         let period = gpu.queue().get_timestamp_period();
         let scopes = profiler.process_finished_frame(period).expect("no times");
-        // A scope without a time is left out with all that is in it.
+        // A scope without a time is left out together with its children.
         assert_eq!(tree(&scopes), "frame (elu (gradient), again)", "{name}");
         check_times(name, &scopes[0]);
     });
 }
 
-/// From wgpu's own record of what is made.
+/// Reads wgpu's own trace of the created objects.
 #[test]
 fn labels_are_those_in_the_docs() {
     let descriptor = wgpu::DeviceDescriptor {
         label: Some(HOSTS),
         required_limits: wgpu::Limits {
-            max_compute_invocations_per_workgroup: 16, // so that sums take all ways
+            max_compute_invocations_per_workgroup: 16, // so that penalties use every entry point
             ..wgpu::Limits::default()
         },
         ..wgpu::DeviceDescriptor::default()
@@ -629,7 +630,8 @@ fn labels_are_those_in_the_docs() {
     let differ: Vec<_> = labels.symmetric_difference(&expected).collect();
     assert!(differ.is_empty(), "{differ:?}");
 
-    // With float64, and where streams map what they compute. The entry points depend on where slices start.
+    // With float64, and on devices on which streams map the kernel's buffers. The entry points depend on where slices
+    // start.
     expected.insert(("CreateBuffer".into(), "stream.both".into()));
     for (kind, label) in expected.clone() {
         if label.contains("float16") {
@@ -651,7 +653,7 @@ fn labels_are_those_in_the_docs() {
     });
 }
 
-/// What the crate makes and records on a device, and the labels of it after `wgpu_elu.`.
+/// Returns the labels, after `wgpu_elu.`, of the objects that the crate creates and records on a device.
 fn labels_of(
     descriptor: wgpu::DeviceDescriptor<'_>,
     make: impl Fn(&wgpu::DeviceDescriptor<'_>) -> Gpu,

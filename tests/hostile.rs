@@ -1,5 +1,6 @@
-//! The shaders under a hostile compiler: clang with fast math regroups, contracts and assumes as much as any driver may.
-//! It compiles naga's MSL of each shader (HLSL for float64, which Metal does not have) as C++, and runs it on this CPU.
+//! Runs the shaders under a hostile compiler: clang with fast math regroups, contracts and assumes as much as any
+//! driver may. It compiles naga's MSL of each shader as C++ (HLSL for float64, which Metal does not have) and runs it
+//! on this CPU.
 
 mod compiler;
 mod cpp;
@@ -22,9 +23,9 @@ use compiler::{Dispatch, Machine, Program, Shader};
 use inputs::{inputs, inputs_of_check};
 use wgpu_elu::accuracy::{Judge, Verdict, other_judges, value};
 
-// ---- What depends on the shaders' interface ----
+// ---- The part that depends on the shaders' interface ----
 
-/// The uniform's bytes: the parameters, then the factors.
+/// Returns the uniform's bytes: the parameters, then the factors.
 fn uniform(dtype: DType, op: Op, factors: Factors, params: Params) -> Vec<u8> {
     let factors = match dtype {
         DType::F64 => bytemuck::bytes_of(&Factors64::new(factors, op)).to_vec(),
@@ -33,7 +34,7 @@ fn uniform(dtype: DType, op: Op, factors: Factors, params: Params) -> Vec<u8> {
     [bytemuck::bytes_of(&params), &factors].concat()
 }
 
-/// The values of the shader's `override` constants.
+/// Returns the values of the shader's `override` constants.
 fn constants(
     dtype: DType,
     op: Op,
@@ -54,7 +55,7 @@ const PIPELINES: [(&str, Shape); 3] = [
 ];
 
 fn pipelines(dtype: DType) -> &'static [(&'static str, Shape)] {
-    // How the work is shared out is the same for all types.
+    // The distribution over invocations is the same for all types.
     &PIPELINES[..if dtype == DType::F32 { 3 } else { 2 }]
 }
 
@@ -67,7 +68,7 @@ fn shader(dtype: DType, op: Op, factors: Factors, pipeline: (&'static str, Shape
     }
 }
 
-/// All elements in one dispatch. Their number is a multiple of 8.
+/// Puts all elements into one dispatch. Their number must be a multiple of 8.
 fn dispatch(
     dtype: DType,
     (entry_point, shape): (&str, Shape),
@@ -106,13 +107,13 @@ fn dispatch(
     }
 }
 
-/// How far results are from the exact values.
+/// The distances of results from the exact values.
 struct Findings {
     judge: Judge,
-    /// The largest error in ULP, of those that are finite.
+    /// The largest finite error in ULP.
     worst: f64,
     wrong: usize,
-    /// Results that are NaN, infinite or of the wrong sign, where another was due, and the other way round.
+    /// The number of results of the wrong kind: NaN or infinity instead of a number, the wrong sign, or the reverse.
     of_another_kind: usize,
     first: String,
 }
@@ -161,7 +162,7 @@ impl Findings {
     }
 }
 
-/// Runs the pipelines on all of the machines, and judges the results.
+/// Runs the pipelines on all machines, and judges the results.
 fn examine(
     program: &Program,
     machines: &[Machine],
@@ -228,7 +229,7 @@ fn keeps_the_contract(dtype: DType) {
         let judge = judge(dtype, op, factors);
         check(judge, inputs(judge), pipelines(dtype));
     }
-    // The sample of `elu check` for all other factors; the specializations are those of the factors above.
+    // The sample of `elu check` for all other factors. The specializations are those of the factors above.
     for judge in Op::ALL.map(|op| other_judges(op, dtype, false)).concat() {
         check(judge, inputs_of_check(judge), &PIPELINES[..1]);
     }
@@ -263,7 +264,7 @@ fn float64_keeps_the_contract() {
     keeps_the_contract(DType::F64);
 }
 
-// ---- What all of them use ----
+// ---- Helpers ----
 
 fn factors() -> Vec<Factors> {
     let elus = [1.0, 0.3, 1.673_263_2, -2.0, 1e-30, 1e30].map(Factors::elu);

@@ -1,4 +1,4 @@
-//! The functions for other people's shaders as modules of `naga_oil` and WESL, their names, and their translations.
+//! Tests of the functions for other shaders as modules of `naga_oil` and WESL: their names and their translations.
 
 use std::borrow::Cow;
 
@@ -68,7 +68,7 @@ async fn special_values_with_special_alphas() {
     .await;
 }
 
-/// What stands at module scope.
+/// Returns the names at module scope.
 fn names(module: &naga::Module) -> Vec<String> {
     let types = module.types.iter().map(|(_, ty)| &ty.name);
     let constants = module.constants.iter().map(|(_, constant)| &constant.name);
@@ -109,7 +109,7 @@ fn no_name_can_clash() {
         }
         assert!(module.entry_points.is_empty() && module.global_variables.is_empty());
         assert!(module.overrides.is_empty());
-        // Not in naga's module any more: an alias, and what must stand first in a file.
+        // These are not in naga's module: aliases, and directives that must come first in a file.
         for word in ["alias ", "enable ", "requires ", "diagnostic("] {
             let found = text.lines().any(|line| line.starts_with(word));
             assert!(!found, "{dtype}: {word}");
@@ -159,7 +159,7 @@ fn it_translates_to_every_language() {
     }
 }
 
-/// A host with its own names for everything that the function might have called so.
+/// A host shader with its own names for everything that the function might use.
 const HOST: &str = "
     alias Vector = vec4<f32>;
     const MAGNITUDE = 1u;

@@ -1,4 +1,4 @@
-//! The embed contract, without a driver: refusals, limits, error scopes, and what recording costs.
+//! Tests of the embed contract without a driver: errors, limits, error scopes, and the cost of recording.
 
 use wgpu_elu::{
     DType, Error, Gpu, Kernel, Op, Role,
@@ -10,7 +10,7 @@ use conformance::{
     slices::{ALL, buffer},
 };
 
-/// A kernel for float32 on a device without a driver, and two buffers of 100 elements.
+/// A kernel for float32 on a device without a driver, with two buffers of 100 elements.
 struct Host {
     gpu: Gpu,
     kernel: Kernel,
@@ -29,7 +29,7 @@ impl Host {
         Self { gpu, kernel, x, y }
     }
 
-    /// The error for these slices. The kernel works afterwards.
+    /// Returns the error for these slices, and checks that the kernel still works.
     fn refuses(&self, x: wgpu::BufferSlice<'_>, y: wgpu::BufferSlice<'_>) -> Error {
         let error = self.kernel.prepare(1.0, x, y).unwrap_err();
         let step = self.kernel.prepare(1.0, self.x.slice(..), self.y.slice(..));
@@ -178,7 +178,7 @@ fn operations_without_their_inputs_are_refused() {
     }
 }
 
-/// A buffer may end within the word that its last half belongs to.
+/// A buffer may end in the middle of the word that contains its last half.
 #[test]
 fn a_buffer_that_ends_within_a_word_is_refused() {
     let host = Host::new();
@@ -266,7 +266,7 @@ fn limits_that_are_too_small() {
         }
     ));
 
-    // Limits without an end overflow nothing.
+    // Unlimited limits must not overflow.
     let gpu = noop(wgpu::Limits::unlimited());
     let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
     let x = buffer(&gpu, &[0.0; 1000], ALL);
@@ -278,7 +278,7 @@ fn limits_that_are_too_small() {
         1
     );
 
-    // Two slices of one buffer must fit in a binding together.
+    // Two slices of one buffer must fit into one binding together.
     let gpu = without(|limits| limits.max_storage_buffer_binding_size = 1024);
     let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
     let arena = buffer(&gpu, &[0.0; 1000], ALL);
@@ -300,7 +300,7 @@ fn limits_that_are_too_small() {
     );
 }
 
-/// What a host would write by hand: one bind group, one dispatch.
+/// The code that a host would write by hand: one bind group and one dispatch.
 struct ByHand {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
@@ -377,7 +377,7 @@ fn recording_allocates_no_more_than_the_same_calls_by_hand() {
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        // wgpu's own list of commands grows now and then.
+        // wgpu's own list of commands grows occasionally.
         let counted = allocation_counter::measure(|| {
             for _ in 0..100 {
                 record(&mut pass);

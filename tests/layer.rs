@@ -1,4 +1,4 @@
-//! The Keras layer: what `tf.keras.layers.ELU` does, member by member, on everything that it runs on.
+//! Tests of the Keras layer: the members of `tf.keras.layers.ELU`, on every device.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ fn input() -> SymbolicTensor {
     Input::new(&UNKNOWN_BY_3, DType::F32)
 }
 
-/// The configuration with some changes: other crates cannot write it as a literal.
+/// Changes a default configuration, because other crates cannot write one as a literal.
 fn with(mut config: Config, change: impl FnOnce(&mut Config)) -> Config {
     change(&mut config);
     config
@@ -32,7 +32,7 @@ fn assert_error<T: std::fmt::Debug>(result: Result<T, Error>, text: &str) {
     assert_eq!(result.unwrap_err().to_string(), text);
 }
 
-/// float32 or float64, whichever the scalar has.
+/// Returns the value of a float32 or float64 scalar.
 fn scalar(tensor: &Tensor) -> f64 {
     assert_eq!(tensor.shape(), [0; 0]);
     match tensor.dtype() {
@@ -123,7 +123,7 @@ fn a_symbolic_call_makes_a_node() {
         assert_eq!(layer.get_input_mask_at(index).unwrap(), None);
         assert_eq!(layer.get_output_mask_at(index).unwrap(), None);
     }
-    // The shapes are still the same, and so are the masks.
+    // The shapes and the masks are still the same.
     assert_eq!(layer.input_shape().unwrap(), UNKNOWN_BY_3);
     assert_eq!(layer.output_mask().unwrap(), None);
 }
@@ -343,7 +343,7 @@ fn the_constructor_or_the_first_call_fixes_the_dtype() {
         assert_eq!(layer.dtype(), Some(DType::F16));
         layer.call(&data(DType::F16)).unwrap();
     }
-    // A call that fails fixes nothing, and backward is no call.
+    // A failed call fixes nothing, and backward is not a call.
     let layer = named("act");
     let (x, grad) = (
         data(DType::F32),
@@ -511,7 +511,7 @@ fn regularizers_are_checked() {
     assert_eq!(layer.activity_regularizer(), None);
 }
 
-/// The values are those that Keras gave, to a float32 or two.
+/// The values are those of Keras, within one or two float32 numbers.
 #[test]
 fn losses_are_those_of_keras() {
     on_every_device(|TestDevice { device, name }| {
@@ -535,7 +535,7 @@ fn losses_are_those_of_keras() {
                 "{name}: {regularizer:?} {loss}"
             );
         }
-        // The next call's replaces it, and a call without a regularizer has none.
+        // The loss of the next call replaces it. A call without a regularizer has no loss.
         let mut layer = Layer::builder()
             .trainable(false)
             .activity_regularizer(Regularizer::L2(0.1))

@@ -1,18 +1,18 @@
-//! How much memory is in use after many calls.
+//! Tests that memory does not grow over many calls.
 
 use std::{env, fs, process::Command};
 
 use wgpu_elu::{Elu, Tensor};
 
-use conformance::native::{on_every_device, tell, varied};
+use conformance::native::{on_every_device, announce, varied};
 
 const CALLS: usize = 10_000;
-/// Then everything that is made once has been made.
+/// The number of calls after which everything that is created once exists.
 const WARM: usize = 100;
-/// Less than a hundred and some bytes a call, which is less than any object of wgpu's.
+/// Less than about a hundred bytes per call, which is less than any wgpu object.
 const MOST_GROWTH: usize = 1 << 20;
 
-/// In a process of its own, since other tests share this one's memory.
+/// Runs in a separate process, because other tests share this process's memory.
 #[test]
 fn is_steady() {
     let output = Command::new(env::current_exe().unwrap())
@@ -28,7 +28,7 @@ fn is_steady() {
     let complained = String::from_utf8_lossy(&output.stderr);
     for line in said.lines().chain(complained.lines()) {
         if line.contains("KiB") || line.contains("SKIPPED") {
-            tell(line);
+            announce(line);
         }
     }
     assert!(
@@ -47,9 +47,9 @@ fn is_steady_alone() {
         let mut before = None;
         for call in 1..=CALLS {
             let y = elu.forward(&x).unwrap();
-            // Else how much is under way at once depends on what other processes do.
+            // Without this wait, the amount of work in flight would depend on other processes.
             target.device.wait_blocking().unwrap();
-            // As somebody does who looks at a result now and then.
+            // Reads a result occasionally, as an app does.
             if call % WARM == 0 {
                 assert_eq!(y.to_vec_blocking::<f32>().unwrap().len(), values.len());
             }
@@ -58,7 +58,7 @@ fn is_steady_alone() {
             }
         }
         let (Some(before), Some(after)) = (before, resident()) else {
-            tell("SKIPPED: growth of memory (/proc does not tell it)");
+            announce("SKIPPED: growth of memory (/proc does not report it)");
             return;
         };
         println!(
@@ -71,7 +71,7 @@ fn is_steady_alone() {
     });
 }
 
-/// Bytes of this process in memory (`proc_pid_status(5)`), where that is told.
+/// Returns the resident memory of this process in bytes (`proc_pid_status(5)`), if the system reports it.
 fn resident() -> Option<usize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| {

@@ -1,4 +1,4 @@
-//! What holds of random vectors, on the CPU path and every adapter.
+//! Properties of random vectors, on the CPU path and every adapter.
 
 use proptest::{
     prelude::*,
@@ -13,7 +13,7 @@ use wgpu_elu::accuracy::{bits, value};
 
 const LENGTHS: std::ops::Range<usize> = 0..300;
 
-/// Runs `test` with random values, everywhere and with every dtype.
+/// Runs `test` with random values on every device and dtype.
 fn holds<S: Strategy>(
     strategy: impl Fn(DType) -> S,
     test: impl Fn(TestDevice<'_>, DType, S::Value) -> TestCaseResult,
@@ -40,7 +40,7 @@ fn any_bits(dtype: DType) -> impl Strategy<Value = u64> {
     any::<u64>().prop_map(move |bits| bits >> (64 - 8 * dtype.size()))
 }
 
-/// A number from the normal distribution with this deviation, by the method of Box and Muller.
+/// Generates a normally distributed number with this standard deviation, by the method of Box and Muller.
 fn normal(dtype: DType, deviation: f64) -> impl Strategy<Value = u64> {
     (f64::EPSILON..1.0, 0.0..std::f64::consts::TAU)
         .prop_map(move |(u, angle)| bits(dtype, deviation * (-2.0 * u.ln()).sqrt() * angle.cos()))
@@ -54,12 +54,13 @@ fn vectors(dtype: DType) -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(element(dtype), LENGTHS)
 }
 
-/// Each number the format's next, from a random one on: far apart, numbers tell little of steps in the results.
+/// Generates consecutive numbers of the dtype from a random start. Numbers that are far apart show little about steps
+/// in the results.
 fn neighbours(dtype: DType) -> impl Strategy<Value = Vec<u64>> {
     (-18.0..0.0, LENGTHS).prop_map(move |(start, len)| (bits(dtype, start)..).take(len).collect())
 }
 
-/// ELU's alpha, where it is not negative.
+/// Generates alphas that are not negative.
 fn alphas() -> impl Strategy<Value = f64> {
     prop_oneof![
         Just(1.0),
@@ -69,7 +70,7 @@ fn alphas() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// alpha as the kernels have it.
+/// Rounds alpha as the kernels do.
 fn rounded(dtype: DType, alpha: f64) -> f64 {
     match dtype {
         DType::F64 => alpha,
@@ -77,7 +78,7 @@ fn rounded(dtype: DType, alpha: f64) -> f64 {
     }
 }
 
-/// The bits of the smallest number of the format that is not below `exact`, which is not negative.
+/// Returns the bits of the smallest number of the dtype that is at least `exact`, which must not be negative.
 fn rounded_up(dtype: DType, exact: f64) -> u64 {
     let nearest = bits(dtype, exact);
     nearest + u64::from(value(dtype, nearest) < exact)
@@ -87,17 +88,18 @@ fn forward(target: TestDevice<'_>, dtype: DType, alpha: f64, x: &[u64]) -> Vec<u
     compute(target, judge(Op::Forward, dtype, alpha), x, &[])
 }
 
-/// Every operation; the gradients are of a positive alpha.
+/// Returns every operation, but the gradient from the output only for a positive alpha.
 fn ops(factors: Factors) -> impl Iterator<Item = Op> {
     Op::ALL
         .into_iter()
         .filter(move |&op| op != Op::BackwardFromOutput || factors.alpha() > 0.0)
 }
 
-/// Up to one number, unless they are the nearest ones: other results are not rounded correctly, and among many x that share a result one may step back. Seen for
-/// float32 between -16 and -12 on the CPU and on a software adapter, in at most 13 of 90 million pairs of neighbours for each
-/// of several alphas; among them, with alpha = 0.5 on both and with 1 on the adapter, x = 0xc1410e49 (about -12.07), which
-/// gives one number less than its neighbour below.
+/// Results never decrease by more than one number as x increases, and not at all if they are the nearest numbers. Other
+/// results are not rounded correctly, and among many x that share a result one may be lower. This was seen for float32
+/// between -16 and -12 on the CPU and on a software adapter, in at most 13 of 90 million pairs of neighbours for each
+/// of several alphas. One example, with alpha = 0.5 on both and with alpha = 1 on the adapter, is x = 0xc1410e49 (about
+/// -12.07), whose result is one number lower than that of its lower neighbour.
 #[test]
 fn results_rise_with_x() {
     let strategy = |dtype| (alphas(), prop_oneof![vectors(dtype), neighbours(dtype)]);
@@ -123,7 +125,7 @@ fn results_rise_with_x() {
 fn no_result_is_below_minus_alpha() {
     let strategy = |dtype| (alphas(), vectors(dtype));
     holds(strategy, |target, dtype, (alpha, x)| {
-        // The format may have no such number; then it is the next that it has, which is infinity if there is none.
+        // If the dtype has no such number, the next larger number is used, which may be infinity.
         let least = -value(dtype, bits(dtype, rounded(dtype, alpha)));
         for (&x, y) in x.iter().zip(forward(target, dtype, alpha, &x)) {
             let [x, y] = [x, y].map(|bits| value(dtype, bits));
@@ -138,7 +140,7 @@ fn no_result_is_below_minus_alpha() {
 
 #[test]
 fn near_zero_results_are_near_zero() {
-    // From the smallest number to 2^-8 or so, with every exponent.
+    // Numbers from the smallest up to about 2^-8, with every exponent.
     let tiny = |dtype| {
         let end = bits(dtype, 0.5f64.powi(8));
         prop::collection::vec(1..end, LENGTHS)
@@ -150,7 +152,7 @@ fn near_zero_results_are_near_zero() {
             let x: Vec<u64> = tiny.iter().map(|tiny| tiny | sign).collect();
             for (tiny, y) in tiny.into_iter().zip(forward(target, dtype, alpha, &x)) {
                 let exact = rounded(dtype, alpha) * value(dtype, tiny);
-                // One number more for float64, where 2 ULP are allowed and `exact` is rounded itself.
+                // One number more for float64, where the contract allows 2 ULP and `exact` itself is rounded.
                 let rounds = dtype == DType::F64;
                 let most = value(dtype, rounded_up(dtype, exact) + u64::from(rounds));
                 let found = value(dtype, y);
@@ -165,8 +167,8 @@ fn near_zero_results_are_near_zero() {
     );
 }
 
-/// By 1 number: both are within 1 ULP of the exact value, so both are next to it. For float64, where either may be 2 ULP off,
-/// by 2, which is the most seen.
+/// Results of two devices differ by at most 1 number: both are within 1 ULP of the exact value, so both are next to it.
+/// For float64, where each may be 2 ULP off, they differ by at most 2 numbers, which is the largest difference seen.
 #[test]
 fn every_gpu_agrees_with_the_cpu() {
     const CPU: TestDevice<'_> = TestDevice {
@@ -182,7 +184,7 @@ fn every_gpu_agrees_with_the_cpu() {
             return Ok(());
         }
         let (x, grad): (Vec<u64>, Vec<u64>) = pairs.into_iter().unzip();
-        // A gradient from the output is asked of outputs only.
+        // The gradient from the output is tested with outputs only.
         let outputs = forward(CPU, dtype, alpha, &x);
         for op in ops(Factors::elu(alpha)) {
             let given = if op == Op::BackwardFromOutput {
@@ -193,7 +195,7 @@ fn every_gpu_agrees_with_the_cpu() {
             let on = |target| compute(target, judge(op, dtype, alpha), given, &grad);
             let most = if dtype == DType::F64 { 2 } else { 1 };
             for (i, (found, expected)) in on(target).into_iter().zip(on(CPU)).enumerate() {
-                // An output that overflows says nothing about its slope.
+                // The slope cannot be computed from an output that overflowed.
                 if op == Op::BackwardFromOutput && value(dtype, given[i]) == f64::NEG_INFINITY {
                     continue;
                 }
@@ -224,7 +226,7 @@ fn in_place_gives_the_same_bits() {
 
 #[test]
 fn the_same_x_gives_the_same_bits_at_every_offset() {
-    // Before the vector, an odd number of others, so that no vector of two or four begins with it.
+    // An odd number of elements before the vector, so that it does not start at a multiple of two or four.
     let offset = || (0usize..40).prop_map(|half| 2 * half + 1);
     let strategy = move |dtype| (alphas(), vectors(dtype), [offset(), offset(), offset()]);
     holds(
@@ -242,7 +244,7 @@ fn the_same_x_gives_the_same_bits_at_every_offset() {
             for op in ops(elu.factors()) {
                 let whole = compute(target, judge(op, dtype, alpha), &x, &grad);
                 let (x, grad) = (within(&x, x_at), within(&grad, grad_at));
-                // All of it elsewhere, and what is left from another odd place on.
+                // The whole vector at another position, and the rest of it from another odd position on.
                 for start in [0, cut.min(whole.len())] {
                     let part = |tensor: &Tensor| tensor.rows(start..whole.len()).unwrap();
                     let (x, grad) = (part(&x), part(&grad));

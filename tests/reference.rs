@@ -1,4 +1,4 @@
-//! The oracle itself, against values computed with 300 bits (mpmath) and published elsewhere.
+//! Compares the oracle with values that were computed with 300 bits (mpmath) and with published values.
 
 use wgpu_elu::reference::{elu, elu_grad, family, family_grad, family_grad_from_output};
 
@@ -80,7 +80,7 @@ fn gradient_is_the_slope_of_elu() {
     }
 }
 
-/// alpha, scale, `input_scale`: SELU, CELU with alpha 2 and 0.3, and all three at once.
+/// alpha, scale and `input_scale`: SELU, CELU with alpha 2 and 0.3, and combinations of all three factors.
 const FAMILIES: [[f64; 3]; 5] = [
     [1.6732632423543772, 1.0507009873554805, 1.0],
     [2.0, 1.0, 0.5],
@@ -98,8 +98,8 @@ fn gradient_is_the_slope_of_the_family() {
             let f = |x| family(x, alpha, scale, input_scale);
             let central = (f(x + h) - f(x - h)) / (2.0 * h);
             let slope = family_grad(x, alpha, scale, input_scale);
-            // The third derivative is at most scale * alpha * input_scale^3, below 38, and a sixth of that times h^2 is
-            // what a central difference leaves out.
+            // The third derivative is at most scale * alpha * input_scale^3, which is below 38. The error of a central
+            // difference is a sixth of it times h^2.
             assert!(
                 (central - slope).abs() < 1e-9,
                 "x {x}, {alpha} {scale} {input_scale}: {central} is not {slope}"
@@ -115,7 +115,7 @@ fn gradient_from_the_output_is_that_from_the_input() {
             let y = family(x, alpha, scale, input_scale);
             let from_output = family_grad_from_output(y, alpha, scale, input_scale);
             let from_input = family_grad(x, alpha, scale, input_scale);
-            // Where y is near -scale * alpha, their sum has few digits left.
+            // Where y is near -scale * alpha, their sum has few correct digits.
             let most = 4.0 * f64::EPSILON * scale * alpha * input_scale;
             assert!(
                 (from_output - from_input).abs() <= most,

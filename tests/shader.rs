@@ -1,4 +1,5 @@
-//! The shaders without any adapter: naga parses and validates them, their layout is Rust's, and their translations are valid.
+//! Tests of the shaders without an adapter: naga parses and validates them, their structs match Rust's, and their
+//! translations are valid.
 
 use std::{fs, io, mem::offset_of, process::Command};
 
@@ -12,10 +13,10 @@ use wgpu_elu::{
     },
 };
 
-use conformance::native::tell;
+use conformance::native::announce;
 use wgpu_elu::translate::{self, Language, Variant, translate, translate_source, unavailable};
 
-/// Every dtype, operation and arrangement of buffers.
+/// Returns every dtype, operation and arrangement of buffers.
 fn every_shader() -> impl Iterator<Item = (DType, Op, Shared)> {
     DType::ALL.into_iter().flat_map(|dtype| {
         Op::ALL.into_iter().flat_map(move |op| {
@@ -33,7 +34,7 @@ fn parse(dtype: DType, op: Op, shared: Shared) -> naga::Module {
 fn parse_source(dtype: DType, source: &str) -> naga::Module {
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
-    // With no capability but f64 where it must be: the shaders need no optional feature.
+    // Without capabilities, except for float64's, because the shaders need no optional feature.
     let capabilities = match dtype {
         DType::F64 => valid::Capabilities::FLOAT64 | valid::Capabilities::SHADER_INT64,
         _ => valid::Capabilities::empty(),
@@ -51,7 +52,7 @@ fn entry_points(module: &naga::Module) -> Vec<&str> {
     names
 }
 
-/// The numbers that the module's bindings in group 0 have.
+/// Returns the binding numbers of the module's group 0.
 fn bindings(module: &naga::Module) -> Vec<u32> {
     let mut found: Vec<u32> = module
         .global_variables
@@ -65,7 +66,7 @@ fn bindings(module: &naga::Module) -> Vec<u32> {
     found
 }
 
-/// The fields of a struct and where they are, and its size.
+/// Returns the fields of a struct with their offsets, and its size.
 fn members(module: &naga::Module, name: &str) -> (Vec<(String, usize)>, usize) {
     let (_, ty) = module
         .types
@@ -199,7 +200,7 @@ fn the_penaltys_shader_is_valid_and_has_the_layout_and_constants_of_rust() {
     }
 }
 
-/// Every shader with every set of constants that makes a difference to it.
+/// Returns every shader with every set of constants that changes it.
 fn every_variant() -> impl Iterator<Item = Variant> {
     let pipelines = [
         (VECTORS, Shape::HARDWARE),
@@ -228,7 +229,7 @@ fn every_variant() -> impl Iterator<Item = Variant> {
         })
 }
 
-/// Every shader of a penalty so too.
+/// Returns every shader of a penalty.
 fn every_penalty() -> impl Iterator<Item = (DType, Shape, &'static str)> {
     let entry_points = [ELEMENTS, penalty::LAST, penalty::SUMS, VECTORS];
     DType::ALL.into_iter().flat_map(move |dtype| {
@@ -337,7 +338,7 @@ fn glsl_is_valid() {
     check_by(Language::Glsl, "glslangValidator", &["-S", "comp"], "comp");
 }
 
-/// Holds every translation to what `program` says of it.
+/// Checks every translation with the validator `program`.
 fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
     let folder = tempfile::tempdir().unwrap();
     let elu = every_variant()
@@ -356,7 +357,7 @@ fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
                     wish != "require",
                     "WGPU_ELU_VALIDATORS=require, and there is no {program}: scripts/test installs it"
                 );
-                return tell(&format!(
+                return announce(&format!(
                     "SKIPPED: everything that needs {program} (scripts/test installs it)"
                 ));
             }

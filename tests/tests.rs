@@ -1,42 +1,42 @@
-//! Integration tests, in one binary: linking wgpu once is enough. The tests that run in a browser too are those of the package
-//! `conformance`, and the command's are in `cli/tests`.
+//! Integration tests in one binary, so that wgpu is linked only once. The tests that also run in a browser are in the
+//! package `conformance`, and the command's tests in `cli/tests`.
 
 #![expect(
     clippy::excessive_precision,
     reason = "values are given as they were computed or published"
 )]
 
-// The general methods of `Elu`, `cpu` and `Kernel`, and compiling ahead.
+// The general methods of `Elu`, `cpu` and `Kernel`, and compiling ahead of time.
 mod apply;
-// What ONNX, Keras and PyTorch expect, on every device.
+// The test cases of ONNX, Keras and PyTorch, on every device.
 mod cases;
-// A walk over the shaders' IR: no compiler may change what they compute.
+// A static check of the shaders' IR: no compiler may change what they compute.
 mod discipline;
-// The examples, what they print and draw.
+// The examples, and what they print and draw.
 mod examples;
-// Planted faults: the judge's default run finds them.
+// Planted faults, which the default run of `elu check` must find.
 mod faults;
-// The floors in CONTRIBUTING.md, against the modules' imports.
+// The modules' imports, compared with the floors in CONTRIBUTING.md.
 mod floors;
-// How a host fares whose device is used: callbacks, error scopes, loss.
+// The embed contract from the host's side: callbacks, error scopes, lost devices.
 mod guest;
-// The shaders through a C++ compiler with fast math.
+// The shaders compiled by a C++ compiler with fast math.
 mod hostile;
 // ELU as a module of naga_oil and WESL.
 mod imports;
-// Refusals and limits of a kernel, without a driver.
+// Errors and limits of a kernel, without a driver.
 mod kernel;
 // The Keras layer and its JSON.
 mod layer;
-// Calls leave nothing behind in memory.
+// Memory does not grow over many calls.
 mod memory;
-// What holds of random vectors, on every device.
+// Properties of random vectors, on every device.
 mod properties;
-// The reference against published values.
+// The reference compared with published values.
 mod reference;
-// The shaders' text and layout, without any adapter.
+// The shaders' text and layout, without an adapter.
 mod shader;
-// Values as text and as JSON.
+// The library's values as text and as JSON.
 mod values;
-// The judge itself.
+// The judge and its samples.
 mod verdicts;

@@ -1,4 +1,5 @@
-//! The library's values as text and as JSON: what is read back is what was written, and everything else is refused by name.
+//! Tests of the library's values as text and as JSON: reading returns what was written, and everything else is rejected
+//! by name.
 
 use wgpu_elu::{DType, Elu, Factors, ParseDTypeError};
 

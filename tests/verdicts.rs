@@ -1,4 +1,4 @@
-//! The judge: what it accepts, and above all what it refuses. And the samples that `elu check` judges by it.
+//! Tests of the judge: what it accepts, what it rejects, and the samples of `elu check`.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ fn judge(op: Op, dtype: DType, alpha: f64) -> Judge {
     }
 }
 
-/// x and what is due for it with alpha = 1 and a gradient of 1, as computed with 300 bits.
+/// Returns x and the expected result for alpha = 1 and a gradient of 1, computed with 300 bits.
 fn known(op: Op) -> [f64; 2] {
     match op {
         Op::Forward => [-0.5, -0.393_469_340_287_366_576_4],
@@ -23,14 +23,14 @@ fn known(op: Op) -> [f64; 2] {
     }
 }
 
-/// Every format and operation.
+/// Returns a judge for every dtype and operation.
 fn every_judge() -> impl Iterator<Item = Judge> {
     DType::ALL
         .into_iter()
         .flat_map(|dtype| Op::ALL.map(|op| judge(op, dtype, 1.0)))
 }
 
-/// Whether it accepts `y` for `x` and `grad`.
+/// Returns whether the judge accepts `y` for `x` and `grad`.
 fn accepts(judge: Judge, x: f64, grad: f64, y: f64) -> bool {
     let [x, grad, y] = [x, grad, y].map(|v| bits(judge.dtype, v));
     judge.judge(x, grad, y).is_allowed
@@ -96,7 +96,7 @@ fn what_is_no_number_or_has_the_wrong_sign_is_refused() {
         assert!(accepts(judge, f64::NAN, 1.0, f64::NAN), "{judge:?}");
         assert!(!accepts(judge, f64::NAN, 1.0, 0.0), "{judge:?}");
         for zero in [0.0, -0.0] {
-            // Of a zero x, or of a zero gradient.
+            // For a zero x, or a zero gradient.
             let (x, grad) = match judge.op {
                 Op::Forward => (zero, 1.0),
                 Op::Backward | Op::BackwardFromOutput => (x, zero),
@@ -107,7 +107,7 @@ fn what_is_no_number_or_has_the_wrong_sign_is_refused() {
     }
 }
 
-/// No device may take a subnormal number for 0.
+/// No device may replace a subnormal number by 0.
 #[test]
 fn zero_for_a_subnormal_is_refused() {
     for (dtype, x) in [(DType::F32, -1e-39), (DType::F64, -1e-310)] {
@@ -118,7 +118,7 @@ fn zero_for_a_subnormal_is_refused() {
     }
 }
 
-/// A result that rounds to 0 has the exact value's sign.
+/// A result that rounds to 0 has the sign of the exact value.
 #[test]
 fn the_wrong_sign_of_an_underflowed_zero_is_refused() {
     for dtype in DType::ALL {
@@ -131,13 +131,13 @@ fn the_wrong_sign_of_an_underflowed_zero_is_refused() {
             let judge = judge(op, dtype, 1e-6);
             assert!(accepts(judge, x, grad, -0.0), "{judge:?}");
             assert!(!accepts(judge, x, grad, 0.0), "{judge:?}");
-            // The smallest number of the other sign is less than 2 ULP away.
+            // The smallest number with the other sign is less than 2 ULP away.
             assert!(!accepts(judge, x, grad, tiny), "{judge:?}");
         }
     }
 }
 
-/// Infinity stands for the power of two that is too large for the format.
+/// Infinity counts as the smallest power of two that is too large for the dtype.
 #[test]
 fn the_largest_number_and_infinity_are_neighbours() {
     let judge = Judge {
@@ -149,12 +149,12 @@ fn the_largest_number_and_infinity_are_neighbours() {
     };
     let [largest, infinity] = [f32::MAX, f32::INFINITY].map(|v| u64::from(v.to_bits()));
     let is_allowed = |x, y| judge.judge(x, 0, y).is_allowed;
-    // Just below 2^128: infinity is the nearest, and the largest number is less than an ULP away.
+    // Just below 2^128, infinity is the nearest, and the largest number is less than 1 ULP away.
     assert!(is_allowed(largest - 1, infinity));
     assert!(is_allowed(largest - 1, largest));
     assert!(!is_allowed(largest - 1, largest - 1));
     assert_eq!(judge.nearest(largest - 1, 0), Some(infinity));
-    // Just below the largest number, and more than an ULP below 2^128.
+    // Just below the largest number, which is more than 1 ULP below 2^128.
     assert!(is_allowed(largest - 2, largest));
     assert!(!is_allowed(largest - 2, infinity));
     // Above 2^128.
@@ -165,7 +165,7 @@ fn the_largest_number_and_infinity_are_neighbours() {
 
 #[test]
 fn a_product_that_overflows_is_no_product_of_zero() {
-    // negative * input_scale is infinite in f64, and the result is not.
+    // negative * input_scale is infinite in f64, but the result is finite.
     let judge = Judge {
         op: Op::Backward,
         dtype: DType::F64,
@@ -186,7 +186,7 @@ fn sample(op: Op, dtype: DType, extent: Extent) -> Sample {
 #[test]
 fn every_bit_of_a_float64_varies() {
     let sample = sample(Op::Forward, DType::F64, Extent::Default);
-    // What is last is from all over the format.
+    // The last pairs are patterns from the whole range.
     let all: Vec<u64> = (sample.len() - (1 << 16)..sample.len())
         .map(|i| sample.pair(i).0)
         .collect();
@@ -210,7 +210,8 @@ fn every_number_of_16_bits() {
     assert_eq!(sample.pair(0x8765_4321).0, 0x8765_4321);
 }
 
-/// Gradients and results on the negative side are of every exponent and sign. Large gradients meet exponentials that underflow.
+/// Gradients and results on the negative side have every exponent and both signs. Large gradients meet exponentials
+/// that underflow.
 #[test]
 #[expect(
     clippy::cast_possible_truncation,

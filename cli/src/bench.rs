@@ -1,4 +1,4 @@
-//! `elu bench`: GPU against CPU, each beside a copy of the same bytes.
+//! `elu bench`: compares GPU and CPU, each next to a copy of the same bytes.
 
 mod chart;
 mod json;
@@ -27,30 +27,30 @@ use chart::SpeedChart;
 use measurement::Round;
 use on_cpu::OnCpu;
 use on_gpu::{OnGpu, Trips};
-use table::{Machine, Report, Rival, Row, size_name};
+use table::{Machine, Report, ComparedGpu, Row, size_name};
 use workload::{Data, Workload, zeros};
 
-/// Time ELU on the GPU and on the CPU, by size, each beside a copy of the same bytes
+/// Compare the speed of ELU on the GPU and on the CPU, by size, each next to a copy of the same bytes
 ///
-/// CPU path: from slice to slice, by all threads. Kernel: the work on the GPU alone, by the device's own clock. Submit and
-/// wait: the same as the caller sees it, with data already there. Round trip: from a slice to a vector. Answers are
-/// checked before anything is timed.
+/// "CPU path" is the time from slice to slice, on all threads. "kernel" is the work on the GPU alone, by the device's
+/// timestamps. "submit + wait" is the time that the caller waits when the data is on the GPU. "round trip" is the time
+/// from a slice to a vector. Results are checked before anything is timed.
 ///
-/// Without a hardware GPU the CPU is compared with the best software adapter, which runs on the same CPU; without any adapter
-/// it is alone.
+/// If no hardware GPU exists, the CPU is compared with the best software adapter, which runs on the same CPU. If no
+/// adapter exists, the CPU is measured alone.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     device_args: DeviceArgs,
-    /// The number format
+    /// The number format of the elements
     #[arg(long, default_value = "float32", value_parser = dtypes())]
     dtype: DType,
-    /// What is computed; for backward-from-output, x is the output
+    /// The operation; for backward-from-output, x is the output
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
     op: Op,
     #[command(flatten)]
     alpha: Alpha,
-    /// The largest number of elements, such as 2^20, 1e6 or 4096; the others are 2^10, 2^12, 2^14 and so on below it
+    /// The largest number of elements, such as 2^20, 1e6 or 4096; smaller sizes are 2^10, 2^12, 2^14 and so on
     #[arg(long, value_name = "N", default_value = "2^26", value_parser = max)]
     max: usize,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let machine = Machine {
         cpu: format!("{}, threads: {}", cpu::simd_level(), cpu::threads()),
         about_gpu: about_gpu(&selected, &device, args.dtype),
-        gpu: gpu.map(|_| Rival {
+        gpu: gpu.map(|_| ComparedGpu {
             name: device.to_string(),
             is_software: is_software(&device),
             has_timestamps: timer.is_some(),
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
-/// What is compared with what.
+/// What is compared.
 struct Bench<'a> {
     work: &'a Workload,
     gpu: Option<&'a Gpu>,
@@ -112,8 +112,8 @@ impl Bench<'_> {
             ProgressBar::hidden()
         };
         for &len in sizes {
-            let tell = |what: &str| bar.set_message(format!("{} {what}", size_name(len)));
-            tell("on the CPU");
+            let show_phase = |what: &str| bar.set_message(format!("{} {what}", size_name(len)));
+            show_phase("on the CPU");
             let room = || Ok((Data::<E>::new(self.work, len)?, zeros(len)?));
             let (data, y) = match room() {
                 Ok(room) => room,
@@ -126,7 +126,7 @@ impl Bench<'_> {
             let mut found = OnCpu::new(self.work, &data, y).time()?;
             bar.inc(1);
             if let Some(gpu) = self.gpu {
-                match self.time_gpu(gpu, &data, &bar, tell) {
+                match self.time_gpu(gpu, &data, &bar, show_phase) {
                     Ok(of_gpu) => found.extend(of_gpu),
                     Err(error) if lacks_room(&error) => {
                         report.leave_out(len, format!("on the GPU: {error}"));
@@ -146,20 +146,20 @@ impl Bench<'_> {
         gpu: &Gpu,
         data: &Data<E>,
         bar: &ProgressBar,
-        tell: impl Fn(&str),
+        show_phase: impl Fn(&str),
     ) -> Result<Round> {
-        tell("on the GPU");
-        // One after the other: together they would need the room of both.
+        show_phase("on the GPU");
+        // One after the other, because both together would need more memory.
         let mut found = OnGpu::new(self.work, data, gpu, self.timer)?.time(data)?;
         bar.inc(1);
-        tell("there and back");
+        show_phase("round trips");
         found.extend(Trips::new(self.work, data, gpu).time()?);
         bar.inc(1);
         Ok(found)
     }
 }
 
-/// A device that cannot hold a size can still do with smaller ones.
+/// Returns whether a device lacks memory for a size. It may still have enough for smaller sizes.
 fn lacks_room(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<Error>();
     matches!(error, Some(Error::Limit { .. } | Error::OutOfMemory { .. }))
@@ -169,15 +169,15 @@ fn is_software(device: &Device) -> bool {
     matches!(device, Device::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
 }
 
-/// Which GPU there is, or why there is none.
+/// Describes the GPU, or says why there is none.
 fn about_gpu(selected: &SelectedDevice, device: &Device, dtype: DType) -> String {
     match (device, &selected.device) {
         (Device::Gpu(_), _) if is_software(device) && !selected.requested => {
-            format!("{device}: software, for want of a hardware GPU")
+            format!("{device}: software adapter; no hardware GPU found")
         }
-        (Device::Gpu(_), _) if is_software(device) => format!("{device}: software"),
+        (Device::Gpu(_), _) if is_software(device) => format!("{device}: software adapter"),
         (Device::Gpu(_), _) => device.to_string(),
-        (Device::Cpu, Device::Cpu) if selected.requested => "none, as asked".into(),
+        (Device::Cpu, Device::Cpu) if selected.requested => "none, as requested".into(),
         (Device::Cpu, Device::Cpu) => "none: no adapter has compute shaders".into(),
         (Device::Cpu, gpu) => match selected.missing_feature(dtype) {
             Some(feature) => format!("none: {gpu} has no {feature}"),
@@ -189,13 +189,13 @@ fn about_gpu(selected: &SelectedDevice, device: &Device, dtype: DType) -> String
 const LEAST: usize = 1 << 10;
 const MOST: usize = 1 << 30;
 
-/// Every power of 4 from 2^10 on, and `max`.
+/// Returns every power of 4 from 2^10 up to `max`, and `max`.
 fn sizes(max: usize) -> Vec<usize> {
     let powers = (0..).map(|i| LEAST << (2 * i)).take_while(|&len| len < max);
     powers.chain([max]).collect()
 }
 
-/// `2^26`, `1e6` or `4096`.
+/// Parses `2^26`, `1e6` or `4096`.
 fn max(text: &str) -> Result<usize, String> {
     let number = match text.split_once('^') {
         Some(("2", power)) => power.parse().ok().and_then(|power| 1u64.checked_shl(power)),
@@ -203,7 +203,7 @@ fn max(text: &str) -> Result<usize, String> {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "what is no whole number is refused, and what is too large too"
+                reason = "the code rejects numbers that are not whole or too large"
             )]
             let whole = |number: f64| (number.fract() == 0.0).then_some(number as u64);
             text.parse().ok().and_then(whole)

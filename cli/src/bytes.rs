@@ -1,4 +1,4 @@
-//! Bytes on their way from a file and to one: as many as promised, in this machine's order, and how long they took.
+//! Readers and writers that check the number of bytes, convert the byte order, and measure the time.
 
 use std::{
     cell::Cell,
@@ -9,7 +9,7 @@ use std::{
 
 use wgpu_elu::Error;
 
-/// Reads until `bytes` is full or the end is reached; how many were read.
+/// Reads until `bytes` is full or the source ends. Returns the number of bytes read.
 pub fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     let mut found = 0;
     while found < bytes.len() {
@@ -23,7 +23,7 @@ pub fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(found)
 }
 
-/// Copies all of `source`, and tells which of the two failed.
+/// Copies all of `source` to `sink`. The error says which of the two failed.
 pub fn copy(mut source: impl Read, mut sink: impl Write) -> Result<(), Error> {
     let mut bytes = vec![0; 1 << 18];
     loop {
@@ -35,7 +35,7 @@ pub fn copy(mut source: impl Read, mut sink: impl Write) -> Result<(), Error> {
     }
 }
 
-/// An error of the writer.
+/// Wraps an error of the writer.
 pub(crate) fn write_error(error: io::Error) -> Error {
     let error = Arc::new(error);
     Error::Write { error }
@@ -46,19 +46,19 @@ fn read_error(error: io::Error) -> Error {
     Error::Read { error }
 }
 
-/// Exactly so many bytes of a reader, which must then be at its end.
+/// Reads exactly this number of bytes from a reader, which must then be at its end.
 #[derive(Debug)]
 pub struct Exact<R> {
     reader: R,
     needed: u64,
     found: u64,
     is_checked: bool,
-    /// What has the bytes, for the error.
+    /// The owner of the bytes, for the error.
     what: String,
 }
 
 impl<R: Read> Exact<R> {
-    /// An error tells that `what` needs `needed` bytes of data.
+    /// Creates the reader. Its error says that `what` needs `needed` bytes of data.
     pub fn new(reader: R, needed: u64, what: String) -> Self {
         Self {
             reader,
@@ -69,7 +69,7 @@ impl<R: Read> Exact<R> {
         }
     }
 
-    /// The error for data of another size.
+    /// Returns the error for data of another size.
     pub fn wrong_size(&self, found: impl std::fmt::Display) -> io::Error {
         let Self { needed, what, .. } = self;
         io::Error::other(format!(
@@ -91,7 +91,7 @@ impl<R: Read> Read for Exact<R> {
         if count == 0 && room > 0 {
             return Err(self.wrong_size(self.found));
         }
-        // With the last bytes, and not after them: who has those may have written results.
+        // Checks the end together with the last bytes, before the caller may write results for them.
         if self.found == self.needed && !self.is_checked {
             if fill(&mut self.reader, &mut [0])? > 0 {
                 return Err(self.wrong_size("more"));
@@ -102,23 +102,24 @@ impl<R: Read> Read for Exact<R> {
     }
 }
 
-/// Elements of so many bytes, each turned around if the file has another byte order than this machine.
+/// Reads or writes elements of a fixed size, and reverses the bytes of each if the file's byte order differs from this
+/// machine's.
 #[derive(Debug)]
 pub struct Ordered<T> {
     inner: T,
     element: usize,
     is_swapped: bool,
-    /// Elements on their way; none where they are left as they are.
+    /// The buffered elements; empty if the byte order does not change.
     bytes: Vec<u8>,
-    /// Where those begin that were not read yet.
+    /// The start of the bytes that were not read yet.
     at: usize,
 }
 
-/// Of every element's size a multiple.
+/// The size of the buffer, a multiple of every element's size.
 const ON_THEIR_WAY: usize = 1 << 16;
 
 impl<T> Ordered<T> {
-    /// Elements of `element` bytes that `inner` holds in this byte order.
+    /// Wraps `inner`, which has elements of `element` bytes in this byte order.
     pub fn new(inner: T, element: usize, big_endian: bool) -> Self {
         Self {
             inner,
@@ -156,7 +157,7 @@ impl<R: Read> Read for Ordered<R> {
     }
 }
 
-/// Needs a flush at the end.
+/// Must be flushed at the end.
 impl<W: Write> Write for Ordered<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.is_swapped {
@@ -178,7 +179,7 @@ impl<W: Write> Write for Ordered<W> {
     }
 }
 
-/// A reader or a writer, with the time that is spent in it added to `spent`.
+/// Wraps a reader or a writer, and adds the time that is spent in it to `spent`.
 #[derive(Debug)]
 pub struct Timed<'a, T> {
     inner: T,
@@ -186,7 +187,7 @@ pub struct Timed<'a, T> {
 }
 
 impl<'a, T> Timed<'a, T> {
-    /// The reader or writer, and where its time is added.
+    /// Wraps `inner`.
     pub fn new(inner: T, spent: &'a Cell<Duration>) -> Self {
         Self { inner, spent }
     }

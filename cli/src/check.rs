@@ -1,4 +1,4 @@
-//! `elu check`: a device's results against the exact values.
+//! `elu check`: compares a device's results with exact values.
 
 mod chart;
 mod curve;
@@ -29,28 +29,30 @@ JSON: device, op, dtype and alpha; results, contract (max_ulp, nearest, kept) an
 nearest, broken, worst) for that alpha; other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract). \
 A worst case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and bits, and ulp.";
 
-/// Judge a device's results by the exact values, range by range of x
+/// Measure the errors of a device's results against exact values, by ranges of x
 ///
-/// Takes every 97th bit pattern of float32, all of the 16-bit formats, and 131,072 of float64. To these it adds the numbers
-/// where results are most likely to be wrong: around the multiples of ln 2 / 2 and the thresholds in the code, every power of
-/// two, subnormal numbers and special values. Gradients are tried with incoming gradients of all exponents and both signs.
+/// The sample contains every 97th bit pattern of float32, all patterns of a 16-bit format, or 131,072 patterns of
+/// float64. It also contains the numbers at which results are most likely to be wrong: around the multiples of ln 2 /
+/// 2, around the thresholds in the code, powers of two, subnormal numbers and special values. Incoming gradients have
+/// all exponents and both signs.
 ///
-/// The table is for the given alpha. A smaller sample is then tried with a hundred other factors: alphas from subnormal to
-/// infinite, SELU, CELU, and all three factors. The exit code is 1 if the contract is broken anywhere.
+/// The table is for the given alpha. A smaller sample is then tested with a hundred other factors: alphas from
+/// subnormal to infinite, SELU, CELU, and combinations of all three factors. The exit code is 1 if any result breaks
+/// the contract.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
     device_args: DeviceArgs,
-    /// The number format
+    /// The number format of the elements
     #[arg(long, default_value = "float32", value_parser = dtypes())]
     dtype: DType,
-    /// What is computed; for backward-from-output, x is the output
+    /// The operation; for backward-from-output, x is the output
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
     op: Op,
     #[command(flatten)]
     alpha: Alpha,
-    /// Every bit pattern there is, more gradients and more other factors: minutes for float32
+    /// Test every bit pattern, more gradients and more other factors; takes minutes for float32
     #[arg(long)]
     exhaustive: bool,
     #[command(flatten)]
@@ -63,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let elu = args.alpha.of(dtype)?.into();
     if args.exhaustive && dtype == DType::F64 {
         return Err(crate::usage(
-            "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample",
+            "--exhaustive: float64 has 2^64 values, which would take centuries; omit the option to test a sample",
         ));
     }
     let files = Files::open(&args.files)?;
@@ -112,7 +114,7 @@ fn examine_all(
     };
     let progress = |done| bar.inc(done);
 
-    // Drawing takes longer, because the naive formula is judged too.
+    // Drawing takes longer, because the naive formula is judged, too.
     let (report, curve) = if is_drawn {
         let empty = || Drawn(Report::new(judge), Curve::new(judge));
         let Drawn(report, curve) = block_on(examine_device(device, &sample, empty, progress))?;
@@ -131,7 +133,7 @@ fn examine_all(
     Ok((report.with_others(all), curve))
 }
 
-/// A report and a curve of the same results.
+/// Collects a report and a curve of the same results.
 struct Drawn(Report, Curve);
 
 impl Findings for Drawn {
@@ -145,7 +147,7 @@ impl Findings for Drawn {
     }
 }
 
-/// An error if any result breaks the contract.
+/// Fails if any result breaks the contract.
 fn check(report: &Report) -> Result<()> {
     let others = report.others().tally();
     let (broken, count) = (

@@ -1,4 +1,4 @@
-//! Arguments that several commands have: where to run, alpha, and names of what there is.
+//! Arguments that several commands share: the device, alpha, and names.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use wgpu_elu::{DType, Device, Error, wgpu};
 
 use crate::usage;
 
-/// wgpu itself passes over words that it does not know, and then sees no adapter.
+/// Rejects unknown words in WGPU_BACKEND. wgpu ignores them and then finds no adapter.
 pub(crate) fn check_environment() -> Result<()> {
     let Ok(backends) = std::env::var("WGPU_BACKEND") else {
         return Ok(());
@@ -25,36 +25,37 @@ pub(crate) fn check_environment() -> Result<()> {
         return Ok(());
     }
     Err(usage(format!(
-        "WGPU_BACKEND {backends:?}: needed vulkan, metal, dx12 or gl, or several with commas between"
+        "WGPU_BACKEND {backends:?}: needed vulkan, metal, dx12 or gl, or several separated by commas"
     )))
 }
 
-/// Arguments that choose a device.
+/// Arguments that select a device.
 #[derive(clap::Args)]
 pub(crate) struct DeviceArgs {
-    /// Where it runs
+    /// The device that computes
     #[arg(short, long, value_enum, default_value = "auto")]
     device: Choice,
-    /// The best adapter with this in its name, in any case, software ones included; `elu info` lists them
+    /// The best adapter whose name contains NAME, in upper or lower case, software adapters included; `elu info` lists
+    /// them
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     adapter: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Choice {
-    /// A hardware GPU if there is one, else the CPU
+    /// A hardware GPU if one exists, else the CPU
     Auto,
     /// The CPU path
     Cpu,
-    /// An adapter, or an error
+    /// A GPU; it is an error if no adapter exists
     Gpu,
 }
 
 impl DeviceArgs {
-    /// Ends the process, as clap does, where one argument contradicts the other.
+    /// Exits with a usage error if the arguments contradict each other.
     pub(crate) fn check(&self) {
         if self.device == Choice::Cpu && self.adapter.is_some() {
-            let message = "--adapter names a GPU, and --device cpu uses none: give one of them";
+            let message = "--adapter names a GPU, but --device cpu uses none: give only one of them";
             crate::Cli::command()
                 .error(ErrorKind::ArgumentConflict, message)
                 .exit();
@@ -78,7 +79,8 @@ impl DeviceArgs {
         Ok(SelectedDevice { device, requested })
     }
 
-    /// What the CPU is compared with: as [`DeviceArgs::select`], but a software adapter rather than none.
+    /// Selects the device to compare with the CPU: as [`DeviceArgs::select`] does, but a software adapter if no
+    /// hardware GPU exists.
     pub(crate) fn comparison_device(&self) -> Result<SelectedDevice> {
         let selected = self.select()?;
         if selected.device != Device::Cpu || selected.requested {
@@ -92,43 +94,51 @@ impl DeviceArgs {
     }
 }
 
-/// A device, and whether it was asked for or is merely the best there is.
+/// The selected device, and whether the user requested it.
 pub(crate) struct SelectedDevice {
     pub(crate) device: Device,
     pub(crate) requested: bool,
 }
 
 impl SelectedDevice {
-    /// Where `dtype` runs: what a GPU cannot do goes to the CPU path, unless that GPU was asked for.
+    /// Returns the device for `dtype`. If the GPU cannot compute `dtype`, that is the CPU, unless the user requested
+    /// the GPU.
     pub(crate) fn for_dtype(&self, dtype: DType) -> Result<Device> {
         let Some(feature) = self.missing_feature(dtype) else {
             return Ok(self.device.clone());
         };
         ensure!(
             !self.requested,
-            "{} has no {feature}, which {dtype} needs: give --device cpu",
+            "{} has no {feature}, which {dtype} needs: use --device cpu",
             self.device
         );
         Ok(Device::Cpu)
     }
 
-    /// Where all of `dtypes` run, and why it is the CPU where a GPU might have been expected.
+    /// Describes the devices for all of `dtypes`, and says why the CPU is used instead of a GPU.
     pub(crate) fn describe(&self, dtypes: &[DType]) -> String {
-        let (device, cpu) = (&self.device, Device::Cpu);
-        if *device == cpu && !self.requested {
-            return format!("{device}, for want of a hardware GPU");
+        let device = &self.device;
+        // Such as `CPU (AVX2+FMA, 2 threads; no hardware GPU found)`.
+        let cpu_because = |reason: &str| {
+            let cpu = Device::Cpu.to_string();
+            format!("{}; {reason})", cpu.trim_end_matches(')'))
+        };
+        if *device == Device::Cpu && !self.requested {
+            return cpu_because("no hardware GPU found");
         }
         let missing = |dtype: &DType| self.missing_feature(*dtype);
         match dtypes.iter().find_map(missing) {
             None => device.to_string(),
             Some(feature) if dtypes.iter().all(|dtype| missing(dtype).is_some()) => {
-                format!("{cpu}, since {device} has no {feature}")
+                cpu_because(&format!("{device} has no {feature}"))
             }
-            Some(feature) => format!("{device}, float64 on {cpu} for want of {feature}"),
+            Some(feature) => {
+                format!("{device}, float64 on {}", cpu_because(&format!("no {feature}")))
+            }
         }
     }
 
-    /// A feature that `dtype` needs and the device does not have.
+    /// Returns a feature that `dtype` needs and the device lacks.
     pub(crate) fn missing_feature(&self, dtype: DType) -> Option<&'static str> {
         match &self.device {
             Device::Gpu(gpu) => gpu.missing_feature(dtype),
@@ -137,10 +147,10 @@ impl SelectedDevice {
     }
 }
 
-/// Alpha, as it was written.
+/// Alpha, as the user wrote it.
 #[derive(clap::Args)]
 pub(crate) struct Alpha {
-    /// The negative side tends to -A
+    /// Alpha: the negative side tends to -A
     #[arg(
         id = "alpha",
         short,
@@ -153,7 +163,7 @@ pub(crate) struct Alpha {
 }
 
 impl Alpha {
-    /// Infinity must be asked for by name: a number that is taken for it is a mistake.
+    /// Parses alpha. Infinity must be written as such: a number that overflows to infinity is a mistake.
     pub(crate) fn parse(&self) -> Result<f64> {
         let by_name = self.text.to_ascii_lowercase().contains("inf");
         let alpha = self.text.trim().parse::<f64>().ok();
@@ -167,7 +177,7 @@ impl Alpha {
             })
     }
 
-    /// So too for what `dtype` is computed in.
+    /// Parses alpha, and rejects numbers that overflow in the type that `dtype` is computed in.
     pub(crate) fn of(&self, dtype: DType) -> Result<f64> {
         let alpha = self.parse()?;
         let fits = dtype == DType::F64 || alpha.is_infinite() || alpha.abs() <= f32::MAX.into();
@@ -187,12 +197,12 @@ impl fmt::Display for Alpha {
     }
 }
 
-/// Takes the names of the number formats, and Rust's and safetensors' short ones, which help does not list.
+/// Parses the names of dtypes, and the short names of Rust and safetensors, which the help does not list.
 pub(crate) fn dtypes() -> impl TypedValueParser<Value = DType> {
     by_name_or_alias(&DType::ALL, DType::name, |dtype| Some(dtype.short_name()))
 }
 
-/// Takes the names of `all`, and nothing else.
+/// Parses the names of `all`.
 pub(crate) fn by_name<T>(
     all: &'static [T],
     name: fn(T) -> &'static str,
@@ -220,7 +230,7 @@ where
         let is_given = |&&value: &&T| name(value) == given || alias(value) == Some(&given);
         *all.iter()
             .find(is_given)
-            .expect("clap lets no other name through")
+            .expect("clap accepts no other name")
     })
 }
 
@@ -228,7 +238,7 @@ where
 mod tests {
     use super::*;
 
-    /// A GPU without any feature.
+    /// Returns a GPU without any feature.
     fn gpu(requested: bool) -> SelectedDevice {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
         let device = Device::from(wgpu_elu::Gpu::from_wgpu(&device, &queue));
@@ -240,16 +250,17 @@ mod tests {
         let selected = gpu(false);
         assert_eq!(selected.for_dtype(DType::F64).unwrap(), Device::Cpu);
         assert_eq!(selected.for_dtype(DType::F32).unwrap(), selected.device);
-        let (gpu, cpu) = (&selected.device, Device::Cpu);
+        let (gpu, cpu) = (&selected.device, Device::Cpu.to_string());
+        let cpu = cpu.trim_end_matches(')');
         for (dtypes, described) in [
             (&[DType::F32][..], gpu.to_string()),
             (
                 &[DType::F64],
-                format!("{cpu}, since {gpu} has no SHADER_F64"),
+                format!("{cpu}; {gpu} has no SHADER_F64)"),
             ),
             (
                 &[DType::F32, DType::F64],
-                format!("{gpu}, float64 on {cpu} for want of SHADER_F64"),
+                format!("{gpu}, float64 on {cpu}; no SHADER_F64)"),
             ),
         ] {
             assert_eq!(selected.describe(dtypes), described);
@@ -262,7 +273,7 @@ mod tests {
         assert_eq!(
             selected.for_dtype(DType::F64).unwrap_err().to_string(),
             format!(
-                "{} has no SHADER_F64, which float64 needs: give --device cpu",
+                "{} has no SHADER_F64, which float64 needs: use --device cpu",
                 selected.device
             )
         );

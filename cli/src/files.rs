@@ -1,4 +1,4 @@
-//! Where the reports of `elu check` and `elu bench` go.
+//! The files for the reports of `elu check` and `elu bench`.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ use crate::{
     plot::{Chart, Picture},
 };
 
-/// Where reports go besides standard output.
+/// Arguments for the files that a report is written to.
 #[derive(clap::Args)]
 pub(crate) struct FileArgs {
-    /// Write what was found as JSON; `-` is standard output, in place of the table
+    /// Write the results as JSON to FILE; `-` writes them to standard output instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw what was found: FILE ends in .svg or .png
+    /// Draw a chart; FILE must end in .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Replace FILE if it exists
@@ -30,7 +30,7 @@ impl FileArgs {
     }
 }
 
-/// What `--json` and `--plot` name.
+/// The outputs for `--json` and `--plot`.
 pub(crate) struct Files {
     json: Option<Output>,
     plot: Option<(Picture, Output)>,
@@ -49,16 +49,16 @@ impl Files {
             && json.is_same_file(plot)
         {
             return Err(crate::usage(
-                "--json and --plot name the same file, needed two",
+                "--json and --plot name the same file, needed two files",
             ));
         }
         Ok(Self { json, plot })
     }
 
-    /// The table goes to standard output, unless the JSON does.
+    /// Writes the files, and the table to standard output unless the JSON goes there.
     pub(crate) fn write(self, chart: &impl Chart, json: &Value, table: &str) -> Result<()> {
         let to_stdout = matches!(self.json, Some(Output::Stdout));
-        // Files first: a table that nobody listens to is no reason to lose them.
+        // The files are written first, so that they exist even if standard output is closed.
         if let Some((picture, output)) = self.plot {
             let bytes = picture.draw(chart)?;
             output.write(&bytes)?;
@@ -73,7 +73,7 @@ impl Files {
     }
 }
 
-/// JSON has no infinity.
+/// Converts a number. JSON has no infinity.
 pub(crate) fn number(v: f64) -> Value {
     if v.is_finite() {
         json!(v)

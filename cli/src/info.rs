@@ -1,4 +1,4 @@
-//! `elu info`: what there is to run on.
+//! `elu info`: lists the devices.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ use wgpu_elu::{
 
 use crate::{device_args::check_environment, output::Output};
 
-/// Every adapter that wgpu sees, which one `auto` takes and why, and the CPU path
+/// List every adapter that wgpu finds, which one `auto` selects and why, and the CPU path
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
-/// The features that this crate uses or will ask for.
+/// The features that this crate uses or may use in the future.
 const FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::SHADER_F64)
     .union(wgpu::Features::SHADER_INT64)
@@ -80,25 +80,25 @@ impl Report {
     }
 }
 
-/// What `auto` takes, and why.
+/// Returns what `auto` selects, and why.
 fn auto(adapters: &[wgpu::Adapter]) -> (String, String) {
     let (selection, reason) = Wish::from_env().select(adapters);
-    let taken = match selection {
+    let selected = match selection {
         Selection::Adapter(adapter) => {
             let info = adapter.get_info();
             format!("{} ({})", info.name, backend_name(info.backend))
         }
-        Selection::Cpu => "the CPU path".into(),
-        _ => "nothing, and fails".into(),
+        Selection::Cpu => "CPU".into(),
+        _ => "nothing, which is an error".into(),
     };
     let why = match reason {
         Reason::Named(name) => format!("WGPU_ADAPTER_NAME is {name:?}"),
         reason => reason.to_string(),
     };
-    (taken, why)
+    (selected, why)
 }
 
-fn as_text(adapters: &[Report], (taken, why): &(String, String)) -> String {
+fn as_text(adapters: &[Report], (selected, why): &(String, String)) -> String {
     let mut lines = Vec::new();
     for adapter in adapters {
         let (info, limits) = (&adapter.info, &adapter.limits);
@@ -107,14 +107,14 @@ fn as_text(adapters: &[Report], (taken, why): &(String, String)) -> String {
         lines.push(format!("  driver    {}", adapter.driver()));
         lines.push(format!("  features  {}", adapter.features.join(", ")));
         lines.push(format!(
-            "  limits    binding {}, buffer {}, offset alignment {}, {} invocations a workgroup",
+            "  limits    binding {}, buffer {}, offset alignment {}, {} invocations per workgroup",
             bytes(limits.max_storage_buffer_binding_size),
             bytes(limits.max_buffer_size),
             limits.min_storage_buffer_offset_alignment,
             limits.max_compute_invocations_per_workgroup,
         ));
         if let Some(objection) = adapter.objection {
-            lines.push(format!("  auto      not this one: {objection}"));
+            lines.push(format!("  auto      does not select it: {objection}"));
         }
         lines.push(String::new());
     }
@@ -123,11 +123,11 @@ fn as_text(adapters: &[Report], (taken, why): &(String, String)) -> String {
         cpu::simd_level(),
         cpu::threads()
     ));
-    lines.push(format!("auto takes: {taken}, since {why}"));
+    lines.push(format!("auto selects: {selected}, because {why}"));
     lines.join("\n") + "\n"
 }
 
-fn as_json(adapters: &[Report], (taken, why): &(String, String)) -> Value {
+fn as_json(adapters: &[Report], (selected, why): &(String, String)) -> Value {
     let list = adapters.iter().map(|adapter| {
         let (info, limits) = (&adapter.info, &adapter.limits);
         json!({
@@ -149,11 +149,11 @@ fn as_json(adapters: &[Report], (taken, why): &(String, String)) -> Value {
     json!({
         "adapters": list.collect::<Vec<_>>(),
         "cpu": { "simd": cpu::simd_level(), "threads": cpu::threads() },
-        "auto": { "takes": taken, "why": why },
+        "auto": { "selects": selected, "why": why },
     })
 }
 
-/// `128 MiB`
+/// Formats a size, such as `128 MiB`.
 fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
@@ -162,7 +162,7 @@ fn bytes(count: u64) -> String {
         value /= 1024;
         unit += 1;
     }
-    // 2 GiB less a byte is the common limit of drivers, and better read so.
+    // 2 GiB less 1 is a common limit of drivers, and easier to read in this form.
     if unit == 0 && (count + 1).is_power_of_two() && count > 1 {
         format!("{} less 1", bytes(count + 1))
     } else {

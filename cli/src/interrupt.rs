@@ -1,4 +1,4 @@
-//! Ctrl-C and other signals that ask the process to end: it leaves nothing half-written.
+//! Ctrl-C and other signals that end the process. They leave no half-written file.
 
 use std::{
     fs,
@@ -6,34 +6,35 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Files that are not whole yet.
+/// The files that are not complete yet.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// From here on, a signal removes them. One that somebody has ignored for us, as nohup does, stays ignored.
+/// Installs a handler that removes these files when a signal arrives. A signal that is ignored, for example by nohup,
+/// stays ignored.
 pub(crate) fn listen() {
-    // Where that is refused, signals do what they ever do.
+    // If the handler cannot be installed, signals keep their default effect.
     #[cfg(target_os = "linux")]
     let _ = linux::listen();
     #[cfg(not(target_os = "linux"))]
     let _ = ctrlc::try_set_handler(|| end(130));
 }
 
-/// The list, for whoever adds to it or takes from it.
+/// Locks the list of unfinished files.
 pub(crate) fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn end(exit_code: i32) {
-    // Held to the end, so that none of them is made or put in place any more.
+    // The lock is held until the process ends, so that no file is created or renamed meanwhile.
     let unfinished = unfinished();
     for path in unfinished.iter() {
         let _ = fs::remove_file(path);
     }
-    // std's own exit calls the drivers', while other threads are in there: Mesa's has crashed.
+    // std's own exit runs the drivers' exit handlers while other threads may still use them, which has crashed Mesa.
     signal_hook::low_level::exit(exit_code);
 }
 
-/// ctrlc listens to no signal if it may not listen to all.
+/// Listens to each signal separately, because ctrlc listens to none if it cannot listen to all.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::{fs, io, sync::mpsc, thread};
@@ -48,12 +49,13 @@ mod linux {
         let heard = [SIGINT, SIGTERM, SIGHUP].into_iter();
         let heard = heard.filter(move |s| ignored >> (s - 1) & 1 == 0);
         let (sender, receiver) = mpsc::channel();
-        // The thread first: signals that nobody listens to would end nothing any more.
+        // Starts the thread before the signals are registered. A registered signal without a thread would have no
+        // effect.
         thread::Builder::new().spawn(move || match Signals::new(heard) {
             Ok(mut signals) => {
                 let _ = sender.send(Ok(()));
                 for signal in signals.forever() {
-                    super::end(128 + signal); // as a shell reports it
+                    super::end(128 + signal); // the exit code that shells report for a signal
                 }
             }
             Err(error) => drop(sender.send(Err(error))),
@@ -61,7 +63,7 @@ mod linux {
         receiver.recv().unwrap_or(Ok(()))
     }
 
-    /// A bit for each signal, from 1 up (`proc_pid_status(5)`).
+    /// Returns a bit for each ignored signal, starting with signal 1 (`proc_pid_status(5)`).
     fn ignored() -> io::Result<u64> {
         let status = fs::read_to_string("/proc/self/status")?;
         let mask = status.lines().find_map(|line| {

@@ -1,5 +1,5 @@
-//! `elu`, the ELU activation from the command line, and those of its parts that are of use elsewhere: the readers of `.npy` and
-//! `.safetensors` files, and timing.
+//! The command `elu`, and the parts of it that other packages use: the readers of `.npy` and `.safetensors` files, and
+//! timing.
 
 mod bench;
 pub mod bytes;
@@ -21,14 +21,14 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 something failed and no file was written, or `elu check` wrote that the contract is broken, \
-2 the command line is wrong, 130 stopped by Ctrl-C, more than 128 by another signal, and no file is half-written. \
-Standard output may have had a part by then, except with 2.
+Exit codes: 0 done; 1 failed, and no file was written, or `elu check` found a broken contract; 2 the command line is wrong; \
+130 stopped by Ctrl-C; more than 128 stopped by another signal. No file is left half-written, but standard output may have \
+received a part, except with 2.
 
-Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) choose among \
-adapters; RAYON_NUM_THREADS limits the CPU path; RUST_LOG=info shows what wgpu logs.";
+Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) select an adapter; \
+RAYON_NUM_THREADS limits the CPU path; RUST_LOG=info shows wgpu's log.";
 
-/// The ELU activation on any GPU that wgpu reaches, and on the CPU where there is none
+/// The ELU activation on any GPU that wgpu supports, and on the CPU
 #[derive(Parser)]
 #[command(name = "elu", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
@@ -45,8 +45,8 @@ enum Command {
     Shader(shader::Args),
 }
 
-/// Runs the command with these arguments, of which the first is the program's name, and returns its exit code. Help, and a wrong
-/// command line, end the process.
+/// Runs the command and returns its exit code. The first argument is the program's name. Help and a wrong command line
+/// end the process.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let command = Cli::parse_from(args).command;
@@ -61,7 +61,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Names of files and types may hold anything; it stays one line.
+            // Names of files and types may contain control characters; escaping them keeps the message on one line.
             let line: String = format!("{error:#}").chars().flat_map(visible).collect();
             eprintln!("elu: {line}");
             if is_of_the_command_line(&error) {
@@ -73,7 +73,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What is wrong with the command line, where clap cannot see it.
+/// An error in the command line that clap cannot detect.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
@@ -83,12 +83,12 @@ fn is_of_the_command_line(error: &anyhow::Error) -> bool {
     error.is::<Usage>() || matches!(by_library, Some(wgpu_elu::Error::NotInvertible { .. }))
 }
 
-/// That this is wrong with it.
+/// Builds a usage error (exit code 2).
 fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }
 
-/// Control characters as their escapes, such as `\n`, and all others as they are.
+/// Escapes a control character, for example to `\n`, and returns every other character unchanged.
 fn visible(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control().then(|| c.escape_default());
     let unchanged = (!c.is_control()).then_some(c);

@@ -1,4 +1,4 @@
-//! `.npy` files of floats: in, and out again with the same header.
+//! Reads `.npy` files of floats, and writes them with the same header.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use wgpu_elu::DType;
 
 use crate::bytes::{Exact, Ordered, fill};
 
-/// What a file says of its array: shape, order of axes and byte order are kept.
+/// The properties of a file's array: shape, order of axes, dtype and byte order. They are kept in the output.
 #[derive(Debug)]
 pub struct Form {
     header: Header,
@@ -24,13 +24,13 @@ pub struct Form {
 /// The elements of a file, in this machine's byte order.
 pub type Elements<R> = Ordered<Exact<R>>;
 
-/// Opens a file; `-` is standard input.
+/// Opens a file; `-` stands for standard input.
 pub fn open(path: &Path) -> Result<(Form, Elements<Box<dyn Read>>)> {
     let open = || {
         if path == Path::new("-") {
             return read(Box::new(io::stdin().lock()) as _, None);
         }
-        ensure!(!path.is_dir(), "needed a .npy file, found a folder");
+        ensure!(!path.is_dir(), "needed a .npy file, found a directory");
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let size = metadata.is_file().then_some(metadata.len());
@@ -39,7 +39,7 @@ pub fn open(path: &Path) -> Result<(Form, Elements<Box<dyn Read>>)> {
     open().with_context(|| name(path))
 }
 
-/// The input's name in errors.
+/// Returns the input's name for errors.
 pub fn name(path: &Path) -> String {
     if path == Path::new("-") {
         "standard input".into()
@@ -48,9 +48,10 @@ pub fn name(path: &Path) -> String {
     }
 }
 
-/// Reads what stands before the elements. `size` is that of the whole file, where it is known.
+/// Reads the header. `size` is the size of the whole file, if it is known.
 ///
-/// Of more or fewer elements than there should be, their reader tells at the end, or here if the size is known.
+/// If the number of bytes is wrong, this function fails if `size` is known; otherwise the elements' reader fails at the
+/// end.
 pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Form, Elements<R>)> {
     let mut reader = Counted { reader, count: 0 };
     let header = read_header(&mut reader)?;
@@ -88,27 +89,27 @@ pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Form, Elements<R>)
 }
 
 impl Form {
-    /// The type of its elements.
+    /// Returns the dtype of the elements.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// Its dimensions, in the file's order.
+    /// Returns the dimensions, in the file's order.
     pub fn shape(&self) -> &[usize] {
         &self.header.shape
     }
 
-    /// Whether it has no elements.
+    /// Returns whether the array has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number of its elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Writes what stands before the elements as it was read, and takes those in this machine's byte order from then on.
+    /// Writes the header as it was read, and returns a writer that takes elements in this machine's byte order.
     pub fn write<W: Write>(&self, mut writer: W) -> io::Result<Ordered<W>> {
         let mut header = Vec::new();
         self.header.write(&mut header).map_err(io::Error::other)?;
@@ -119,14 +120,15 @@ impl Form {
 
 // ---- Internals ----
 
-/// NumPy refuses longer headers too, by default (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
+/// NumPy also rejects longer headers by default (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
 const MAX_HEADER: usize = 10_000;
 
-/// Enough for the longest header of an array that is supported, which has a brace and a parenthesis.
+/// A bound on the parser's work. It is enough for the longest header of a supported array, which has one brace and one
+/// parenthesis.
 const MAX_WORK: usize = 1 << 17;
 
-/// NumPy's (`NPY_MAXDIMS`). With many more, the header that is written could be longer than the one that was read, and
-/// longer than what can be read.
+/// NumPy's limit (`NPY_MAXDIMS`). With many more dimensions, the header that is written could be longer than the one
+/// that was read, and too long to be read.
 const MAX_DIMENSIONS: usize = 64;
 
 fn read_header(reader: &mut impl Read) -> Result<Header> {
@@ -136,7 +138,7 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
         start.starts_with(b"\x93NUMPY"),
         "not a .npy file: it does not start with \\x93NUMPY"
     );
-    // Other versions are refused by what follows, whatever these bytes mean there.
+    // The code below rejects other versions, whatever these bytes mean there.
     let (prefix, length) = match start[6] {
         1 => (10, usize::from(u16::from_le_bytes([start[8], start[9]]))),
         2 | 3 => {
@@ -153,8 +155,8 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
     bytes.resize(found.max(prefix + length), 0);
     let found = found + fill(reader, &mut bytes[found..])?;
     bytes.truncate(found);
-    // The parser goes twice through what stands in a bracket, up to four times in a brace, and brackets stand within
-    // brackets: a few dozen of them would take it forever.
+    // The parser reads the contents of a bracket twice and those of a brace up to four times, and brackets can be
+    // nested. A few dozen of them would take practically forever.
     let doublings = |byte: &u8| match byte {
         b'(' | b'[' => 1,
         b'{' => 2,
@@ -179,7 +181,7 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
     })
 }
 
-/// The dtype, and whether it is big-endian.
+/// Returns the dtype, and whether it is big-endian.
 fn format(header: &Header) -> Result<(DType, bool)> {
     const NEEDED: &str = "float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')";
     let descriptor = &header.type_descriptor;
@@ -199,7 +201,7 @@ fn format(header: &Header) -> Result<(DType, bool)> {
     }
 }
 
-/// NumPy's name for a type string, with the string itself.
+/// Returns NumPy's name for a type string, together with the string.
 fn describe(type_string: &str) -> String {
     let name = match type_string.trim_start_matches(['<', '>', '=', '|']) {
         "f2" => "float16",
@@ -227,7 +229,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A reader that knows how much was read.
+/// A reader that counts the bytes read.
 struct Counted<R> {
     reader: R,
     count: u64,

@@ -1,4 +1,5 @@
-//! Where results go: into files whole or not at all, to standard output, pipes and devices as they come.
+//! Outputs: files, which appear completely or not at all, and standard output, pipes and devices, which are written
+//! directly.
 
 use std::{
     fs::{self, File},
@@ -11,22 +12,22 @@ use tempfile::NamedTempFile;
 
 use crate::interrupt::unfinished;
 
-/// A place that can be written to, checked before any work is done.
+/// An output that was checked before any work is done.
 pub(crate) enum Output {
     Stdout,
-    /// A device or a pipe: there is nothing to replace.
+    /// A device or a pipe, which is written directly.
     Special(PathBuf, File),
     File {
         path: PathBuf,
-        /// What `path` links to, if it is a link; else `path`.
+        /// The file that `path` links to if it is a link, else `path`.
         target: PathBuf,
-        /// Of the file that is replaced, if there is one.
+        /// The permissions of the file that is replaced, if it exists.
         permissions: Option<fs::Permissions>,
     },
 }
 
 impl Output {
-    /// `-` is standard output. A file that exists is replaced only if `replace` says so.
+    /// Checks an output; `-` is standard output. An existing file is accepted only if `replace` is set.
     pub(crate) fn open(path: &Path, replace: bool) -> Result<Self> {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
@@ -36,9 +37,9 @@ impl Output {
 
     fn open_file(path: &Path, replace: bool) -> Result<Self> {
         let permissions = match fs::metadata(path) {
-            Ok(found) if found.is_dir() => bail!("needed a file to write, found a folder"),
+            Ok(found) if found.is_dir() => bail!("needed a file to write, found a directory"),
             Ok(found) if found.is_file() => {
-                ensure!(replace, "exists already, give --force to replace it");
+                ensure!(replace, "already exists: use --force to replace it");
                 Some(found.permissions())
             }
             Ok(_) => {
@@ -56,14 +57,14 @@ impl Output {
             }
             Err(error) => return Err(error.into()),
         };
-        // The file that a link points to is replaced, not the link.
+        // If the path is a link, the file that it points to is replaced, not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
         ensure!(
             folder(&target).is_dir(),
-            "there is no folder {}",
+            "directory {} does not exist",
             folder(&target).display()
         );
-        // Now rather than after the work. It is gone at once.
+        // Tests now, before the work, that a file can be created. It is removed immediately.
         Temporary::beside(&target)?;
         Ok(Self::File {
             path: path.into(),
@@ -72,7 +73,7 @@ impl Output {
         })
     }
 
-    /// Whether both are one file, however its path is written.
+    /// Returns whether both are the same file, however their paths are written.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File { target: one, .. }, Self::File { target: other, .. }) => {
@@ -94,7 +95,7 @@ impl Output {
         pending.finish()
     }
 
-    /// Begins to write. Nothing is in place before [`Pending::finish`].
+    /// Starts writing. The file appears only in [`Pending::finish`].
     pub(crate) fn begin(self) -> Result<Pending> {
         let (path, target) = match self {
             Self::Stdout => (None, Target::Stdout(io::stdout())),
@@ -119,16 +120,16 @@ impl Output {
     }
 }
 
-/// A result that is being written. Dropped before [`Pending::finish`], it leaves no file, and less than the buffer holds
-/// was never written anywhere.
+/// An output that is being written. If it is dropped before [`Pending::finish`], no file is left, and the buffered
+/// bytes are not written.
 pub(crate) struct Pending {
     path: Option<PathBuf>,
-    /// Until it is finished or dropped.
+    /// `None` once it is finished or dropped.
     writer: Option<BufWriter<Target>>,
 }
 
 impl Pending {
-    /// The place, for errors.
+    /// Returns the name of the output for errors.
     pub(crate) fn name(&self) -> String {
         match &self.path {
             None => "standard output".into(),
@@ -136,7 +137,7 @@ impl Pending {
         }
     }
 
-    /// Writes what is left, and puts the file in place.
+    /// Writes the buffered bytes, and moves the file to its path.
     pub(crate) fn finish(mut self) -> Result<()> {
         let finish = |pending: &mut Self| -> io::Result<()> {
             pending.flush()?;
@@ -167,7 +168,7 @@ impl Write for Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // Dropped itself, it would write what it holds.
+        // Dropping the `BufWriter` itself would write its buffer.
         let _ = self.writer.take().map(BufWriter::into_parts);
     }
 }
@@ -211,7 +212,7 @@ impl Write for Target {
     }
 }
 
-/// A file that disappears unless it takes another's place, be it by a signal.
+/// A temporary file that is removed when it is dropped or when a signal ends the process, unless it is persisted.
 struct Temporary(NamedTempFile);
 
 impl Temporary {
@@ -219,27 +220,27 @@ impl Temporary {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".elu-").suffix(".tmp");
         #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // minus the umask, like any new file
         let mut unfinished = unfinished();
         let file = builder
             .tempfile_in(folder(path))
-            // tempfile's own text names the temporary file, which tells a user nothing.
+            // tempfile's own message names the temporary file, which does not help the user.
             .map_err(|error| io::Error::from(error.kind()))
-            .with_context(|| format!("cannot write to folder {}", folder(path).display()))?;
-        // It stays listed when it is dropped: nobody else has a file of that name.
+            .with_context(|| format!("cannot write to directory {}", folder(path).display()))?;
+        // The path stays in the list after the drop, which is harmless, because no other file has this random name.
         unfinished.push(file.path().into());
         Ok(Self(file))
     }
 
-    /// Puts it in the place of `target`, which exists if it has permissions.
+    /// Renames the file to `target`. If `permissions` are given, `target` exists and is replaced.
     fn persist(self, target: &Path, permissions: Option<fs::Permissions>) -> io::Result<()> {
-        // A signal waits until this is done.
+        // The lock delays a signal until this is done.
         let _unfinished = unfinished();
         if let Some(permissions) = permissions {
             self.0.as_file().set_permissions(permissions)?;
             self.0.persist(target).map_err(|error| error.error)?;
         } else {
-            // Someone may have made it meanwhile.
+            // The target may have been created meanwhile; it must not be overwritten.
             let persisted = self.0.persist_noclobber(target);
             persisted.map_err(|error| error.error)?;
         }

@@ -1,4 +1,4 @@
-//! Charts as pictures.
+//! Draws charts as SVG or PNG.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use plotters::{
     style::{FontStyle, register_font},
 };
 
-/// What kind of file is drawn.
+/// The format of a picture.
 #[derive(Clone, Copy)]
 pub(crate) enum Picture {
     Svg,
@@ -31,9 +31,9 @@ impl Picture {
         }
     }
 
-    /// The file's bytes.
+    /// Draws the chart and returns the bytes of the file.
     pub(crate) fn draw(self, chart: &impl Chart) -> Result<Vec<u8>> {
-        // Text is measured and, in a PNG, drawn with a font of our own: a machine may have none.
+        // Text is measured, and drawn in a PNG, with an included font, because a machine may not have any.
         let font = epaint_default_fonts::UBUNTU_LIGHT;
         if register_font("sans-serif", FontStyle::Normal, font).is_err() {
             bail!("the font cannot be read");
@@ -59,7 +59,7 @@ impl Picture {
     }
 }
 
-/// What is drawn, on an area of 1200 x 700 pixels.
+/// A chart with an area of 1200 x 700 pixels.
 pub(crate) trait Chart {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
     where

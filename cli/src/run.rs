@@ -1,4 +1,4 @@
-//! `elu run`: ELU of a file.
+//! `elu run`: applies ELU to a file.
 
 use std::{
     cell::Cell,
@@ -20,20 +20,21 @@ use crate::{
     safetensors::{self, Entry},
 };
 
-/// ELU of every number in a .npy file, or of tensors in a .safetensors file
+/// Apply ELU to every number in a .npy file, or to tensors in a .safetensors file
 ///
-/// The file may be larger than all memory. Tells on standard error what ran, where, and how long it took: the time during
-/// which it read or wrote is left out.
+/// The file may be larger than memory. A summary on standard error says what was computed, on which device, and how
+/// long it took, without the time for reading and writing.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A .npy file, versions 1 to 3, of float16, float32 or float64, or `-` for one on standard input; or a .safetensors
-    /// file, of which every F16, BF16, F32 and F64 tensor is replaced by its ELU and all else is kept
+    /// A .npy file, version 1 to 3, of float16, float32 or float64; `-` for a .npy file on standard input; or a
+    /// .safetensors file. In a .safetensors file every F16, BF16, F32 and F64 tensor is replaced by its ELU, and
+    /// everything else is kept
     input: PathBuf,
-    /// Where the result goes, in INPUT's format, shape, order and byte order; `-` is standard output
-    /// [default: INPUT with .elu before its extension, or `-` for standard input]
+    /// The file for the result, which has INPUT's format, shape, order and byte order; `-` for standard output
+    /// [default: INPUT with .elu before its extension, or `-` if INPUT is standard input]
     #[arg(short, long, verbatim_doc_comment)]
     output: Option<PathBuf>,
-    /// Replace this tensor of a .safetensors file only; may be given several times
+    /// Replace only this tensor of a .safetensors file; can be given several times
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
     #[command(flatten)]
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check();
     let is_safetensors = has_extension(&args.input, "safetensors");
     if !is_safetensors && !args.tensor.is_empty() {
-        let message = "--tensor names a tensor of a .safetensors file, and INPUT is none";
+        let message = "--tensor needs a .safetensors file as INPUT";
         crate::Cli::command()
             .error(ErrorKind::ArgumentConflict, message)
             .exit();
@@ -66,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     if has_extension(&path, other) {
         return Err(crate::usage(format!(
-            "{}: the result is a .{format} file, as INPUT is: give it another name",
+            "{}: the result is a .{format} file like INPUT: use another extension",
             path.display()
         )));
     }
@@ -86,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             path.display().to_string()
         },
     );
-    // A closed standard error is no reason to fail after all is done.
+    // The work is done, so a closed standard error is not a failure.
     let summary: String = summary.chars().flat_map(crate::visible).collect();
     let _ = writeln!(std::io::stderr(), "{summary}");
     Ok(())
@@ -94,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
-/// What was done, where, and how long it took.
+/// What was computed, on which device, and how long it took.
 type Done = (String, String, Duration);
 
 fn run_npy(args: &Args, output: Output) -> Result<Done> {
@@ -123,7 +124,7 @@ fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
     let entries = tensors.entries();
     let file = args.input.display().to_string();
     let selected = args.device_args.select()?;
-    // All that can be wrong with them is found before anything is written.
+    // Finds every problem with the tensors before anything is written.
     let streams = streams(args, &selected, entries).with_context(|| file.clone())?;
     let dtypes: Vec<DType> = streams.iter().flatten().map(Stream::dtype).collect();
     let bar = progress_bar(entries.iter().map(|entry| entry.size).sum())?;
@@ -146,7 +147,7 @@ fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
         };
         done.map_err(|error| with_path(error, &file, &name))?;
     }
-    // Where all are empty, nobody has looked whether there is more.
+    // If every tensor is empty, still drain the input to detect trailing bytes.
     copy(data, &mut pending).map_err(|error| with_path(error, &file, &name))?;
     bar.finish_and_clear();
     pending.finish()?;
@@ -154,12 +155,12 @@ fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
     let s = if count == 1 { "" } else { "s" };
     let mut what = format!("{count} tensor{s} of {elements} elements");
     if !left.is_empty() {
-        what += &format!(" (kept as they were: {})", left.join(", "));
+        what += &format!(" (unchanged: {})", left.join(", "));
     }
     Ok((what, selected.describe(&dtypes), took))
 }
 
-/// A stream for every tensor that is to be replaced. They take no memory before they run.
+/// Creates a stream for every tensor that is replaced. Streams use no memory before they run.
 fn streams(
     args: &Args,
     selected: &SelectedDevice,
@@ -192,7 +193,7 @@ fn streams(
     Ok(streams)
 }
 
-/// From `source` to `sink`; how long it took besides reading and writing.
+/// Streams from `source` to `sink`, and returns the time without reading and writing.
 fn forward(
     stream: &mut Stream,
     source: impl Read,
@@ -206,7 +207,7 @@ fn forward(
     Ok(start.elapsed().saturating_sub(spent.get()))
 }
 
-/// The error with the file that it comes from, if it comes from one.
+/// Adds the path of the file that an error comes from.
 fn with_path(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error {
     match error {
         wgpu_elu::Error::Read { error } => anyhow!("{input}: {error}"),
@@ -215,7 +216,7 @@ fn with_path(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error
     }
 }
 
-/// For so much that a person would wait, and if one is there.
+/// Returns a visible progress bar if the data is large enough to wait for and standard error is a terminal.
 fn progress_bar(bytes: u64) -> Result<ProgressBar> {
     if bytes > Stream::BUDGET && std::io::stderr().is_terminal() {
         let template = "{bar:40} {percent}%  {binary_bytes_per_sec}  {eta} left";
@@ -249,7 +250,7 @@ fn milliseconds(took: Duration) -> String {
     }
 }
 
-/// `1797 x 128`
+/// Displays a shape, such as `1797 x 128`.
 struct Shape<'a>(&'a [usize]);
 
 impl std::fmt::Display for Shape<'_> {

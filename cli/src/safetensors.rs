@@ -1,4 +1,4 @@
-//! `.safetensors` files: in, and out again with the same header and other values.
+//! Reads `.safetensors` files, and writes them with the same header and other values.
 
 use std::{
     fs::File,
@@ -12,38 +12,38 @@ use wgpu_elu::DType;
 
 use crate::bytes::Exact;
 
-/// What a file says of its tensors, which come one after the other.
+/// The header of a file. The tensors' data follow one after the other.
 #[derive(Debug)]
 pub struct Tensors {
-    /// All that stands before them.
+    /// All bytes before the data.
     header: Vec<u8>,
-    /// By their order in the data.
+    /// The tensors, in the order of their data.
     entries: Vec<Entry>,
 }
 
 /// A tensor of a file.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its name.
+    /// The tensor's name.
     pub name: String,
-    /// The file's name for its dtype.
+    /// The name of its dtype in the file.
     pub stored: String,
-    /// Its dtype, if it is one that ELU is made for.
+    /// The dtype, if ELU supports it.
     pub dtype: Option<DType>,
-    /// How many bytes it takes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// The byte order of these files, everywhere.
+/// These files are always little-endian.
 pub const BIG_ENDIAN: bool = false;
 
 impl Entry {
-    /// Whether it has no elements, or no dtype.
+    /// Returns whether the tensor has no elements, or an unsupported dtype.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number of its elements; 0 without a dtype.
+    /// Returns the number of elements, or 0 for an unsupported dtype.
     pub fn len(&self) -> u64 {
         self.dtype
             .map_or(0, |dtype| self.size / dtype.size() as u64)
@@ -54,10 +54,10 @@ impl Entry {
 ///
 /// # Errors
 ///
-/// Those of [`read`], and those of opening the file, with its path.
+/// Returns the errors of [`read`] and of opening the file, with the file's path.
 pub fn open(path: &Path) -> Result<(Tensors, Exact<File>)> {
     let open = || {
-        ensure!(!path.is_dir(), "needed a .safetensors file, found a folder");
+        ensure!(!path.is_dir(), "needed a .safetensors file, found a directory");
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let size = metadata.is_file().then_some(metadata.len());
@@ -66,9 +66,10 @@ pub fn open(path: &Path) -> Result<(Tensors, Exact<File>)> {
     open().with_context(|| path.display().to_string())
 }
 
-/// Reads what stands before the tensors. `size` is that of the whole file, where it is known.
+/// Reads the header. `size` is the size of the whole file, if it is known.
 ///
-/// Of more or fewer bytes than there should be, the tensors' reader tells at the end, or here if the size is known.
+/// If the number of bytes is wrong, this function fails if `size` is known; otherwise the reader of the data fails at
+/// the end.
 pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)> {
     let mut reader = reader;
     let (header, metadata) = read_header(&mut reader).context(NO_SAFETENSORS)?;
@@ -105,12 +106,12 @@ pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)
 }
 
 impl Tensors {
-    /// The tensors, in the order of their data.
+    /// Returns the tensors, in the order of their data.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Writes all that stands before the tensors as it was read.
+    /// Writes the header as it was read.
     pub fn write(&self, writer: &mut impl Write) -> std::io::Result<()> {
         writer.write_all(&self.header)
     }
@@ -120,10 +121,10 @@ impl Tensors {
 
 const NO_SAFETENSORS: &str = "not a .safetensors file";
 
-/// As the crate's own reader, which wants the whole file in memory.
+/// The limit of the crate `safetensors`, whose own reader needs the whole file in memory.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// All bytes before the data, and what they say.
+/// Returns all bytes before the data, and their meaning.
 fn read_header(reader: &mut impl Read) -> Result<(Vec<u8>, Metadata)> {
     const LENGTH: usize = size_of::<u64>();
     let mut bytes = Vec::new();
@@ -133,7 +134,7 @@ fn read_header(reader: &mut impl Read) -> Result<(Vec<u8>, Metadata)> {
         .map_err(|_| SafeTensorError::HeaderTooSmall)?;
     let length = u64::from_le_bytes(length);
     ensure!(length <= MAX_HEADER, SafeTensorError::HeaderTooLarge);
-    // Believed only as far as there are bytes.
+    // Allocates only as many bytes as the file has, whatever length it claims.
     let found = reader.take(length).read_to_end(&mut bytes)?;
     ensure!(found as u64 == length, SafeTensorError::InvalidHeaderLength);
     let metadata = serde_json::from_slice(&bytes[LENGTH..])?;

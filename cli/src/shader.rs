@@ -1,4 +1,4 @@
-//! `elu shader`: the shader that runs, to be read or taken elsewhere.
+//! `elu shader`: prints the shader that runs.
 
 use std::{
     io::IsTerminal,
@@ -17,41 +17,42 @@ use crate::{
     output::Output,
 };
 
-/// The very shader that runs, as wgpu gets it or as a driver does
+/// Print the exact shader that runs, in the language of wgpu or of a driver
 ///
-/// WGSL is the whole module as it is handed to wgpu. The other languages are naga's translation of one entry point, the step
-/// that wgpu takes for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL (GLSL 4.50).
+/// WGSL is the complete module that is passed to wgpu. The other languages contain one entry point, translated by naga,
+/// as wgpu does for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL (GLSL 4.50).
 ///
-/// Where factors are 1, there is less to compute: the constants `unit_factors` and `unit_input_scale`, which WGSL leaves open.
+/// If factors are 1, the constants `unit_factors` and `unit_input_scale` remove arithmetic. In WGSL they stay open.
 ///
-/// Binding n is descriptor n of set 0 in SPIR-V, register bn, tn or un in HLSL, binding n in GLSL and buffer n in MSL, where
-/// buffer 4 holds the sizes that naga checks against.
+/// Binding n is descriptor n of set 0 in SPIR-V, register bn, tn or un in HLSL, binding n in GLSL and buffer n in MSL,
+/// where buffer 4 holds the buffer sizes for naga's bounds checks.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The number format in memory; wgpu runs float64 on Vulkan only
+    /// The number format of the elements in memory; wgpu runs float64 on Vulkan only
     #[arg(long, default_value = "float32", value_parser = dtypes())]
     dtype: DType,
-    /// What it computes
+    /// The operation
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
     op: Op,
-    /// The language
+    /// The language of the output
     #[arg(short, long, default_value = "wgsl", value_parser = by_name(&Language::ALL, Language::name))]
     language: Language,
-    /// The entry point that is translated: 16 bytes at a time, or an element (of 16 bits, two); WGSL has both
+    /// The entry point that is translated: it processes 16 bytes at a time, or one element (two 16-bit elements); WGSL
+    /// contains both
     #[arg(long, default_value = VECTORS, value_parser = by_name(&[VECTORS, ELEMENTS], |name| name))]
     entry: &'static str,
     #[command(flatten)]
     alpha: Alpha,
-    /// For a result in the buffer of x, or, for a gradient, in that of the gradient it starts from
+    /// For work in place: the result is in the buffer of x, or for a gradient in the buffer of the incoming gradient
     #[arg(long)]
     in_place: bool,
-    /// With the workgroups for software adapters, not those for hardware; in WGSL they are left open
+    /// With the workgroup size for software adapters instead of that for hardware; in WGSL the size stays open
     #[arg(long)]
     software: bool,
-    /// Instead: ELU as functions for a WGSL shader of your own, with names that clash with none of yours
+    /// Print ELU as functions for your own WGSL shader instead; their names do not collide with yours
     #[arg(long, conflicts_with_all = ["op", "language", "entry", "alpha", "in_place", "software"])]
     function: bool,
-    /// Where the shader goes; `-` is standard output, also the default
+    /// The file for the shader; `-` is standard output, which is the default
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace FILE if it exists
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let is_spirv = args.language == Language::Spirv;
     if is_spirv && args.output.is_none() && std::io::stdout().is_terminal() {
         return Err(crate::usage(
-            "SPIR-V is binary, and standard output is a terminal: give -o FILE",
+            "SPIR-V is binary, and standard output is a terminal: use -o FILE",
         ));
     }
     if let Some(reason) = unavailable(args.dtype, args.language) {

@@ -1,4 +1,4 @@
-//! Timing as `elu bench` does it: samples taken in turn, the device's timestamps, and copies of the same bytes to compare with.
+//! Timing: alternating samples, the device's timestamps, and copies of the same bytes.
 
 mod copy;
 mod stopwatch;

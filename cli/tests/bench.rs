@@ -1,4 +1,4 @@
-//! `elu bench`.
+//! Tests of `elu bench`.
 
 use std::{fs, process::Command};
 
@@ -6,7 +6,7 @@ use conformance::native::gpus;
 
 use crate::common::{ELU, Folder};
 
-/// Runs a benchmark of two sizes, checks its table and its picture, and gives its JSON.
+/// Runs a benchmark of two sizes, checks its table and its chart, and returns its JSON.
 #[track_caller]
 fn bench(args: &[&str]) -> (String, serde_json::Value) {
     let folder = Folder::new();
@@ -23,7 +23,7 @@ fn bench(args: &[&str]) -> (String, serde_json::Value) {
     (table, serde_json::from_slice(&found).unwrap())
 }
 
-/// What must be so of any benchmark: numbers of one and the same time.
+/// Checks that the numbers of a benchmark agree with each other.
 #[track_caller]
 fn check_benchmark(found: &serde_json::Value, buffers: u64, size: u64, measurements: &[&str]) {
     let sizes = found["sizes"].as_array().unwrap();
@@ -73,7 +73,7 @@ fn bench_of_the_cpu_alone() {
         table.starts_with("forward float32, alpha 1\nCPU: "),
         "{table}"
     );
-    assert!(table.contains("\nGPU: none, as asked\n"), "{table}");
+    assert!(table.contains("\nGPU: none, as requested\n"), "{table}");
     check_benchmark(&found, 2, 4, &["cpu", "cpu_copy"]);
     assert_eq!(
         (&found["gpu"], &found["gpu_wins_from"]),
@@ -112,7 +112,7 @@ fn bench_of_every_adapter() {
             let (table, found) = bench(&[args, &["--adapter", &name]].concat());
             assert!(table.contains(&format!("\nGPU: {name}")), "{table}");
             assert!(
-                table.contains("\ndata there: GPU ") && table.contains("\nround trip: GPU "),
+                table.contains("\ndata on the GPU: GPU ") && table.contains("\nround trip: GPU "),
                 "{table}"
             );
             assert_eq!(found["gpu"]["name"], name);
@@ -132,7 +132,7 @@ fn bench_of_every_adapter() {
     }
 }
 
-/// Compared with a software adapter, where there is no hardware.
+/// Without a hardware GPU, the CPU is compared with a software adapter.
 #[test]
 fn bench_finds_a_rival() {
     let (table, found) = bench(&[]);
@@ -142,7 +142,7 @@ fn bench_finds_a_rival() {
     }
     let is_software = found["gpu"]["software"].as_bool().unwrap();
     assert_eq!(
-        table.contains(": software, for want of a hardware GPU\n"),
+        table.contains(": software adapter; no hardware GPU found\n"),
         is_software,
         "{table}"
     );
@@ -177,7 +177,7 @@ fn bench_without_any_adapter() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "elu: --device gpu: no GPU with compute shaders among the adapters: there are none\n"
+        "elu: --device gpu: found no GPU with compute shaders; there are no adapters\n"
     );
 }
 
@@ -195,7 +195,7 @@ fn bench_draws_png_and_prints_json() {
     assert!(picture.starts_with(b"\x89PNG"));
     assert_eq!(
         folder.error(&[&args[..], &["--plot", "speed.png"]].concat()),
-        "speed.png: exists already, give --force to replace it"
+        "speed.png: already exists: use --force to replace it"
     );
 }
 
@@ -209,12 +209,11 @@ fn bench_refuses() {
         ),
         (
             &["--json", "one.svg", "--plot", "./one.svg"],
-            "--json and --plot name the same file, needed two",
+            "--json and --plot name the same file, needed two files",
         ),
         (
             &["--alpha", "0", "--op", "backward-from-output"],
-            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the \
-             output does not tell the slope; call the backward that takes the input",
+            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the slope cannot be computed from the output; use the backward that takes the input",
         ),
         (
             &["--dtype", "f16", "--alpha", "1e39"],

@@ -1,4 +1,4 @@
-//! `elu check`.
+//! Tests of `elu check`.
 
 use std::fs;
 
@@ -36,7 +36,7 @@ fn check_judges_every_device() {
             assert_eq!(found["contract"]["kept"], true);
             assert_eq!(found["dtype"], args[1]);
             let results = found["results"].as_u64().unwrap();
-            // Every number, and for a gradient with several gradients. No output is below -alpha.
+            // All 65,536 numbers, several times for a gradient. From an output, only those down to -alpha.
             if args.contains(&"--op") {
                 assert!(results > 500_000, "{results}");
             } else {
@@ -59,7 +59,7 @@ fn check_refuses() {
     for (args, text) in [
         (
             &["--dtype", "float64", "--exhaustive"][..],
-            "--exhaustive: float64 has 2^64 values, which would take centuries; leave it out for a sample",
+            "--exhaustive: float64 has 2^64 values, which would take centuries; omit the option to test a sample",
         ),
         (
             &["--plot", "error.pdf"],
@@ -67,8 +67,7 @@ fn check_refuses() {
         ),
         (
             &["--alpha", "0", "--op", "backward-from-output"],
-            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the \
-             output does not tell the slope; call the backward that takes the input",
+            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the slope cannot be computed from the output; use the backward that takes the input",
         ),
         (
             &["--dtype", "f16", "--alpha", "1e39"],
@@ -76,7 +75,7 @@ fn check_refuses() {
         ),
         (
             &["--json", "one.svg", "--plot", "./one.svg"],
-            "--json and --plot name the same file, needed two",
+            "--json and --plot name the same file, needed two files",
         ),
     ] {
         let said = folder.usage_error(&[&["check", "--device", "cpu"], args].concat());
@@ -94,7 +93,7 @@ fn check_refuses() {
     ];
     assert_eq!(
         folder.error(&args),
-        "found.json: exists already, give --force to replace it"
+        "found.json: already exists: use --force to replace it"
     );
     assert!(
         folder

@@ -1,4 +1,4 @@
-//! A folder for each test with the command run in it, and files as other programs write them.
+//! Helpers: a folder for each test, the command run in it, and files as other programs write them.
 
 use std::{
     fs::{self},
@@ -20,7 +20,7 @@ pub(crate) const ELU: &str = env!("CARGO_BIN_EXE_elu");
 
 pub(crate) const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/digits");
 
-/// A folder of its own for each test, and the command run in it.
+/// A temporary folder for one test, in which the command runs.
 pub(crate) struct Folder(pub(crate) TempDir);
 
 impl Folder {
@@ -37,7 +37,7 @@ impl Folder {
         self.path(name)
     }
 
-    /// The names of all that is there, hidden files too.
+    /// Returns the names of all files, including hidden ones.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(self.0.path())
             .unwrap()
@@ -51,7 +51,7 @@ impl Folder {
         self.elu_with_input(args, &[])
     }
 
-    /// The command, with pipes for all it reads and says.
+    /// Starts the command with pipes for its input and output.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.start_as(Command::new(ELU), args)
     }
@@ -71,18 +71,18 @@ impl Folder {
 
     pub(crate) fn elu_with_input(&self, args: &[&str], input: &[u8]) -> Output {
         let mut child = self.start(args);
-        // It may have failed before it read all.
+        // The command may fail before it has read everything.
         let _ = child.stdin.take().unwrap().write_all(input);
         child.wait_with_output().unwrap()
     }
 
-    /// Runs it to the one line on standard error that says what failed; nothing else may be said or left behind.
+    /// Runs the command, which must fail with one line on standard error and leave no new file. Returns that line.
     #[track_caller]
     pub(crate) fn error(&self, args: &[&str]) -> String {
         self.fails(1, args)
     }
 
-    /// The error that the command prints about a wrong command line.
+    /// Returns the error that the command prints for a wrong command line.
     #[track_caller]
     pub(crate) fn usage_error(&self, args: &[&str]) -> String {
         self.fails(2, args)
@@ -106,7 +106,7 @@ impl Folder {
             .to_owned()
     }
 
-    /// Runs it to success, and gives what it said.
+    /// Runs the command, which must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn success(&self, args: &[&str]) -> String {
         let output = self.elu(args);
@@ -121,7 +121,7 @@ impl Folder {
     }
 }
 
-/// A `.npy` file as NumPy writes it, in the version and with the header asked for.
+/// Builds a `.npy` file as NumPy writes it, with this version and header.
 pub(crate) fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     let size_bytes = if version == 1 { 2 } else { 4 };
     let padding = 64 - (8 + size_bytes + header.len() + 1) % 64;
@@ -139,7 +139,7 @@ pub(crate) fn header(descr: &str, fortran: bool, shape: &str) -> String {
     format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}")
 }
 
-/// The header and the numbers of a little-endian float32 file.
+/// Returns the header and the numbers of a little-endian float32 file.
 pub(crate) fn read(path: &Path) -> (Header, Vec<f32>) {
     let bytes = fs::read(path).unwrap();
     let mut rest = &bytes[..];
@@ -147,7 +147,7 @@ pub(crate) fn read(path: &Path) -> (Header, Vec<f32>) {
     (header, bytemuck::pod_collect_to_vec(rest))
 }
 
-/// Tensors of every kind and a note, as safetensors' own crate writes them.
+/// Builds a `.safetensors` file with tensors of every kind and metadata, with the crate `safetensors`.
 pub(crate) fn model() -> Vec<u8> {
     let floats = |dtype, len| -> Vec<u8> {
         let bits: Vec<u64> = varied(len)
@@ -171,7 +171,7 @@ pub(crate) fn model() -> Vec<u8> {
     safetensors::serialize(views, Some(notes)).unwrap()
 }
 
-/// The judge of what the command computes with alpha 1.
+/// Returns the judge of the command's results for alpha 1.
 pub(crate) fn unit_alpha(dtype: DType) -> Judge {
     Judge {
         op: Op::Forward,

@@ -1,4 +1,4 @@
-//! Devices that are asked for and cannot be had, and command lines that are wrong.
+//! Tests of unavailable devices and of wrong command lines.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ fn adapters_that_are_not_there() {
     folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
     let error = folder.error(&["run", "x.npy", "--adapter", "Voodoo 2"]);
     assert!(
-        error.starts_with("--adapter: no adapter named \"Voodoo 2\" among the adapters: "),
+        error.starts_with("--adapter: found no adapter named \"Voodoo 2\"; "),
         "{error}"
     );
     for gpu in gpus() {
@@ -32,7 +32,7 @@ fn float64_on_a_gpu_that_has_none() {
             continue;
         }
         let name = wgpu_elu::Device::Gpu(gpu.clone()).to_string();
-        let text = format!("{name} has no SHADER_F64, which float64 needs: give --device cpu");
+        let text = format!("{name} has no SHADER_F64, which float64 needs: use --device cpu");
         let error = |args: &[&str]| folder.error(&[args, &["--adapter", &name]].concat());
         assert_eq!(error(&["run", "x.npy"]), text);
         assert_eq!(error(&["check", "--dtype", "float64"]), text);
@@ -61,7 +61,7 @@ fn a_backend_that_there_is_not() {
             String::new()
         } else {
             format!(
-                "elu: WGPU_BACKEND {backends:?}: needed vulkan, metal, dx12 or gl, or several with commas between\n"
+                "elu: WGPU_BACKEND {backends:?}: needed vulkan, metal, dx12 or gl, or several separated by commas\n"
             )
         };
         assert_eq!((output.status.code(), said), (Some(code), expected));

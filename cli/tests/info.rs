@@ -1,4 +1,4 @@
-//! `elu info`.
+//! Tests of `elu info`.
 
 use conformance::native::gpus;
 
@@ -20,10 +20,10 @@ fn info() {
         assert!(found["limits"]["max_buffer_size"].as_u64().unwrap() > 0);
     }
     assert_eq!(json["cpu"]["simd"], wgpu_elu::cpu::simd_level());
-    let takes = json["auto"]["takes"].as_str().unwrap();
+    let takes = json["auto"]["selects"].as_str().unwrap();
     assert!(
         text.contains(&format!(
-            "auto takes: {takes}, since {}",
+            "auto selects: {takes}, since {}",
             json["auto"]["why"].as_str().unwrap()
         )),
         "{text}"

@@ -1,4 +1,4 @@
-//! The `elu` command on files larger than what it holds in memory, and stopped by signals.
+//! Tests of files that are larger than the command's buffers, and of signals.
 
 use std::{
     fs,
@@ -11,14 +11,14 @@ use std::{
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use wgpu_elu::{DType, Device, Elu, Tensor};
 
-use conformance::native::{gpus, tell, varied};
+use conformance::native::{gpus, announce, varied};
 
 use crate::common::{ELU, Folder, header, npy};
 
-/// More than all chunks together that are on their way at once.
+/// More elements than all chunks hold together.
 const LEN: usize = 5_000_001;
 
-/// The CPU and every adapter, and the arguments that choose it.
+/// Returns the CPU and every adapter, with the arguments that select them.
 fn devices() -> Vec<(Device, Vec<String>)> {
     let mut devices = vec![(Device::Cpu, vec!["--device".into(), "cpu".into()])];
     for gpu in gpus() {
@@ -34,7 +34,7 @@ fn with<'a>(args: &[&'a str], device: &'a [String]) -> Vec<&'a str> {
     args.iter().copied().chain(device).collect()
 }
 
-/// What `Elu` makes of these on the device, as bytes.
+/// Returns ELU of these elements on the device, as bytes.
 fn elu(device: &Device, dtype: DType, x: &[u8]) -> Vec<u8> {
     let shape = [x.len() / dtype.size()];
     let x = Tensor::from_bytes(device, dtype, x, &shape).unwrap();
@@ -42,7 +42,7 @@ fn elu(device: &Device, dtype: DType, x: &[u8]) -> Vec<u8> {
     y.to_bytes_blocking().unwrap()
 }
 
-/// Where this machine is little-endian; the byte order of the results follows that of the file.
+/// Reverses the byte order. The results have the byte order of the file.
 fn swapped(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes.chunks_exact_mut(4).for_each(<[u8]>::reverse);
@@ -66,7 +66,7 @@ fn npy_files_of_many_chunks() {
             let start = written.len() - data.len();
             assert!(written[start..] == expected, "{device} {order}");
         }
-        // From a pipe, of which the end comes as a surprise.
+        // From a pipe, whose end is not known in advance.
         let header = header("<f4", false, &format!("({LEN},)"));
         let names = folder.names();
         let mut child = folder.start(&with(&["run", "-", "-o", "z.npy"], &args));
@@ -102,7 +102,7 @@ fn safetensors_files_of_many_chunks() {
         let args = with(&[&["run", "x.safetensors"], &named[..]].concat(), &args);
         let said = folder.success(&args);
         assert!(
-            said.starts_with("2 tensors of 15000003 elements (kept as they were: "),
+            said.starts_with("2 tensors of 15000003 elements (unchanged: "),
             "{said}"
         );
         let written = fs::read(folder.path("x.elu.safetensors")).unwrap();
@@ -119,7 +119,7 @@ fn safetensors_files_of_many_chunks() {
     }
 }
 
-/// Part of it is out by then, and the exit code says that it is not all.
+/// A part of the output is already written when the error occurs, so the exit code must report it.
 #[test]
 fn standard_input_that_ends_too_soon() {
     let x = bytemuck::cast_slice(&varied(LEN)).to_vec();
@@ -155,7 +155,7 @@ fn standard_input_that_ends_too_soon() {
     }
 }
 
-/// Feeds it more than it may hold, and looks what it held.
+/// Sends more data than the command may hold in memory, and checks the memory that it used.
 #[cfg(target_os = "linux")]
 #[test]
 fn constant_memory() {
@@ -172,7 +172,7 @@ fn constant_memory() {
         for _ in 0..FILE / piece.len() {
             stdin.write_all(&piece).unwrap();
         }
-        // All was read but for what the pipe holds, and it waits for the end.
+        // The command has read everything except for the contents of the pipe, and waits for the end.
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         drop(stdin);
         assert!(child.wait().unwrap().success());
@@ -182,7 +182,7 @@ fn constant_memory() {
         });
         match peak {
             Some(peak) => assert!(1024 * peak < MOST, "{device}: {peak} KiB of {FILE} bytes"),
-            None => tell("SKIPPED: the peak of memory (/proc does not tell it)"),
+            None => announce("SKIPPED: the peak of memory (/proc does not report it)"),
         }
     }
 }
@@ -190,7 +190,7 @@ fn constant_memory() {
 #[cfg(not(target_os = "linux"))]
 #[test]
 fn constant_memory() {
-    tell("SKIPPED: the peak of memory (only Linux tells it)");
+    announce("SKIPPED: the peak of memory (only Linux reports it)");
 }
 
 fn send(signal: &str, child: &Child) {
@@ -212,7 +212,7 @@ fn signals_leave_nothing_behind() {
             ),
         ] {
             let command = if cfg!(target_os = "linux") {
-                // A shell may have ignored some for these tests.
+                // A shell may have set some signals to be ignored in this process.
                 elu_by_env("--default-signal=INT,TERM")
             } else {
                 Command::new(ELU)
@@ -224,7 +224,7 @@ fn signals_leave_nothing_behind() {
     }
 }
 
-/// As `nohup` has it.
+/// A signal that `nohup` ignores stays ignored.
 #[cfg(target_os = "linux")]
 #[test]
 fn ignored_signals_stay_ignored() {
@@ -238,18 +238,18 @@ fn ignored_signals_stay_ignored() {
     run.leaves_nothing(143);
 }
 
-/// `env` becomes the command, which then has its process number.
+/// `env` replaces itself by the command, so the command has its process id.
 fn elu_by_env(option: &str) -> Command {
     let mut env = Command::new("env");
     env.args([option, ELU]);
     env
 }
 
-/// The command at work, with a file that it would replace.
+/// The command while it works, with a file that it would replace.
 struct Unfinished {
     folder: Folder,
     child: Child,
-    /// Open, so that it waits for more.
+    /// Kept open, so that the command waits for more input.
     _stdin: ChildStdin,
     device: String,
 }

@@ -1,4 +1,4 @@
-//! `elu run` on `.npy` files: what it computes, and every file that it refuses.
+//! Tests of `elu run` on `.npy` files: the results, and the files that it rejects.
 
 use std::{fs, path::Path};
 
@@ -94,7 +94,7 @@ fn every_layout_comes_out_as_it_went_in() {
                 let header = header(&descriptor, fortran, shape);
                 folder.write("x.npy", &npy(version, &header, &data));
                 let said = folder.success(&["run", "x.npy", "--device", "cpu"]);
-                assert!(said.contains(&format!(" {dtype} on the CPU")), "{said}");
+                assert!(said.contains(&format!(" {dtype} on CPU")), "{said}");
                 let written = fs::read(folder.path("x.elu.npy")).unwrap();
                 let mut rest = &written[..];
                 let written_header = Header::from_reader(&mut rest).unwrap();
@@ -190,7 +190,7 @@ fn alpha() {
     folder.success(&[&args[..], &["--tensor", "double"]].concat());
 }
 
-/// The text with which the command refuses a file of these bytes. It names the file first.
+/// Returns the error for a file with these bytes, without the file's name.
 fn refused(bytes: &[u8]) -> String {
     let folder = Folder::new();
     folder.write("x.npy", bytes);
@@ -201,7 +201,7 @@ fn refused(bytes: &[u8]) -> String {
     text.to_owned()
 }
 
-/// Three zeros, and the header that says so.
+/// Three zeros, and the header for them.
 const DATA: &[u8] = &[0; 12];
 
 fn good_header() -> String {
@@ -244,7 +244,7 @@ fn other_dtypes_are_refused() {
         ("<i8", "dtype int64 ('<i8')"),
         ("|O", "dtype object ('|O')"),
         ("<U7", "dtype '<U7'"),
-        // Control characters stay visible.
+        // Control characters are escaped.
         ("a\\nb\\x1b[31m", "dtype 'a\\nb\\u{1b}[31m'"),
     ] {
         let text = format!(
@@ -295,7 +295,7 @@ fn headers_without_what_they_need_are_refused() {
     );
 }
 
-/// The parser would take as good as forever with these.
+/// The parser would take practically forever for these headers.
 #[test]
 fn headers_that_are_too_deep_or_too_long_are_refused() {
     let brackets = "[".repeat(100) + &"]".repeat(100);
@@ -309,7 +309,7 @@ fn headers_that_are_too_deep_or_too_long_are_refused() {
     );
 }
 
-/// Whatever the parser reports about these, it is one line.
+/// The parser's message has several lines; the error has one.
 #[test]
 fn headers_that_are_no_dictionary_are_refused() {
     for text in [
@@ -335,6 +335,6 @@ fn files_that_are_not_there_are_refused() {
     );
     assert_eq!(
         folder.error(&["run", ".", "-o", "y.npy"]),
-        ".: needed a .npy file, found a folder"
+        ".: needed a .npy file, found a directory"
     );
 }

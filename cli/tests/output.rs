@@ -1,4 +1,4 @@
-//! Where results go, and where they cannot.
+//! Tests of outputs, and of outputs that cannot be written.
 
 use std::{
     fs::{self, File},
@@ -14,35 +14,35 @@ fn outputs_that_cannot_be_written() {
     folder.write("y.npy", b"precious");
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "y.npy"]),
-        "y.npy: exists already, give --force to replace it"
+        "y.npy: already exists: use --force to replace it"
     );
     assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"precious");
-    // A failure leaves it, even with --force.
+    // A failure leaves the existing file unchanged, even with --force.
     folder.write("bad.npy", b"bad");
     folder.error(&["run", "bad.npy", "-o", "y.npy", "--force"]);
     assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"precious");
     folder.success(&["run", "x.npy", "-o", "y.npy", "--force"]);
     assert_eq!(read(&folder.path("y.npy")).1, [0.0; 3]);
     assert_eq!(folder.names(), ["bad.npy", "x.npy", "y.npy"]);
-    // In place, file to the same file.
+    // The input file is also the output file.
     folder.success(&["run", "x.npy", "-o", "x.npy", "--force"]);
 
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "no/y.npy"]),
-        "no/y.npy: there is no folder no"
+        "no/y.npy: directory no does not exist"
     );
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "."]),
-        ".: needed a file to write, found a folder"
+        ".: needed a file to write, found a directory"
     );
     folder.write("model.safetensors", &model());
     assert_eq!(
         folder.usage_error(&["run", "x.npy", "-o", "z.SafeTensors"]),
-        "z.SafeTensors: the result is a .npy file, as INPUT is: give it another name"
+        "z.SafeTensors: the result is a .npy file like INPUT: use another extension"
     );
     assert_eq!(
         folder.usage_error(&["run", "model.safetensors", "-o", "z.npy"]),
-        "z.npy: the result is a .safetensors file, as INPUT is: give it another name"
+        "z.npy: the result is a .safetensors file like INPUT: use another extension"
     );
     folder.success(&["run", "x.npy", "-o", "z.bin"]);
 }
@@ -77,14 +77,14 @@ fn outputs_on_linux() {
         );
         assert_eq!(output.status.code(), Some(1), "{args:?}");
     }
-    // The table is lost, and nothing else.
+    // Only the table is lost.
     let json = fs::read(folder.path("found.json")).unwrap();
     serde_json::from_slice::<serde_json::Value>(&json).unwrap();
     fs::remove_file(folder.path("found.json")).unwrap();
-    // /proc can be written to by no one, root included.
+    // Nobody can create files in /proc, not even root.
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "/proc/y.npy"]),
-        "/proc/y.npy: cannot write to folder /proc: entity not found"
+        "/proc/y.npy: cannot write to directory /proc: entity not found"
     );
     folder.success(&["run", "x.npy", "-o", "/dev/null"]);
     assert!(
@@ -92,7 +92,7 @@ fn outputs_on_linux() {
         "a device must not be replaced by a file"
     );
 
-    // In the middle of writing: nothing is left, and what was there stays.
+    // An error while writing leaves no new file, and the existing file unchanged.
     folder.write("full.npy", b"precious");
     let digits = format!("{DIGITS}/digits_preact_f32.npy");
     let before = folder.names();
@@ -116,7 +116,7 @@ fn outputs_on_linux() {
         (before, b"precious".to_vec())
     );
 
-    // As any new file: readable by others, if the umask lets them.
+    // A new file has the usual permissions, as the umask allows.
     let plain = fs::metadata(folder.path("x.npy"))
         .unwrap()
         .permissions()
@@ -130,7 +130,7 @@ fn outputs_on_linux() {
         plain
     );
 
-    // What is replaced keeps its permissions.
+    // A replaced file keeps its permissions.
     folder.write("secret.npy", b"old");
     fs::set_permissions(folder.path("secret.npy"), fs::Permissions::from_mode(0o600)).unwrap();
     folder.success(&["run", "x.npy", "-o", "secret.npy", "--force"]);
@@ -149,7 +149,7 @@ fn outputs_on_linux() {
         "dangling.npy: is a link to a file that does not exist"
     );
 
-    // Through a link, what it points to is replaced.
+    // If the output is a link, its target is replaced.
     folder.write("target.npy", b"old");
     std::os::unix::fs::symlink(folder.path("target.npy"), folder.path("link.npy")).unwrap();
     folder.success(&["run", "x.npy", "-o", "link.npy", "--force"]);

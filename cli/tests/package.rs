@@ -1,9 +1,9 @@
-//! What `cargo package` makes of the published packages: they hold every file that they need, and build and pass their doctests
-//! from there.
+//! Tests that the packages that `cargo package` creates contain every file that they need, build, and pass their
+//! doctests.
 
 use std::{fs, path::Path, process::Command};
 
-/// Runs cargo in `folder`, with the target folder of this build, in which most of what the packages need is compiled already.
+/// Runs cargo in `folder` with the target folder of this build, in which most dependencies are already compiled.
 fn cargo(folder: &Path, args: &[&str]) {
     let target = Path::new(env!("CARGO_BIN_EXE_elu")).ancestors().nth(2);
     let output = Command::new(env!("CARGO"))

@@ -1,4 +1,4 @@
-//! `elu run` on `.safetensors` files: what it computes, and every file that it refuses.
+//! Tests of `elu run` on `.safetensors` files: the results, and the files that it rejects.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn every_float_tensor_of_a_safetensors_file() {
     folder.write("model.safetensors", &model);
     let said = folder.success(&["run", "model.safetensors", "--device", "cpu"]);
     assert!(
-        said.starts_with("5 tensors of 21 elements (kept as they were: ids (I64)) on the CPU"),
+        said.starts_with("5 tensors of 21 elements (unchanged: ids (I64)) on CPU"),
         "{said}"
     );
     let written = fs::read(folder.path("model.elu.safetensors")).unwrap();
@@ -52,7 +52,7 @@ fn every_float_tensor_of_a_safetensors_file() {
         "one.safetensors",
     ]);
     assert!(
-        said.starts_with("1 tensor of 7 elements (kept as they were: "),
+        said.starts_with("1 tensor of 7 elements (unchanged: "),
         "{said}"
     );
     let one = fs::read(folder.path("one.safetensors")).unwrap();
@@ -96,7 +96,7 @@ fn bad_safetensors_files() {
         ),
         (
             &["folder.safetensors"],
-            "folder.safetensors: needed a .safetensors file, found a folder",
+            "folder.safetensors: needed a .safetensors file, found a directory",
         ),
     ] {
         let said = folder.error(&[&["run"], args, &["-o", "y.safetensors"]].concat());
@@ -105,5 +105,5 @@ fn bad_safetensors_files() {
     let output = folder.elu(&["run", "x.npy", "--tensor", "a"]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("--tensor names a tensor of a .safetensors file, and INPUT is none"));
+    assert!(said.contains("--tensor needs a .safetensors file as INPUT"));
 }

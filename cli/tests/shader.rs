@@ -1,4 +1,4 @@
-//! `elu shader`.
+//! Tests of `elu shader`.
 
 use std::fs;
 
@@ -60,7 +60,7 @@ fn shader() {
     assert_eq!(written, print(&["--language", "spirv"]));
     assert_eq!(
         folder.error(&["shader", "-o", "elu.spv"]),
-        "elu.spv: exists already, give --force to replace it"
+        "elu.spv: already exists: use --force to replace it"
     );
     assert_eq!(fs::read(folder.path("elu.spv")).unwrap(), written);
     print(&["-o", "elu.spv", "--force"]);
@@ -98,7 +98,7 @@ fn shader() {
         assert_eq!(
             folder.usage_error(&["shader", "--dtype", "float64", "--language", language]),
             format!(
-                "float64 has no {title}, since naga does not write the 64-bit integers that it needs: choose another --dtype or \
+                "float64 has no {title}, because naga does not write the 64-bit integers that it needs: choose another --dtype or \
                  --language"
             )
         );

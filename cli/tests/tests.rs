@@ -1,23 +1,23 @@
-//! The `elu` command, as a user runs it, in one binary.
+//! Tests that run the command `elu` as a user does, in one binary.
 
 // `elu bench`.
 mod bench;
 // `elu check`.
 mod check;
-// A folder for each test, and files as other programs write them.
+// Helpers: a folder for each test, and files as other programs write them.
 mod common;
-// Devices that cannot be had, and wrong command lines.
+// Unavailable devices, and wrong command lines.
 mod device;
 // `elu info`.
 mod info;
-// Files larger than what the command holds in memory, and signals.
+// Files that are larger than the command's buffers, and signals.
 #[cfg(unix)]
 mod large;
 // `elu run` on `.npy` files.
 mod npy;
-// Where results go.
+// Outputs, and outputs that cannot be written.
 mod output;
-// `cargo package`: what users of the packages get.
+// The packages that `cargo package` creates.
 mod package;
 // `elu run` on `.safetensors` files.
 mod safetensors;

@@ -1,4 +1,5 @@
-//! `.npy` files as `elu run` reads them: no panic, and what is read is written so that it is read again.
+//! Reads `.npy` files as `elu run` does. It must not panic, and what was read must be readable again after it is
+//! written.
 
 #![no_main]
 
@@ -17,7 +18,7 @@ fuzz_target!(|file: &[u8]| {
     let (piped, array) = match (piped, read) {
         (Ok(piped), Ok(array)) => (piped, array),
         (Err(piped), Err(read)) => {
-            // What the user would see.
+            // Formats the message that the user would see.
             let _ = (format!("{piped:#}"), format!("{read:#}"));
             return;
         }
@@ -26,7 +27,7 @@ fuzz_target!(|file: &[u8]| {
     };
     assert_same(&piped, &array);
     let (form, elements) = &array;
-    // A zero may stand after what alone would overflow.
+    // A shape may contain a zero after dimensions whose product would overflow.
     let shape = form.shape();
     let len: usize = if shape.contains(&0) {
         0
@@ -46,7 +47,7 @@ type Array = (Form, Vec<u8>);
 
 fn read(reader: impl Read, size: Option<u64>) -> anyhow::Result<Array> {
     let (form, mut elements) = npy::read(reader, size)?;
-    // A false header could ask for all memory, but the elements are only as many as the file has.
+    // A header may claim any size, but there are only as many elements as the file has.
     let mut bytes = Vec::new();
     elements.read_to_end(&mut bytes)?;
     Ok((form, bytes))
@@ -67,7 +68,7 @@ fn assert_same(one: &Array, other: &Array) {
     assert_eq!(one.1, other.1);
 }
 
-/// Gives a few bytes at a time, and is interrupted in between.
+/// A reader that returns a few bytes at a time and is interrupted in between.
 struct Pipe<'a> {
     left: &'a [u8],
     full: bool,

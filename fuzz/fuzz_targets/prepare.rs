@@ -1,5 +1,5 @@
-//! Every `prepare` of a kernel, with any slices on a device with any limits: no panic, refusals for a reason only, and
-//! steps that wgpu takes.
+//! Calls every `prepare` of a kernel with arbitrary slices, on a device with arbitrary limits. It must not panic, must
+//! fail only for a valid reason, and must return steps that wgpu accepts.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ struct Input {
     limits: Limits,
     dtype: u8,
     op: u8,
-    /// alpha, scale, input_scale; alpha alone where the other two are out of range.
+    /// alpha, scale and input_scale; only alpha if the other two are out of range.
     factors: [f64; 3],
     buffers: [Host; 3],
     x: Slice,
@@ -23,7 +23,7 @@ struct Input {
     y: Slice,
 }
 
-/// A host's buffer.
+/// A buffer of the host.
 #[derive(Arbitrary, Debug)]
 struct Host {
     size: u16,
@@ -35,11 +35,12 @@ struct Slice {
     buffer: u8,
     offset: u16,
     size: u16,
-    /// Rounded to elements, as long as `x` where there is room, or neither: chance alone would seldom make slices that fit.
+    /// Selects whether the slice is rounded to elements, and whether it gets the length of `x`. Random slices would
+    /// rarely fit.
     kind: u8,
 }
 
-/// Which of a few values each limit has.
+/// The index of each limit's value.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Limits {
     binding: u8,
@@ -90,7 +91,7 @@ fuzz_target!(|input: Input| {
     penalty(&gpu, dtype, input.factors, x, y);
 });
 
-/// The penalty of `y`, with a place for it where `out` begins. The numbers are its factors and its divisor.
+/// Prepares the penalty of `y`. `out` starts where the output begins. The numbers are the factors and the divisor.
 fn penalty(
     gpu: &Gpu,
     dtype: DType,
@@ -125,7 +126,7 @@ fn penalty(
     }
 }
 
-/// Whether it is the one limit that slices may exceed, and they do.
+/// Returns whether the error is the one limit that slices may exceed, and they exceed it.
 fn is_too_small_a_binding(gpu: &Gpu, error: &Error) -> bool {
     let Error::Limit {
         limit,
@@ -137,12 +138,12 @@ fn is_too_small_a_binding(gpu: &Gpu, error: &Error) -> bool {
     };
     assert_eq!(limit, "max_storage_buffer_binding_size");
     assert_eq!(found, gpu.device().limits().max_storage_buffer_binding_size);
-    // No more than the largest buffer: a device that binds a whole one never has this excuse.
+    // At most the largest buffer, so a device that can bind a whole buffer never returns this error.
     assert!(found < needed && needed <= MAX_BUFFER);
     true
 }
 
-/// Whether an output tells the slope: alpha * scale is positive and finite, as the kernel has it.
+/// Returns whether the slope can be computed from the output: alpha * scale is positive and finite after rounding.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "rounding is what is wanted"
@@ -156,7 +157,7 @@ fn tells_slope(dtype: DType, factors: Factors) -> bool {
     rounded > 0.0 && rounded.is_finite()
 }
 
-/// The rules of `Kernel`'s documentation, but for the device's limits.
+/// Checks the rules in `Kernel`'s documentation, except for the device's limits.
 fn fit(dtype: DType, inputs: &[BufferSlice<'_>], y: BufferSlice<'_>) -> bool {
     let beside_output = |input: BufferSlice<'_>| {
         input.size() == y.size()
@@ -171,7 +172,7 @@ fn fit(dtype: DType, inputs: &[BufferSlice<'_>], y: BufferSlice<'_>) -> bool {
             .all(|&input| alone(input, dtype) && beside_output(input))
 }
 
-/// The rules for each slice by itself.
+/// Checks the rules for a single slice.
 fn alone(slice: BufferSlice<'_>, dtype: DType) -> bool {
     let element = dtype.size() as u64;
     slice.offset().is_multiple_of(element)
@@ -184,7 +185,7 @@ fn end(slice: BufferSlice<'_>) -> u64 {
     slice.offset() + slice.size()
 }
 
-/// Whether wgpu takes what was prepared: it would complain to the error scope.
+/// Submits the step. wgpu reports an invalid step to the error scope.
 fn submit(gpu: &Gpu, step: &Step) {
     let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
     let mut encoder = gpu
@@ -196,11 +197,11 @@ fn submit(gpu: &Gpu, step: &Step) {
     gpu.queue().submit([encoder.finish()]);
     let error = poll(scope.pop());
     assert!(error.is_none(), "{error:?}");
-    // Lets go of what the submission kept.
+    // Releases the resources of the submission.
     gpu.device().poll(wgpu::PollType::Poll).unwrap();
 }
 
-/// A device for `limits`: creating one and its pipelines takes long, so all are kept.
+/// Returns a device with `limits`. Creating a device and its pipelines takes long, so all are kept.
 fn device(limits: Limits) -> Gpu {
     const MOST: wgpu::Limits = wgpu::Limits::unlimited();
     const BINDING: [u64; 4] = [36, 256, 1024, MOST.max_storage_buffer_binding_size];
@@ -223,7 +224,7 @@ fn device(limits: Limits) -> Gpu {
                     max_compute_invocations_per_workgroup: pick(&INVOCATIONS, limits.invocations),
                     min_storage_buffer_offset_alignment: pick(&ALIGNMENT, limits.alignment),
                     min_uniform_buffer_offset_alignment: pick(&ALIGNMENT, limits.alignment),
-                    // As many as a gradient takes.
+                    // A gradient needs three.
                     max_storage_buffers_per_shader_stage: 3,
                     ..wgpu::Limits::default()
                 },
@@ -236,7 +237,7 @@ fn device(limits: Limits) -> Gpu {
     })
 }
 
-/// Mostly of whole words, and mostly one to compute with.
+/// Creates a buffer, usually of whole words and usually with the usage that kernels need.
 fn buffer(gpu: &Gpu, host: &Host) -> wgpu::Buffer {
     let size = u64::from(host.size) % (MAX_BUFFER + 1);
     gpu.device().create_buffer(&wgpu::BufferDescriptor {
@@ -255,7 +256,7 @@ fn buffer(gpu: &Gpu, host: &Host) -> wgpu::Buffer {
     })
 }
 
-/// Within its buffer: wgpu itself panics elsewhere.
+/// Returns a slice within the buffer, because wgpu panics outside of it.
 fn slice<'a>(
     buffers: &'a [wgpu::Buffer],
     slice: &Slice,
@@ -278,7 +279,7 @@ fn slice<'a>(
     buffer.slice(offset..offset + size)
 }
 
-/// A device without a driver has its answers at once.
+/// Polls a future of the noop device, which is ready immediately.
 fn poll<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {

@@ -1,5 +1,5 @@
-//! `.safetensors` files as `elu run` reads them: no panic, a verdict as safetensors' own reader gives it, and the same bytes
-//! out again.
+//! Reads `.safetensors` files as `elu run` does. It must not panic, must accept the same files as the crate
+//! `safetensors`, and must write the same bytes again.
 
 #![no_main]
 
@@ -22,7 +22,7 @@ fuzz_target!(|file: &[u8]| {
     let (tensors, mut data) = match read {
         Ok(read) => read,
         Err(error) => {
-            // What the user would see.
+            // Formats the message that the user would see.
             let _ = format!("{error:#}");
             return;
         }

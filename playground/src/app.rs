@@ -27,7 +27,7 @@ pub enum Panel {
 impl Panel {
     pub const ALL: [Self; 3] = [Self::Curves, Self::Field, Self::Comparison];
 
-    /// On the command line and in the page's address.
+    /// Returns the panel's name for the command line and the page's address.
     pub fn name(self) -> &'static str {
         match self {
             Self::Curves => "curves",
@@ -56,14 +56,14 @@ pub struct App {
     gpu: Result<Parts, String>,
 }
 
-/// What needs compute shaders.
+/// The parts that need compute shaders.
 struct Parts {
     state: RenderState,
     device: String,
     curves: Curves,
     field: Field,
     comparison: Comparison,
-    /// When the field was drawn of late.
+    /// The times of the field's latest frames.
     frames: History<()>,
 }
 
@@ -93,13 +93,13 @@ impl App {
         self.alpha
     }
 
-    /// Where the slider for alpha is, in points.
+    /// Returns the position of the slider for alpha, in points.
     pub fn slider(&self) -> Rect {
         self.slider
     }
 
-    /// Reads back what is plotted: all x, and then all y of each curve in the order of [`Curve::ALL`]. A hidden curve's y are
-    /// those that it had when it was last seen.
+    /// Reads back the plotted points: all x, then all y of each curve in the order of [`Curve::ALL`]. A hidden curve
+    /// has the y of its last visible frame.
     pub fn plotted(&self) -> impl Future<Output = Result<Vec<f32>, String>> + use<> {
         let reading = match &self.gpu {
             Ok(parts) => Ok(parts.curves.read(&parts.state)),
@@ -108,7 +108,7 @@ impl App {
         async { reading?.await.map_err(|error| error.to_string()) }
     }
 
-    /// How far the comparison is, from 0 to 1; an error if it failed.
+    /// Returns the progress of the comparison, from 0 to 1, or its error.
     pub fn compared(&self) -> Result<f32, String> {
         let found = self.gpu.as_ref().map_err(Clone::clone)?.comparison.found();
         match found.state {
@@ -163,7 +163,7 @@ impl App {
                 ui.selectable_value(&mut self.panel, panel, title);
             }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                // Phones are narrow, and have a theme of their own.
+                // Phones have narrow screens and a theme setting of their own.
                 if ui.available_width() < 200.0 {
                     return;
                 }
@@ -337,7 +337,7 @@ impl Parts {
     }
 }
 
-/// From the right.
+/// Shows the theme buttons, from the right.
 fn show_themes(ui: &mut Ui) {
     let mut theme = ui.ctx().options(|options| options.theme_preference);
     for (preference, name) in [
@@ -351,7 +351,7 @@ fn show_themes(ui: &mut Ui) {
     ui.separator();
 }
 
-/// The slider, what is said beside it, and where it is.
+/// Shows the slider with the text `said` next to it, and returns its position.
 fn show_alpha(ui: &mut Ui, alpha: &mut f64, said: &str) -> Rect {
     ui.add_space(6.0);
     let slider = ui.horizontal_wrapped(|ui| {
@@ -359,7 +359,7 @@ fn show_alpha(ui: &mut Ui, alpha: &mut f64, said: &str) -> Rect {
         let slider = Slider::new(alpha, 0.0..=3.0).text("alpha").max_decimals(3);
         let slider = ui.add(slider);
         if slider.dragged() {
-            // From there on, arrow keys move it.
+            // With the focus, the arrow keys move the slider.
             slider.request_focus();
         }
         ui.add_space(16.0);
@@ -382,7 +382,7 @@ fn trouble(ui: &mut Ui, text: &str) {
     ui.colored_label(ui.visuals().error_fg_color, text);
 }
 
-/// What the field's colours mean.
+/// Draws the legend of the field's colours.
 fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
     let [negative, zero, positive] = palette::values(ui.visuals());
     let bar = Rect::from_min_size(

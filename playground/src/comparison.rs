@@ -1,4 +1,5 @@
-//! GPU against CPU on this very machine, by size, while the window stays alive: a thread of its own, in the browser a task.
+//! Compares GPU and CPU on this machine, by size, while the window stays responsive. It runs in a thread, or in the
+//! browser in a task.
 
 use std::{ops::AsyncFnMut, sync::Arc};
 
@@ -12,24 +13,25 @@ use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference};
 
 use crate::timer::Timer;
 
-/// Sizes, as powers of two.
+/// The sizes, as powers of two.
 pub(crate) const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
-/// For each measurement and size, unless there are enough samples before.
+/// The time for each measurement and size, unless there are enough samples earlier.
 const TIME: Duration = Duration::from_millis(250);
 const SAMPLES: usize = 51;
 const LEAST_SAMPLES: usize = 3;
-/// The CPU path does as many at least, for clocks that tick slowly, as browsers' do.
+/// The smallest number of elements that the CPU path processes per sample, because some clocks tick slowly, as in
+/// browsers.
 const CPU_ELEMENTS: usize = 1 << 22;
-/// A pass that is timed takes as long at least: browsers round timestamps to 0.1 ms.
+/// The shortest duration of a timed pass, because browsers round timestamps to 0.1 ms.
 const LEAST_PASS: f64 = if cfg!(target_arch = "wasm32") {
     2e-3
 } else {
     0.0
 };
-/// As many values are different.
+/// The number of different values.
 const DISTINCT: u32 = 4001;
 
-/// How ELU is computed.
+/// A measurement of ELU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Measurement {
     Cpu,
@@ -66,7 +68,7 @@ impl Measurement {
     }
 }
 
-/// The medians of one size, in seconds, in the order of [`Measurement::ALL`].
+/// The medians for one size in seconds, in the order of [`Measurement::ALL`].
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) elements: usize,
@@ -74,7 +76,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Bytes read and written per second, in units of 10^9.
+    /// Returns the bytes read and written per second, in units of 10^9.
     pub(crate) fn gb_per_s(&self, measurement: Measurement) -> Option<f64> {
         let bytes = (2 * size_of::<f32>() * self.elements) as f64;
         let speed = bytes / self.seconds[measurement as usize]? * 1e-9;
@@ -91,7 +93,7 @@ pub(crate) enum State {
     Failed(String),
 }
 
-/// What has been found so far.
+/// The results so far.
 #[derive(Clone, Default)]
 pub(crate) struct Found {
     pub(crate) state: State,
@@ -99,12 +101,12 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// From 0 to 1.
+    /// Returns the progress, from 0 to 1.
     pub(crate) fn progress(&self) -> f32 {
         self.rows.len() as f32 / POWERS.len() as f32
     }
 
-    /// The least size from which on that measurement is faster than the CPU path.
+    /// Returns the smallest size from which on this measurement is faster than the CPU path.
     pub(crate) fn wins_from(&self, measurement: Measurement) -> Option<usize> {
         let wins = |row: &&Row| {
             let [cpu, other] = [Measurement::Cpu, measurement].map(|measurement| row.seconds[measurement as usize]);
@@ -150,7 +152,7 @@ impl Comparison {
 
 type Result<T> = std::result::Result<T, String>;
 
-/// A comparison under way. Dropped before its end, as by a panic, it is told as failed.
+/// A running comparison. If it is dropped before its end, for example by a panic, it is reported as failed.
 struct Running {
     found: Arc<Mutex<Found>>,
     context: Context,
@@ -185,9 +187,9 @@ async fn compare(state: &RenderState, mut add: impl FnMut(Row)) -> Result<()> {
     Ok(())
 }
 
-/// The device whose clock tells how long the kernel takes: another than the window's, as on a device that has drawn, lavapipe
-/// writes the timestamps of what is only computed when that is over. But a browser's adapter gives one device only, and with
-/// two of GL's the window stays black.
+/// Returns the device whose timestamps measure the kernel. It is not the window's device, because on a device that has
+/// drawn, lavapipe writes a compute pass's timestamps only after the frame. But a browser's adapter creates only one
+/// device, and with two GL devices the window stays black.
 async fn clocked(state: &RenderState, device: &Device) -> wgpu_elu::Result<Device> {
     match state.adapter.get_info().backend {
         wgpu::Backend::BrowserWebGpu | wgpu::Backend::Gl => Ok(device.clone()),
@@ -195,7 +197,7 @@ async fn clocked(state: &RenderState, device: &Device) -> wgpu_elu::Result<Devic
     }
 }
 
-/// What a submission needs that does not move its data.
+/// The objects for a submission that does not move data.
 struct Resident {
     gpu: Gpu,
     y: Tensor,
@@ -218,7 +220,7 @@ impl Resident {
         Ok(Self { gpu, y, step })
     }
 
-    /// Submits the work so many times in one pass, and waits for it.
+    /// Submits the work `times` times in one pass, and waits for it.
     async fn submit(&self, times: u32, timer: Option<&Timer>) -> Result<()> {
         let mut encoder = self
             .gpu
@@ -254,7 +256,7 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
         x.into_vec::<f32>().await.map_err(describe)
     };
 
-    // What is fast must be right, too.
+    // Checks the results before they are timed.
     cpu::forward(1.0, &values, &mut on_cpu).map_err(describe)?;
     check("the CPU", &on_cpu)?;
     resident.submit(1, None).await?;
@@ -289,14 +291,14 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
     })
 }
 
-/// None where the device has no timestamps, or none fine enough.
+/// Times the kernel alone. Returns `None` if the device has no timestamps, or none that are precise enough.
 async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
     let resident = Resident::new(device, values)?;
     let (device, queue) = (resident.gpu.device(), resident.gpu.queue());
     let Some(timer) = Timer::new(device, queue) else {
         return Ok(None);
     };
-    // The first one also clears the results' memory.
+    // The first pass also clears the memory of the results.
     resident.submit(1, None).await?;
     resident.check().await?;
     let time = async |times| {
@@ -306,7 +308,7 @@ async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
             .seconds()
             .ok_or("the device's clock did not answer".to_owned())
     };
-    // No longer than for the samples: a clock may stand still.
+    // Bounded by the time for the samples, because a clock may stand still.
     let (start, mut times) = (Instant::now(), 1);
     while time(times).await? < LEAST_PASS && start.elapsed() < TIME {
         times *= 2;
@@ -323,7 +325,7 @@ async fn median(mut sample: impl AsyncFnMut() -> Result<f64>) -> Result<f64> {
     let (start, mut all) = (Instant::now(), Vec::new());
     while all.len() < SAMPLES && (all.len() < LEAST_SAMPLES || start.elapsed() < TIME) {
         all.push(sample().await?);
-        // There, one thread does this and draws the window.
+        // In a browser, one thread computes and draws the window.
         #[cfg(target_arch = "wasm32")]
         crate::web::next_task().await;
     }
@@ -331,14 +333,14 @@ async fn median(mut sample: impl AsyncFnMut() -> Result<f64>) -> Result<f64> {
     Ok(all[all.len() / 2])
 }
 
-/// What ELU is computed of, over and over.
+/// Returns the inputs of ELU, which repeat.
 fn values() -> impl Iterator<Item = f32> + Clone {
     (0..DISTINCT)
         .map(|i| ((i * 3919) % DISTINCT) as f32 / 1000.0 - 2.5)
         .cycle()
 }
 
-/// Within 1 ULP, what `elu check` looks for.
+/// Checks that the results are within 1 ULP, as `elu check` does.
 fn check(who: &str, y: &[f32]) -> Result<()> {
     let exact: Vec<(f64, f64)> = values()
         .take(DISTINCT as usize)

@@ -1,4 +1,5 @@
-//! ELU, its gradient, SELU and CELU as items of a plot: computed by `Kernel` into buffers that the lines are drawn from.
+//! ELU, its gradient, SELU and CELU as items of a plot. `Kernel` computes them into the buffers from which the lines
+//! are drawn.
 
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -12,10 +13,10 @@ use wgpu_elu::{DType, Factors, Gpu, Kernel, Result, Step, Tensor, reference};
 
 use crate::{drawing, palette};
 
-/// Where each curve is computed, evenly over what the plot shows.
+/// The number of points of each curve, evenly spaced over the visible range.
 pub const POINTS: usize = 2048;
 
-/// What can be plotted.
+/// A curve of the plot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Curve {
     Elu,
@@ -27,7 +28,7 @@ pub enum Curve {
 impl Curve {
     pub const ALL: [Self; 4] = [Self::Elu, Self::EluGradient, Self::Selu, Self::Celu];
 
-    /// As in the legend.
+    /// Returns the name in the legend.
     pub fn name(self) -> &'static str {
         match self {
             Self::Elu => "ELU",
@@ -37,7 +38,7 @@ impl Curve {
         }
     }
 
-    /// What is computed at `x`, in double precision.
+    /// Returns the exact value at `x`, in double precision.
     pub fn exact(self, factors: Factors, x: f64) -> f64 {
         let (alpha, scale, input_scale) = (factors.alpha(), factors.scale(), factors.input_scale());
         match self {
@@ -46,7 +47,7 @@ impl Curve {
         }
     }
 
-    /// What the kernel multiplies by. SELU has an alpha of its own.
+    /// Returns the factors of the curve. SELU has its own alpha.
     pub fn factors(self, alpha: f64) -> Result<Factors> {
         match self {
             Self::Elu | Self::EluGradient => Ok(Factors::elu(alpha)),
@@ -59,7 +60,7 @@ impl Curve {
 /// The buffers and pipelines of all curves.
 pub(crate) struct Curves {
     buffers: Buffers,
-    /// What went wrong on the way to each, if anything.
+    /// The errors of the curves, if any.
     troubles: [Trouble; Curve::ALL.len()],
 }
 
@@ -111,7 +112,7 @@ impl Curves {
         })
     }
 
-    /// The plot's item.
+    /// Returns the item for the plot.
     pub(crate) fn item(
         &self,
         curve: Curve,
@@ -127,12 +128,12 @@ impl Curves {
         }
     }
 
-    /// Why that curve is not drawn, if it is not.
+    /// Returns the reason why the curve is not drawn, if it is not.
     pub(crate) fn trouble(&self, curve: Curve) -> Option<String> {
         self.troubles[curve as usize].lock().clone()
     }
 
-    /// Reads back what is plotted: all x, and then all y of each curve. Nothing else does.
+    /// Reads back the plotted points: all x, then all y of each curve. Nothing else reads them back.
     pub(crate) fn read(
         &self,
         state: &RenderState,
@@ -162,13 +163,13 @@ impl Curves {
 
 // ---- Internals ----
 
-/// What egui's renderer keeps for the callbacks.
+/// The objects that egui's renderer keeps for the callbacks.
 struct Resources {
     kernel: Kernel,
     buffers: Buffers,
-    /// The gradient that comes in.
+    /// The incoming gradient, which is 1.
     ones: wgpu::Buffer,
-    /// Of the points in `buffers.x`.
+    /// The range of the points in `buffers.x`.
     x_range: Option<[f32; 2]>,
     pipeline: wgpu::RenderPipeline,
     format: wgpu::TextureFormat,
@@ -178,9 +179,9 @@ struct Resources {
 struct Line {
     view: wgpu::Buffer,
     bind_group: wgpu::BindGroup,
-    /// The work and the factors it was prepared with.
+    /// The prepared step, with its factors.
     step: Option<(Factors, Step)>,
-    /// Of the points that it was computed at.
+    /// The range of the points for which the curve was last computed.
     x_range: Option<[f32; 2]>,
 }
 
@@ -219,7 +220,7 @@ impl PlotItem for Item {
             color: self.color,
             width: match self.curve {
                 _ if self.highlighted() => 8.0,
-                // Seen below another that lies on it.
+                // Wide enough to be visible below another curve.
                 Curve::Elu => 6.0,
                 _ => 2.5,
             },
@@ -260,7 +261,7 @@ struct Draw {
     x_range: [f32; 2],
     y_range: [f32; 2],
     color: Color32,
-    /// In points.
+    /// The width of the line in points.
     width: f32,
     trouble: Trouble,
     context: Context,
@@ -280,7 +281,7 @@ impl CallbackTrait for Draw {
             let trouble = computed.err().map(|error| error.to_string());
             let known = std::mem::replace(&mut *self.trouble.lock(), trouble.clone());
             if known != trouble {
-                self.context.request_repaint(); // the next frame tells
+                self.context.request_repaint(); // the next frame shows the error
             }
             let scale = screen.pixels_per_point;
             let view = View {
@@ -316,7 +317,7 @@ impl CallbackTrait for Draw {
 }
 
 impl Resources {
-    /// Records the kernel's work into egui's own encoder, if anything has changed since it was last done.
+    /// Records the kernel's work into egui's encoder, if anything has changed since the last frame.
     fn compute(
         &mut self,
         draw: &Draw,

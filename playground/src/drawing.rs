@@ -1,8 +1,9 @@
-//! What curves and field are drawn with.
+//! Helpers for drawing the curves and the field.
 
 use eframe::wgpu;
 
-/// A shader's `corner` and `color` over four corners, blended as egui blends.
+/// Creates a pipeline for a shader with the entry points `corner` and `color`, which draws four corners and blends like
+/// egui.
 pub(crate) fn pipeline(
     device: &wgpu::Device,
     shader: wgpu::ShaderModuleDescriptor<'_>,
@@ -40,7 +41,7 @@ pub(crate) fn pipeline(
     })
 }
 
-/// Whole buffers at bindings 0, 1 and so on.
+/// Binds whole buffers to the bindings 0, 1 and so on.
 pub(crate) fn bind(
     device: &wgpu::Device,
     layout: &wgpu::BindGroupLayout,

@@ -1,4 +1,5 @@
-//! A field of a million points: computed, put through ELU in place and drawn in each frame, and never read back.
+//! A field of a million points. Every frame computes it, applies ELU in place and draws it, without reading anything
+//! back.
 
 use std::sync::Arc;
 
@@ -11,14 +12,14 @@ use wgpu_elu::{DType, Kernel, Result, Step};
 
 use crate::{drawing, palette, timer::Timer};
 
-/// Points along each side.
+/// The number of points along each side.
 pub(crate) const SIDE: u32 = 1024;
-/// The largest value that the waves have.
+/// The largest value of the waves.
 pub(crate) const HIGHEST: f32 = 3.6;
 
 pub(crate) struct Field {
     timer: Option<Arc<Timer>>,
-    /// What went wrong on the way to the picture, if anything.
+    /// The error that prevented the picture, if any.
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -69,7 +70,7 @@ impl Field {
         })
     }
 
-    /// The picture at this time, in `rect`.
+    /// Returns the picture at this time, in `rect`.
     pub(crate) fn shape(&self, rect: Rect, seconds: f32, alpha: f64, visuals: &Visuals) -> Shape {
         let draw = Draw {
             seconds,
@@ -80,7 +81,7 @@ impl Field {
         Callback::new_paint_callback(rect, draw).into()
     }
 
-    /// How long ELU took of late. An error where the device has no timestamps.
+    /// Returns how long ELU took in the latest frames, or an error if the device has no timestamps.
     pub(crate) fn kernel_seconds(&self) -> Result<Option<f64>, NoTimestamps> {
         let timer = self.timer.as_ref().ok_or(NoTimestamps)?;
         Ok(timer.seconds())
@@ -91,12 +92,12 @@ impl Field {
     }
 }
 
-/// The device has none.
+/// The error for a device without timestamps.
 pub(crate) struct NoTimestamps;
 
 // ---- Internals ----
 
-/// What egui's renderer keeps for the callback.
+/// The objects that egui's renderer keeps for the callback.
 struct Resources {
     kernel: Kernel,
     timer: Option<Arc<Timer>>,
@@ -107,7 +108,7 @@ struct Resources {
     draw: wgpu::RenderPipeline,
     draw_bindings: wgpu::BindGroup,
     format: wgpu::TextureFormat,
-    /// The work and the alpha it was prepared with.
+    /// The prepared step, with its alpha.
     step: Option<(f64, Step)>,
 }
 
@@ -175,7 +176,7 @@ impl CallbackTrait for Draw {
     }
 }
 
-/// The scale of the negative side's colours: how far ELU goes down, with room where that is next to nothing.
+/// Returns the scale for the colours of the negative side: the lowest value of ELU, but not too close to 0.
 pub(crate) fn lowest(alpha: f64) -> f32 {
     (alpha as f32).max(0.1)
 }

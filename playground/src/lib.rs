@@ -1,4 +1,4 @@
-//! The parts of the playground: see `main.rs`.
+//! The parts of the playground, which `main.rs` runs.
 
 mod app;
 mod comparison;

@@ -1,11 +1,11 @@
-//! ELU inside somebody else's app: egui's own device and queue compute and draw it, on the desktop and in the browser.
+//! ELU inside an egui app: egui's own device and queue compute and draw it, on the desktop and in the browser.
 //!
-//! `cargo run --release` in this folder, or `scripts/web serve` in the repository's root for the browser.
+//! Run `cargo run --release` in this folder, or `scripts/web serve` in the repository's root for the browser.
 
 use playground::{App, Panel, native_options};
 
 fn main() -> std::process::ExitCode {
-    // What eframe logs before it gives up is told below.
+    // eframe's own log messages about a failed start are suppressed, because the code below prints the error.
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("error,eframe=off"));
     let panel = match std::env::args().nth(1) {
         None => Panel::Curves,

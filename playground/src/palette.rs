@@ -1,8 +1,9 @@
-//! Colours that suit light and dark, and people who see few: Okabe and Ito's, <https://jfly.uni-koeln.de/color/>.
+//! Colours for light and dark themes that colour-blind people can distinguish: those of Okabe and Ito,
+//! <https://jfly.uni-koeln.de/color/>.
 
 use eframe::egui::{Color32, Rgba, Visuals};
 
-/// Of lines, in the order of legends.
+/// Returns the colours of lines, in the order of the legend.
 pub(crate) fn lines(visuals: &Visuals) -> [Color32; 4] {
     if visuals.dark_mode {
         [
@@ -21,7 +22,7 @@ pub(crate) fn lines(visuals: &Visuals) -> [Color32; 4] {
     }
 }
 
-/// Of values: the most negative, 0, and the most positive.
+/// Returns the colours of the most negative value, of 0, and of the most positive value.
 pub(crate) fn values(visuals: &Visuals) -> [Color32; 3] {
     if visuals.dark_mode {
         [
@@ -38,12 +39,13 @@ pub(crate) fn values(visuals: &Visuals) -> [Color32; 3] {
     }
 }
 
-/// Of grids, behind lines.
+/// Returns the colour of a grid behind lines.
 pub(crate) fn grid(visuals: &Visuals) -> Color32 {
     visuals.text_color().gamma_multiply(0.5)
 }
 
-/// As the target wants it from a fragment shader: egui blends in gamma space unless the target is linear.
+/// Converts a colour to the value that a fragment shader must return. egui blends in gamma space unless the target is
+/// linear.
 pub(crate) fn to_shader(color: Color32, format: eframe::wgpu::TextureFormat) -> [f32; 4] {
     if format.is_srgb() {
         Rgba::from(color).to_array()

@@ -1,4 +1,4 @@
-//! What a comparison found, as a sentence, a chart and a table.
+//! The results of a comparison as a sentence, a chart and a table.
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +10,7 @@ use crate::{
     palette,
 };
 
-/// As seen in Chromium.
+/// Measured in Chromium.
 pub(crate) const BROWSERS_NOTICE_LATE: &str =
     "Browsers look every few milliseconds whether work is done: short waits come in such steps.";
 
@@ -26,12 +26,12 @@ pub(crate) fn verdict(found: &Found) -> String {
     )
 }
 
-/// The chart, and above it what its lines are.
+/// Shows the legend and the chart.
 pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
     let colors = palette::lines(ui.visuals());
     ui.horizontal_wrapped(|ui| {
         for ((measurement, color), (_, mark)) in std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS) {
-            // Only this font has them all.
+            // Only this font contains all marks.
             ui.colored_label(color, RichText::new(mark).monospace());
             ui.label(measurement.name()).on_hover_text(measurement.about());
             ui.add_space(12.0);
@@ -130,7 +130,7 @@ pub(crate) fn show_times(ui: &mut Ui, found: &Found) {
 
 // ---- Internals ----
 
-/// Of each measurement's points, and the same as text.
+/// The marks of each measurement's points, and the same marks as text.
 const MARKS: [(MarkerShape, &str); Measurement::ALL.len()] = [
     (MarkerShape::Circle, "●"),
     (MarkerShape::Square, "■"),
@@ -152,7 +152,7 @@ fn power_name(power: f64) -> String {
     std::iter::once('2').chain(raised).collect()
 }
 
-/// With three digits.
+/// Formats a number with three significant digits.
 fn decimal(value: f64) -> String {
     let digits = (2.0 - value.log10().floor()).clamp(0.0, 9.0) as usize;
     let text = format!("{value:.digits$}");

@@ -1,4 +1,4 @@
-//! What eframe is asked for: its usual device, and timestamps where there are any.
+//! The options for eframe: its usual device, with timestamps if they are available.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) fn wgpu_configuration() -> WgpuConfiguration {
     }
 }
 
-/// For a window on a desktop.
+/// Returns the options for a window on a desktop.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn native_options() -> eframe::NativeOptions {
     eframe::NativeOptions {
@@ -29,7 +29,7 @@ pub fn native_options() -> eframe::NativeOptions {
     }
 }
 
-/// Why nothing can be computed or drawn on this adapter, if so.
+/// Returns the reason why this adapter cannot compute or draw, if any.
 pub(crate) fn objection(adapter: &wgpu::Adapter) -> Option<String> {
     let info = adapter.get_info();
     let found = adapter.get_downlevel_capabilities().flags;
@@ -51,8 +51,8 @@ pub(crate) fn objection(adapter: &wgpu::Adapter) -> Option<String> {
 
 // ---- Internals ----
 
-/// The fastest of those that draw to the window, and of these rather one that can compute. As in `elu`, WGPU_ADAPTER_NAME may
-/// hold a part of the name.
+/// Returns the fastest adapter that can draw to the window, preferring those that can compute. As in `elu`,
+/// WGPU_ADAPTER_NAME may contain a part of the name.
 #[cfg(not(target_arch = "wasm32"))]
 fn select(
     adapters: &[wgpu::Adapter],
@@ -76,7 +76,7 @@ fn select(
     })
 }
 
-/// With the backend, as messages of wgpu-elu have it.
+/// Returns the name with the backend, as in messages of wgpu-elu.
 fn full_name(info: &wgpu::AdapterInfo) -> String {
     let backend = wgpu_elu::device::backend_name(info.backend);
     format!("{} ({backend})", info.name)

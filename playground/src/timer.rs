@@ -1,4 +1,4 @@
-//! How long a pass takes, by the device's own clock and without waiting for it.
+//! Measures the duration of a pass by the device's own clock, without waiting for it.
 
 use std::{
     collections::VecDeque,
@@ -10,11 +10,11 @@ use std::{
 
 use eframe::{egui::mutex::Mutex, wgpu};
 
-/// Answers that are on their way at once.
+/// The number of timestamps that may be on their way to the CPU.
 const SLOTS: usize = 3;
-/// Answers that are kept.
+/// The number of durations that are kept.
 const KEPT: usize = 31;
-/// Two timestamps.
+/// The size of two timestamps in bytes.
 const SIZE: u64 = 2 * wgpu::QUERY_SIZE as u64;
 
 pub(crate) struct Timer {
@@ -22,7 +22,7 @@ pub(crate) struct Timer {
     resolved: wgpu::Buffer,
     slots: [Slot; SLOTS],
     seconds_per_tick: f64,
-    /// The latest answers, in seconds.
+    /// The latest durations, in seconds.
     answers: Arc<Mutex<VecDeque<f64>>>,
 }
 
@@ -32,7 +32,7 @@ struct Slot {
 }
 
 impl Timer {
-    /// None where the device has no timestamps.
+    /// Returns `None` if the device has no timestamps.
     pub(crate) fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Option<Self> {
         let needed = wgpu::Features::TIMESTAMP_QUERY;
         if !device.features().contains(needed) {
@@ -62,7 +62,7 @@ impl Timer {
         })
     }
 
-    /// For the descriptor of the pass that is timed.
+    /// Returns the timestamp writes for the descriptor of the timed pass.
     pub(crate) fn writes(&self) -> wgpu::ComputePassTimestampWrites<'_> {
         wgpu::ComputePassTimestampWrites {
             query_set: &self.queries,
@@ -71,7 +71,7 @@ impl Timer {
         }
     }
 
-    /// After the pass. Where all answers are still on their way, this one is left out.
+    /// Records the copy of the timestamps, after the pass. If all slots are in use, this pass is not measured.
     pub(crate) fn finish(&self, encoder: &mut wgpu::CommandEncoder) {
         let is_free = |slot: &&Slot| !slot.is_busy.swap(true, Ordering::Relaxed);
         let Some(slot) = self.slots.iter().find(is_free) else {
@@ -99,13 +99,14 @@ impl Timer {
         });
     }
 
-    /// The mean of the latest answers in seconds, once there is one: unlike a median it is finer than a tick of the clock.
+    /// Returns the mean of the latest durations in seconds, if there are any. A mean resolves less than a tick of the
+    /// clock, unlike a median.
     pub(crate) fn seconds(&self) -> Option<f64> {
         let answers = self.answers.lock();
         (!answers.is_empty()).then(|| answers.iter().sum::<f64>() / answers.len() as f64)
     }
 
-    /// Forgets them.
+    /// Forgets all durations.
     pub(crate) fn reset(&self) {
         self.answers.lock().clear();
     }

@@ -1,4 +1,4 @@
-//! The page's side: `index.html` makes a [`Playground`] and starts it.
+//! The page's side: `index.html` creates a [`Playground`] and starts it.
 
 use eframe::{
     web_sys::{self, HtmlCanvasElement},
@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::{App, Panel, setup::wgpu_configuration};
 
-/// The app on a canvas, and what a page, or a test of it, may ask of it.
+/// The app on a canvas, with the functions that a page or a test calls.
 #[wasm_bindgen]
 pub struct Playground {
     runner: eframe::WebRunner,
@@ -22,7 +22,7 @@ impl Playground {
         Self { runner }
     }
 
-    /// Shows it, at the panel of that name or at the first. The window hears an event `gpulost` if the GPU is lost.
+    /// Shows the app with the named panel, or the first one. The window receives an event `gpulost` if the GPU is lost.
     pub async fn start(&self, canvas: HtmlCanvasElement, panel: &str) -> Result<(), JsValue> {
         let panel = Panel::named(panel).unwrap_or(Panel::Curves);
         let options = eframe::WebOptions {
@@ -38,19 +38,19 @@ impl Playground {
         self.runner.start(canvas, options, Box::new(app)).await
     }
 
-    /// Shows the panel of that name, if there is one.
+    /// Shows the named panel, if it exists.
     pub fn show(&self, panel: &str) {
         if let (Some(panel), Some(mut app)) = (Panel::named(panel), self.runner.app_mut::<App>()) {
             app.show(panel);
         }
     }
 
-    /// Whether it has ended in an error of its own.
+    /// Returns whether the app has panicked.
     pub fn has_panicked(&self) -> bool {
         self.runner.has_panicked()
     }
 
-    /// The name of the panel that is shown.
+    /// Returns the name of the visible panel.
     pub fn panel(&self) -> Option<String> {
         Some(self.runner.app_mut::<App>()?.panel().name().into())
     }
@@ -59,14 +59,14 @@ impl Playground {
         Some(self.runner.app_mut::<App>()?.alpha())
     }
 
-    /// Left, top, right and bottom of the slider for alpha, in CSS pixels from the canvas's corner.
+    /// Returns left, top, right and bottom of the slider for alpha, in CSS pixels from the corner of the canvas.
     pub fn slider(&self) -> Option<Vec<f32>> {
         let rect = self.runner.app_mut::<App>()?.slider();
         Some(vec![rect.left(), rect.top(), rect.right(), rect.bottom()])
     }
 
-    /// Reads back what is plotted: all x, then all y of ELU, of its gradient, of SELU and of CELU. A hidden curve's y are
-    /// those that it had when it was last seen.
+    /// Reads back the plotted points: all x, then all y of ELU, of its gradient, of SELU and of CELU. A hidden curve
+    /// has the y of its last visible frame.
     pub async fn plotted(&self) -> Result<Vec<f32>, JsValue> {
         let reading = match self.runner.app_mut::<App>() {
             Some(app) => app.plotted(),
@@ -75,7 +75,7 @@ impl Playground {
         Ok(reading.await?)
     }
 
-    /// How far the comparison is: from 0 to 1.
+    /// Returns the progress of the comparison, from 0 to 1.
     pub fn compared(&self) -> Result<f32, JsValue> {
         match self.runner.app_mut::<App>() {
             Some(app) => Ok(app.compared()?),
@@ -92,10 +92,10 @@ fn tell_of_loss(_: wgpu::DeviceLostReason, _: String) {
     }
 }
 
-/// Comes back when the page has had its turn.
+/// Yields to the page.
 pub(crate) async fn next_task() {
     let mut wait = |resolve: js_sys::Function, _| {
-        // Without a window there is no page to wait for.
+        // Outside a window there is no page to wait for.
         let waits = web_sys::window().map(|window| window.set_timeout_with_callback(&resolve));
         if !matches!(waits, Some(Ok(_))) {
             let _ = resolve.call0(&JsValue::NULL);

@@ -1,7 +1,7 @@
-//! The playground in a real window, moved by a real mouse and keyboard: an X server without a screen has all three.
+//! Tests the playground in a real window with mouse and keyboard events, on an X server without a screen.
 //!
-//! Each test starts itself again under `xvfb-run`, which Debian's packages `xvfb` and `xauth` bring. With `PLAYGROUND_PICTURE=keep`
-//! the picture that the README shows is not compared with but kept anew.
+//! Each test starts itself again under `xvfb-run`, from Debian's packages `xvfb` and `xauth`. With
+//! `PLAYGROUND_PICTURE=keep`, the test saves the picture for the documentation instead of comparing it.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -32,16 +32,17 @@ use x11rb::{
     rust_connection::RustConnection,
 };
 
-/// The window's and the X server's.
+/// The size of the window and of the X server's screen.
 const SIZE: [u16; 2] = [1100, 720];
-/// The part of the pixels that may be of another colour in a picture of the same: less than a word of text has.
+/// The share of the pixels that may differ in two pictures of the same content, less than one word of text.
 const TOLERANCE: f64 = 0.0002;
-/// The part at least that is of another colour where something has moved.
+/// The smallest share of the pixels that differs if something has moved.
 const MOVED: f64 = 0.006;
-/// Left and right of the device's name, in the bar's height: drivers have other names.
+/// The left and right end of the device's name, which depends on the driver.
 const NAME: [usize; 2] = [600, 1010];
 const BAR: usize = 36;
-/// A colour is another if one of red, green and blue differs by more. Drivers may round what is half covered otherwise.
+/// Two colours are equal if red, green and blue each differ by at most this much. Drivers round partly covered pixels
+/// differently.
 const SAME_COLOR: u8 = 64;
 const PATIENCE: Duration = Duration::from_secs(60);
 const ARROW_LEFT: u32 = 0xff51;
@@ -111,7 +112,7 @@ fn a_comparison_ends_while_the_window_lives() {
     in_a_window(test, &[], Panel::Comparison, |window| {
         window.click(pos2(45.0, 62.0));
         let (start, mut slowest) = (Instant::now(), Duration::ZERO);
-        // It fails where a result is off by more than 1 ULP.
+        // The comparison fails if a result is off by more than 1 ULP.
         while window.app().compared().expect("all is well") < 1.0 {
             if start.elapsed() > 5 * PATIENCE {
                 window.glance().write(&artifact("comparison"));
@@ -133,7 +134,7 @@ fn a_comparison_ends_while_the_window_lives() {
 #[test]
 fn an_adapter_without_compute_shaders_is_told() {
     let test = "an_adapter_without_compute_shaders_is_told";
-    // OpenGL as it was in 2011.
+    // OpenGL as of 2011.
     let env = [
         ("WGPU_BACKEND", "gl"),
         ("MESA_EXTENSION_OVERRIDE", "-GL_ARB_compute_shader"),
@@ -158,7 +159,7 @@ fn an_adapter_that_is_not_there_is_told() {
 
 #[test]
 fn no_adapter_at_all_is_told() {
-    // Microsoft's, which this is not.
+    // Direct3D, which this system does not have.
     let env = [("WGPU_BACKEND", "dx12")];
     let test = "no_adapter_at_all_is_told";
     if under_xvfb(test, &env) {
@@ -166,13 +167,13 @@ fn no_adapter_at_all_is_told() {
     }
 }
 
-/// What it says where it does not open.
+/// Returns the message of a playground that does not open.
 fn refusal() -> String {
     let mut playground = Command::new(env!("CARGO_BIN_EXE_playground"));
     let ended = playground.output().expect("it starts");
     let message = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{message}");
-    // Mesa may speak, too.
+    // Mesa may print messages, too.
     let lines = message
         .lines()
         .filter(|line| !line.contains("XDG_RUNTIME_DIR"));
@@ -184,7 +185,7 @@ fn refusal() -> String {
     line.into()
 }
 
-/// Every value that the lines are drawn from, against the formulas with the factors as the kernel has them.
+/// Compares every plotted value with the formulas for the kernel's factors.
 fn check_plotted(window: &Window) {
     let alpha = window.app().alpha();
     let values = pollster::block_on(window.app().plotted()).expect("it can be read");
@@ -198,7 +199,7 @@ fn check_plotted(window: &Window) {
         let (scale, input_scale) = (round(factors.scale()), round(factors.input_scale()));
         let negative = round(factors.alpha() * factors.scale());
         let rounded = Factors::new(negative / scale, scale, input_scale).expect("they are");
-        // As wgpu-elu promises.
+        // The bounds that wgpu-elu guarantees.
         let most_ulp = if input_scale == 1.0 { 1.0 } else { 2.0 };
         for (&x, &y) in x.iter().zip(*y) {
             let exact = curve.exact(rounded, x.into());
@@ -214,13 +215,14 @@ fn check_plotted(window: &Window) {
 
 // ---- Windows ----
 
-/// Whether this is the process with a screen. In the other it has run that one, and it went well there.
+/// Returns whether this process has a screen. Otherwise it runs the test in a process with a screen and checks that it
+/// passes.
 fn under_xvfb(test: &str, env: &[(&str, &str)]) -> bool {
     const INSIDE: &str = "PLAYGROUND_TEST_IS_UNDER_XVFB";
     if env::var_os(INSIDE).is_some() {
         return true;
     }
-    // One after another: two that start at once may find the same number for their screens.
+    // One after another, because two servers that start at the same time may choose the same display number.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let screen = format!("-screen 0 {}x{}x24", SIZE[0], SIZE[1]);
@@ -237,7 +239,7 @@ fn under_xvfb(test: &str, env: &[(&str, &str)]) -> bool {
     false
 }
 
-/// Opens the playground at a panel, in a process of its own, as each can have one event loop only.
+/// Opens the playground at a panel in a process of its own, because a process can have only one event loop.
 fn in_a_window(test: &str, env: &[(&str, &str)], panel: Panel, drive: fn(&Window)) {
     if under_xvfb(test, env) {
         drive(&Window::open(panel));
@@ -252,7 +254,7 @@ struct Window {
     root: xproto::Window,
 }
 
-/// What eframe runs.
+/// The state that eframe and the test share.
 struct Shared {
     app: Arc<Mutex<App>>,
     frames: Arc<AtomicUsize>,
@@ -300,7 +302,7 @@ impl Window {
         };
         window.settle();
         window.focus();
-        // The window may be slow where much else is tested.
+        // The window may be slow while other tests run.
         let forever = PATIENCE.as_secs_f64();
         let options = |options: &mut Options| options.input_options.max_click_duration = forever;
         window.context.options_mut(options);
@@ -312,7 +314,7 @@ impl Window {
         self.app.lock().expect("the window has not failed")
     }
 
-    /// Waits until what has happened is drawn.
+    /// Waits until all events so far are drawn.
     fn settle(&self) {
         let (start, frames) = (Instant::now(), self.frames.load(Ordering::Relaxed));
         while self.frames.load(Ordering::Relaxed) < frames + 3 {
@@ -322,7 +324,7 @@ impl Window {
         }
     }
 
-    /// There is no window manager to do so.
+    /// Sets the focus, because there is no window manager.
     fn focus(&self) {
         let (x, time) = (&self.x, x11rb::CURRENT_TIME);
         let tree = x.query_tree(self.root).expect("it is sent");
@@ -337,7 +339,7 @@ impl Window {
         x.flush().expect("it is sent");
     }
 
-    /// An event of the mouse or the keyboard.
+    /// Sends an event of the mouse or the keyboard.
     fn input(&self, kind: u8, detail: u8, at: Pos2) {
         let (x, y) = (at.x.round() as i16, at.y.round() as i16);
         self.x
@@ -357,7 +359,7 @@ impl Window {
         self.input(xproto::MOTION_NOTIFY_EVENT, 0, from.lerp(to, 0.5));
         self.input(xproto::MOTION_NOTIFY_EVENT, 0, to);
         self.input(xproto::BUTTON_RELEASE_EVENT, 1, to);
-        // Away, so that nothing shows what is under the mouse.
+        // Moves the mouse away, so that no hover effect shows.
         self.input(xproto::MOTION_NOTIFY_EVENT, 0, pos2(600.0, 16.0));
         self.settle();
     }
@@ -377,7 +379,7 @@ impl Window {
         self.settle();
     }
 
-    /// What the screen shows now.
+    /// Returns the current picture of the screen.
     fn glance(&self) -> Picture {
         let [width, height] = SIZE;
         let (format, planes) = (ImageFormat::Z_PIXMAP, !0);
@@ -391,7 +393,7 @@ impl Window {
         }
     }
 
-    /// What the screen shows when nothing more changes.
+    /// Returns the picture of the screen once it no longer changes.
     fn picture(&self) -> Picture {
         let start = Instant::now();
         self.settle();
@@ -415,7 +417,7 @@ struct Picture {
 }
 
 impl Picture {
-    /// The part of the pixels that are of another colour.
+    /// Returns the share of the pixels that differ.
     fn difference(&self, other: &Self) -> f64 {
         let (a, _) = self.rgb.as_chunks::<3>();
         let (b, _) = other.rgb.as_chunks::<3>();
@@ -455,7 +457,7 @@ impl Picture {
     }
 }
 
-/// Kept for people to look at.
+/// Returns a path for pictures that people can look at.
 fn artifact(name: &str) -> std::path::PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("web-artifacts");
     std::fs::create_dir_all(&folder).expect("it can be made");

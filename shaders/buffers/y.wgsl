@@ -1,4 +1,4 @@
-// The output, seen as vectors by one entry point and as cells by the other; so are the inputs.
+// The output, as vectors for one entry point and as cells for the other. The inputs are declared in the same way.
 @group(0) @binding(3) var<storage, read_write> y_vectors: array<Vector>;
 @group(0) @binding(3) var<storage, read_write> y_cells: array<Cell>;
 

@@ -1,4 +1,4 @@
-// The arithmetic's number format: float32, four numbers at a time.
+// The number format of the arithmetic: float32, four numbers at a time.
 alias Float = f32;
 alias Word = u32; // the bits of a Float
 alias SignedWord = i32;
@@ -11,8 +11,8 @@ alias Flags = vec4<bool>;
 
 const MANTISSA_BITS = 23u;
 const EXPONENT_BIAS = 127;
-const INFINITE_EXPONENT = 255;                // with its bias
-const MAGNITUDE: Word = 0x7fffffffu;          // all bits but the sign
+const INFINITE_EXPONENT = 255;                // the biased exponent of infinity and NaN
+const MAGNITUDE: Word = 0x7fffffffu;          // all bits except the sign
 const SIGN: Word = 0x80000000u;
 const FRACTION: Word = 0x007fffffu;
 const LEADING: Word = 0xfffff000u;            // sign, exponent and 12 bits of the significand
@@ -22,26 +22,27 @@ const INFINITY: Word = 0x7f800000u;           // a NaN has a greater magnitude
 const QUIET_NAN: Word = 0x7fc00000u;
 
 const LOG2_E: Float = 1.44269502;
-// ln 2 in two parts. The first has 15 bits, so that its product with an integer of up to 9 bits is exact.
+// ln 2 in two parts. The first has 15 bits, so its product with an integer of up to 9 bits is exact.
 const LN2_HIGH: Float = 0.693145752;
 const LN2_LOW: Float = 1.42860677e-6;
-// 1.5 * 2^23 + 127. A number plus this is rounded to an integer, whose last bits are then a biased exponent.
+// 1.5 * 2^23 + 127. Adding it rounds a number to an integer and leaves the biased exponent of 2^n in the last bits.
 const ROUNDER: Float = 12583039.0;
 const ROUNDER_WORD: Word = 0x4b40007fu;
-// At -24 and above, 2^n - 1 is exact. Below, expm1 rounds to -1.
+// From 2^-24 up, 2^n - 1 is exact. Below, expm1 rounds to -1.
 const SMALLEST_EXPM1_POWER: Word = 0x4b400067u; // ROUNDER_WORD - 24
-// From -19 down, expm1 is computed as there, and rounds to -1. Below 2^-30, it rounds to its argument.
+// The result of expm1 is -1 for magnitudes from EXPM1_LARGEST (19) on, and the argument itself below EXPM1_SMALL
+// (2^-30).
 const EXPM1_LARGEST: Word = 0x41980000u;
 const EXPM1_SMALL: Word = 0x30800000u;
-// From 103.972084 on, exp(-t) rounds to 0.
+// exp(-t) rounds to 0 from t = 103.972084 on.
 const EXP_UNDERFLOWS: Word = 0x42cff1b5u;
 
-// Their product, 2^-74 * 2^-75, is the smallest subnormal number.
+// The product of these two numbers, 2^-74 * 2^-75, is the smallest subnormal number.
 const SUBNORMAL_UNIT_HIGH: Float = 5.293955920339377e-23;
 const SUBNORMAL_UNIT_LOW: Float = 2.6469779601696886e-23;
 
-// p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2: from scripts/expm1-coefficients. Its terms decrease
-// so fast that their order does not matter.
+// The polynomial p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2, from scripts/expm1-coefficients. Its terms
+// decrease so fast that their order does not matter.
 fn any_order_p(r: Floats) -> Floats {
     let p3 = fma(Floats(0.000150461448), r, Floats(0.00139305403));
     let p2 = fma(p3, r, Floats(0.00834150985));

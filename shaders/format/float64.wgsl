@@ -1,4 +1,4 @@
-// The arithmetic's number format: float64, two numbers at a time. Its bits need 64-bit integers.
+// The number format of the arithmetic: float64, two numbers at a time. Its bits need 64-bit integers.
 alias Float = f64;
 alias Word = u64; // the bits of a Float
 alias SignedWord = i64;
@@ -11,8 +11,8 @@ alias Flags = vec2<bool>;
 
 const MANTISSA_BITS = 52u;
 const EXPONENT_BIAS = 1023;
-const INFINITE_EXPONENT = 2047;                        // with its bias
-const MAGNITUDE: Word = 0x7ffffffffffffffflu;         // all bits but the sign
+const INFINITE_EXPONENT = 2047;                        // the biased exponent of infinity and NaN
+const MAGNITUDE: Word = 0x7ffffffffffffffflu;         // all bits except the sign
 const SIGN: Word = 0x8000000000000000lu;
 const FRACTION: Word = 0x000ffffffffffffflu;
 const LEADING: Word = 0xfffffffff8000000lu;           // sign, exponent and 26 bits of the significand
@@ -22,26 +22,27 @@ const INFINITY: Word = 0x7ff0000000000000lu;          // a NaN has a greater mag
 const QUIET_NAN: Word = 0x7ff8000000000000lu;
 
 const LOG2_E: Float = 1.4426950408889634lf;
-// ln 2 in two parts. The first has 32 bits, so that its product with an integer of up to 20 bits is exact.
+// ln 2 in two parts. The first has 32 bits, so its product with an integer of up to 20 bits is exact.
 const LN2_HIGH: Float = 6.93147180369123816490e-01lf;
 const LN2_LOW: Float = 1.90821492927058770002e-10lf;
-// 1.5 * 2^52 + 1023. A number plus this is rounded to an integer, whose last bits are then a biased exponent.
+// 1.5 * 2^52 + 1023. Adding it rounds a number to an integer and leaves the biased exponent of 2^n in the last bits.
 const ROUNDER: Float = 6755399441056767.0lf;
 const ROUNDER_WORD: Word = 0x43380000000003fflu;
-// At -53 and above, 2^n - 1 is exact. Below, expm1 rounds to -1.
+// From 2^-53 up, 2^n - 1 is exact. Below, expm1 rounds to -1.
 const SMALLEST_EXPM1_POWER: Word = 0x43380000000003calu; // ROUNDER_WORD - 53
-// From -39 down, expm1 is computed as there, and rounds to -1. Below 2^-60, it rounds to its argument.
+// The result of expm1 is -1 for magnitudes from EXPM1_LARGEST (39) on, and the argument itself below EXPM1_SMALL
+// (2^-60).
 const EXPM1_LARGEST: Word = 0x4043800000000000lu;
 const EXPM1_SMALL: Word = 0x3c30000000000000lu;
-// From 745.1332191019412 on, exp(-t) rounds to 0.
+// exp(-t) rounds to 0 from t = 745.1332191019412 on.
 const EXP_UNDERFLOWS: Word = 0x40874910d52d3052lu;
 
-// Their product, 2^-537 * 2^-537, is the smallest subnormal number.
+// The product of these two numbers, 2^-537 * 2^-537, is the smallest subnormal number.
 const SUBNORMAL_UNIT_HIGH: Float = 2.2227587494850775e-162lf;
 const SUBNORMAL_UNIT_LOW: Float = 2.2227587494850775e-162lf;
 
-// p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2: from scripts/expm1-coefficients. Its terms decrease
-// so fast that their order does not matter.
+// The polynomial p in expm1(r) = r + r^2 / 2 + r^3 p(r) for |r| <= ln 2 / 2, from scripts/expm1-coefficients. Its terms
+// decrease so fast that their order does not matter.
 fn any_order_p(r: Floats) -> Floats {
     let p8 = fma(Floats(2.0911437045984246e-09lf), r, Floats(2.5100666142918374e-08lf));
     let p7 = fma(p8, r, Floats(2.755728254697946e-07lf));

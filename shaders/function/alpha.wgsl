@@ -1,6 +1,6 @@
-// ELU for other shaders, where no host splits the factors and no uniform has a zero.
+// ELU for other shaders, which have no host to split the factors and no uniform with a zero.
 
-// 0, but where all numbers are 0, which are passed through in any case: no compiler can know.
+// Returns 0, unless all numbers are 0: then the results do not depend on it. A compiler cannot know the value.
 fn runtime_zero(x_bits: Words) -> u32 {
     return select(0u, 1u, all(x_bits == Words()));
 }

@@ -1,13 +1,18 @@
-// bfloat16 to float32 and back, by integers, so that no driver can round otherwise or flush. NaN keeps its payload.
+const BF16_SHIFT = 16u;       // a bfloat16 is the upper half of a float32
+const BF16_FRACTION = 0x007fu;
+const BF16_QUIET = 0x0040u;   // the bit that makes a NaN quiet
+
+// Converts bfloat16 to float32 and back, with integer operations, so that no driver can round differently or flush
+// subnormals. NaN keeps its payload.
 
 fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
-    return h << vec4(16u);
+    return h << vec4(BF16_SHIFT);
 }
 
-// To nearest, ties to even; what is too large becomes infinite by itself.
+// Rounds to nearest, ties to even. A number that is too large becomes infinite by the carry.
 fn narrow(bits: vec4<u32>) -> vec4<u32> {
-    let rounded = (bits + vec4(0x7fffu) + ((bits >> vec4(16u)) & vec4(1u))) >> vec4(16u);
-    let kept = bits >> vec4(16u);
-    let nan = select(kept, kept | vec4(0x0040u), (kept & vec4(0x007fu)) == vec4(0u));
-    return select(rounded, nan, (bits & vec4(0x7fffffffu)) > vec4(0x7f800000u));
+    let rounded = (bits + vec4(0x7fffu) + ((bits >> vec4(BF16_SHIFT)) & vec4(1u))) >> vec4(BF16_SHIFT);
+    let kept = bits >> vec4(BF16_SHIFT);
+    let nan = select(kept, kept | vec4(BF16_QUIET), (kept & vec4(BF16_FRACTION)) == vec4(0u));
+    return select(rounded, nan, (bits & vec4(MAGNITUDE)) > vec4(INFINITY));
 }

@@ -1,31 +1,44 @@
-// float16 to float32 and back, by integers, so that no driver can round otherwise or flush. NaN keeps its payload.
+const F16_MAGNITUDE = 0x7fffu;
+const F16_SIGN = 0x8000u;
+const F16_FRACTION = 0x03ffu;
+const F16_SMALLEST_NORMAL = 0x0400u;
+const F16_INFINITY = 0x7c00u;
+const F16_QUIET = 0x0200u;                 // the bit that makes a NaN quiet
+const F16_TO_F32_SHIFT = 13u;              // float32 has 13 more bits in its fraction
+const F16_TO_F32_BIAS = 0x38000000u;       // the difference of the exponents' biases, 112 << 23
+const F16_SMALLEST_NORMAL_F32 = 0x38800000u; // 2^-14 in float32
+const F16_OVERFLOW_F32 = 0x47800000u;      // 2^16 in float32
+
+// Converts float16 to float32 and back, with integer operations, so that no driver can round differently or flush
+// subnormals. NaN keeps its payload.
 
 fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
-    let magnitude = h & vec4(0x7fffu);
-    let normal = (magnitude << vec4(13u)) + vec4(0x38000000u); // the exponent's bias is 112 less
-    // An integer number of 2^-24, which is subtracted from the exponent.
+    let magnitude = h & vec4(F16_MAGNITUDE);
+    let normal = (magnitude << vec4(F16_TO_F32_SHIFT)) + vec4(F16_TO_F32_BIAS);
+    // A subnormal float16 is an integer times 2^-24. The integer is converted, and 24 is subtracted from the exponent.
     let counted = bitcast<vec4<u32>>(barrier(vec4<f32>(vec4<i32>(magnitude)), zero));
-    let subnormal = select(counted - vec4(24u << 23u), vec4(0u), magnitude == vec4(0u));
-    let special = (magnitude << vec4(13u)) | vec4(0x7f800000u);
-    let finite = select(normal, subnormal, magnitude < vec4(0x0400u));
-    return select(finite, special, magnitude >= vec4(0x7c00u)) | ((h & vec4(0x8000u)) << vec4(16u));
+    let subnormal = select(counted - vec4(24u << MANTISSA_BITS), vec4(0u), magnitude == vec4(0u));
+    let special = (magnitude << vec4(F16_TO_F32_SHIFT)) | vec4(INFINITY);
+    let finite = select(normal, subnormal, magnitude < vec4(F16_SMALLEST_NORMAL));
+    return select(finite, special, magnitude >= vec4(F16_INFINITY)) | ((h & vec4(F16_SIGN)) << vec4(16u));
 }
 
-// To nearest, ties to even.
+// Rounds to nearest, ties to even.
 fn narrow(bits: vec4<u32>) -> vec4<u32> {
-    let magnitude = bits & vec4(0x7fffffffu);
-    let normal = (magnitude - vec4(0x38000000u) + vec4(0x0fffu) + ((magnitude >> vec4(13u)) & vec4(1u))) >> vec4(13u);
-    // Below 2^-14: the significand shifted to units of 2^-24.
-    let shift = min(vec4(126u) - min(magnitude >> vec4(23u), vec4(126u)), vec4(25u));
-    let significand = (magnitude & vec4(0x007fffffu)) | vec4(0x00800000u);
+    let magnitude = bits & vec4(MAGNITUDE);
+    let is_odd = (magnitude >> vec4(F16_TO_F32_SHIFT)) & vec4(1u);
+    let normal = (magnitude - vec4(F16_TO_F32_BIAS) + vec4(0x0fffu) + is_odd) >> vec4(F16_TO_F32_SHIFT);
+    // For results below 2^-14, shifts the significand to units of 2^-24.
+    let shift = min(vec4(126u) - min(magnitude >> vec4(MANTISSA_BITS), vec4(126u)), vec4(25u));
+    let significand = (magnitude & vec4(FRACTION)) | vec4(SMALLEST_NORMAL);
     let floored = significand >> shift;
     let rest = significand - (floored << shift);
     let half = vec4(1u) << (max(shift, vec4(1u)) - vec4(1u));
     let up = (rest > half) | ((rest == half) & ((floored & vec4(1u)) == vec4(1u)));
     let subnormal = floored + select(vec4(0u), vec4(1u), up);
-    let finite = select(normal, subnormal, magnitude < vec4(0x38800000u));
-    let payload = (magnitude >> vec4(13u)) & vec4(0x03ffu);
-    let nan = vec4(0x7c00u) | select(payload, vec4(0x0200u), payload == vec4(0u));
-    let rounded = select(min(finite, vec4(0x7c00u)), vec4(0x7c00u), magnitude >= vec4(0x47800000u));
-    return select(rounded, nan, magnitude > vec4(0x7f800000u)) | ((bits >> vec4(16u)) & vec4(0x8000u));
+    let finite = select(normal, subnormal, magnitude < vec4(F16_SMALLEST_NORMAL_F32));
+    let payload = (magnitude >> vec4(F16_TO_F32_SHIFT)) & vec4(F16_FRACTION);
+    let nan = vec4(F16_INFINITY) | select(payload, vec4(F16_QUIET), payload == vec4(0u));
+    let rounded = select(min(finite, vec4(F16_INFINITY)), vec4(F16_INFINITY), magnitude >= vec4(F16_OVERFLOW_F32));
+    return select(rounded, nan, magnitude > vec4(INFINITY)) | ((bits >> vec4(16u)) & vec4(F16_SIGN));
 }

@@ -1,4 +1,5 @@
-// 16-bit formats in memory: eight to a vector, two to a cell, the first in the lower half. Arithmetic is in f32.
+// 16-bit formats in memory: eight elements per vector, two per cell, the first in the lower half. The arithmetic is in
+// f32.
 alias Vector = vec4<u32>;
 alias Cell = u32;
 
@@ -8,7 +9,7 @@ fn apply(x: Vector, grad: Vector, p: Params) -> Vector {
     return narrow(low) | (narrow(high) << vec4(16u));
 }
 
-// A cell is a word of the output, and belongs to one invocation. Halves of it that are outside the run keep their bits.
+// Processes a cell: a word of the output, which only this invocation writes. Halves outside the run keep their bits.
 fn cell(i: u32, p: Params) {
     let odd = p.y_first & 1u;
     let low = 2u * i - odd; // wraps around for the half before the run

@@ -1,4 +1,4 @@
-// Numbers as wide in memory as in arithmetic: a vector's worth to a vector, one to a cell.
+// Formats that are as wide in memory as in the arithmetic: one element per cell.
 alias Vector = Words;
 alias Cell = Word;
 

@@ -1,24 +1,27 @@
-// Sums of terms l1 |y| + l2 y^2. No term is negative, so that a sum's relative error is at most that of its terms and one rounding
-// for every addition on an element's way. In float32: 4 for a term, 6 for 64 vectors in a tree, 1 where two elements share a lane,
-// and 3 for the result make 14, of 2^-24 each. All other additions keep what they lost.
+// Sums of the terms l1 |y| + l2 y^2.
 //
-// NaN and infinity are recognized by their bits and carried along as such.
+// No term is negative, so the relative error of a sum is at most the error of a term plus one rounding for every
+// addition that an element passes through. In float32 these are 4 roundings for a term, 6 for 64 vectors in a tree, 1
+// if two elements share a lane, and 3 for the result: together 14 roundings of 2^-24 each. All other additions keep
+// their rounding errors.
+//
+// NaN and infinity are recognized by their bits and passed on.
 
-// Must stay equal to Factors32 and Factors64 in src/shader/penalty.rs.
+// This must match Factors32 and Factors64 in src/shader/penalty.rs.
 struct Factors {
     l1: Float,
     l2: Float,
-    scale: Float, // what the sum is multiplied by is scale * power * power, ...
-    power: Float, // ... where this is a power of two, since one number may not hold all of it
+    scale: Float, // the sum is multiplied by scale * power * power, ...
+    power: Float, // ... where this is a power of two, because one number may be too small for the whole factor
 }
 
-// high + low, of which `high` counts alone where it is infinite or NaN.
+// The sum high + low. If `high` is infinite or NaN, `low` is ignored.
 struct Sum {
     high: Float,
     low: Float,
 }
 
-// A sum for each lane, and the largest magnitudes among what they are of.
+// A sum per lane, and the largest magnitude per lane among the summed elements.
 struct Terms {
     sum: Floats,
     largest: Words,
@@ -26,10 +29,11 @@ struct Terms {
 
 alias Result = Word;
 
-// |y| (l1 + l2 |y|): nothing overflows in it that the term does not.
+// Returns |y| (l1 + l2 |y|). In this form nothing overflows unless the term does.
 fn terms(y: Words, p: Params) -> Terms {
     let magnitude = y & Words(MAGNITUDE);
-    // |y| = v * unit, where a device cannot take v for 0: subnormal numbers are counted.
+    // Writes |y| as v * unit, so that a device that flushes subnormals cannot treat v as 0. The bits of a subnormal are
+    // converted as an integer.
     let is_subnormal = magnitude < Words(SMALLEST_NORMAL);
     let counted = barrier(Floats(SignedWords(magnitude)), p.zero);
     let fraction = multiply(counted, Floats(SUBNORMAL_UNIT_HIGH), p.zero);
@@ -45,7 +49,7 @@ fn combine(a: Terms, b: Terms, zero: u32) -> Terms {
     return Terms(add(a.sum, b.sum, zero), max(a.largest, b.largest));
 }
 
-// The sum over all lanes.
+// Returns the sum over all lanes.
 fn total(terms: Terms, zero: u32) -> Sum {
     let bits = select(bitcast<Words>(terms.sum), terms.largest, terms.largest >= Words(INFINITY));
     return sum_of_lanes(bitcast<Floats>(bits), zero);

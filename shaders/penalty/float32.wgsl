@@ -1,4 +1,4 @@
-// float32 in memory: four to a vector, one to a cell.
+// float32 in memory: four elements per vector, one per cell.
 alias Vector = vec4<u32>;
 alias Cell = u32;
 
@@ -6,7 +6,8 @@ fn terms_of(y: Vector, p: Params) -> Terms {
     return terms(y, p);
 }
 
-// A vector by its cells, with zeros for what is not in the run, or not even in the buffer; before the first, `v` wraps around.
+// Reads a vector cell by cell. Elements outside the run or outside the buffer become 0. For the vector before the
+// first, `v` wraps around.
 fn edge_vector(v: u32, p: Params) -> Vector {
     let i = vec4(4u * v) + vec4(0u, 1u, 2u, 3u);
     let at = min(i, vec4(p.end - 1u));

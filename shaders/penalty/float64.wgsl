@@ -1,4 +1,4 @@
-// float64 in memory: two to a vector, one to a cell.
+// float64 in memory: two elements per vector, one per cell.
 alias Vector = Words;
 alias Cell = Word;
 
@@ -10,7 +10,8 @@ fn terms_of(y: Vector, p: Params) -> Terms {
     return terms(y, p);
 }
 
-// A vector by its cells, with zeros for what is not in the run, or not even in the buffer; before the first, `v` wraps around.
+// Reads a vector cell by cell. Elements outside the run or outside the buffer become 0. For the vector before the
+// first, `v` wraps around.
 fn edge_vector(v: u32, p: Params) -> Vector {
     let i = vec2(2u * v) + vec2(0u, 1u);
     let at = min(i, vec2(p.end - 1u));

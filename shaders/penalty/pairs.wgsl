@@ -1,4 +1,5 @@
-// 16-bit formats in memory: eight to a vector, two to a cell, the first in the lower half. Arithmetic is in f32.
+// 16-bit formats in memory: eight elements per vector, two per cell, the first in the lower half. The arithmetic is in
+// f32.
 alias Vector = vec4<u32>;
 alias Cell = u32;
 
@@ -7,7 +8,8 @@ fn terms_of(y: Vector, p: Params) -> Terms {
     return combine(low, terms(widen(y >> vec4(16u), p.zero), p), p.zero);
 }
 
-// A vector by its cells, with zeros for what is not in the run, or not even in the buffer; before the first, `v` wraps around.
+// Reads a vector cell by cell. Elements outside the run or outside the buffer become 0. For the vector before the
+// first, `v` wraps around.
 fn edge_vector(v: u32, p: Params) -> Vector {
     let low = vec4(8u * v) + vec4(0u, 2u, 4u, 6u);
     let high = low + vec4(1u);

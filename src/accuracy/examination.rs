@@ -1,4 +1,4 @@
-//! Judges the results of anything that computes, a device or a function.
+//! Judges the results of a device or of a function.
 
 use std::ops::Range;
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{device::Device, dtype::DType, error::Result, tensor::Tensor};
 
-/// Judges what `compute` makes of one of the [`pieces`] of the sample. It takes as many `x` as gradients, as bits, and returns as
-/// many results.
+/// Judges the results of `compute` for one of the [`pieces`] of the sample. `compute` receives equally many `x` and
+/// gradients, as bits, and returns as many results.
 ///
 /// # Errors
 ///
-/// Those of `compute`.
+/// Returns the errors of `compute`.
 pub fn examine<F: Findings, E>(
     sample: &Sample,
     piece: Range<u64>,
@@ -29,18 +29,19 @@ pub fn examine<F: Findings, E>(
     Ok(count(&x, &grad, &y, &empty))
 }
 
-/// The parts of a sample, as ranges of at most `len` of its pairs: each is judged in memory, and together they may be more than
-/// memory holds.
+/// Divides a sample into ranges of at most `len` pairs. Each range is judged in memory; the whole sample may be larger
+/// than memory.
 pub fn pieces(sample: &Sample, len: u64) -> impl Iterator<Item = Range<u64>> + use<> {
     let (end, len) = (sample.len(), len.max(1));
     (0..end.div_ceil(len)).map(move |i| i * len..end.min((i + 1) * len))
 }
 
-/// Judges a device's results for the whole sample. `progress` is called with the number of results after each piece.
+/// Judges a device's results for the whole sample. `progress` is called after each piece with the number of its
+/// results.
 ///
 /// # Errors
 ///
-/// Those of [`Elu::apply`](crate::Elu::apply) and [`Tensor::to_bytes`].
+/// Returns the errors of [`Elu::apply`](crate::Elu::apply) and [`Tensor::to_bytes`].
 pub async fn examine_device<F: Findings>(
     device: &Device,
     sample: &Sample,
@@ -58,11 +59,11 @@ pub async fn examine_device<F: Findings>(
     Ok(findings)
 }
 
-/// The device's results, as bits. Forward ignores `grad`.
+/// Computes the device's results, as bits. Forward ignores `grad`.
 ///
 /// # Errors
 ///
-/// Those of [`Elu::apply`](crate::Elu::apply) and [`Tensor::to_bytes`].
+/// Returns the errors of [`Elu::apply`](crate::Elu::apply) and [`Tensor::to_bytes`].
 pub async fn compute(device: &Device, judge: Judge, x: &[u64], grad: &[u64]) -> Result<Vec<u64>> {
     let Judge { op, dtype, elu } = judge;
     let tensor = |bits: &[u64]| {
@@ -74,7 +75,7 @@ pub async fn compute(device: &Device, judge: Judge, x: &[u64], grad: &[u64]) -> 
     Ok(from_bytes(dtype, &y.to_bytes().await?))
 }
 
-/// Elements of `dtype` in this machine's byte order, from their bits.
+/// Converts bits to elements of `dtype` in this machine's byte order.
 pub fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
     let size = dtype.size();
     let mut bytes = vec![0; bits.len() * size];
@@ -87,7 +88,7 @@ pub fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
     bytes
 }
 
-/// The bits of elements of `dtype` in this machine's byte order; less than an element at the end is left out.
+/// Converts elements of `dtype` in this machine's byte order to bits. An incomplete element at the end is ignored.
 pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Vec<u64> {
     let join = |all: u64, &byte: &u8| all << 8 | u64::from(byte);
     let elements = bytes.chunks_exact(dtype.size());
@@ -102,15 +103,15 @@ pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Vec<u64> {
 
 // ---- Internals ----
 
-/// Enough results to occupy a device.
+/// Returns a number of results that is large enough to occupy a device.
 fn piece_len(dtype: DType) -> u64 {
     match dtype {
-        DType::F64 => 1 << 12, // each takes hundreds of times as long to judge
+        DType::F64 => 1 << 12, // judging one takes hundreds of times as long
         DType::F32 | DType::F16 | DType::BF16 => 1 << 21,
     }
 }
 
-/// Results that a thread judges at a time, at least.
+/// The smallest number of results that a thread judges at a time.
 #[cfg(feature = "threads")]
 const TOGETHER: usize = 1 << 8;
 
@@ -125,7 +126,7 @@ fn pairs(sample: &Sample, piece: Range<u64>) -> (Vec<u64>, Vec<u64>) {
     piece.map(|i| sample.pair(i)).unzip()
 }
 
-/// Counts as many results as there are of all three.
+/// Judges the results of all three slices, up to the length of the shortest.
 fn count<F: Findings>(x: &[u64], grad: &[u64], y: &[u64], empty: &(impl Fn() -> F + Sync)) -> F {
     let add = |mut findings: F, ((&x, &grad), &y): ((&u64, &u64), &u64)| {
         findings.add(Case { x, grad, y });

@@ -1,10 +1,10 @@
-//! Numbers of every format as bits in a `u64`, and as an `f64`.
+//! Conversions between the bits of each dtype, held in a `u64`, and `f64`.
 
 use half::{bf16, f16};
 
 use crate::dtype::DType;
 
-/// The number that `bits` stand for; every format's fit in an `f64`.
+/// Returns the number with these bits. The numbers of every dtype fit in an `f64`.
 pub fn value(dtype: DType, bits: u64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -18,10 +18,10 @@ pub fn value(dtype: DType, bits: u64) -> f64 {
     }
 }
 
-/// The bits of the number of `dtype` that is nearest to `value`.
+/// Returns the bits of the number of `dtype` that is nearest to `value`.
 pub fn bits(dtype: DType, value: f64) -> u64 {
     match dtype {
-        // From f64, the crate drops 32 bits before it rounds.
+        // The crate's own conversion from f64 drops 32 bits before it rounds.
         DType::F16 => f16::from_f32(round_to_odd(value)).to_bits().into(),
         DType::BF16 => bf16::from_f32(round_to_odd(value)).to_bits().into(),
         DType::F64 => value.to_bits(),
@@ -29,7 +29,7 @@ pub fn bits(dtype: DType, value: f64) -> u64 {
     }
 }
 
-/// The smallest normal number.
+/// Returns the smallest normal number of `dtype`.
 pub fn smallest_normal(dtype: DType) -> f64 {
     match dtype {
         DType::F16 => f16::MIN_POSITIVE.into(),
@@ -46,7 +46,7 @@ fn round(value: f64) -> f32 {
     value as f32
 }
 
-/// Rounded so that rounding once more, to half the bits or fewer, gives what rounding once would have given.
+/// Rounds to odd, so that a second rounding to at most half the bits gives the same result as a single rounding.
 fn round_to_odd(value: f64) -> f32 {
     let rounded = round(value);
     if f64::from(rounded) == value || !rounded.is_finite() {
@@ -56,7 +56,7 @@ fn round_to_odd(value: f64) -> f32 {
     f32::from_bits((rounded.to_bits() - u32::from(away)) | 1)
 }
 
-/// A number rounded to `f32`.
+/// Rounds a number to `f32`.
 pub(super) fn to_f32(value: f64) -> f64 {
     round(value).into()
 }

@@ -1,4 +1,4 @@
-//! The gradients that come in.
+//! The incoming gradients of a sample.
 
 use std::f64::consts::LOG2_E;
 
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::op::Op;
 
-/// Gradients of all kinds, and such as make results of all sizes.
+/// Creates gradients of all kinds, among them gradients that give results of every size.
 #[derive(Debug)]
 pub(super) struct Gradients {
     judge: Judge,
-    /// Exponents of the format's smallest and largest numbers.
+    /// The exponents of the format's smallest and largest numbers.
     least: f64,
     most: f64,
     edges: [u64; 12],
@@ -32,7 +32,7 @@ impl Gradients {
             normal - 1,
             normal,
             normal + 1,
-            half_of_largest, // up to here, UnitBackward on the CPU multiplies by exp + 1
+            half_of_largest, // the largest gradient that UnitBackward on the CPU multiplies by exp + 1
             half_of_largest + 1,
             infinity - 1,
             infinity,
@@ -47,8 +47,8 @@ impl Gradients {
         }
     }
 
-    /// One of four kinds: of moderate size, where something changes, any pattern of bits, or, half of them, such that the
-    /// result is of any size, the subnormal ones above all.
+    /// Returns a gradient of one of four kinds: of moderate size; near a threshold; an arbitrary bit pattern; or, for
+    /// half of all cases, a gradient that gives a result of a chosen size, mostly subnormal.
     pub(super) fn gradient(&self, i: u64, x: u64) -> u64 {
         const MODERATE: [f64; 4] = [1.0, -0.37, 1234.567, 3e-5];
         let dtype = self.judge.dtype;
@@ -77,7 +77,8 @@ impl Gradients {
         }
     }
 
-    /// The gradient that gives 2^`exponent` at `x`. If the format has none, one of its largest or the smallest.
+    /// Returns the gradient that gives the result 2^`exponent` at `x`. If the format has no such gradient, returns one
+    /// of its largest numbers or the smallest.
     fn aimed_at(&self, exponent: f64, x: f64, part: f64) -> u64 {
         let products = self.judge.products();
         let slope = if x > 0.0 {

@@ -1,16 +1,16 @@
-//! How far a result is from the exact value, and whether the contract allows it.
+//! Measures the distance of a result from the exact value, and decides whether the contract allows it.
 
 use dashu_float::{FBig, round::mode::HalfEven};
 
 use super::format::{bits, smallest_normal, to_f32, value};
 use crate::{dtype::DType, elu::Elu, op::Op, reference};
 
-/// Judges the results of one operation in one format.
+/// Judges the results of one operation on one dtype.
 #[derive(Clone, Copy, Debug)]
 pub struct Judge {
     /// The operation.
     pub op: Op,
-    /// The format of its inputs and results.
+    /// The dtype of the inputs and results.
     pub dtype: DType,
     /// The function.
     pub elu: Elu,
@@ -19,31 +19,32 @@ pub struct Judge {
 /// The verdict on one result.
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict {
-    /// The distance from the exact value, in units of the format's spacing there. Infinite for a result of another kind or
-    /// sign: NaN or infinite where a number is due, a number where NaN or infinity is due, -0 where 0 is due.
+    /// The distance from the exact value, in units of the spacing of the dtype's numbers there. It is infinite for a
+    /// result of the wrong kind or sign: NaN or infinity instead of a number, a number instead of NaN or infinity, or
+    /// -0 instead of 0.
     pub ulp: f64,
-    /// Whether no other number of the format is nearer to the exact value.
+    /// Whether no other number of the dtype is nearer to the exact value.
     pub is_nearest: bool,
-    /// Whether the contract allows it.
+    /// Whether the contract allows the result.
     pub is_allowed: bool,
 }
 
-/// What is due.
+/// The result that the contract requires.
 #[derive(Clone, Debug)]
 enum Due {
-    /// Any result: no input has that output.
+    /// Any result, because no input has this output.
     Anything,
-    /// These bits.
+    /// Exactly these bits.
     Same(u64),
     /// This zero, this infinity, or any NaN.
     Special(f64),
-    /// A number near this one, which has dozens of bits more than the format.
+    /// A number near this one, which has dozens of bits more than the dtype.
     Near(f64),
-    /// The same for float64.
+    /// A number near this one, for float64.
     NearWide(Wide),
 }
 
-/// The products of the factors, rounded to the type of the arithmetic.
+/// The factors, rounded to the type of the arithmetic.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounded {
     /// `alpha * scale`.
@@ -72,7 +73,7 @@ impl Verdict {
 }
 
 impl Judge {
-    /// Judges the result `y` for `x` (or, for a gradient from the output, the output) and `grad`, all as bits. Forward
+    /// Judges the result `y` for `x` (for a gradient from the output, the output) and `grad`, all as bits. Forward
     /// ignores `grad`.
     pub fn judge(&self, x_bits: u64, grad_bits: u64, y_bits: u64) -> Verdict {
         let y = value(self.dtype, y_bits);
@@ -93,7 +94,7 @@ impl Judge {
         }
     }
 
-    /// The bits of the number nearest to the exact result, unless any number is right.
+    /// Returns the bits of the number that is nearest to the exact result, or `None` if any result is allowed.
     pub fn nearest(&self, x_bits: u64, grad_bits: u64) -> Option<u64> {
         let dtype = self.dtype;
         match self.due(x_bits, grad_bits) {
@@ -104,15 +105,16 @@ impl Judge {
         }
     }
 
-    /// Whether some input has this output; for the other operations, `true`.
+    /// Returns whether some input has this output. Returns `true` for operations that take the input.
     pub fn is_possible(&self, x_bits: u64) -> bool {
         let x = value(self.dtype, x_bits);
-        // The smallest output is -negative, rounded to the format.
+        // The smallest output is -negative, rounded to the dtype.
         let smallest = value(self.dtype, bits(self.dtype, -self.products().negative));
         self.op != Op::BackwardFromOutput || x.is_nan() || x >= smallest
     }
 
-    /// Judges `y` by the nearest number, which has the sign of the exact one. `ulp` gives the distance from that.
+    /// Judges `y` against the nearest number, which has the sign of the exact value. `ulp` computes the distance from
+    /// the exact value.
     fn compare(&self, y: f64, nearest: f64, ulp: impl FnOnce() -> f64) -> Verdict {
         if y.is_nan() || y.is_sign_negative() != nearest.is_sign_negative() {
             return Verdict::WRONG;
@@ -137,7 +139,7 @@ impl Judge {
         }
     }
 
-    /// The largest error that the contract allows, in ULP.
+    /// Returns the largest error that the contract allows, in ULP.
     pub fn most_ulp(&self) -> f64 {
         match self.dtype {
             DType::F64 => 2.0,
@@ -145,7 +147,7 @@ impl Judge {
         }
     }
 
-    /// Whether the contract is the nearest number: for 16-bit formats, forward, with all factors 1.
+    /// Returns whether the contract requires the nearest number: for 16-bit formats, forward, with unit factors.
     pub fn is_rounded_correctly(&self) -> bool {
         matches!(self.dtype, DType::F16 | DType::BF16)
             && self.op == Op::Forward
@@ -181,7 +183,7 @@ impl Judge {
         }
     }
 
-    /// The gradient where x > 0.
+    /// Returns the required gradient where x > 0.
     fn due_above_zero(&self, grad_bits: u64, grad: f64) -> Due {
         match self.products().positive {
             1.0 => Due::Same(grad_bits),
@@ -189,7 +191,7 @@ impl Judge {
         }
     }
 
-    /// The gradient where x <= 0.
+    /// Returns the required gradient where x <= 0.
     fn due_below_zero(&self, op: Op, x: f64, grad: f64) -> Due {
         let Rounded {
             negative,
@@ -200,7 +202,7 @@ impl Judge {
         if from_output && x < -2.0 * negative {
             return Due::Anything;
         }
-        // A number with the slope's sign that is 0, infinite or NaN where the slope is.
+        // `sign` has the sign of the slope, and is 0, infinite or NaN if the slope is.
         let sign = if from_output {
             x + negative
         } else {
@@ -235,7 +237,7 @@ impl Judge {
         }
     }
 
-    /// Of a number that is not NaN and a finite factor.
+    /// Returns the required product of a number that is not NaN and a finite factor.
     fn product(&self, v: f64, factor: f64) -> Due {
         if !is_finite_and_not_zero(v) {
             Due::Special(v * factor)
@@ -246,7 +248,7 @@ impl Judge {
         }
     }
 
-    /// Whether exp(t) rounds to 0 in the format of the arithmetic. An infinite gradient then gives NaN.
+    /// Returns whether exp(t) rounds to 0 in the type of the arithmetic. An infinite gradient then gives NaN.
     fn underflows(&self, t: f64) -> bool {
         match self.dtype {
             DType::F64 => t.exp() == 0.0,
@@ -254,7 +256,7 @@ impl Judge {
         }
     }
 
-    /// The factors as the arithmetic multiplies by them.
+    /// Returns the factors, rounded as the arithmetic uses them.
     pub fn products(&self) -> Rounded {
         let factors = self.elu.factors();
         let (alpha, scale) = (factors.alpha(), factors.scale());
@@ -283,15 +285,15 @@ fn is_finite_and_not_zero(value: f64) -> bool {
 
 type Wide = FBig<HalfEven, 2>;
 
-/// Enough bits for a difference from an `f64` to have dozens of them.
+/// Converts to a precision that leaves dozens of correct bits in a difference from an `f64`.
 fn wide(value: f64) -> Wide {
     let value = Wide::try_from(value).unwrap_or(Wide::ZERO);
     value.with_precision(160).value()
 }
 
-/// `of(input_scale * x)` for a finite `x`.
+/// Returns `of(input_scale * x)` for a finite `x`.
 fn exponential(input_scale: f64, x: f64, of: fn(&Wide) -> Wide) -> Wide {
-    // Far below, exp is zero and expm1 is -1 to any number of bits that matters, and takes long.
+    // For such arguments exp is zero and expm1 is -1 in every bit that matters, and computing them takes long.
     if input_scale * x < -1e5 {
         of(&wide(-1e5))
     } else {
@@ -299,12 +301,12 @@ fn exponential(input_scale: f64, x: f64, of: fn(&Wide) -> Wide) -> Wide {
     }
 }
 
-/// The `f64` nearest to `exact`, which is not 0, and the exponent of the spacing of such numbers there.
+/// Returns the `f64` nearest to `exact`, which must not be 0, and the exponent of the spacing of numbers there.
 fn nearest_wide(exact: &Wide) -> (f64, isize) {
     let repr = exact.repr();
     let exponent = repr.exponent() + repr.digits() as isize - 1;
     let unit = exponent.max(-1022) - 52;
-    // Up to 2^53 of these units. The crate's own conversion makes 0 of subnormal numbers.
+    // Counts up to 2^53 units. The crate's own conversion turns subnormal numbers into 0.
     let units = (exact.clone() >> unit).round().to_f64().value();
     let half = power_of_two(unit / 2);
     let nearest = units.abs() * half * power_of_two(unit - unit / 2);
@@ -318,7 +320,7 @@ fn nearest_wide(exact: &Wide) -> (f64, isize) {
     )
 }
 
-/// The distance in units of 2^`unit`. For an infinite `y`, it is the distance of 2^1024.
+/// Returns the distance in units of 2^`unit`. An infinite `y` counts as 2^1024.
 fn distance_wide(y: f64, exact: Wide, unit: isize) -> f64 {
     let y = if y.is_infinite() {
         wide(y.signum()) << 1024
@@ -328,19 +330,19 @@ fn distance_wide(y: f64, exact: Wide, unit: isize) -> f64 {
     ((y - exact) >> unit).to_f64().value().abs()
 }
 
-/// 2^`exponent`, also where that is 0 or infinite.
+/// Returns 2^`exponent`, even if that is 0 or infinite.
 fn power_of_two(exponent: isize) -> f64 {
     let base = if exponent < 0 { 0.5f64 } else { 2.0 };
     base.powi(i32::try_from(exponent.abs()).unwrap_or(i32::MAX))
 }
 
-/// The number of a narrower format that is nearest to `exact`.
+/// Returns the number of a narrower dtype that is nearest to `exact`.
 fn nearest(dtype: DType, exact: f64) -> f64 {
     value(dtype, bits(dtype, exact))
 }
 
-/// The distance in units of the format's spacing. For an infinite `y`, it is the distance of the power of two that is too
-/// large for the format.
+/// Returns the distance in units of the dtype's spacing. An infinite `y` counts as the smallest power of two that is
+/// too large for the dtype.
 fn distance(dtype: DType, y: f64, exact: f64) -> f64 {
     let y = if y.is_infinite() {
         let exponent = if dtype == DType::F16 { 16 } else { 128 };
@@ -351,7 +353,7 @@ fn distance(dtype: DType, y: f64, exact: f64) -> f64 {
     (y - exact).abs() / spacing(dtype, exact)
 }
 
-/// The distance between neighbours of `dtype` around `value`.
+/// Returns the distance between neighbouring numbers of `dtype` around `value`.
 fn spacing(dtype: DType, value: f64) -> f64 {
     let precision = match dtype {
         DType::F16 => 10,
@@ -359,7 +361,7 @@ fn spacing(dtype: DType, value: f64) -> f64 {
         DType::F64 => 52,
         _ => 23,
     };
-    // The power of two below, by the exponent's bits.
+    // The largest power of two that is not larger, from the bits of the exponent.
     let power =
         f64::from_bits(value.abs().max(smallest_normal(dtype)).to_bits() & f64::INFINITY.to_bits());
     power * 0.5f64.powi(precision)

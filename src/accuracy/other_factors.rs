@@ -1,10 +1,10 @@
-//! The factors that are tried besides those that a report's table is about.
+//! The factors that a report tests in addition to those of its table.
 
 use super::{judge::Judge, sample::mix};
 use crate::{dtype::DType, elu::Elu, factors::Factors, op::Op};
 
-/// Alphas over all exponents and the special ones, SELU, CELU, and all three factors, up to the ends of their ranges.
-/// `every` takes each of the alphas' exponents.
+/// Returns judges for alphas with exponents from the whole range, special alphas, SELU, CELU, and combinations of all
+/// three factors up to the limits of their ranges. `every` selects every exponent of alpha instead of some.
 pub fn other_judges(op: Op, dtype: DType, every: bool) -> Vec<Judge> {
     let alphas = alphas(dtype, every).into_iter().map(Factors::elu);
     alphas
@@ -36,7 +36,7 @@ fn alphas(dtype: DType, every: bool) -> Vec<f64> {
             [f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1)].map(f64::from),
         ),
     };
-    // Of either sign, and with any significand.
+    // Alphas of both signs with arbitrary significands.
     let scattered = exponents.step_by(step).enumerate().map(|(i, exponent)| {
         let random = mix(i as u64);
         let significand = 1.0 + (random >> 12) as f64 * 0.5f64.powi(52);
@@ -59,7 +59,7 @@ fn alphas(dtype: DType, every: bool) -> Vec<f64> {
     scattered.chain(special).chain(usual).chain(ends).collect()
 }
 
-/// SELU, CELU and all three factors.
+/// Returns SELU, CELU and combinations of all three factors.
 fn families() -> Vec<Factors> {
     const LARGEST: f64 = (1u128 << 64) as f64;
     const SMALLEST: f64 = 1.0 / LARGEST;
@@ -83,7 +83,7 @@ fn families() -> Vec<Factors> {
             }
         }
     }
-    // Any significands, over all exponents.
+    // Arbitrary significands, with exponents from the whole range.
     let scattered = |i: u64, exponents: f64| {
         let part = (mix(i) >> 11) as f64 * 0.5f64.powi(53);
         ((2.0 * part - 1.0) * exponents).exp2()

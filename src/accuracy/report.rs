@@ -1,4 +1,4 @@
-//! What was found, counted by ranges of x and for other factors.
+//! Counts judged results by ranges of x, and for other factors.
 
 use std::fmt::{self, Write as _};
 
@@ -9,16 +9,16 @@ use super::{
 };
 use crate::{dtype::DType, factors::Factors};
 
-/// The results of an operation by ranges of x, and those for other factors together. It displays as a table.
+/// The judged results of an operation by ranges of x, and those for other factors together. It displays as a table.
 #[derive(Clone, Debug)]
 pub struct Report {
     judge: Judge,
-    /// One for each of [`RANGES`].
+    /// One tally for each of [`RANGES`].
     ranges: Vec<Tally>,
     others: Others,
 }
 
-/// The results for other factors than those of a report's table.
+/// The judged results for other factors than those of a report's table.
 #[derive(Clone, Debug, Default)]
 pub struct Others {
     judge: Option<Judge>,
@@ -39,7 +39,7 @@ const RANGES: [&str; 9] = [
 ];
 
 impl Report {
-    /// A report without any result.
+    /// Creates a report without results.
     pub fn new(judge: Judge) -> Self {
         Self {
             judge,
@@ -48,46 +48,47 @@ impl Report {
         }
     }
 
-    /// The report with the results for other factors.
+    /// Returns the report with the results for other factors added.
     #[must_use]
     pub fn with_others(self, others: Others) -> Self {
         Self { others, ..self }
     }
 
-    /// The judge of the table.
+    /// Returns the judge of the table.
     pub fn judge(&self) -> Judge {
         self.judge
     }
 
-    /// The ranges of x that have results, by name.
+    /// Returns the ranges of x that have results, with their names.
     pub fn ranges(&self) -> impl Iterator<Item = (&'static str, &Tally)> {
         let ranges = RANGES.into_iter().zip(&self.ranges);
         ranges.filter(|(_, tally)| tally.count > 0)
     }
 
-    /// The results for other factors.
+    /// Returns the results for other factors.
     pub fn others(&self) -> &Others {
         &self.others
     }
 
-    /// The number of results in the table.
+    /// Returns the number of results in the table.
     pub fn count(&self) -> u64 {
         self.ranges.iter().map(|tally| tally.count).sum()
     }
 
-    /// The number of results in the table that break the contract.
+    /// Returns the number of results in the table that break the contract.
     pub fn broken(&self) -> u64 {
         self.ranges.iter().map(|tally| tally.broken).sum()
     }
 
-    /// Whether every result, those for other factors included, keeps the contract.
+    /// Returns whether every result keeps the contract, including those for other factors.
     pub fn is_kept(&self) -> bool {
         self.broken() == 0 && self.others.tally.broken == 0
     }
 }
 
 impl fmt::Display for Report {
-    /// The table, the contract, and the worst result if it breaks the contract; then the same for other factors.
+    /// Writes the table, whether the contract is kept, and the worst result if it is broken; then the same for other
+    /// factors.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let judge = self.judge;
         let mut text = format!("{} results\n\n", self.count());
@@ -157,22 +158,22 @@ impl Findings for Report {
 }
 
 impl Others {
-    /// The judge of the first of the factors; none if no other factors were tried.
+    /// Returns the judge for the first of the factors, or `None` if no other factors were tested.
     pub fn judge(&self) -> Option<Judge> {
         self.judge
     }
 
-    /// The number of factors.
+    /// Returns the number of factors.
     pub fn factors(&self) -> u64 {
         self.factors
     }
 
-    /// The results for all of them together.
+    /// Returns the results for all factors together.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// No result yet, for the factors of `judge`.
+    /// Creates an empty tally for the factors of `judge`.
     pub fn new(judge: Judge) -> Self {
         Self {
             judge: Some(judge),
@@ -181,7 +182,7 @@ impl Others {
         }
     }
 
-    /// The results for the factors of both.
+    /// Merges the results for the factors of both.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         Self {
@@ -210,7 +211,7 @@ impl Findings for Others {
 
 // ---- Internals ----
 
-/// An error in few characters, however large it is.
+/// Formats an error in few characters, however large it is.
 fn ulp(v: f64) -> String {
     if v < 1e4 || v.is_infinite() {
         format!("{v:.3}")
@@ -219,7 +220,8 @@ fn ulp(v: f64) -> String {
     }
 }
 
-/// A line for each row: the first column and the last are aligned to the left. Two spaces are between columns.
+/// Formats rows as columns with two spaces between them. The first and the last column are aligned left, the others
+/// right.
 fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut text = String::new();
     let widths: [usize; N] =
@@ -267,7 +269,7 @@ fn as_lines(worst: &Worst) -> String {
     text
 }
 
-/// The number of the range in [`RANGES`].
+/// Returns the index in [`RANGES`].
 fn range(dtype: DType, x: f64) -> usize {
     if x == 0.0 || !x.is_finite() {
         8

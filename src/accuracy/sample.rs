@@ -1,6 +1,7 @@
-//! What is tried: bit patterns from all over a format, and the numbers at which something changes.
+//! The sampled values: bit patterns from the whole range of a dtype, and the critical numbers at which something
+//! changes.
 //!
-//! Nothing is random: the same judge gets the same sample on every machine.
+//! Nothing is random: a judge always gets the same sample, on every machine.
 
 use std::f64::consts::LN_2;
 
@@ -11,40 +12,40 @@ use super::{
 };
 use crate::{dtype::DType, op::Op};
 
-/// How much is tried.
+/// The size of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Extent {
-    /// A few thousand numbers: enough for one of many factors.
+    /// A few thousand numbers, which is enough for one of many factors.
     Few,
     /// All critical numbers, and a hundred thousand others.
     Many,
-    /// Every 97th pattern of `float32`, every one of a 16-bit format, and 131,072 of `float64`.
+    /// Every 97th pattern of `float32`, all patterns of a 16-bit dtype, or 131,072 patterns of `float64`.
     Default,
-    /// Every number of the format, except for float64.
+    /// All numbers of the dtype; not available for float64.
     Exhaustive,
 }
 
-/// Pairs of `x` (or, for a gradient from the output, the output) and gradient, as bits.
+/// Pairs of `x` (for a gradient from the output, the output) and gradient, as bits.
 ///
-/// First come the critical numbers, then those from all over the format.
+/// The critical numbers come first, then the patterns from the whole range.
 #[derive(Debug)]
 pub struct Sample {
     judge: Judge,
     critical: Vec<u64>,
-    /// How many gradients each critical number is tried with.
+    /// The number of gradients for each critical number.
     critical_rounds: u64,
     strided: Strided,
-    /// How many gradients each of the strided patterns is tried with.
+    /// The number of gradients for each of the strided patterns.
     strided_rounds: u64,
     gradients: Gradients,
 }
 
 impl Sample {
-    /// The sample for a judge.
+    /// Creates the sample for a judge.
     pub fn new(judge: Judge, extent: Extent) -> Self {
         let Judge { op, dtype, .. } = judge;
-        let is_wide = dtype == DType::F64; // which takes a hundred times as long to judge
+        let is_wide = dtype == DType::F64; // judging it takes a hundred times as long
         let is_half = dtype.size() == 2;
         let strided = Strided::new(dtype, extent);
         let mut critical = critical(judge);
@@ -61,13 +62,13 @@ impl Sample {
             Extent::Exhaustive => (rounds(2, 64, 64), rounds(1, 256, 1)),
         };
         if extent == Extent::Few {
-            // Other numbers for other factors.
+            // Different patterns for different factors.
             let step = if is_wide { 61 } else { 5 };
             let first = mix(judge.elu.alpha().to_bits()) % step;
             let chosen = critical.into_iter().skip(index(first));
             critical = chosen.step_by(index(step)).collect();
         } else if strided.is_everything() && op == Op::Forward {
-            critical.clear(); // they are among the others
+            critical.clear(); // they are among the strided patterns
         }
         Self {
             judge,
@@ -79,22 +80,22 @@ impl Sample {
         }
     }
 
-    /// The number of pairs.
+    /// Returns the number of pairs.
     pub fn len(&self) -> u64 {
         self.critical_len() + self.strided.count * self.strided_rounds
     }
 
-    /// Whether there are no pairs. There always are some.
+    /// Returns whether there are no pairs, which never happens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The judge that the sample is for.
+    /// Returns the judge that the sample is for.
     pub fn judge(&self) -> Judge {
         self.judge
     }
 
-    /// One of the [`Sample::len`] pairs.
+    /// Returns one of the [`Sample::len`] pairs.
     pub fn pair(&self, i: u64) -> (u64, u64) {
         let x = match i.checked_sub(self.critical_len()) {
             None => self.critical[index(i / self.critical_rounds)],
@@ -112,22 +113,23 @@ impl Sample {
     }
 }
 
-// ---- All over the format ----
+// ---- Patterns from the whole range ----
 
-/// Bit patterns at equal distances, over and over again through the format.
+/// Bit patterns at equal distances, in several passes over the whole range.
 #[derive(Debug)]
 struct Strided {
     dtype: DType,
-    /// From one pattern to the next; 1 takes each of them.
+    /// The distance between two patterns; 1 selects every pattern.
     step: u64,
     count: u64,
-    /// So many of the first are where the negative side bends: elsewhere almost all of float64 is.
+    /// This many of the first patterns lie where the negative side bends. Elsewhere the sample would contain almost
+    /// none of them in float64.
     dense: u64,
 }
 
 impl Strided {
     fn new(dtype: DType, extent: Extent) -> Self {
-        // 2^64 by the golden ratio, whose multiples leave no gap anywhere, and share no bits.
+        // 2^64 divided by the golden ratio. Its multiples leave no large gap anywhere and share no bit pattern.
         const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
         let few = extent == Extent::Few;
         let (step, count, dense) = match dtype {
@@ -157,16 +159,16 @@ impl Strided {
         if i >= self.dense {
             return anywhere & all_bits(self.dtype);
         }
-        // As far between these as it is between 0 and 2^64.
+        // Scales the distance between 0 and 2^64 to the distance between these two.
         let [first, last] = [-0.5f64.powi(60), -40.0].map(f64::to_bits);
         let offset = (u128::from(anywhere) * u128::from(last - first)) >> 64;
         first + offset as u64
     }
 }
 
-// ---- Where something changes ----
+// ---- Critical numbers ----
 
-/// Numbers at which the arithmetic, the format or the result changes, and their neighbours.
+/// Returns the numbers at which the arithmetic, the dtype or the result changes, and their neighbours.
 fn critical(judge: Judge) -> Vec<u64> {
     let Judge { op, dtype, .. } = judge;
     let products = judge.products();
@@ -176,11 +178,12 @@ fn critical(judge: Judge) -> Vec<u64> {
         found: Vec::new(),
     };
 
-    // exp is reduced to |r| <= ln 2 / 2: at the odd multiples of that, n changes, and at the even ones r is 0.
+    // The range reduction gives |r| <= ln 2 / 2. n changes at the odd multiples of ln 2 / 2, and r is 0 at the even
+    // ones.
     let deepest = match op {
         Op::Forward if is_wide => 120.0,
         Op::Forward => 60.0,
-        // Beyond, not even the largest gradient times the largest slope makes more than 0 of exp.
+        // Below this, exp times the largest gradient and the largest slope rounds to 0.
         Op::Backward if is_wide => 2240.0,
         Op::Backward => 330.0,
         Op::BackwardFromOutput => 0.0,
@@ -195,7 +198,7 @@ fn critical(judge: Judge) -> Vec<u64> {
         }
     }
 
-    // Where the result itself leaves the normal numbers, or the format.
+    // Where the result becomes subnormal, or leaves the dtype's range.
     let slope = products.negative * products.input_scale;
     for edge in result_edges(dtype) {
         for factor in [products.positive, -slope, slope] {
@@ -204,7 +207,7 @@ fn critical(judge: Judge) -> Vec<u64> {
     }
 
     if op == Op::BackwardFromOutput {
-        // Outputs near -negative, where the slope is a small difference, and much smaller ones.
+        // Outputs near -negative, where the slope is a small difference, and much smaller outputs.
         let precision = if is_wide { 53 } else { 24 };
         for i in 0..(precision + 4) * 40 {
             let part = 1.0 - 0.5f64.powf(f64::from(i) / 40.0);
@@ -213,7 +216,7 @@ fn critical(judge: Judge) -> Vec<u64> {
         all.add(-products.negative, 16);
         let exponents = if is_wide { 2200 } else { 300 };
         for k in 0..exponents {
-            // In two steps, since the power may be less than any number.
+            // In two steps, because the power may be smaller than any number.
             let half = 0.5f64.powi(k / 2);
             all.add(-products.negative * half * 0.5f64.powi(k - k / 2), 2);
         }
@@ -221,7 +224,7 @@ fn critical(judge: Judge) -> Vec<u64> {
 
     let infinity = bits(dtype, f64::INFINITY);
     let normal = bits(dtype, smallest_normal(dtype));
-    // Every power of two, and the ends of the subnormal numbers and of the format.
+    // All powers of two, and the limits of the subnormal numbers and of the dtype.
     for exponent in 0..infinity / normal {
         all.add_bits(exponent * normal, if is_wide { 1 } else { 2 });
     }
@@ -234,7 +237,7 @@ fn critical(judge: Judge) -> Vec<u64> {
     all.found
 }
 
-/// Magnitudes of `input_scale * x` or of x at which the code takes another way.
+/// Magnitudes of `input_scale * x` or of x at which the code takes another branch.
 fn thresholds(dtype: DType) -> Vec<f64> {
     let power = |n| 0.5f64.powi(n);
     let mut all = match dtype {
@@ -255,9 +258,9 @@ fn thresholds(dtype: DType) -> Vec<f64> {
         ],
         _ => vec![
             19.0,          // EXPM1_LARGEST in float32.wgsl, expm1_smallest on the CPU
-            18.0,          // the bound in unit_forward.wgsl, unit_expm1_smallest on the CPU
+            18.0,          // UNIT_LOWEST in unit_forward.wgsl, unit_expm1_smallest on the CPU
             power(30),     // EXPM1_SMALL in float32.wgsl, expm1_small on the CPU
-            power(25),     // above it, expm1(-x) rounds to -x: unit_forward.wgsl
+            power(25),     // above it, expm1(-x) rounds to -x: UNIT_CURVE_START in unit_forward.wgsl
             24.5 * LN_2,   // SMALLEST_EXPM1_POWER in float32.wgsl
             17.328_680,    // expm1 rounds to -1
             330.0,         // Factors32::largest of gradients, exp_smallest on the CPU
@@ -270,13 +273,13 @@ fn thresholds(dtype: DType) -> Vec<f64> {
         ],
     };
     if dtype != DType::F64 {
-        // `center_shift` on the CPU moves where n changes.
+        // `center_shift` on the CPU moves the points at which n changes.
         all.extend((0..128).map(|n| (f64::from(n) + 0.5) * LN_2 - 0.0589));
     }
     all
 }
 
-/// Results at which the format changes.
+/// Results at which the dtype's numbers change from subnormal to normal, or overflow.
 fn result_edges(dtype: DType) -> [f64; 5] {
     let largest = value(dtype, bits(dtype, f64::INFINITY) - 1);
     let smallest = value(dtype, 1);
@@ -289,14 +292,14 @@ fn result_edges(dtype: DType) -> [f64; 5] {
     ]
 }
 
-/// Numbers of both signs, with neighbours.
+/// Collects numbers of both signs with their neighbours.
 struct Neighbours {
     dtype: DType,
     found: Vec<u64>,
 }
 
 impl Neighbours {
-    /// Adds the numbers around `v`, with its sign, unless it is zero, infinite or NaN.
+    /// Adds the numbers around `v`, with its sign, unless `v` is zero, infinite or NaN.
     fn add(&mut self, v: f64, neighbours: u64) {
         let middle = bits(self.dtype, v);
         if v.is_finite() && v != 0.0 {
@@ -320,7 +323,7 @@ impl Neighbours {
 
 // ---- Bits ----
 
-/// A number of elements that are in memory.
+/// Converts the number of an element in memory to an index.
 fn index(i: u64) -> usize {
     usize::try_from(i).unwrap_or(usize::MAX)
 }
@@ -333,7 +336,7 @@ pub(super) fn sign_bit(dtype: DType) -> u64 {
     1 << (8 * dtype.size() - 1)
 }
 
-/// Bits that look random, from any number: the finalizer of `SplitMix64`.
+/// Returns bits that look random, from any number: the finalizer of SplitMix64.
 pub(super) fn mix(i: u64) -> u64 {
     let i = i.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let i = (i ^ i >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! Results, counted.
+//! Counts judged results.
 
 use super::{
     format::value,
@@ -10,39 +10,39 @@ use super::{
 pub struct Case {
     /// The input, or for a gradient from the output the output.
     pub x: u64,
-    /// The gradient that came in; 0 for forward.
+    /// The incoming gradient; 0 for forward.
     pub grad: u64,
     /// The result.
     pub y: u64,
 }
 
-/// What many results are counted in.
+/// A collection that judged results are added to.
 pub trait Findings: Send {
     /// Judges and counts one result.
     fn add(&mut self, case: Case);
-    /// The results of both.
+    /// Merges the results of both.
     #[must_use]
     fn and(self, other: Self) -> Self;
 }
 
-/// Results, counted.
+/// Counts of judged results.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// The number of results.
     pub count: u64,
-    /// The number of those that break the contract.
+    /// The number of results that break the contract.
     pub broken: u64,
-    /// The number of those that are the number nearest to the exact value.
+    /// The number of results that are nearest to the exact value.
     pub nearest: u64,
     /// The sum of all errors, in ULP.
     pub sum_ulp: f64,
     /// The largest error, in ULP.
     pub max_ulp: f64,
-    /// The worst result; none if there is no result.
+    /// The worst result, or `None` if there are no results.
     pub worst: Option<Worst>,
 }
 
-/// The worst result: one that breaks the contract, if any, and of those the one that is farthest off.
+/// The worst result: one that breaks the contract, if any does, and the farthest from the exact value among those.
 #[derive(Clone, Copy, Debug)]
 pub struct Worst {
     /// The judge, with the factors.
@@ -68,7 +68,7 @@ impl Tally {
         }));
     }
 
-    /// The results of both.
+    /// Merges the results of both.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.count += other.count;
@@ -91,7 +91,8 @@ impl Tally {
 }
 
 impl Worst {
-    /// All numbers of the case by name, each with its bits: the factors as `float64`, all others in the judge's dtype.
+    /// Returns all numbers of the case with their names and bits: the factors as `float64`, all others in the judge's
+    /// dtype.
     pub fn numbers(&self) -> Vec<(&'static str, f64, u64)> {
         let Self { judge, case, .. } = *self;
         let factors = judge.elu.factors();

@@ -1,4 +1,10 @@
-//! In a browser, errors arrive later, through the event loop.
+//! Error checks in a browser, where errors arrive later, through the event loop.
+//!
+//! 1. [`Checks::checked`] opens error scopes, makes the call, closes the scopes, and returns without waiting. A task
+//!    waits for each scope's answer.
+//! 2. The task counts the answer and keeps the first error.
+//! 3. [`Checks::settle`], called by everything that waits for the device, waits until all answers so far have arrived
+//!    and returns the first error.
 
 use std::{
     future::poll_fn,
@@ -9,7 +15,7 @@ use std::{
 use super::from_wgpu;
 use crate::error::{Error, Result};
 
-/// The checks of a device, and their results.
+/// The error checks of a device, and the answers so far.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     answers: Arc<Mutex<Answers>>,
@@ -17,16 +23,16 @@ pub(crate) struct Checks {
 
 #[derive(Debug, Default)]
 struct Answers {
-    /// The number of checks.
-    asked: u64,
-    /// The number of answers so far. A device answers in order.
-    there: u64,
+    /// The number of error scopes whose answer was requested.
+    requested: u64,
+    /// The number of answers that have arrived. A device answers in order.
+    arrived: u64,
     first_error: Option<Error>,
     waiting: Vec<Waker>,
 }
 
 impl Checks {
-    /// Does what [`checked`](super::checked) does, but an error is returned by [`Checks::settle`].
+    /// Does what [`checked`](super::checked) does, except that [`Checks::settle`] returns the error.
     #[expect(clippy::unnecessary_wraps, reason = "outside the browser it may fail")]
     pub(crate) fn checked<T>(
         &self,
@@ -34,8 +40,9 @@ impl Checks {
         what: &str,
         make: impl FnOnce() -> T,
     ) -> Result<T> {
-        // Not internal errors: wgpu 30 panics when a browser reports one (wgpu-30.0.1/src/backend/webgpu.rs, `fn from_js`).
-        // Its result, such as an invalid pipeline, is refused later.
+        // Internal errors are not filtered, because wgpu 30 panics when a browser reports one
+        // (wgpu-30.0.1/src/backend/webgpu.rs, `fn from_js`). A later call rejects the result of such an error, for
+        // example an invalid pipeline.
         let filters = [
             wgpu::ErrorFilter::OutOfMemory,
             wgpu::ErrorFilter::Validation,
@@ -44,12 +51,12 @@ impl Checks {
         let made = make();
         for scope in scopes.into_iter().rev() {
             let (answer, what) = (scope.pop(), what.to_owned());
-            lock(&self.answers).asked += 1;
+            lock(&self.answers).requested += 1;
             let answers = Arc::clone(&self.answers);
             wasm_bindgen_futures::spawn_local(async move {
                 let error = answer.await;
                 let mut answers = lock(&answers);
-                answers.there += 1;
+                answers.arrived += 1;
                 if let Some(error) = error {
                     answers
                         .first_error
@@ -61,12 +68,12 @@ impl Checks {
         Ok(made)
     }
 
-    /// The first error since this was last asked, once all calls so far are answered.
+    /// Waits until all checks so far are answered and returns the first error since the last call.
     pub(crate) async fn settle(&self) -> Result<()> {
-        let asked = lock(&self.answers).asked;
+        let requested = lock(&self.answers).requested;
         poll_fn(|context| {
             let mut answers = lock(&self.answers);
-            if answers.there >= asked {
+            if answers.arrived >= requested {
                 Poll::Ready(answers.first_error.take().map_or(Ok(()), Err))
             } else {
                 answers.waiting.push(context.waker().clone());

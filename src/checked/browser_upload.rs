@@ -1,12 +1,12 @@
-//! In a browser, buffers get their contents through the device's own queue.
+//! Buffers with contents in a browser, filled through the device's own queue.
 //!
-//! A buffer that is mapped at its creation does not work there: without memory for it, or once the GPU's process has ended, the
-//! browser throws, and wgpu panics (wgpu-30.0.1/src/backend/webgpu.rs, `fn create_buffer`).
+//! Mapping a buffer at its creation does not work there: if memory runs out or the GPU's process has ended, the browser
+//! throws and wgpu panics (wgpu-30.0.1/src/backend/webgpu.rs, `fn create_buffer`).
 
 use super::lost;
 use crate::error::Result;
 
-/// A buffer that holds `bytes` from its start, and zeros after them; none if the device is not a browser's own.
+/// Creates a buffer that holds `bytes` followed by zeros. Returns `None` if the device does not belong to a browser.
 pub(super) fn filled(
     device: &wgpu::Device,
     descriptor: &wgpu::BufferDescriptor<'_>,

@@ -1,11 +1,19 @@
-//! The formulas, over a vector of floats. `f32` and `f64` have the same, with constants of their own.
+//! The formulas for a vector of floats. One macro generates them for `f32` and `f64`, each with its own constants.
 //!
-//! With t = n ln 2 + r and |r| <= ln 2 / 2: exp(t) = 2^n (1 + expm1(r)) and expm1(t) = 2^n expm1(r) + (2^n - 1), where
-//! expm1(r) = r + r^2 / 2 + r^3 p(r). The coefficients of p come from `scripts/expm1-coefficients`.
+//! 1. Range reduction: t = n ln 2 + r with an integer n and |r| <= ln 2 / 2. r is a pair of floats, of which the first
+//!    is exact.
+//! 2. Polynomial: expm1(r) = r + r^2 / 2 + r^3 p(r). The coefficients of p come from `scripts/expm1-coefficients`.
+//! 3. Reconstruction: exp(t) = 2^n (1 + expm1(r)), and expm1(t) = 2^n expm1(r) + (2^n - 1), as a pair of floats with
+//!    few bits in the first.
+//! 4. Product with the factor, also a pair, by error-free transformations: it is rounded once.
+//! 5. Scaling by the sum of all exponents, so that nothing overflows or underflows on the way.
 //!
-//! The functions have the names that they have in `shaders/primitives.wgsl` and `shaders/exponential.wgsl`, and do the same.
-//! Three things are simpler here, since Rust keeps floating point as it is written: nothing has to be hidden from the compiler,
-//! subnormal numbers are numbers as all others, and exponents are whole floats.
+//! Unit factors need only steps 1 to 3, and without pairs. docs/numerics.md derives the error bounds.
+//!
+//! The functions have the same names and do the same as those in `shaders/primitives.wgsl` and
+//! `shaders/exponential.wgsl`. Three things are simpler here, because Rust does not change floating-point operations:
+//! nothing must be hidden from the compiler, subnormal numbers are not flushed, and exponents can be floats with
+//! integer values.
 
 #[macro_use]
 mod primitives;
@@ -27,7 +35,7 @@ use super::fuses;
 use crate::factors::{Products, Split};
 use polynomials::*;
 
-/// Something done to every element: from `x` and, for a gradient, `grad`.
+/// A formula for every element, from `x` and, for a gradient, `grad`.
 pub(super) trait Formula<S: Simd, V>: Copy {
     fn apply(self, simd: S, x: V, grad: V) -> V;
 }
@@ -79,8 +87,8 @@ arithmetic! {
     p: p_of_f64, q: q_of_f64, center_shift: 0.0, q_centered: q_of_f64,
 }
 
-/// ELU with any factors that are not degenerate, for an `input_scale` of 1 and for results that are rounded to 16 bits: they have
-/// room for some roundings.
+/// ELU with factors that are not degenerate and an `input_scale` of 1, for results that are rounded to 16 bits. Their
+/// error budget has room for some roundings.
 #[derive(Clone, Copy)]
 pub(super) struct NarrowForward<S: Simd> {
     negative: S::f32s,

@@ -1,4 +1,4 @@
-//! Elements in memory as vectors of floats, and walks over slices of them.
+//! Converts elements in memory to vectors of floats, and applies formulas to slices.
 
 mod conversions;
 
@@ -14,18 +14,20 @@ use conversions::{
     widen_f16_numbers,
 };
 
-/// Elements that are worked on together.
+/// Elements that are processed together.
 pub(super) trait Lanes<S: Simd>: Pod {
     /// The elements as they are in memory.
     type Elements: Copy;
-    /// The floats that arithmetic is done in.
+    /// The floats that the arithmetic uses.
     type Floats: Copy + Add<Output = Self::Floats>;
-    /// How many; at most [`MOST`].
+    /// The number of elements that are processed together, at most [`MOST`].
     const LEN: usize;
 
-    /// `LEN` of them, and so back.
+    /// Loads `LEN` elements.
     fn load(simd: S, elements: &[Self]) -> Self::Elements;
+    /// Stores `LEN` elements.
     fn store(simd: S, elements: Self::Elements, to: &mut [Self]);
+    /// Converts the elements to floats, applies `op`, and converts the results back.
     fn apply<O: Formula<S, Self::Floats>>(
         simd: S,
         op: O,
@@ -33,13 +35,15 @@ pub(super) trait Lanes<S: Simd>: Pod {
         grad: Self::Elements,
     ) -> Self::Elements;
 
-    /// Zeros to add to, `op` of the elements with those added that share a lane, and the sum of floats in half as many lanes.
+    /// Returns zeros, the start of a sum.
     fn zeros(simd: S) -> Self::Floats;
+    /// Applies `op` to the elements, and adds the results of elements that share a lane.
     fn terms<O: Formula<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats;
+    /// Converts a vector of sums to `f64` and adds its parts to half as many lanes.
     fn total(floats: Self::Floats) -> S::f64s;
 }
 
-/// The most elements that any level works on together: `u16`s of 512 bits.
+/// The largest number of elements that any SIMD level processes together: `u16`s in 512 bits.
 const MOST: usize = 32;
 
 macro_rules! floats {
@@ -94,7 +98,7 @@ macro_rules! floats {
 floats!(f32, f32s, total::<S>);
 floats!(f64, f64s, std::convert::identity);
 
-/// 16-bit formats by way of `f32`. NaN keeps its payload, whatever the machine's own conversions do.
+/// Processes 16-bit formats in `f32`. NaN keeps its payload, even if the machine's own conversions would change it.
 macro_rules! halves {
     ($half:ident, infinity: $infinity:literal, $widen:ident, $narrow:ident, $widen_numbers:ident, $narrow_numbers:ident) => {
         impl<S: Simd> Lanes<S> for $half {
@@ -123,7 +127,8 @@ macro_rules! halves {
                 let infinity = S::u16s::splat(simd, $infinity);
                 let is_nan =
                     (x & magnitude).simd_gt(infinity) | (grad & magnitude).simd_gt(infinity);
-                // Without a NaN among them, conversions may do less. For numbers, both make the same bits.
+                // Without a NaN among the elements, conversions can use fewer operations. For numbers, both versions
+                // give the same bits.
                 if is_nan.any_true() {
                     let (x, grad) = ($widen(simd, x), $widen(simd, grad));
                     let results = [op.apply(simd, x[0], grad[0]), op.apply(simd, x[1], grad[1])];
@@ -160,7 +165,7 @@ macro_rules! halves {
 halves!(f16, infinity: 0x7c00, widen_f16, narrow_f16, widen_f16_numbers, narrow_f16_numbers);
 halves!(bf16, infinity: 0x7f80, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16_numbers);
 
-/// Writes `op` of `x` to `y`; without `x`, of what `y` holds.
+/// Writes `op` of `x` to `y`. If `x` is `None`, `y` holds it.
 #[inline(always)]
 pub(super) fn walk<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     simd: S,
@@ -187,7 +192,7 @@ pub(super) fn walk<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     tail(simd, op, x, x, ys.into_remainder());
 }
 
-/// Writes `op` of `x` and `grad` to `out`; without `grad`, of what `out` holds.
+/// Writes `op` of `x` and `grad` to `out`. If `grad` is `None`, `out` holds it.
 #[inline(always)]
 pub(super) fn walk_with_grad<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     simd: S,
@@ -222,7 +227,7 @@ fn total<S: Simd>(floats: S::f32s) -> S::f64s {
     low + high
 }
 
-/// Less than `LEN` elements, by way of as many, so that these take the same path as all others.
+/// Processes fewer than `LEN` elements as a full vector, so that they pass through the same code as all others.
 #[inline(always)]
 fn tail<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     simd: S,
@@ -240,7 +245,7 @@ fn tail<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     y.copy_from_slice(&x[..y.len()]);
 }
 
-/// Up to `MOST` elements, and zeros.
+/// Copies up to `MOST` elements and fills up with zeros.
 #[inline(always)]
 pub(super) fn padded<E: Pod>(elements: &[E]) -> [E; MOST] {
     let mut lanes = [E::zeroed(); MOST];

@@ -1,4 +1,5 @@
-//! Sums over slices: short ones in the elements' own arithmetic, and their totals in `f64` with what each addition lost.
+//! Sums of slices. Short runs are added in the elements' own arithmetic, and their totals in `f64` together with the
+//! rounding error of every addition.
 
 use std::ops::{Add, Sub};
 
@@ -9,7 +10,7 @@ use super::{
     lanes::{Lanes, padded},
 };
 
-/// A sum as high + low, of which `high` alone counts where it is infinite or NaN.
+/// The sum high + low. If `high` is infinite or NaN, `low` is ignored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sum {
     high: f64,
@@ -35,18 +36,18 @@ impl Sum {
     }
 }
 
-/// Vectors that are summed in the elements' own arithmetic. In `f32` that makes 8 roundings at most, one more for 16-bit
-/// elements, and 4 for each term: with the last, to the result, less than 1e-6 of it.
+/// The number of vectors that are added in the elements' own arithmetic. In `f32` that is at most 8 roundings, one more
+/// for 16-bit elements, and 4 for each term. With the rounding of the result, the relative error is below 1e-6.
 const BLOCK: usize = 16;
 
-/// The sum of `op` of every element, where no result is negative and that of 0 is 0.
+/// Returns the sum of `op` of every element. No result may be negative, and `op` of 0 must be 0.
 #[inline(always)]
 pub(super) fn sum<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(simd: S, op: O, x: &[E]) -> Sum {
     let mut highs = S::f64s::splat(simd, 0.0);
     let mut lows = highs;
     for block in x.chunks(BLOCK * E::LEN) {
         let terms = |x: &[E]| E::terms(simd, op, E::load(simd, x));
-        // Four at a time, since each addition waits for the one before it.
+        // Four independent sums, because each addition waits for the previous one.
         let mut sums = [E::zeros(simd); 4];
         let mut fours = block.chunks_exact(4 * E::LEN);
         for four in fours.by_ref() {
@@ -73,7 +74,7 @@ pub(super) fn sum<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(simd: S, op: O
 
 // ---- Internals ----
 
-/// Knuth's: the sum, and what it lost, whichever of the two is larger.
+/// Knuth's TwoSum: the sum and its rounding error, for any order of magnitude.
 #[inline(always)]
 fn two_sum<T: Copy + Add<Output = T> + Sub<Output = T>>(a: T, b: T) -> (T, T) {
     let sum = a + b;

@@ -1,9 +1,9 @@
-//! Every SIMD level of this machine, not just the best.
+//! Tests of every SIMD level of this machine.
 
 use super::*;
 use crate::reference;
 
-/// All that this machine has, not just the best.
+/// Returns every SIMD level that this machine has.
 pub(super) fn levels() -> Vec<Level> {
     let best = Level::new();
     let mut levels = vec![best, Level::baseline()];
@@ -48,7 +48,7 @@ fn every_level_has_gradients_within_an_ulp() {
             .chain((0xbf80_0000..0xc1a0_0000).step_by(101))
             .map(f32::from_bits)
             .collect();
-        // Of either sign, from 1 to 2; a few are any number there is.
+        // Gradients from 1 to 2 with either sign; a few are arbitrary numbers.
         let grads = (0..x.len()).map(|i| {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let kept = if i % 16 == 0 { u32::MAX } else { 0x807f_ffff };
@@ -75,7 +75,7 @@ fn every_level_has_gradients_within_an_ulp() {
     }
 }
 
-/// Results that are too small for the format are 0, with the sign of the exact value.
+/// Results that are too small for the format are 0 with the sign of the exact value.
 #[test]
 fn every_level_keeps_the_sign_of_zero() {
     fn signs<T: Walk + Copy>(level: Level, alpha: f64, tiny: T, zero: T, bits: fn(T) -> u64) {
@@ -127,7 +127,8 @@ fn every_level_keeps_the_sign_of_zero() {
     }
 }
 
-/// The cases of `tests/conformance/src/numbers.rs`, at every level. Each case has alpha, `input_scale`, `x`, a gradient, and what is due.
+/// The cases of `tests/conformance/src/numbers.rs`, at every level. Each case has alpha, `input_scale`, `x`, a
+/// gradient, and the expected result.
 #[test]
 fn every_level_gets_right_what_was_wrong_before() {
     let cases: [(f64, f64, [u32; 3]); 7] = [

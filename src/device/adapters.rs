@@ -1,4 +1,4 @@
-//! The adapters that wgpu sees, and which of them is taken, and why.
+//! The adapters that wgpu finds, which of them is selected, and why.
 
 #[cfg(not(target_family = "wasm"))]
 use std::sync::OnceLock;
@@ -6,19 +6,19 @@ use std::{fmt, sync::Arc};
 
 use crate::{dtype::DType, kernel::Kernel};
 
-/// What a device is asked for.
+/// A request for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wish {
     /// The best hardware GPU, else the CPU: [`Device::auto`](super::Device::auto).
     Auto,
-    /// The best GPU, a software renderer if there is no hardware: [`Device::gpu`](super::Device::gpu).
+    /// The best hardware GPU, else a software adapter: [`Device::gpu`](super::Device::gpu).
     Gpu,
-    /// The best adapter with this in its name: [`Device::named`](super::Device::named).
+    /// The best adapter whose name contains this text: [`Device::named`](super::Device::named).
     Named(Arc<str>),
 }
 
-/// Which device a [`Wish`] selects.
+/// The device that a [`Wish`] selects.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Selection<'a> {
@@ -26,21 +26,22 @@ pub enum Selection<'a> {
     Adapter(&'a wgpu::Adapter),
     /// The CPU path.
     Cpu,
-    /// None, which is an error.
+    /// No device; this is an error.
     Nothing,
 }
 
-/// Why a [`Wish`] selects what it does. It displays as the end of a sentence, such as `it is the best hardware GPU`.
+/// The reason why a [`Wish`] selects a device. It displays as the end of a sentence, such as `it is the best hardware
+/// GPU`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
     /// The adapter is the best hardware GPU.
     BestHardware,
-    /// The adapter is a software renderer, and there is no hardware GPU.
+    /// The adapter is a software adapter, and no hardware GPU exists.
     BestSoftware,
-    /// The adapter has the name that was asked for, or none has.
+    /// The adapter has the requested name, or no adapter has it.
     Named(Arc<str>),
-    /// wgpu sees no adapter.
+    /// wgpu finds no adapter.
     NoAdapter,
     /// No adapter is a hardware GPU with compute shaders.
     NoHardware,
@@ -52,9 +53,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BestHardware => f.write_str("it is the best hardware GPU"),
-            Self::BestSoftware => f.write_str("it is the best software renderer"),
+            Self::BestSoftware => f.write_str("it is the best software adapter"),
             Self::Named(name) => write!(f, "{name:?} was asked for"),
-            Self::NoAdapter => f.write_str("wgpu sees no adapter"),
+            Self::NoAdapter => f.write_str("wgpu finds no adapter"),
             Self::NoHardware => f.write_str("no adapter is a hardware GPU with compute shaders"),
             Self::NoComputeShaders => f.write_str("no adapter has compute shaders"),
         }
@@ -62,7 +63,7 @@ impl fmt::Display for Reason {
 }
 
 impl Wish {
-    /// What `WGPU_ADAPTER_NAME` asks for if it is set, else [`Wish::Auto`].
+    /// Returns the wish for the adapter that `WGPU_ADAPTER_NAME` names, or [`Wish::Auto`] if the variable is not set.
     pub fn from_env() -> Self {
         match std::env::var("WGPU_ADAPTER_NAME") {
             Ok(name) if !name.is_empty() => Self::Named(name.into()),
@@ -70,7 +71,7 @@ impl Wish {
         }
     }
 
-    /// Selects among `adapters`, which are the best first, as those of [`adapters`] are.
+    /// Selects one of `adapters`, which must be sorted best first, as [`adapters`] returns them.
     pub fn select<'a>(&self, adapters: &'a [wgpu::Adapter]) -> (Selection<'a>, Reason) {
         let best = |accepts: fn(&Self, &wgpu::Adapter) -> bool| {
             adapters.iter().find(|adapter| accepts(self, adapter))
@@ -88,7 +89,7 @@ impl Wish {
         }
     }
 
-    /// Whether an adapter is taken before all that come after it.
+    /// Returns whether this adapter is selected before all that follow it.
     pub(super) fn prefers(&self, adapter: &wgpu::Adapter) -> bool {
         match self {
             Self::Auto | Self::Gpu => objection(adapter).is_none(),
@@ -96,7 +97,7 @@ impl Wish {
         }
     }
 
-    /// Whether an adapter is taken if none is preferred.
+    /// Returns whether this adapter is selected if no adapter is preferred.
     pub(super) fn accepts(&self, adapter: &wgpu::Adapter) -> bool {
         match self {
             Self::Gpu => can_compute(adapter),
@@ -115,32 +116,30 @@ impl Wish {
     }
 }
 
-/// The adapters that wgpu sees, best first: see [`rank`].
-///
-/// `WGPU_BACKEND` restricts them.
+/// Returns the adapters that wgpu finds, best first as defined by [`rank`]. `WGPU_BACKEND` restricts the search.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
     first(|_| false).await.err().unwrap_or_default()
 }
 
-/// The rank of an adapter, less for a better one: discrete, integrated, virtual, unknown, software; of one kind, GL last.
-///
-/// `WGPU_POWER_PREF=low` puts integrated before discrete.
+/// Returns the rank of an adapter; a lower rank is better. The order is: discrete, integrated, virtual, unknown,
+/// software. Among adapters of one kind, GL is last. `WGPU_POWER_PREF=low` ranks integrated before discrete.
 pub fn rank(info: &wgpu::AdapterInfo) -> impl Ord + use<> {
     rank_by(info, saves_power())
 }
 
-/// Why [`Device::auto`](super::Device::auto) would not take this adapter, if it would not.
+/// Returns why [`Device::auto`](super::Device::auto) would not select this adapter, or `None` if it would.
 pub fn objection(adapter: &wgpu::Adapter) -> Option<&'static str> {
     if !can_compute(adapter) {
         Some("it has no compute shaders")
     } else if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
-        Some("it is a software renderer, and the CPU path is faster")
+        Some("it is a software adapter, and the CPU path is faster")
     } else {
         None
     }
 }
 
-/// Whether `name` is a part of the adapter's name, in any case. The backend counts: `llvmpipe (GL)`.
+/// Returns whether the adapter's name contains `name`, in upper or lower case. The backend is part of the name:
+/// `llvmpipe (GL)`.
 pub fn is_named(adapter: &wgpu::Adapter, name: &str) -> bool {
     let (info, name) = (adapter.get_info(), name.to_lowercase());
     [full_name(&info), short_name(&info)]
@@ -148,7 +147,7 @@ pub fn is_named(adapter: &wgpu::Adapter, name: &str) -> bool {
         .any(|full| full.to_lowercase().contains(&name))
 }
 
-/// The backend's name as people write it.
+/// Returns the usual spelling of the backend's name.
 pub fn backend_name(backend: wgpu::Backend) -> &'static str {
     match backend {
         wgpu::Backend::Noop => "noop",
@@ -164,7 +163,8 @@ pub fn backend_name(backend: wgpu::Backend) -> &'static str {
 
 /// Returns the best adapter that fits, or else all adapters, best first.
 ///
-/// GL is asked last, because loading its drivers takes longer than everything else before a first result, and is rarely of use.
+/// GL is searched last: loading its drivers takes longer than everything else before a first result, and a GL adapter
+/// is rarely the best.
 pub(super) async fn first(
     fits: impl Fn(&wgpu::Adapter) -> bool,
 ) -> Result<wgpu::Adapter, Vec<wgpu::Adapter>> {
@@ -181,25 +181,26 @@ pub(super) async fn first(
     Err(all)
 }
 
-/// The adapters of `backends` that `WGPU_BACKEND` does not exclude.
+/// Returns the adapters of `backends` that `WGPU_BACKEND` does not exclude.
 #[cfg(not(target_family = "wasm"))]
 async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let Some(instance) = instance(backends) else {
         return Vec::new();
     };
     let mut adapters = instance.enumerate_adapters(backends).await;
-    // A device that does nothing must not pass for a GPU.
+    // wgpu's noop backend computes nothing, so it must not count as a GPU.
     adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
     adapters
 }
 
-/// The process's one instance for all backends but GL, and for GL a new one; none if wgpu is compiled without any of them.
+/// Returns the process's shared instance for all backends except GL, or a new instance for GL. Returns `None` if wgpu
+/// is compiled without these backends.
 ///
-/// wgpu tells objects of two devices apart only if both devices come from one instance: a buffer of the one in the hands of the
-/// other is then an error, and from two instances it is silently another buffer. GL cannot share one: its devices lock one context
-/// for every instance, and wgpu 30 panics if a thread waits for that for more than a second (wgpu-hal-30.0.1/src/gles/egl.rs,
-/// `fn lock`). Nor can it be in the others' instance, because creating an instance loads the drivers of all its backends, and
-/// GL's take as long as all others.
+/// wgpu can distinguish the objects of two devices only if both devices come from the same instance. Using a buffer of
+/// the other device is then an error; with two instances, its id silently refers to a different buffer. GL cannot share
+/// an instance: all its devices lock one context, and wgpu 30 panics if a thread waits for the lock for more than a
+/// second (wgpu-hal-30.0.1/src/gles/egl.rs, `fn lock`). GL is not part of the shared instance either, because creating
+/// an instance loads the drivers of all its backends, and GL's drivers take as long to load as all others together.
 #[cfg(not(target_family = "wasm"))]
 fn instance(backends: wgpu::Backends) -> Option<wgpu::Instance> {
     static SHARED: OnceLock<wgpu::Instance> = OnceLock::new();
@@ -211,7 +212,8 @@ fn instance(backends: wgpu::Backends) -> Option<wgpu::Instance> {
     Some(shared.clone())
 }
 
-/// The browser's fastest adapter. A browser offers one only, and unasked perhaps not the fastest.
+/// Returns the browser's fastest adapter. A browser offers only one adapter, and without this request it may not be the
+/// fastest.
 #[cfg(target_family = "wasm")]
 async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let Some(descriptor) = descriptor(backends) else {
@@ -224,12 +226,12 @@ async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
         power_preference: wgpu::PowerPreference::HighPerformance,
         ..wgpu::RequestAdapterOptions::default()
     };
-    // The browser itself tells objects of two devices apart.
+    // Browsers distinguish the objects of two devices themselves.
     let instance = wgpu::Instance::new(descriptor);
     Vec::from_iter(instance.request_adapter(&fastest).await)
 }
 
-/// None without any backend: an instance without backends may panic.
+/// Returns `None` if no backend is available, because an instance without backends may panic.
 fn descriptor(backends: wgpu::Backends) -> Option<wgpu::InstanceDescriptor> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends &= backends & wgpu::Instance::enabled_backend_features();
@@ -244,7 +246,7 @@ fn rank_key(adapter: &wgpu::Adapter) -> impl Ord + use<> {
     rank(&adapter.get_info())
 }
 
-/// Whether the CPU and the device share their memory.
+/// Returns whether the CPU and the device share their memory.
 pub(super) fn shares_memory(info: &wgpu::AdapterInfo) -> bool {
     matches!(
         info.device_type,
@@ -253,7 +255,7 @@ pub(super) fn shares_memory(info: &wgpu::AdapterInfo) -> bool {
 }
 
 pub(super) fn wanted_features(info: &wgpu::AdapterInfo) -> wgpu::Features {
-    // Where they do not share it, work on a mapped buffer is slow, and wgpu warns of it.
+    // On a device with separate memory, work on a mapped buffer is slow, and wgpu warns about it.
     let mappable = if shares_memory(info) {
         wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
     } else {
@@ -296,12 +298,12 @@ pub(super) fn full_name(info: &wgpu::AdapterInfo) -> String {
     with_backend(&info.name, info)
 }
 
-/// Without what the driver adds in parentheses, such as the version of its compiler.
+/// Returns the adapter's name without the driver's additions in parentheses, such as a compiler's version.
 pub(super) fn short_name(info: &wgpu::AdapterInfo) -> String {
     with_backend(info.name.split(" (").next().unwrap_or_default(), info)
 }
 
-/// Most browsers do not tell the name.
+/// Appends the backend to the name. Most browsers do not report a name.
 fn with_backend(name: &str, info: &wgpu::AdapterInfo) -> String {
     let name = if name.is_empty() { "a GPU" } else { name };
     format!("{name} ({})", backend_name(info.backend))
@@ -337,8 +339,8 @@ mod tests {
             let (selection, reason) = wish.select(&[]);
             (matches!(selection, Selection::Cpu), reason.to_string())
         };
-        assert_eq!(selected(Wish::Auto), (true, "wgpu sees no adapter".into()));
-        assert_eq!(selected(Wish::Gpu), (false, "wgpu sees no adapter".into()));
+        assert_eq!(selected(Wish::Auto), (true, "wgpu finds no adapter".into()));
+        assert_eq!(selected(Wish::Gpu), (false, "wgpu finds no adapter".into()));
         assert_eq!(
             selected(Wish::Named("Voodoo 2".into())),
             (false, "\"Voodoo 2\" was asked for".into())

@@ -1,4 +1,4 @@
-//! A wgpu device with its queue, its kernels, and what is known of its loss.
+//! A wgpu device with its queue, its kernels, and the state of its loss.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use crate::{
     kernel::Kernel,
 };
 
-/// A wgpu device and its queue. Cheap to clone; two are equal if one is a clone of the other.
+/// A wgpu device and its queue. Cheap to clone. Two are equal if one is a clone of the other.
 #[derive(Clone, Debug)]
 pub struct Gpu {
     pub(super) shared: Arc<Shared>,
@@ -26,34 +26,35 @@ pub(super) struct Shared {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     kernels: Cache<DType, Kernel>,
-    /// Why the device was lost, once it is. None if nothing reports a loss to this crate: the callback of a device that was lent
-    /// belongs to its owner.
+    /// The reason of the loss, once the device is lost. `None` if no loss is reported to this crate, because the
+    /// callback of a lent device belongs to its owner.
     pub(super) lost: Option<Arc<OnceLock<String>>>,
     pub(super) checks: Checks,
 }
 
 impl PartialEq for Gpu {
     fn eq(&self, other: &Self) -> bool {
-        // wgpu's own comparison takes devices of different instances for the same.
+        // wgpu's comparison considers devices of different instances equal.
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
 impl fmt::Display for Gpu {
-    /// Such as `llvmpipe (Vulkan)`.
+    /// Displays, for example, `llvmpipe (Vulkan)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&short_name(self.info()))
     }
 }
 
 impl Gpu {
-    /// A device that exists already, with the limits and features it was created with. None of its callbacks is changed.
+    /// Wraps an existing device with the limits and features that it was created with. Does not change its callbacks.
     ///
-    /// Call it once per device and keep the result: in a browser each call waits for the device's loss.
+    /// Call this once per device and keep the result, because in a browser each call adds a task that waits for the
+    /// device's loss.
     ///
-    /// wgpu refuses work with a buffer of another device, as long as both devices come from one [`wgpu::Instance`]: all devices
-    /// that this crate makes do, except for GL's, which have an instance each. From two instances of a host's own, a buffer
-    /// may silently stand for another one.
+    /// wgpu rejects work with a buffer of another device if both devices come from the same [`wgpu::Instance`]. All
+    /// devices that this crate creates do, except GL's, each of which has its own instance. If a host uses several
+    /// instances, a buffer may silently refer to another buffer.
     pub fn from_wgpu(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
         Self::new(
             device,
@@ -63,42 +64,42 @@ impl Gpu {
         )
     }
 
-    /// The wgpu device.
+    /// Returns the wgpu device.
     pub fn device(&self) -> &wgpu::Device {
         &self.shared.device
     }
 
-    /// The queue that work is submitted to.
+    /// Returns the queue that work is submitted to.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.shared.queue
     }
 
-    /// The adapter that the device was made from.
+    /// Returns information about the adapter that the device was created from.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.shared.info
     }
 
-    /// Whether the device has the features that `dtype` needs.
+    /// Returns whether the device has the features that `dtype` needs.
     pub fn supports(&self, dtype: DType) -> bool {
         self.missing_feature(dtype).is_none()
     }
 
-    /// The name of a feature in [`wgpu::Features`] that `dtype` needs and the device was created without.
+    /// Returns the name of a feature in [`wgpu::Features`] that `dtype` needs and the device lacks.
     pub fn missing_feature(&self, dtype: DType) -> Option<&'static str> {
         Kernel::missing_feature(self.device(), dtype)
     }
 
-    /// The device's kernel for `dtype`, made the first time it is asked for.
+    /// Returns the device's kernel for `dtype`, which is created by the first call.
     ///
     /// # Errors
     ///
-    /// Those of [`Kernel::new`].
+    /// Returns the errors of [`Kernel::new`].
     pub fn kernel(&self, dtype: DType) -> Result<Kernel> {
         let make = || Kernel::new(self.device(), dtype);
         self.shared.kernels.get_or_make(dtype, make)
     }
 
-    /// A device on this adapter: see [`Device::from_adapter`](super::Device::from_adapter).
+    /// Creates a device on this adapter: see [`Device::from_adapter`](super::Device::from_adapter).
     pub(super) async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
         let info = adapter.get_info();
         let limits = adapter.limits();
@@ -106,7 +107,7 @@ impl Gpu {
             label: Some("wgpu_elu"),
             required_features: adapter.features() & wanted_features(&info),
             required_limits: wgpu::Limits {
-                // DX12 reserves memory for each; a tensor or two need a handful.
+                // DX12 reserves memory for each binding, and this crate needs only a few.
                 max_non_sampler_bindings: limits.max_non_sampler_bindings.min(1 << 16),
                 ..limits
             },
@@ -144,18 +145,19 @@ impl Gpu {
     }
 }
 
-/// Holds the reason once the device is lost. Replaces the callback that was set.
+/// Sets the lost-device callback, replacing the previous one. Returns a cell that holds the reason once the device is
+/// lost.
 fn loss_by_callback(device: &wgpu::Device) -> Arc<OnceLock<String>> {
     let lost = Arc::new(OnceLock::new());
     let callback_lost = Arc::clone(&lost);
     device.set_device_lost_callback(move |reason, message| {
-        // Only the first reason counts, so a second may be dropped.
+        // Only the first reason counts, so a second one may be dropped.
         let _ = callback_lost.set(describe(reason, message));
     });
     lost
 }
 
-/// Holds the reason once the browser reports that the device is lost. A host's callback stays.
+/// Returns a cell that holds the reason once the browser reports that the device is lost. A host's callback stays.
 #[cfg(all(target_family = "wasm", feature = "webgpu"))]
 fn loss_by_browser(device: &wgpu::Device) -> Option<Arc<OnceLock<String>>> {
     let loss = device.as_webgpu()?.lost();

@@ -1,4 +1,4 @@
-//! Work on a GPU: buffers, submissions, mappings and waits, whose errors come back as ours.
+//! Work on a GPU: buffers, submissions, mappings and waits. wgpu's errors are returned as [`Error`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Gpu {
-    /// Fails if the device is known to be lost. After a loss wgpu itself reports no error from any call but a mapping.
+    /// Fails if the device is known to be lost. After a loss, wgpu reports errors only from mappings.
     pub(crate) fn check_alive(&self) -> Result<()> {
         match self.shared.lost.as_ref().and_then(|lost| lost.get()) {
             Some(reason) => Err(Error::DeviceLost {
@@ -21,7 +21,7 @@ impl Gpu {
         }
     }
 
-    /// Does what [`Gpu::check_alive`] does, and probes a device whose loss nobody reports to us.
+    /// Fails like [`Gpu::check_alive`], and also probes devices whose loss is not reported to this crate.
     pub(crate) fn probe_alive(&self) -> Result<()> {
         self.check_alive()?;
         match self.shared.lost {
@@ -30,7 +30,7 @@ impl Gpu {
         }
     }
 
-    /// The embed contract's three calls, in an encoder of our own.
+    /// Prepares a step, records it into an encoder of its own, and submits it: the three calls of the embed contract.
     pub(crate) fn run(
         &self,
         dtype: DType,
@@ -53,16 +53,18 @@ impl Gpu {
         Ok(())
     }
 
-    /// Submits what is recorded: a host's buffer in it may be mapped or destroyed.
+    /// Records and submits commands. It can fail because a host's buffer in them is mapped or destroyed.
     pub(crate) fn submit(
         &self,
         what: &str,
         label: &str,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
-        // A submission also calls what waits for work that is done. So it is called here, where a host's errors are its own; what
-        // ends between here and there is still called within our checks. A poll may panic on a lost device, if only inside, and
-        // a submission of nothing does not, but takes some microseconds.
+        // A submission also runs the callbacks of finished work. They must run before the error scopes below are
+        // opened, so that a host's own errors stay its own. (Work that finishes between here and the submission is
+        // still called back inside the scopes.) A poll runs them, but may panic inside wgpu on a lost device; an empty
+        // submission does not panic, but takes some microseconds. So devices whose loss is reported are polled, and
+        // others get an empty submission.
         match self.shared.lost {
             Some(_) => self.poll(Until::Now)?,
             None => drop(self.queue().submit([])),
@@ -78,12 +80,12 @@ impl Gpu {
         .map_err(|error| self.reason_of(error))
     }
 
-    /// [`checked`], but that in a browser the error comes from what is next waited for.
+    /// Does what [`checked`] does, except that in a browser the next call that waits returns the error.
     pub(crate) fn checked<T>(&self, what: &str, make: impl FnOnce() -> T) -> Result<T> {
         self.shared.checks.checked(self.device(), what, make)
     }
 
-    /// A loss with its reason, where we were told that; any other error as it is.
+    /// Adds the reported reason to [`Error::DeviceLost`], if one is known, and returns other errors unchanged.
     pub(crate) fn reason_of(&self, error: Error) -> Error {
         match error {
             Error::DeviceLost { .. } => self.check_alive().err().unwrap_or(error),
@@ -91,7 +93,7 @@ impl Gpu {
         }
     }
 
-    /// A buffer of `size` bytes, holding `contents` from its start if there are any.
+    /// Creates a buffer of `size` bytes that starts with `contents`, if given.
     pub(crate) fn buffer(
         &self,
         label: &str,
@@ -123,13 +125,13 @@ impl Gpu {
         .flatten()
     }
 
-    /// Whether buffers that kernels work on may be mapped, and are as fast as others.
+    /// Returns whether buffers that kernels use may also be mapped without being slower.
     pub(crate) fn maps_what_it_computes(&self) -> bool {
         let needed = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
         shares_memory(self.info()) && self.device().features().contains(needed)
     }
 
-    /// Maps `slice` once the work `until` then is done, which must be all that uses its buffer.
+    /// Maps `slice` after waiting for the work in `until`, which must include all work that uses the buffer.
     pub(crate) async fn map<'a>(
         &'a self,
         mode: wgpu::MapMode,
@@ -137,12 +139,12 @@ impl Gpu {
         until: Until,
     ) -> Result<Mapping<'a>> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-        // Nobody listens any more if the future was dropped.
+        // The send fails if the future was dropped; the result is then not needed.
         self.checked("a mapping", || {
             slice.map_async(mode, move |result| drop(sender.send(result)));
         })
         .map_err(|error| self.reason_of(error))?;
-        // From here on, so that a mapping that is given up is none that is pending.
+        // Created here, so that dropping it also cancels a mapping that is still pending.
         let mapping = Mapping { gpu: self, slice };
         self.poll(until)?;
         let mapped = receiver.receive().await;
@@ -169,7 +171,8 @@ impl Gpu {
         }
     }
 
-    /// Lets wgpu call back: outside the browser nothing does so but a poll, and this one blocks `until` then.
+    /// Polls the device, which runs wgpu's callbacks, and blocks as `until` says. Outside the browser only polls and
+    /// submissions run callbacks.
     fn poll(&self, until: Until) -> Result<()> {
         self.check_alive()?;
         let wait = |submission_index| wgpu::PollType::Wait {
@@ -181,8 +184,8 @@ impl Gpu {
             Until::Submission(index) => wait(Some(index)),
             Until::All => wait(None),
         };
-        // wgpu 30's poll panics when the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`); so may
-        // what a host has it call.
+        // wgpu 30's poll panics if the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`), and
+        // a host's callback may panic.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device().poll(poll)));
         match polled {
             Ok(Ok(_)) => Ok(()),
@@ -196,17 +199,17 @@ impl Gpu {
     }
 }
 
-/// How long to wait for the device.
+/// How long a call waits for the device.
 pub(crate) enum Until {
-    /// Not at all.
+    /// It does not wait.
     Now,
-    /// Until this work, and all before it, is done.
+    /// It waits until this submission and all earlier ones are done.
     Submission(wgpu::SubmissionIndex),
-    /// Until all work is done.
+    /// It waits until all work is done.
     All,
 }
 
-/// A part of a buffer that the CPU may read or write, until this is dropped.
+/// A part of a buffer that the CPU may read or write. Dropping it unmaps the buffer.
 pub(crate) struct Mapping<'a> {
     gpu: &'a Gpu,
     slice: wgpu::BufferSlice<'a>,
@@ -224,14 +227,14 @@ impl Mapping<'_> {
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
-        // Where it came to nothing there is nothing to undo, of which wgpu complains.
+        // If the mapping failed, wgpu reports an error for the unmap, which is ignored.
         let _ = checked(self.gpu.device(), "the end of a mapping", || {
             self.slice.buffer().unmap();
         });
     }
 }
 
-/// Bytes rounded up to what mappings and copies have a multiple of.
+/// Rounds up to a multiple of the alignment that mappings and copies need.
 pub(crate) fn whole_words(bytes: u64) -> u64 {
     bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
 }

@@ -1,46 +1,46 @@
-//! What a Keras layer refuses, mostly in Keras' own words.
+//! The errors of a Keras layer, mostly with Keras' own messages.
 
 use crate::dtype;
 
-/// What a Keras layer refused, and why. It is [`Error::Layer`](super::Error::Layer) within this crate's error.
+/// The errors of a Keras layer. [`Error::Layer`](super::Error::Layer) contains them.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerError {
     /// Alpha is not a number.
     #[error("alpha of an ELU layer cannot be {found}, expecting a float")]
     Alpha {
-        /// What it is: `NaN`, or a JSON value other than a number, of which null is reported as `None`.
+        /// The value: `NaN`, or a JSON value that is not a number, with null shown as `None`.
         found: String,
     },
-    /// A layer's name has a character that Keras does not allow.
+    /// A layer's name contains a character that Keras does not allow.
     #[error("argument `name` cannot contain character `/`, received {found:?}")]
     Name {
         /// The name.
         found: String,
     },
-    /// A layer computes in one type and was called with another.
+    /// A layer was called with another dtype than the one that it computes in.
     #[error(
         "layer {layer:?} computes in {needed}, found {found}; convert the data, or make a layer of that dtype"
     )]
     DType {
         /// The layer's name.
         layer: String,
-        /// The type that the constructor or the first call fixed.
+        /// The dtype that the constructor or the first call fixed.
         needed: dtype::DType,
-        /// The data's type.
+        /// The dtype of the data.
         found: dtype::DType,
     },
-    /// A layer was asked about its nodes before it was connected.
+    /// A property of a layer's nodes was requested before the layer was connected.
     #[error(
         "the layer {layer:?} has never been called on a symbolic tensor and thus has no defined {what}"
     )]
     NeverConnected {
         /// The layer's name.
         layer: String,
-        /// What was asked for, such as `input shape`.
+        /// The requested property, such as `input shape`.
         what: &'static str,
     },
-    /// A layer was asked for the one thing that all its nodes have, and they differ.
+    /// A property of a layer's nodes was requested that differs between its nodes.
     #[error(
         "the layer {layer:?} has multiple inbound nodes, with different {what}s; hence the notion of {what:?} is ill-defined \
          for the layer; use `get_{}_at(node_index)` instead",
@@ -49,10 +49,10 @@ pub enum LayerError {
     IllDefined {
         /// The layer's name.
         layer: String,
-        /// What was asked for, such as `input shape`.
+        /// The requested property, such as `input shape`.
         what: &'static str,
     },
-    /// A layer was asked about a node that it does not have.
+    /// A layer does not have the requested node.
     #[error(
         "asked to get {what} at node {node_index}, but the layer {layer:?} has only {nodes} inbound node{}",
         if *nodes == 1 { "" } else { "s" }
@@ -60,11 +60,11 @@ pub enum LayerError {
     NoSuchNode {
         /// The layer's name.
         layer: String,
-        /// What was asked for, such as `input shape`.
+        /// The requested property, such as `input shape`.
         what: &'static str,
         /// The index; a negative one counts from the end.
         node_index: isize,
-        /// How many nodes there are.
+        /// The number of the layer's nodes.
         nodes: usize,
     },
     /// A layer's parameters were counted before it was built.
@@ -76,7 +76,7 @@ pub enum LayerError {
         /// The layer's name.
         layer: String,
     },
-    /// A layer without weights was given some.
+    /// A layer without weights was given weights.
     #[error(
         "you called `set_weights(weights)` on layer {layer:?} with a weight list of length {}, but the layer was expecting 0 \
          weights; provided weights have the shapes {shapes:?}",
@@ -85,25 +85,25 @@ pub enum LayerError {
     UnexpectedWeights {
         /// The layer's name.
         layer: String,
-        /// The shapes of what was given.
+        /// The shapes of the given weights.
         shapes: Vec<Vec<usize>>,
     },
-    /// A layer's JSON has keys that no version of Keras gives an ELU layer.
+    /// A layer's JSON has keys that no version of Keras writes for an ELU layer.
     #[error("unrecognized keyword arguments passed to {to}: {}", keys.join(", "))]
     UnknownKeywords {
-        /// Keras' class or function that takes such arguments.
+        /// The class or function of Keras that takes these arguments.
         to: &'static str,
-        /// Those it does not know.
+        /// The unknown keys.
         keys: Vec<String>,
     },
     /// A layer's JSON has a value of the wrong kind.
     #[error("expected `{key}` to be {expected}, received {found}")]
     ConfigValue {
-        /// Its key.
+        /// The key.
         key: String,
-        /// What would do.
+        /// The values that are accepted.
         expected: String,
-        /// What is there, as JSON.
+        /// The value that was found, as JSON.
         found: String,
     },
 }

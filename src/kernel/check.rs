@@ -1,4 +1,4 @@
-//! Checks of a host's slices and of its device's limits.
+//! Checks of the slices that a host passes and of the limits of its device.
 
 use super::plan::WORD;
 use crate::{
@@ -31,17 +31,17 @@ pub(super) fn check_device(limits: &wgpu::Limits) -> Result<()> {
     check_bindings(limits, 2)
 }
 
-/// Fails unless the device binds that many storage buffers, and the uniform.
+/// Fails unless the device can bind this number of storage buffers and the uniform buffer.
 pub(super) fn check_bindings(limits: &wgpu::Limits, storage_buffers: usize) -> Result<()> {
     let needed = u32::try_from(storage_buffers).unwrap_or(u32::MAX);
     let found = limits.max_storage_buffers_per_shader_stage;
     check_limit("max_storage_buffers_per_shader_stage", needed, found)?;
-    // This limit is on the largest binding number, plus one.
+    // This limit applies to the largest binding number plus one.
     let found = limits.max_bindings_per_bind_group;
     check_limit("max_bindings_per_bind_group", shader::Y_BINDING + 1, found)
 }
 
-/// Fails if a device's limit is less than what is needed.
+/// Fails if a limit of the device is smaller than needed.
 pub(super) fn check_limit(
     limit: &'static str,
     needed: impl Into<u64>,
@@ -58,7 +58,7 @@ pub(super) fn check_limit(
     Ok(())
 }
 
-/// Fails unless a slice consists of whole elements, in a buffer that a shader can use.
+/// Fails unless the slice consists of whole elements, in a buffer that a shader can use.
 pub(super) fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, element: u64) -> Result<()> {
     let (offset, size) = (slice.offset(), slice.size());
     if offset % element != 0 || size % element != 0 {
@@ -84,7 +84,7 @@ pub(super) fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, element: u64
     Ok(())
 }
 
-/// Fails unless a buffer was created with a usage.
+/// Fails unless the buffer was created with this usage.
 pub(crate) fn check_usage(
     role: Role,
     buffer: &wgpu::Buffer,
@@ -101,8 +101,8 @@ pub(crate) fn check_usage(
     }
 }
 
-/// Returns whether an input is bound together with the output, because both lie in one buffer. There they may be the same
-/// slice, but not overlap.
+/// Returns whether an input must be bound together with the output because both lie in the same buffer. Fails if they
+/// overlap there without being the same slice.
 pub(super) fn shares(
     role: Role,
     slice: wgpu::BufferSlice<'_>,

@@ -1,5 +1,5 @@
-//! Keras' activity regularizer as a step: every workgroup sums a stretch of the elements, the next ones sum those sums, till a
-//! last one has the result.
+//! Keras' activity regularizer as a step. Every workgroup sums a part of the elements. Further dispatches sum these
+//! partial sums until the last one writes the result.
 
 mod plan;
 
@@ -16,17 +16,18 @@ use crate::{
 use plan::{Buffer, Dispatch, Entry};
 
 impl Kernel {
-    /// Gets ready to write the sum over all elements of `l1 * |y| + l2 * y^2`, divided by `divisor`, to `out`: Keras' activity
-    /// regularizer, see [`Regularizer`](crate::Regularizer). `out` is one `f32`, or `f64` for elements of that, and may lie in
-    /// the buffer of `y`, but not within `y`.
+    /// Prepares a step that writes to `out` the sum over all elements of `l1 * |y| + l2 * y^2`, divided by `divisor`:
+    /// Keras' activity regularizer, see [`Regularizer`](crate::Regularizer). `out` is one `f32`, or one `f64` for
+    /// elements of that type. It may lie in the buffer of `y`, but not within `y`.
     ///
-    /// Without elements, or with both factors 0, `out` becomes 0. Sums on the way there go to a buffer that belongs to the
-    /// step, of about 8 bytes for every 64 KiB of `y`.
+    /// If there are no elements or both factors are 0, `out` becomes 0. Partial sums are written to buffers that belong
+    /// to the step, about 8 bytes for every 64 KiB of `y`.
     ///
     /// # Errors
     ///
-    /// [`Error::RegularizerFactor`] and [`Error::Divisor`]; [`Error::NotOneElement`] and [`Error::OutputWithinInput`]; and, but
-    /// for lengths and overlap, [as listed above](Self#errors).
+    /// Returns [`Error::RegularizerFactor`] and [`Error::Divisor`] for invalid numbers; [`Error::NotOneElement`] and
+    /// [`Error::OutputWithinInput`] for an invalid `out`; and the [errors of every `prepare`](Self#errors) except those
+    /// for lengths and overlap.
     pub fn prepare_penalty(
         &self,
         l1: f64,
@@ -73,12 +74,12 @@ impl Kernel {
         self.step(Program::Penalty, Specialization::default(), &recipes)
     }
 
-    /// Compiles ahead of time what [`Kernel::prepare_penalty`] compiles the first time. It does nothing if all is compiled
-    /// already.
+    /// Compiles ahead of time what [`Kernel::prepare_penalty`] would compile the first time. It does nothing if
+    /// everything is compiled already.
     ///
     /// # Errors
     ///
-    /// Those of [`Kernel::compile`].
+    /// Returns the errors of [`Kernel::compile`].
     pub fn compile_penalty(&self) -> Result<()> {
         for entry in Entry::ALL {
             self.pipeline(PipelineKey {
@@ -112,7 +113,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// A buffer for sums between dispatches.
+    /// Creates a buffer for partial sums.
     fn scratch(&self, name: &str, size: u64) -> Result<wgpu::Buffer> {
         let found = self.device().limits().max_buffer_size;
         check_limit("max_buffer_size", size, found)?;

@@ -1,4 +1,26 @@
-//! How a run of elements is cut into dispatches: arithmetic only.
+//! The planner: divides a run of elements into dispatches. It is pure arithmetic and does not call wgpu.
+//!
+//! ```text
+//! while elements are left:
+//!     base = start of the run, rounded down to the device's offset alignment        (for each buffer)
+//!     room = elements that fit into one binding that starts at the base
+//!     if all buffers start at the same position within 16 bytes:
+//!         head = elements before the first 16-byte boundary
+//!         bulk = whole vectors of 16 bytes           -> one dispatch of `vectors`
+//!         tail = elements after the last whole vector
+//!         head and tail                              -> one dispatch of `elements`
+//!     else:
+//!         everything                                 -> one dispatch of `elements`
+//! ```
+//!
+//! - **Bases.** A binding may start only at a multiple of the device's alignment, but a slice may start anywhere. So the binding starts
+//!   earlier, and the shader skips the elements before the slice.
+//! - **Vectors.** An invocation that loads and stores 16 bytes at a time is faster. That is possible only if the vectors of all
+//!   buffers lie at the same position within 16 bytes.
+//! - **Cells.** A shader writes whole words of 4 bytes, so the two 16-bit elements of a word must be written by one invocation. `elements`
+//!   therefore counts words of the output, which are called cells here. The first or last cell may hold only one element of the run.
+//! - **Shared buffers.** WebGPU allows only one binding for a buffer that is written. If an input lies in the output's buffer, one binding
+//!   covers both, from the lower base to the higher end.
 
 use std::ops::Range;
 
@@ -7,14 +29,14 @@ use crate::{
     shader::{ELEMENTS, Params, Shape, Shared, VECTORS},
 };
 
-/// What cuts a run: the device's limits and the kernel's shape.
+/// The limits of a dispatch: those of the device, and the kernel's shape.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Bytes that every binding's offset is a multiple of; itself a multiple of [`VECTOR`].
+    /// Every binding's offset is a multiple of this number of bytes, which is a multiple of [`VECTOR`].
     pub(super) alignment: u64,
-    /// The most bytes in a binding; a multiple of [`WORD`].
+    /// The largest size of a binding in bytes, a multiple of [`WORD`].
     pub(super) max_binding: u64,
-    /// The most workgroups in a dimension.
+    /// The largest number of workgroups in one dimension.
     pub(super) max_groups: u32,
     pub(super) shape: Shape,
 }
@@ -36,7 +58,7 @@ impl Entry {
     }
 }
 
-/// A value for each buffer. For an operation without a gradient, `grad` is `x`.
+/// One value per buffer. For an operation without a gradient, `grad` equals `x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PerBuffer<T> {
     pub(super) x: T,
@@ -54,7 +76,7 @@ impl<T> PerBuffer<T> {
     }
 }
 
-/// One dispatch: an entry point over bound ranges of bytes.
+/// One dispatch: an entry point, and the ranges of bytes that are bound.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dispatch {
     pub(super) entry: Entry,
@@ -63,12 +85,12 @@ pub(super) struct Dispatch {
     pub(super) groups: [u32; 2],
 }
 
-/// Bytes in a vector.
+/// The size of a vector in bytes.
 pub(super) const VECTOR: u64 = 16;
-/// Bytes that bindings have a multiple of.
+/// The size of every binding is a multiple of this number of bytes.
 pub(super) const WORD: u64 = 4;
 
-/// What bindings must start at a multiple of, so that vectors stand at multiples of their size too.
+/// Returns the alignment of bindings: a multiple of the device's alignment and of [`VECTOR`], so that vectors are aligned, too.
 pub(super) fn alignment(min_storage_buffer_offset_alignment: u32) -> u64 {
     let alignment = u64::from(min_storage_buffer_offset_alignment).max(1);
     if alignment.is_multiple_of(VECTOR) {
@@ -78,13 +100,12 @@ pub(super) fn alignment(min_storage_buffer_offset_alignment: u32) -> u64 {
     }
 }
 
-/// Indices in the shader are u32, and a dispatch's last row overshoots its count: stay well below 2^32.
+/// The largest number of elements in a dispatch. Indices in the shader are u32, and the last row of workgroups exceeds the count, so
+/// this is well below 2^32.
 const MAX_ELEMENTS: u64 = 1 << 30;
 
-/// Cuts `len` elements of `size` bytes that start at the bytes `starts` of their buffers, in order and without a gap.
-///
-/// Where all start alike within 16 bytes, the bulk goes by vectors and the few elements before and after it in one
-/// dispatch more; elsewhere all go by elements.
+/// Divides `len` elements of `size` bytes, which start at the bytes `starts` of their buffers, into dispatches. Together the dispatches
+/// cover every element once, in order: see the [module](self).
 pub(super) fn plan(
     starts: PerBuffer<u64>,
     len: u64,
@@ -116,7 +137,7 @@ pub(super) fn plan(
     Ok(dispatches)
 }
 
-/// Where a run starts: bytes within the buffers, and the bases that its bindings start at.
+/// The start of a run: its bytes within the buffers, and the bases of its bindings.
 struct Run {
     size: u64,
     shared: Shared,
@@ -147,7 +168,7 @@ impl Run {
         }
     }
 
-    /// Bytes from a binding's start to the run's.
+    /// Returns the number of bytes from the start of each binding to the start of the run.
     fn offsets(&self) -> PerBuffer<u64> {
         PerBuffer {
             x: self.starts.x - self.bases.x,
@@ -156,24 +177,24 @@ impl Run {
         }
     }
 
-    /// The most bytes that are bound before the run begins.
+    /// Returns the largest number of bytes that a binding contains before the run.
     fn skipped(&self) -> u64 {
         let offsets = self.offsets();
         offsets.x.max(offsets.grad).max(offsets.y)
     }
 
-    /// Elements of the output that share a word.
+    /// Returns the number of output elements in a word.
     fn per_cell(&self) -> u64 {
         (WORD / self.size).max(1)
     }
 
-    /// Cells from the one that the output starts in to the one where its first `elements` end.
+    /// Returns the number of cells that the first `elements` of the output touch.
     fn cells(&self, elements: u64) -> u64 {
         let first = self.offsets().y / self.size;
         (first + elements).div_ceil(self.per_cell()) - first / self.per_cell()
     }
 
-    /// Cuts off the first of `left` elements, at most `most`, and tells how many.
+    /// Adds dispatches for the first of `left` elements, for at most `most` of them, and returns their number.
     fn cut(&self, left: u64, most: u64, bounds: &Bounds, dispatches: &mut Vec<Dispatch>) -> u64 {
         let max_groups = most_groups(bounds);
         let group_size = u64::from(bounds.shape.workgroup_size);
@@ -192,9 +213,9 @@ impl Run {
         };
         let edges = head + tail;
         let by_elements = max_groups.saturating_mul(group_size);
-        // A short run goes by elements in one go, rather than in two.
+        // One dispatch of elements is faster for a short run than two dispatches.
         if !alike || vectors == 0 || edges > by_elements || (edges > 0 && most <= group_size) {
-            // The first cell may hold but one element.
+            // The first cell may hold only one element of the run.
             let room = by_elements.saturating_mul(self.per_cell()) - (self.per_cell() - 1);
             let end = most.min(room);
             let count = self.cells(end);
@@ -216,7 +237,7 @@ impl Run {
         bulk + tail
     }
 
-    /// A dispatch of `count` vectors that starts `after` elements into the run.
+    /// Returns a dispatch of `count` vectors that starts `after` elements after the start of the run.
     fn vectors(&self, after: u64, count: u64, bounds: &Bounds) -> Dispatch {
         let per_group = vectors_per_group(bounds);
         let end = after * self.size + count * VECTOR;
@@ -229,7 +250,7 @@ impl Run {
         })
     }
 
-    /// A dispatch of the elements in `cells`, of those before the element `end` of the run.
+    /// Returns a dispatch of the elements in `cells` that lie before the element `end` of the run.
     fn elements(&self, cells: CellRange, end: u64, bounds: &Bounds) -> Dispatch {
         let firsts = self.offsets().map(|offset| small(offset / self.size));
         let per_group = u64::from(bounds.shape.workgroup_size);
@@ -245,7 +266,7 @@ impl Run {
         })
     }
 
-    /// A dispatch that binds everything from the bases up to the byte `end` of the run.
+    /// Returns a dispatch that binds everything from the bases to the byte `end` of the run.
     fn dispatch(
         &self,
         entry: Entry,
@@ -282,7 +303,7 @@ impl Run {
     }
 }
 
-/// Cells of the output, counted from the run's first one: `count` of them, where those after the first `head` come `gap` later.
+/// `count` cells of the output: the first `head` cells of the run, and those that follow after a gap of `gap` cells.
 struct CellRange {
     head: u64,
     gap: u64,
@@ -290,7 +311,7 @@ struct CellRange {
 }
 
 impl CellRange {
-    /// The first `count` cells.
+    /// Returns the first `count` cells, without a gap.
     fn all(count: u64) -> Self {
         Self {
             head: count,
@@ -304,18 +325,18 @@ fn vectors_per_group(bounds: &Bounds) -> u64 {
     u64::from(bounds.shape.workgroup_size) * u64::from(bounds.shape.vectors_per_invocation)
 }
 
-/// Workgroups in rows of at most the device's limit. The last row may be too long.
+/// Arranges workgroups in rows of at most the device's limit. The last row may contain surplus workgroups.
 pub(super) fn folded(groups: u64, bounds: &Bounds) -> [u32; 2] {
     let per_row = groups.min(bounds.max_groups.into());
     [small(per_row), small(groups.div_ceil(per_row))]
 }
 
-/// The most workgroups in one dispatch.
+/// Returns the largest number of workgroups in one dispatch.
 pub(super) fn most_groups(bounds: &Bounds) -> u64 {
     u64::from(bounds.max_groups).pow(2)
 }
 
-/// Everything within a binding, which is at most 4 GiB long, is counted in units of at least 2 bytes.
+/// Converts a count to u32. A binding is at most 4 GiB long and counts are in units of at least 2 bytes, so they always fit.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "at most MAX_ELEMENTS, plus what a binding may hold before it"

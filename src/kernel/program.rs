@@ -1,4 +1,4 @@
-//! What a kernel makes on the device: modules, layouts, pipelines, uniforms and bind groups.
+//! The objects that a kernel creates on the device: modules, layouts, pipelines, uniform buffers and bind groups.
 
 use std::{ops::Range, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::{
     shader::{self, Shared, Specialization, penalty},
 };
 
-/// One of a kernel's shaders.
+/// A shader of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Program {
-    /// An operation, and which of its inputs lie in the output's buffer.
+    /// An operation, with the inputs that lie in the output's buffer.
     Elu {
         op: Op,
         shared: Shared,
@@ -25,16 +25,16 @@ pub(super) enum Program {
     Penalty,
 }
 
-/// A pipeline of a shader.
+/// Identifies a pipeline of a shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PipelineKey {
     pub(super) program: Program,
     pub(super) entry_point: &'static str,
-    /// Default for a penalty, which has none.
+    /// The default for a penalty, which has no specialization.
     pub(super) specialization: Specialization,
 }
 
-/// What all pipelines of one shader have in common.
+/// The objects that all pipelines of one shader share.
 #[derive(Clone, Debug)]
 pub(super) struct Objects {
     label: Arc<str>,
@@ -43,11 +43,11 @@ pub(super) struct Objects {
     module: wgpu::ShaderModule,
 }
 
-/// A dispatch before anything is made for it.
+/// The description of a dispatch from which its objects are created.
 pub(super) struct Recipe<'a> {
     pub(super) entry_point: &'static str,
     pub(super) uniform: Vec<u8>,
-    /// Ranges of buffers by binding.
+    /// The bound ranges of buffers, with their binding numbers.
     pub(super) buffers: Vec<(u32, &'a wgpu::Buffer, Range<u64>)>,
     pub(super) groups: [u32; 2],
 }
@@ -60,7 +60,7 @@ impl Program {
         }
     }
 
-    /// The bindings that are only read.
+    /// Returns the bindings that the shader only reads.
     fn read_only(self) -> Vec<u32> {
         match self {
             Self::Elu { op, shared } => {
@@ -87,13 +87,13 @@ impl Program {
     }
 }
 
-/// The label of what belongs to an operation with a dtype; the labels of its parts begin with it.
+/// Returns the label for an operation with a dtype. The labels of its parts begin with it.
 pub(crate) fn label(operation: &str, dtype: DType) -> String {
     format!("wgpu_elu.{operation}.{dtype}")
 }
 
 impl Kernel {
-    /// Makes everything that the dispatches need.
+    /// Creates all objects that the dispatches need.
     pub(super) fn step(
         &self,
         program: Program,
@@ -135,7 +135,7 @@ impl Kernel {
         })
     }
 
-    /// Returns a pipeline, compiled the first time it is asked for.
+    /// Returns a pipeline, which is compiled by the first call.
     pub(super) fn pipeline(&self, key: PipelineKey) -> Result<wgpu::ComputePipeline> {
         self.inner.pipelines.get_or_make(key, || {
             let PipelineKey {
@@ -170,10 +170,10 @@ impl Kernel {
         })
     }
 
-    /// Fails where the device's limits are too small for a program.
+    /// Fails if the device's limits are too small for a program.
     fn check_program(&self, program: Program) -> Result<()> {
         let limits = self.device().limits();
-        // And the output.
+        // The inputs and the output.
         check_bindings(&limits, program.read_only().len() + 1)?;
         match program {
             Program::Elu { .. } => Ok(()),
@@ -188,7 +188,7 @@ impl Kernel {
         }
     }
 
-    /// Returns a shader's module and layouts, made the first time they are asked for.
+    /// Returns a shader's module and layouts, which are created by the first call.
     fn objects(&self, program: Program) -> Result<Objects> {
         self.inner.programs.get_or_make(program, || {
             self.check_program(program)?;
@@ -223,7 +223,7 @@ impl Kernel {
         })
     }
 
-    /// The parameters, in a buffer that is made with its contents: recording then needs no queue.
+    /// Creates a uniform buffer with its contents, so that recording needs no queue.
     fn uniform(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
         let descriptor = wgpu::BufferDescriptor {
             label: Some(&format!("{label}.params")),
@@ -255,7 +255,7 @@ impl Kernel {
 
 // ---- Internals ----
 
-/// One bind group: the uniform, the inputs at `read_only`, and the output.
+/// Creates the layout of the bind group: the uniform buffer, the inputs at `read_only`, and the output.
 fn bind_group_layout(
     device: &wgpu::Device,
     label: &str,

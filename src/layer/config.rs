@@ -1,4 +1,4 @@
-//! What a layer is made of, as a value: Keras' `get_config` dictionary.
+//! The configuration of a layer: Keras' `get_config` dictionary.
 
 use super::Layer;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 
 /// Everything that an ELU layer is constructed from, as in Keras' `get_config`.
 ///
-/// With the feature `serde` it is written and read as JSON: see [below](#json).
+/// With the feature `serde` it can be written and read as JSON: see [below](#json).
 ///
 /// ```
 /// use wgpu_elu::layer::{Config, Layer};
@@ -23,18 +23,20 @@ use crate::{
 ///
 /// # JSON
 ///
-/// It is written in the form of Keras 3's `serialize_keras_object`. Read are that form, those of `tf_keras` and TensorFlow
-/// 1.x, and a bare `get_config` dictionary, of which any key may be missing. `dtype` may be a name, null or a policy, of
-/// which the type it computes in is taken, and `activity_regularizer` an object of any of those forms or a name: `l1`, `l2`,
-/// `l1_l2`. `alpha` keeps its `f64` value. Whatever else is there is an error that names it.
+/// Configurations are written in the form of Keras 3's `serialize_keras_object`. They can be read in that form, in the
+/// forms of `tf_keras` and TensorFlow 1.x, and as a bare `get_config` dictionary, of which any key may be missing.
+/// `dtype` may be a name, null, or a policy, whose compute dtype is used. `activity_regularizer` may be an object of
+/// any of those forms, or a name: `l1`, `l2`, `l1_l2`. `alpha` keeps its `f64` value. Anything else is an error that
+/// names it.
 ///
-/// - Keras 3 has no word for `batch_input_shape`, and refuses the key. If the batch size is unknown, `input_shape` is written
-///   instead, which it does know (and warns of); else `batch_input_shape`, and `dtype` by its name, for `tf_keras`.
-/// - A class of somebody else's that has the same name is refused where the JSON tells, by its module; the forms without
-///   modules do not tell.
-/// - An infinite `alpha` is an error: JSON has no infinity, whatever Python writes.
-/// - What means something only within a larger file is not kept: `shared_object_id`, and a model's `name` and `inbound_nodes`
-///   beside `config`.
+/// - Keras 3 has no `batch_input_shape` and rejects the key. If the batch size is unknown, `input_shape` is written
+///   instead, which Keras 3 accepts (with a warning); else `batch_input_shape`, and `dtype` by its name, for
+///   `tf_keras`.
+/// - A class of another project with the same name is rejected if the JSON contains its module. The forms without
+///   modules cannot be distinguished.
+/// - An infinite `alpha` is an error, because JSON has no infinity, although Python writes one.
+/// - Keys that have a meaning only within a larger file are ignored: `shared_object_id`, and a model's `name` and
+///   `inbound_nodes` next to `config`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -46,20 +48,20 @@ use crate::{
 )]
 #[non_exhaustive]
 pub struct Config {
-    /// What the negative side tends to, with its sign changed. Any number but NaN; 1 by default.
+    /// The factor of the negative side, which tends to `-alpha`. Any number except NaN; 1 by default.
     pub alpha: f64,
-    /// The layer's name; by default `elu`, `elu_1` and so on, over the process.
+    /// The layer's name; by default `elu`, `elu_1` and so on, numbered over the process.
     pub name: Option<String>,
-    /// Kept for Keras' sake: ELU has nothing to train. True by default.
+    /// Keras' flag, which has no effect, because ELU has nothing to train. True by default.
     pub trainable: bool,
-    /// The type that it computes in; by default that of the first call.
+    /// The dtype that the layer computes in; by default that of the first call.
     pub dtype: Option<DType>,
-    /// Its input's shape; `None` within is a dimension that is not known. Kept for Keras' sake: nothing is checked by it.
+    /// The shape of the input; `None` stands for an unknown dimension. Kept for Keras, and not used for checks.
     pub batch_input_shape: Option<Vec<Option<usize>>>,
-    /// What becomes of its output for [`Layer::losses`].
+    /// The regularizer of the output, for [`Layer::losses`].
     pub activity_regularizer: Option<Regularizer>,
-    /// The shape that the layer was built with, which Keras writes as `build_config` beside the rest: a layer made from
-    /// this is built. Never set by [`Layer::get_config`], as in Keras.
+    /// The shape that the layer was built with, which Keras writes as `build_config` next to the other keys. A layer
+    /// made from it is built. [`Layer::get_config`] never sets it, as in Keras.
     pub build_input_shape: Option<Vec<Option<usize>>>,
 }
 
@@ -77,7 +79,7 @@ impl Default for Config {
     }
 }
 
-/// Keras' constructor, keyword by keyword: see [`Layer::builder`].
+/// Keras' constructor, with a method for each keyword: see [`Layer::builder`].
 #[must_use = "a builder makes nothing until `build`"]
 #[derive(Clone, Debug, Default)]
 pub struct LayerBuilder {
@@ -87,59 +89,60 @@ pub struct LayerBuilder {
 }
 
 impl LayerBuilder {
-    /// What the negative side tends to, with its sign changed; 1 by default.
+    /// Sets alpha, which is 1 by default. The negative side tends to `-alpha`.
     pub fn alpha(mut self, alpha: f64) -> Self {
         self.config.alpha = alpha;
         self
     }
 
-    /// The layer's name; by default `elu`, `elu_1` and so on, over the process.
+    /// Sets the layer's name; by default `elu`, `elu_1` and so on, numbered over the process.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = Some(name.into());
         self
     }
 
-    /// Kept for Keras' sake: ELU has nothing to train. True by default.
+    /// Sets Keras' flag, which has no effect, because ELU has nothing to train. True by default.
     pub fn trainable(mut self, trainable: bool) -> Self {
         self.config.trainable = trainable;
         self
     }
 
-    /// The type that it computes in; by default that of the first call. Data of another type is an error.
+    /// Sets the dtype that the layer computes in; by default that of the first call. Data of another dtype is an error.
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.config.dtype = Some(dtype);
         self
     }
 
-    /// Its input's shape without the batch size.
+    /// Sets the input's shape without the batch size.
     pub fn input_shape(mut self, shape: &[Option<usize>]) -> Self {
         self.input_shape = Some(shape.to_vec());
         self
     }
 
-    /// Its input's shape with the batch size, which comes first. `input_shape` and `batch_size` then count for nothing.
+    /// Sets the input's shape including the batch size, which comes first. `input_shape` and `batch_size` are then
+    /// ignored.
     pub fn batch_input_shape(mut self, shape: &[Option<usize>]) -> Self {
         self.config.batch_input_shape = Some(shape.to_vec());
         self
     }
 
-    /// The batch size that goes with `input_shape`; without that it counts for nothing.
+    /// Sets the batch size for `input_shape`, without which it is ignored.
     pub fn batch_size(mut self, size: usize) -> Self {
         self.batch_size = Some(size);
         self
     }
 
-    /// What becomes of its output for [`Layer::losses`].
+    /// Sets the regularizer of the output, for [`Layer::losses`].
     pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.config.activity_regularizer = Some(regularizer);
         self
     }
 
-    /// The layer.
+    /// Creates the layer.
     ///
     /// # Errors
     ///
-    /// As [`Layer::from_config`].
+    /// Returns the errors of [`Layer::from_config`].
     pub fn build(self) -> Result<Layer> {
         Layer::from_config(&self.into_config())
     }

@@ -1,4 +1,4 @@
-//! [`Config`] as JSON, in the forms that Keras has had: written in Keras 3's, read in all of them.
+//! [`Config`] as JSON. It is written in the form of Keras 3 and read in all forms that Keras has had.
 
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use crate::{
     regularizer::Regularizer,
 };
 
-/// Keras 3's `serialize_keras_object`.
+/// The form of Keras 3's `serialize_keras_object`.
 #[derive(Serialize)]
 pub(super) struct Keras3 {
     #[serde(flatten)]
@@ -24,7 +24,7 @@ struct Object<C> {
     module: &'static str,
     class_name: &'static str,
     config: C,
-    /// Null for what Keras brings.
+    /// Null for Keras' own classes.
     registered_name: (),
 }
 
@@ -71,11 +71,11 @@ struct BuildConfig {
 impl From<Config> for Keras3 {
     fn from(config: Config) -> Self {
         let (input_shape, batch_input_shape) = match config.batch_input_shape {
-            // Keras 3 knows no other way to tell a shape.
+            // Keras 3 has no other key for a shape.
             Some(shape) if shape.first() == Some(&None) => (Some(shape[1..].to_vec()), None),
             other => (None, other),
         };
-        // Of Keras 3's policies tf_keras, which alone reads a whole shape, knows nothing.
+        // `tf_keras`, the only version that reads a complete shape, does not know Keras 3's policies.
         let for_tf_keras = batch_input_shape.is_some();
         let dtype = config.dtype.map(|dtype| match for_tf_keras {
             true => Dtype::Name(dtype.name()),
@@ -117,7 +117,7 @@ impl TryFrom<Map<String, Value>> for Config {
         }
         let config = Keys::of_class(&mut object, &["ELU"])?.1;
         let build_config = object.take("build_config", "an object", Keys::new)?;
-        // Within a model: what it is called there, and what it is connected to.
+        // Within a model: the layer's name there, and its connections.
         object.take("name", "a string", |value| value.as_str().map(drop))?;
         object.take("inbound_nodes", "a list", |value| {
             value.as_array().map(drop)
@@ -140,7 +140,7 @@ impl TryFrom<Map<String, Value>> for Config {
 
 // ---- Internals ----
 
-/// JSON has no other numbers; `serde_json` would write null.
+/// JSON has no infinity and no NaN, and `serde_json` would write null.
 fn finite<S: Serializer>(alpha: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if alpha.is_finite() {
         serializer.serialize_f64(*alpha)
@@ -174,7 +174,7 @@ fn policy(dtype: DType) -> Object<Policy> {
     }
 }
 
-/// Keras' `get_config` dictionary.
+/// Reads Keras' `get_config` dictionary.
 fn arguments(mut keys: Keys) -> Result<Config> {
     let mut layer = LayerBuilder::default();
     if let Some(value) = keys.0.remove("alpha") {
@@ -210,7 +210,7 @@ fn arguments(mut keys: Keys) -> Result<Config> {
 const SHAPE: &str = "a list of sizes, or of null where one is not known";
 const REGULARIZER: &str = "L1, L2 or L1L2";
 
-/// What is left of an object to be read.
+/// The keys of an object that have not been read yet.
 struct Keys(Map<String, Value>);
 
 impl Keys {
@@ -218,7 +218,7 @@ impl Keys {
         value.as_object().cloned().map(Self)
     }
 
-    /// The class and the `config` of a Keras object of one of `classes`.
+    /// Returns the class and the `config` of a Keras object of one of `classes`.
     fn of_class(
         object: &mut Self,
         classes: &'static [&'static str],
@@ -226,8 +226,8 @@ impl Keys {
         let expected = classes.join(" or ");
         let known = |value: &Value| classes.iter().find(|&&class| value.as_str() == Some(class));
         let class = object.need("class_name", &expected, |value| known(value).copied())?;
-        // Keras' own classes are of its modules, and registered nowhere; a namesake of somebody else's is of none. (TensorFlow
-        // 1.x writes neither.)
+        // Keras' own classes belong to its modules and are not registered. A class of another project with the same
+        // name has another module. (TensorFlow 1.x writes neither.)
         if let Some(module) = object.0.remove("module") {
             let is_keras = |name: &str| {
                 ["keras", "tf_keras"].contains(&name.split('.').next().unwrap_or_default())
@@ -241,14 +241,14 @@ impl Keys {
             }
         }
         object.take("registered_name", "null", |_| None::<()>)?;
-        // Its number within a larger file.
+        // The number of the object within a larger file.
         object.take("shared_object_id", "a number", |value| {
             value.as_u64().map(drop)
         })?;
         Ok((class, object.need("config", "an object", Self::new)?))
     }
 
-    /// What is there under `key`, if it is there and not null.
+    /// Removes and returns the value of `key`, if it exists and is not null.
     fn take<T>(
         &mut self,
         key: &str,
@@ -274,10 +274,10 @@ impl Keys {
             .ok_or_else(|| unexpected(key, expected, &Value::Null))
     }
 
-    /// Refuses what was not read.
+    /// Rejects the keys that were not read.
     fn finish(self, to: &'static str) -> Result<()> {
         let mut keys: Vec<String> = self.0.into_iter().map(|(key, _)| key).collect();
-        keys.sort_unstable(); // whichever map serde_json was built with
+        keys.sort_unstable(); // the order must not depend on serde_json's features
         if keys.is_empty() {
             Ok(())
         } else {
@@ -295,7 +295,7 @@ fn unexpected(key: &str, expected: &str, value: &Value) -> Error {
     .into()
 }
 
-/// Python's `True` is 1.
+/// Reads alpha. In Python, `True` is 1.
 fn alpha(value: &Value) -> Result<f64> {
     let number = match value {
         Value::Bool(one) => Some(f64::from(u8::from(*one))),
@@ -316,7 +316,7 @@ fn size(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|size| usize::try_from(size).ok())
 }
 
-/// Keras 3 writes a tuple as an object.
+/// Reads a shape. Keras 3 writes a tuple as an object.
 fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
     let items = match value {
         Value::Object(tuple) if tuple.get("class_name")? == "__tuple__" => tuple.get("items")?,
@@ -329,7 +329,7 @@ fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
     items.as_array()?.iter().map(dimension).collect()
 }
 
-/// A name, or a policy by that name.
+/// Reads a dtype by its name, or a policy with such a name.
 fn dtype(value: Value) -> Result<DType> {
     const KEY: &str = "dtype";
     const EXPECTED: &str = "float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy of such a name";
@@ -346,7 +346,7 @@ fn dtype(value: Value) -> Result<DType> {
         name => name,
     };
     let computes_in = match name.as_str() {
-        // These keep variables, of which ELU has none, in float32.
+        // These policies keep variables in float32, but ELU has none.
         Some("mixed_float16") => Some(DType::F16),
         Some("mixed_bfloat16") => Some(DType::BF16),
         Some(name) => DType::ALL.into_iter().find(|dtype| dtype.name() == name),
@@ -369,7 +369,7 @@ fn read_regularizer(value: Value) -> Result<Regularizer> {
                     l1: BY_DEFAULT,
                     l2: BY_DEFAULT,
                 }),
-                // The class, in Keras 3.
+                // The class of Keras 3.
                 "l1l2" | "L1L2" => Ok(Regularizer::L1L2 { l1: 0.0, l2: 0.0 }),
                 _ => Err(unexpected(KEY, REGULARIZER, &Value::String(name))),
             };

@@ -1,133 +1,178 @@
-//! What a layer's nodes have: its input, its output, their shapes and masks.
+//! The inputs, outputs, shapes and masks of a layer's nodes.
+//!
+//! 1. [`Layer::connect`] adds a node: a pair of symbolic tensors, the input and the output. The output keeps a
+//!    reference to the input, so the tensors form a graph.
+//! 2. The members without an index, such as [`Layer::input`], return the value that all nodes have in common, or an
+//!    error.
+//! 3. The `get_…_at` members return the value of one node.
 
 use super::{
     Layer,
-    node::{Attribute, INPUT, INPUT_MASK, INPUT_SHAPE, OUTPUT, OUTPUT_MASK, OUTPUT_SHAPE},
     symbolic::{Mask, SymbolicTensor},
 };
 use crate::error::{Error, LayerError, Result};
 
-/// What all nodes have alike.
+/// Values that all nodes have in common.
 ///
-/// With several nodes that differ these are errors, as Keras' page says. (Keras' code then gives what the first one has,
-/// except for the shapes.)
+/// If several nodes differ, these members return errors, as documented by Keras. (Keras' code then returns the value of
+/// the first node, except for the shapes.)
 impl Layer {
-    /// The input.
+    /// Returns the input.
     ///
     /// # Errors
     ///
-    /// [`LayerError::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
+    /// Returns [`LayerError::IllDefined`] if several nodes differ, and the [errors of nodes](Self#errors).
     pub fn input(&self) -> Result<SymbolicTensor> {
-        self.the(INPUT)
+        self.common(INPUT)
     }
 
-    /// The output.
+    /// Returns the output.
     ///
     /// # Errors
     ///
-    /// [`LayerError::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
+    /// Returns [`LayerError::IllDefined`] if several nodes differ, and the [errors of nodes](Self#errors).
     pub fn output(&self) -> Result<SymbolicTensor> {
-        self.the(OUTPUT)
+        self.common(OUTPUT)
     }
 
-    /// The input's mask, if it has one.
+    /// Returns the input's mask, if it has one.
     ///
     /// # Errors
     ///
-    /// [`LayerError::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
+    /// Returns [`LayerError::IllDefined`] if several nodes differ, and the [errors of nodes](Self#errors).
     pub fn input_mask(&self) -> Result<Option<Mask>> {
-        self.the(INPUT_MASK)
+        self.common(INPUT_MASK)
     }
 
-    /// The output's mask, if it has one.
+    /// Returns the output's mask, if it has one.
     ///
     /// # Errors
     ///
-    /// [`LayerError::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
+    /// Returns [`LayerError::IllDefined`] if several nodes differ, and the [errors of nodes](Self#errors).
     pub fn output_mask(&self) -> Result<Option<Mask>> {
-        self.the(OUTPUT_MASK)
+        self.common(OUTPUT_MASK)
     }
 
-    /// The input's shape.
+    /// Returns the input's shape.
     ///
     /// # Errors
     ///
-    /// [`LayerError::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
+    /// Returns [`LayerError::IllDefined`] if several nodes differ, and the [errors of nodes](Self#errors).
     pub fn input_shape(&self) -> Result<Vec<Option<usize>>> {
-        self.the(INPUT_SHAPE)
+        self.common(INPUT_SHAPE)
     }
 
-    /// The output's shape.
+    /// Returns the output's shape.
     ///
     /// # Errors
     ///
-    /// [`LayerError::IllDefined`] with several nodes that differ, and [as listed above](Self#errors).
+    /// Returns [`LayerError::IllDefined`] if several nodes differ, and the [errors of nodes](Self#errors).
     pub fn output_shape(&self) -> Result<Vec<Option<usize>>> {
-        self.the(OUTPUT_SHAPE)
+        self.common(OUTPUT_SHAPE)
     }
 }
 
-/// What one node has. Nodes are counted from 0; a negative index counts from the end, as in Keras.
+/// Values of one node. Nodes are counted from 0; a negative index counts from the end, as in Keras.
 impl Layer {
-    /// The node's input.
+    /// Returns the node's input.
     ///
     /// # Errors
     ///
-    /// [`LayerError::NoSuchNode`], and [as listed above](Self#errors).
+    /// Returns [`LayerError::NoSuchNode`] for a wrong index, and the [errors of nodes](Self#errors).
     pub fn get_input_at(&self, node_index: isize) -> Result<SymbolicTensor> {
-        self.at(INPUT, node_index)
+        self.value_at(INPUT, node_index)
     }
 
-    /// The node's output.
+    /// Returns the node's output.
     ///
     /// # Errors
     ///
-    /// [`LayerError::NoSuchNode`], and [as listed above](Self#errors).
+    /// Returns [`LayerError::NoSuchNode`] for a wrong index, and the [errors of nodes](Self#errors).
     pub fn get_output_at(&self, node_index: isize) -> Result<SymbolicTensor> {
-        self.at(OUTPUT, node_index)
+        self.value_at(OUTPUT, node_index)
     }
 
-    /// The node's input's mask, if it has one.
+    /// Returns the mask of the node's input, if it has one.
     ///
     /// # Errors
     ///
-    /// [`LayerError::NoSuchNode`], and [as listed above](Self#errors).
+    /// Returns [`LayerError::NoSuchNode`] for a wrong index, and the [errors of nodes](Self#errors).
     pub fn get_input_mask_at(&self, node_index: isize) -> Result<Option<Mask>> {
-        self.at(INPUT_MASK, node_index)
+        self.value_at(INPUT_MASK, node_index)
     }
 
-    /// The node's output's mask, if it has one.
+    /// Returns the mask of the node's output, if it has one.
     ///
     /// # Errors
     ///
-    /// [`LayerError::NoSuchNode`], and [as listed above](Self#errors).
+    /// Returns [`LayerError::NoSuchNode`] for a wrong index, and the [errors of nodes](Self#errors).
     pub fn get_output_mask_at(&self, node_index: isize) -> Result<Option<Mask>> {
-        self.at(OUTPUT_MASK, node_index)
+        self.value_at(OUTPUT_MASK, node_index)
     }
 
-    /// The node's input's shape.
+    /// Returns the shape of the node's input.
     ///
     /// # Errors
     ///
-    /// [`LayerError::NoSuchNode`], and [as listed above](Self#errors).
+    /// Returns [`LayerError::NoSuchNode`] for a wrong index, and the [errors of nodes](Self#errors).
     pub fn get_input_shape_at(&self, node_index: isize) -> Result<Vec<Option<usize>>> {
-        self.at(INPUT_SHAPE, node_index)
+        self.value_at(INPUT_SHAPE, node_index)
     }
 
-    /// The node's output's shape.
+    /// Returns the shape of the node's output.
     ///
     /// # Errors
     ///
-    /// [`LayerError::NoSuchNode`], and [as listed above](Self#errors).
+    /// Returns [`LayerError::NoSuchNode`] for a wrong index, and the [errors of nodes](Self#errors).
     pub fn get_output_shape_at(&self, node_index: isize) -> Result<Vec<Option<usize>>> {
-        self.at(OUTPUT_SHAPE, node_index)
+        self.value_at(OUTPUT_SHAPE, node_index)
     }
 }
 
 // ---- Internals ----
 
+/// A node: a symbolic call of the layer.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) input: SymbolicTensor,
+    pub(super) output: SymbolicTensor,
+    pub(super) loss: Option<SymbolicTensor>,
+}
+
+/// A property of nodes, with its name in errors.
+struct Attribute<T> {
+    what: &'static str,
+    of: fn(&Node) -> T,
+}
+
+const INPUT: Attribute<SymbolicTensor> = Attribute {
+    what: "input",
+    of: |node| node.input.clone(),
+};
+const OUTPUT: Attribute<SymbolicTensor> = Attribute {
+    what: "output",
+    of: |node| node.output.clone(),
+};
+const INPUT_MASK: Attribute<Option<Mask>> = Attribute {
+    what: "input mask",
+    of: |node| node.input.mask().cloned(),
+};
+const OUTPUT_MASK: Attribute<Option<Mask>> = Attribute {
+    what: "output mask",
+    of: |node| node.output.mask().cloned(),
+};
+const INPUT_SHAPE: Attribute<Vec<Option<usize>>> = Attribute {
+    what: "input shape",
+    of: |node| node.input.shape().to_vec(),
+};
+const OUTPUT_SHAPE: Attribute<Vec<Option<usize>>> = Attribute {
+    what: "output shape",
+    of: |node| node.output.shape().to_vec(),
+};
+
 impl Layer {
-    fn the<T: PartialEq>(&self, attribute: Attribute<T>) -> Result<T> {
+    /// Returns the value that all nodes have in common.
+    fn common<T: PartialEq>(&self, attribute: Attribute<T>) -> Result<T> {
         let calls = self.calls();
         let mut all = calls.nodes.iter().map(attribute.of);
         let first = all
@@ -144,7 +189,8 @@ impl Layer {
         }
     }
 
-    fn at<T>(&self, attribute: Attribute<T>, node_index: isize) -> Result<T> {
+    /// Returns the value of one node.
+    fn value_at<T>(&self, attribute: Attribute<T>, node_index: isize) -> Result<T> {
         let calls = self.calls();
         let nodes = calls.nodes.len();
         if nodes == 0 {

@@ -1,4 +1,4 @@
-//! Symbolic tensors: what a layer is connected to. They have a shape and a type, and no elements.
+//! Symbolic tensors, which layers are connected to. They have a shape and a dtype, but no elements.
 
 use std::{
     fmt,
@@ -10,12 +10,12 @@ use std::{
 
 use crate::dtype::DType;
 
-/// Keras' symbolic tensor: a shape that may have unknown dimensions, a type, a name and perhaps a mask, but no elements and
-/// no memory on any device.
+/// Keras' symbolic tensor: a shape that may have unknown dimensions, a dtype, a name and possibly a mask, but no
+/// elements and no memory on any device.
 ///
-/// [`SymbolicTensor::new`] makes an input, as Keras' `Input(batch_shape=…, dtype=…)` does;
-/// [`Layer::connect`](super::Layer::connect) makes the others. Clones are the same tensor, and two that were made apart are
-/// never equal.
+/// [`SymbolicTensor::new`] creates an input, like Keras' `Input(batch_shape=…, dtype=…)`.
+/// [`Layer::connect`](super::Layer::connect) creates the others. Clones are the same tensor. Two tensors that were
+/// created separately are never equal.
 ///
 /// ```
 /// use wgpu_elu::{DType, layer::Input};
@@ -28,19 +28,21 @@ use crate::dtype::DType;
 #[derive(Clone)]
 pub struct SymbolicTensor(Arc<Symbol>);
 
-/// A symbolic tensor, in the place where it is an input.
+/// A symbolic tensor that is used as an input.
 pub type Input = SymbolicTensor;
 
-/// A symbolic mask: which of a tensor's elements count, as a shape without elements.
+/// A symbolic mask, which marks the elements of a tensor that count. It has a shape but no elements.
 ///
-/// ELU passes masks on and looks into none. Clones are the same mask, and two that were made apart are never equal.
+/// ELU passes masks on without reading them. Clones are the same mask. Two masks that were created separately are never
+/// equal.
 #[derive(Clone, Debug)]
 pub struct Mask(Arc<[Option<usize>]>);
 
 impl SymbolicTensor {
-    /// An input. `None` in `shape` is a dimension that is not known yet, such as the batch size, which comes first.
+    /// Creates an input. `None` in `shape` is a dimension that is not known yet, such as the batch size, which comes
+    /// first.
     ///
-    /// Its name is `input_1`, `input_2` and so on, over the process.
+    /// The name is `input_1`, `input_2` and so on, numbered over the process.
     pub fn new(shape: &[Option<usize>], dtype: DType) -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(1);
         Self(Arc::new(Symbol {
@@ -52,34 +54,34 @@ impl SymbolicTensor {
         }))
     }
 
-    /// This name instead. Names need not be unique. Where it has clones already, or a layer was connected to it, that is
-    /// another tensor.
+    /// Returns the tensor with this name. Names need not be unique. If the tensor has clones or a layer was connected
+    /// to it, the result is a different tensor.
     pub fn with_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.changed(|symbol| symbol.name = name)
     }
 
-    /// With this mask. As for a name, that may be another tensor.
+    /// Returns the tensor with this mask. As with [`with_name`](Self::with_name), the result may be a different tensor.
     pub fn with_mask(self, mask: Mask) -> Self {
         self.changed(|symbol| symbol.mask = Some(mask))
     }
 
-    /// Its name.
+    /// Returns the tensor's name.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Its dimensions, slowest first; `None` is one that is not known yet.
+    /// Returns the dimensions, slowest-changing first. `None` is a dimension that is not known yet.
     pub fn shape(&self) -> &[Option<usize>] {
         &self.0.shape
     }
 
-    /// The type that its elements will have.
+    /// Returns the dtype of the future elements.
     pub fn dtype(&self) -> DType {
         self.0.dtype
     }
 
-    /// Its mask, if it has one.
+    /// Returns the mask, if any.
     pub fn mask(&self) -> Option<&Mask> {
         self.0.mask.as_ref()
     }
@@ -94,7 +96,7 @@ impl PartialEq for SymbolicTensor {
 impl Eq for SymbolicTensor {}
 
 impl fmt::Debug for SymbolicTensor {
-    /// Without what it was made from, which may be a long story.
+    /// Omits the source, which may be a long chain.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SymbolicTensor")
             .field("name", &self.name())
@@ -106,12 +108,12 @@ impl fmt::Debug for SymbolicTensor {
 }
 
 impl Mask {
-    /// A mask of this shape.
+    /// Creates a mask of this shape.
     pub fn new(shape: &[Option<usize>]) -> Self {
         Self(shape.into())
     }
 
-    /// Its dimensions; `None` is one that is not known yet.
+    /// Returns the dimensions. `None` is a dimension that is not known yet.
     pub fn shape(&self) -> &[Option<usize>] {
         &self.0
     }
@@ -133,12 +135,12 @@ struct Symbol {
     shape: Vec<Option<usize>>,
     dtype: DType,
     mask: Option<Mask>,
-    /// The tensor that a layer made it from; none for an input.
+    /// The tensor that a layer made this one from; `None` for an input.
     source: Option<SymbolicTensor>,
 }
 
 impl SymbolicTensor {
-    /// What a layer makes of it: the same shape, type and mask under another name.
+    /// Returns the output of a layer for this tensor: the same shape, dtype and mask under another name.
     pub(super) fn mapped(&self, name: String) -> Self {
         self.made_into(Symbol {
             name,
@@ -149,7 +151,7 @@ impl SymbolicTensor {
         })
     }
 
-    /// A scalar made from it.
+    /// Returns a scalar that depends on this tensor.
     pub(super) fn reduced(&self, name: String, dtype: DType) -> Self {
         self.made_into(Symbol {
             name,
@@ -165,7 +167,7 @@ impl SymbolicTensor {
         Self(Arc::new(symbol))
     }
 
-    /// Whether it is `other`, or was made from it through any number of layers.
+    /// Returns whether this tensor is `other`, or depends on it through any number of layers.
     pub(super) fn comes_from(&self, other: &Self) -> bool {
         std::iter::successors(Some(self), |tensor| tensor.0.source.as_ref())
             .any(|tensor| tensor == other)
@@ -179,7 +181,7 @@ impl SymbolicTensor {
 }
 
 impl Drop for Symbol {
-    /// One after the other: through a long chain of layers, recursion would overflow the stack.
+    /// Drops the chain of sources in a loop, because recursion through a long chain would overflow the stack.
     fn drop(&mut self) {
         let mut source = self.source.take();
         while let Some(mut symbol) = source.and_then(|tensor| Arc::into_inner(tensor.0)) {

@@ -1,31 +1,34 @@
-//! ELU as functions in somebody else's shader.
+//! ELU as functions for other people's shaders.
 
 use super::shader;
 use crate::dtype::DType;
 
-/// ELU as functions for the last step of a shader of your own: no pass, no binding, no entry point, no `override`, no `enable`.
+/// Returns ELU as functions for the last step of your own shader. The text has no pass, binding, entry point,
+/// `override` or `enable`.
 ///
 /// | dtype | functions |
 /// |---|---|
 /// | `float32` | `wgpu_elu_f32(x: f32, alpha: f32) -> f32`, `wgpu_elu_f32x4(x: vec4<f32>, alpha: f32) -> vec4<f32>` |
 /// | `float64` | `wgpu_elu_f64(x: f64, alpha: f64) -> f64`, `wgpu_elu_f64x2(x: vec2<f64>, alpha: f64) -> vec2<f64>` |
 /// | `float16` | `wgpu_elu_f16x2(x: u32, alpha: f32) -> u32`: two numbers in a word, the first in the lower half |
-/// | `bfloat16` | `wgpu_elu_bf16x2(x: u32, alpha: f32) -> u32`, so too |
+/// | `bfloat16` | `wgpu_elu_bf16x2(x: u32, alpha: f32) -> u32`, in the same form |
 ///
-/// The text is made of the kernel's own pieces, and the results have no more than its errors. A literal `alpha` lets drivers
-/// leave out much of the arithmetic, and 1 most. NaN stays NaN and -0 stays -0 as far as the driver lets floats pass. Only
-/// `float64` needs device features, `SHADER_F64` and `SHADER_INT64`. Where WGSL's own `f16` is enabled, `f16(wgpu_elu_f32(f32(x), alpha))` does.
+/// The text consists of the same parts as the kernel's shader, and results have the same error bounds. A literal
+/// `alpha` lets drivers remove much of the arithmetic, and a literal 1 most of it. NaN stays NaN and -0 stays -0 if the
+/// driver passes floats unchanged. Only `float64` needs device features, `SHADER_F64` and `SHADER_INT64`. If WGSL's own
+/// `f16` is enabled, use `f16(wgpu_elu_f32(f32(x), alpha))`.
 ///
-/// For the gradient, [`Kernel::prepare_backward_from_output`](crate::Kernel::prepare_backward_from_output) takes what such a
-/// shader has written. SELU is `scale * wgpu_elu_f32(x, alpha)`, rounded once more.
+/// For the gradient, [`Kernel::prepare_backward_from_output`](crate::Kernel::prepare_backward_from_output) takes the
+/// output of such a shader. SELU is `scale * wgpu_elu_f32(x, alpha)`, rounded once more.
 ///
-/// All names at module scope begin with `wgpu_elu_`: leave such names to it, and none can clash. Those that are not in the
-/// table have the dtype's own prefix, so that the texts of several dtypes may stand in one shader. A shader that gives WGSL's
-/// own names, such as `clamp`, another meaning does so in this text, too, unless it imports it.
+/// All names at module scope begin with `wgpu_elu_`. If your shader uses no such names, no name can clash. Names that
+/// are not in the table also contain the dtype, so that the texts of several dtypes can be used in one shader. If your
+/// shader redefines a built-in of WGSL, such as `clamp`, this text sees the redefinition too, unless you import it as a
+/// module.
 ///
 /// # In your text
 ///
-/// Anywhere at module scope, after your `enable` directives.
+/// Insert it anywhere at module scope, after your `enable` directives.
 ///
 /// ```
 /// use wgpu_elu::{DType, shader};
@@ -41,13 +44,13 @@ use crate::dtype::DType;
 /// # naga::front::wgsl::parse_str(&source).unwrap();
 /// ```
 ///
-/// `examples/fuse.rs` in the repository is a whole program.
+/// `examples/fuse.rs` in the repository is a complete program.
 ///
 /// # Imported by `naga_oil`
 ///
-/// The text is a composable module under any name; in a file of its own it takes a line `#define_import_path activations`
-/// before it. `float64` takes a composer with naga's capabilities `FLOAT64` and `SHADER_INT64`, in a
-/// build without `naga_oil`'s feature `glsl`, which has no 64-bit integers.
+/// The text is a composable module under any name. In a file of its own, it needs a line `#define_import_path
+/// activations` before it. `float64` needs a composer with naga's capabilities `FLOAT64` and `SHADER_INT64`, in a build
+/// without `naga_oil`'s feature `glsl`, because GLSL has no 64-bit integers.
 ///
 /// ```
 /// use naga_oil::compose::{ComposableModuleDescriptor, Composer, NagaModuleDescriptor};
@@ -79,8 +82,8 @@ use crate::dtype::DType;
 ///
 /// # Imported by WESL
 ///
-/// The text is a module as it is, but for `float64`, which WESL has not: written to `activations.wgsl` beside your own by a
-/// build script, or given to the compiler by name.
+/// The text is a WESL module without changes, except for `float64`, which WESL does not have. A build script can write
+/// it to `activations.wgsl` next to your shaders, or you can pass it to the compiler by name.
 ///
 /// ```
 /// use wesl::{VirtualResolver, Wesl};
@@ -139,8 +142,9 @@ pub fn function(dtype: DType) -> String {
         ),
     };
     let pieces = [&COMMON[..], &own.concat()];
-    // These have no hexadecimal floats, which wesl 0.4 misreads, and no name that ends in an underscore and a number, which
-    // naga_oil refuses. It refuses aliases as well, so that what they stand for takes their place.
+    // The parts of the text avoid what the importers cannot read: hexadecimal floats, which wesl 0.4 parses
+    // incorrectly, and names that end in an underscore and a number, which naga_oil rejects. naga_oil also rejects
+    // aliases, so they are replaced by their types.
     let text = pieces.concat().join("\n");
     let aliases: Vec<(&str, &str)> = text.lines().filter_map(alias).collect();
     let text_without_aliases: Vec<&str> = text
@@ -150,7 +154,7 @@ pub fn function(dtype: DType) -> String {
     let text = text_without_aliases.concat();
     let helpers: Vec<&str> = text.lines().filter_map(declared).collect();
     let prefix = format!("wgpu_elu_{name}_");
-    let prefixed = words(&text).map(|word| {
+    let renamed = |word: &str| -> String {
         if let Some((_, meaning)) = aliases.iter().find(|(name, _)| *name == word) {
             (*meaning).into()
         } else if helpers.contains(&word) && !word.starts_with("wgpu_elu_") {
@@ -158,18 +162,24 @@ pub fn function(dtype: DType) -> String {
         } else {
             word.into()
         }
-    });
-    let origin = concat!("// From wgpu-elu ", env!("CARGO_PKG_VERSION"), ".\n");
-    std::iter::once(origin.into()).chain(prefixed).collect()
+    };
+    let mut renamed_text = concat!("// From wgpu-elu ", env!("CARGO_PKG_VERSION"), ".\n").to_owned();
+    for line in text.split_inclusive('\n') {
+        // Words in comments are not names.
+        let (code, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
+        renamed_text.extend(words(code).map(renamed));
+        renamed_text.push_str(comment);
+    }
+    renamed_text
 }
 
-/// The name and the meaning of an alias that a line of ours declares.
+/// Returns the name and the type of an alias that this line declares.
 fn alias(line: &str) -> Option<(&str, &str)> {
     let (name, rest) = line.strip_prefix("alias ")?.split_once(" = ")?;
     Some((name, rest.split_once(';')?.0))
 }
 
-/// The name at module scope that a line of ours declares.
+/// Returns the name that this line declares at module scope.
 fn declared(line: &str) -> Option<&str> {
     let rest = ["fn ", "const ", "struct "]
         .iter()
@@ -177,7 +187,7 @@ fn declared(line: &str) -> Option<&str> {
     words(rest).next()
 }
 
-/// A text in pieces: identifiers, and what is between them.
+/// Splits a text into identifiers and the text between them.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -1,16 +1,16 @@
 //! The shader of a penalty, the sum over all elements of `l1 * |y| + l2 * y^2`: see
 //! [`Kernel::prepare_penalty`](crate::Kernel::prepare_penalty).
 //!
-//! The input is bound at [`X_BINDING`](super::X_BINDING), and the output at [`Y_BINDING`](super::Y_BINDING); between the first
-//! dispatches and the last these are sums.
+//! The input is bound at [`X_BINDING`](super::X_BINDING), and the output at [`Y_BINDING`](super::Y_BINDING). Between
+//! the first and the last dispatch, both hold partial sums.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::{ELEMENTS, Shape, VECTORS, shader};
 use crate::{dtype::DType, factors::Penalty};
 
-/// The uniform of one dispatch, before the factors. Must stay equal to `Params` in `shaders/penalty.wgsl`, where the fields are
-/// explained.
+/// The uniform of one dispatch, without the factors. It must match `Params` in `shaders/penalty.wgsl`, which explains
+/// the fields.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -25,7 +25,7 @@ pub struct Params {
     pub padding_1: u32,
 }
 
-/// The factors for arithmetic in `f32`. Must stay equal to `Factors` in `shaders/penalty/arithmetic.wgsl`.
+/// The factors for arithmetic in `f32`. They must match `Factors` in `shaders/penalty/arithmetic.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -36,7 +36,7 @@ pub struct Factors32 {
     pub power: f32,
 }
 
-/// The factors for arithmetic in `f64`. Must stay equal to `Factors` in `shaders/penalty/arithmetic.wgsl`.
+/// The factors for arithmetic in `f64`. They must match `Factors` in `shaders/penalty/arithmetic.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
 #[allow(missing_docs, reason = "the fields are explained in the shader")]
@@ -48,7 +48,7 @@ pub struct Factors64 {
 }
 
 impl Factors32 {
-    /// For a sum that is divided by `divisor`, which is positive.
+    /// Creates the factors for a sum that is divided by `divisor`, which must be positive.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "rounding is what is wanted"
@@ -56,8 +56,8 @@ impl Factors32 {
     pub(crate) fn new(penalty: Penalty, divisor: f64) -> Self {
         let ([l1, l2], rescale) = penalty.in_f32();
         let scale = (rescale / divisor).clamp(f64::MIN_POSITIVE, f64::MAX);
-        // A third of its exponent, so that all three factors are normal. Where they cannot be, no sum but 0 makes a
-        // result that an f32 holds.
+        // Splits off a third of the exponent, so that all three factors are normal. If that is impossible, every sum
+        // except 0 gives a result that is too large or too small for an f32.
         let exponent = (scale.to_bits() >> 52) as i32 - 1023;
         let power = 2.0f64.powi((exponent / 3).clamp(-126, 126));
         let scale = (scale / (power * power)).min(f32::MAX.into());
@@ -71,7 +71,7 @@ impl Factors32 {
 }
 
 impl Factors64 {
-    /// For a sum that is divided by `divisor`, which is positive.
+    /// Creates the factors for a sum that is divided by `divisor`, which must be positive.
     pub(crate) fn new(penalty: Penalty, divisor: f64) -> Self {
         let ([l1, l2], rescale) = penalty.in_f64();
         Self {
@@ -83,7 +83,7 @@ impl Factors64 {
     }
 }
 
-/// The uniform's bytes: [`Params`], and then [`Factors32`] or [`Factors64`].
+/// Returns the uniform's bytes: [`Params`], followed by [`Factors32`] or [`Factors64`].
 pub(crate) fn uniform(dtype: DType, params: &Params, penalty: Penalty, divisor: f64) -> Vec<u8> {
     let mut bytes = bytemuck::bytes_of(params).to_vec();
     match dtype.arithmetic() {
@@ -93,7 +93,7 @@ pub(crate) fn uniform(dtype: DType, params: &Params, penalty: Penalty, divisor: 
     bytes
 }
 
-/// The uniform's size in bytes.
+/// Returns the size of the uniform in bytes.
 pub const fn uniform_size(dtype: DType) -> usize {
     size_of::<Params>()
         + match dtype.arithmetic() {
@@ -102,22 +102,22 @@ pub const fn uniform_size(dtype: DType) -> usize {
         }
 }
 
-/// Bytes that a sum takes between the dispatches.
+/// Returns the size of a partial sum in bytes.
 pub(crate) const fn sum_size(dtype: DType) -> usize {
     2 * dtype.arithmetic().size()
 }
 
-/// The entry point that makes fewer sums of many.
+/// The entry point that reduces many partial sums to fewer.
 pub const SUMS: &str = "sums";
-/// The entry point that makes the result of the last sums.
+/// The entry point that computes the result from the last partial sums.
 pub const LAST: &str = "last";
 
-/// Sums that an invocation of [`SUMS`] and [`LAST`] adds. Must stay equal to the constant of that name in
-/// `shaders/penalty.wgsl`.
+/// The number of partial sums that an invocation of [`SUMS`] and [`LAST`] adds. It must match the constant of this name
+/// in `shaders/penalty.wgsl`.
 pub const SUMS_PER_INVOCATION: u32 = 4;
 
-/// Vectors that an invocation of [`VECTORS`] sums. On lavapipe, 64 of them took 60 % of the time that 16 took: adding up what
-/// the invocations of a workgroup have is slow there.
+/// Returns the number of vectors that an invocation of [`VECTORS`] sums. On lavapipe, 64 vectors took 60 % of the time
+/// of 16 vectors, because adding up the sums of a workgroup's invocations is slow there.
 pub fn vectors_per_invocation(shape: Shape) -> u32 {
     if is_for_hardware(shape) { 16 } else { 64 }
 }
@@ -126,10 +126,11 @@ fn is_for_hardware(shape: Shape) -> bool {
     shape.vectors_per_invocation == 1
 }
 
-/// The names and values of the `override` constants for an entry point.
+/// Returns the names and values of the `override` constants for an entry point.
 pub fn constants(shape: Shape, entry_point: &str) -> Vec<(&'static str, f64)> {
     let size = f64::from(shape.workgroup_size);
-    // As for everything else: neighbours read neighbours in memory, or each a stretch of its own.
+    // As in the other shaders, either adjacent invocations read adjacent memory, or each reads a consecutive range of
+    // its own.
     let vectors = f64::from(vectors_per_invocation(shape));
     let (vector_stride, invocation_stride) = if is_for_hardware(shape) {
         (size, 1.0)
@@ -148,7 +149,8 @@ pub fn constants(shape: Shape, entry_point: &str) -> Vec<(&'static str, f64)> {
     }
 }
 
-/// The whole shader for a dtype. It needs no optional feature but, for `float64`, `SHADER_F64` and `SHADER_INT64`.
+/// Returns the complete shader for a dtype. It needs no optional feature, except `SHADER_F64` and `SHADER_INT64` for
+/// `float64`.
 pub fn source(dtype: DType) -> String {
     let format = match dtype.arithmetic() {
         DType::F64 => shader!("format/float64"),

@@ -1,6 +1,6 @@
-//! The buffers that a chunk goes through, and the way from one to the next.
+//! A slot: the buffers that a chunk passes through, and the copies and the kernel between them.
 
-use super::ends::{Sink, Source};
+use super::io::{Sink, Source};
 use crate::{
     device::{Gpu, Until, whole_words},
     elu::Elu,
@@ -10,14 +10,15 @@ use crate::{
 
 const LABEL: &str = "wgpu_elu.stream";
 
-/// Which buffers a chunk goes through.
+/// The arrangement of a slot's buffers.
 #[derive(Clone, Copy)]
 pub(super) enum Arrangement {
-    /// One that the CPU writes and reads and the kernel works on.
+    /// One buffer, which the CPU writes and reads and the kernel changes in place.
     InPlace,
-    /// One that the CPU writes and the kernel reads, and one the other way round.
+    /// Two buffers: the CPU writes and the kernel reads the first, the kernel writes and the CPU reads the second.
     Mapped,
-    /// One that the CPU writes, one that the kernel works on, and one that the CPU reads, with copies in between.
+    /// Three buffers: the CPU writes the first, the kernel changes the second, and the CPU reads the third, with copies
+    /// in between.
     Staged,
 }
 
@@ -26,7 +27,8 @@ impl Arrangement {
         match gpu.info().device_type {
             _ if !gpu.maps_what_it_computes() => Self::Staged,
             wgpu::DeviceType::Cpu => Self::InPlace,
-            // A buffer that is mapped for both lies where the CPU writes fast, and on some GPUs reads very slowly.
+            // A buffer that is mapped for both directions is placed where the CPU writes fast. On some GPUs the CPU
+            // reads it very slowly.
             _ => Self::Mapped,
         }
     }
@@ -40,16 +42,16 @@ impl Arrangement {
     }
 }
 
-/// The buffers that a chunk goes through.
+/// The buffers that a chunk passes through.
 pub(super) struct Slot {
     upload: wgpu::Buffer,
-    /// Where the kernel works, if it cannot do so where the CPU writes and reads.
+    /// The buffer that the kernel changes, if it cannot work on the mapped buffers.
     staged: Option<wgpu::Buffer>,
-    /// Perhaps the same buffer as `upload`.
+    /// The buffer that the CPU reads, which may be the same as `upload`.
     download: wgpu::Buffer,
     chunk: u64,
     whole: Step,
-    /// For the end of the data, and its bytes.
+    /// The step for the end of the data, with its number of bytes.
     short: Option<(u64, Step)>,
     last: Option<wgpu::SubmissionIndex>,
 }
@@ -96,10 +98,11 @@ impl Slot {
         })
     }
 
-    /// Lets `source` write as much as there is room for. Less comes in at the end only.
+    /// Lets `source` fill the slot, and returns the number of bytes. It is less than a chunk only at the end of the
+    /// data.
     pub(super) async fn fill(&mut self, gpu: &Gpu, source: &mut impl Source) -> Result<u64> {
         let room = self.upload.slice(..);
-        // An error may have left it at work.
+        // After an error in an earlier call, the slot may still be in use.
         let mapping = gpu.map(wgpu::MapMode::Write, room, self.until()).await?;
         let mut view = mapping.view_mut()?;
         let chunk = usize::try_from(self.chunk).unwrap_or(usize::MAX);
@@ -143,7 +146,7 @@ impl Slot {
         Ok(())
     }
 
-    /// Hands the first `bytes` to `sink` once they are results.
+    /// Waits for the slot's work, and passes the first `bytes` of the results to `sink`.
     pub(super) async fn empty(
         &mut self,
         gpu: &Gpu,
@@ -157,7 +160,7 @@ impl Slot {
         sink.take(&view[..bytes.min(view.len())])
     }
 
-    /// When it is no longer at work; other slots may be.
+    /// Returns the submission after which the slot is no longer in use. Other slots may still be.
     fn until(&self) -> Until {
         self.last.clone().map_or(Until::Now, Until::Submission)
     }
@@ -165,7 +168,8 @@ impl Slot {
 
 // ---- Internals ----
 
-/// The kernel's work on the first `bytes` of a slot: on the staged buffer, or from the first mapped one to the last.
+/// Prepares the kernel's work on the first `bytes` of a slot: in place on the staged buffer, or from the first mapped
+/// buffer to the last.
 fn prepare(
     gpu: &Gpu,
     kernel: &Kernel,

@@ -1,4 +1,4 @@
-//! A function in naga's IR, and questions about its expressions.
+//! A function in naga's IR, and queries about its expressions.
 
 use naga::{
     BinaryOperator, Expression, Function, Handle, MathFunction, Module, RelationalFunction, Scalar,
@@ -18,7 +18,7 @@ impl<'a> Body<'a> {
         &self.function.expressions[handle]
     }
 
-    /// The type of a scalar, or of a vector's components.
+    /// Returns the type of a scalar, or of a vector's components.
     fn scalar(&self, handle: Handle<Expression>) -> Option<Scalar> {
         self.info[handle].ty.inner_with(&self.module.types).scalar()
     }
@@ -27,12 +27,12 @@ impl<'a> Body<'a> {
         self.scalar(handle).map(|scalar| scalar.kind) == Some(ScalarKind::Float)
     }
 
-    /// Whether it is a float, or a struct, an array or a pointer, where floats may be.
+    /// Returns whether the value is a float, or a struct, an array or a pointer, which may contain floats.
     pub(super) fn may_have_floats(&self, handle: Handle<Expression>) -> bool {
         self.scalar(handle).is_none() || self.is_float(handle)
     }
 
-    /// The names of the local variables that hold floats.
+    /// Returns the names of the local variables that hold floats.
     pub(super) fn float_variables(&self) -> Vec<&'a str> {
         let variables = self.function.local_variables.iter();
         let variables = variables.filter(|(_, variable)| self.holds_floats(variable.ty));
@@ -51,7 +51,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The floating-point operation that an expression is.
+    /// Returns the name of the floating-point operation, if the expression is one.
     pub(super) fn operation(&self, handle: Handle<Expression>) -> Option<String> {
         use BinaryOperator::{Add, Divide, Modulo, Multiply, Subtract};
         let name = match *self.expression(handle) {
@@ -77,7 +77,7 @@ impl<'a> Body<'a> {
         Some(name.to_lowercase())
     }
 
-    /// The rule against an expression that no function may have.
+    /// Returns the rule that forbids this expression in every function, if any.
     pub(super) fn forbidden(&self, handle: Handle<Expression>) -> Option<String> {
         use BinaryOperator::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual};
         use MathFunction::{Abs, Clamp, FaceForward, Max, Min, Saturate, Sign, SmoothStep, Step};
@@ -108,7 +108,7 @@ impl<'a> Body<'a> {
         self.is_float(operand).then(|| format!("float {name}"))
     }
 
-    /// Whether an expression only arranges its operands' values.
+    /// Returns whether an expression only rearranges the values of its operands.
     pub(super) fn arranges(&self, handle: Handle<Expression>) -> bool {
         match *self.expression(handle) {
             Expression::Compose { .. }
@@ -121,7 +121,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The variable, or the parameter, that a pointer points into.
+    /// Returns the variable or the parameter that a pointer refers to.
     pub(super) fn variable(&self, pointer: Handle<Expression>) -> Handle<Expression> {
         match *self.expression(pointer) {
             Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => {
@@ -131,7 +131,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The expression in the source, and its name if it has one.
+    /// Returns the source of the expression, with its name if it has one.
     pub(super) fn text(&self, handle: Handle<Expression>) -> String {
         if let Expression::LocalVariable(variable) = *self.expression(handle) {
             let name = self.function.local_variables[variable].name.as_deref();
@@ -157,7 +157,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Whether this is `return bitcast(bitcast(v) ^ zero)` for floats `v` and an integer `zero`.
+    /// Returns whether the body is `return bitcast(bitcast(v) ^ zero)` for floats `v` and an integer `zero`.
     pub(super) fn is_barrier(&self) -> bool {
         let arguments = self.function.arguments.iter();
         let kinds = arguments.map(|argument| self.module.types[argument.ty].inner.scalar_kind());
@@ -190,7 +190,7 @@ impl<'a> Body<'a> {
             && (are_bits(left) && self.is_zero(right) || are_bits(right) && self.is_zero(left))
     }
 
-    /// What an expression is bitcast to, and from what value.
+    /// Returns the target type of a bitcast, and the value that is cast.
     fn bitcast(&self, handle: Handle<Expression>) -> Option<(ScalarKind, Handle<Expression>)> {
         match *self.expression(handle) {
             Expression::As {
@@ -202,7 +202,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Whether an expression is the second parameter in every component, perhaps in another width.
+    /// Returns whether every component of an expression is the second parameter, possibly converted to another width.
     fn is_zero(&self, handle: Handle<Expression>) -> bool {
         match *self.expression(handle) {
             Expression::FunctionArgument(1) => true,
@@ -220,7 +220,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The operands of an expression, if its kind is one that the check knows.
+/// Returns the operands of an expression, if the check knows this kind of expression.
 pub(super) fn operands(expression: &Expression) -> Option<Vec<Handle<Expression>>> {
     Some(match *expression {
         Expression::Literal(_)

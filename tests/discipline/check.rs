@@ -1,18 +1,21 @@
 //! The rules, checked on naga's IR.
 //!
-//! A *raw* value is the result of a floating-point operation or of an `any_order_` function. It stays raw as a component, in a
-//! vector and in a struct. Only a barrier makes it a value that no compiler can look behind.
+//! A *raw* value is the result of a floating-point operation or of an `any_order_` function. Its components, and
+//! vectors and structs that contain it, are raw, too. Only a barrier turns it into a value that a compiler cannot look
+//! behind.
 //!
-//! - A barrier is a function whose name begins with `barrier`. Its body is `return bitcast(bitcast(v) ^ zero)`. Only a run knows
-//!   `zero`: it comes from a uniform, a storage buffer or the entry point, and may be passed through other functions.
-//! - A raw value is used as the `v` of a barrier and in no other way: it is not an operand, and it is not stored, returned or
-//!   passed to another function. A raw value without any use is allowed.
-//! - No variable holds floats but in `any_order_` functions.
-//! - A function whose name begins with `any_order_` lets the compiler choose the order. Its own raw values may be operands,
-//!   results, arguments of other `any_order_` functions, and contents of local variables. They do not become integers, and the
-//!   function stores nothing elsewhere and calls no functions but these and barriers.
-//! - No function compares or selects floats, or takes their minimum, maximum, absolute value or sign. Integers do that.
-//! - The check refuses expressions and statements that it does not know.
+//! - A barrier is a function whose name begins with `barrier`. Its body is `return bitcast(bitcast(v) ^ zero)`. `zero`
+//!   must be known only at run time: it comes from a uniform, a storage buffer or the entry point, and may be passed
+//!   through other functions.
+//! - A raw value may only be used as the `v` of a barrier. It must not be an operand, or be stored, returned or passed
+//!   to another function. An unused raw value is allowed.
+//! - Only `any_order_` functions may have variables that hold floats.
+//! - A function whose name begins with `any_order_` lets the compiler choose the order. Its raw values may be operands,
+//!   results, arguments of other `any_order_` functions, and contents of local variables. They must not become
+//!   integers. The function must not store anything else, and must not call functions other than these and barriers.
+//! - No function may compare or select floats, or take their minimum, maximum, absolute value or sign. Integer
+//!   operations do that.
+//! - The check rejects expressions and statements that it does not know.
 
 use naga::{
     AddressSpace, Block, Expression, Handle, Statement,
@@ -22,7 +25,7 @@ use naga::{
 
 use super::body::{Body, operands};
 
-/// Describes every violation in a shader: the function, the rule and the text.
+/// Returns every violation in a shader: the function, the rule and the source.
 pub(crate) fn violations(source: &str, capabilities: Capabilities) -> Vec<String> {
     let module =
         wgsl::parse_str(source).unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
@@ -61,13 +64,13 @@ pub(crate) fn violations(source: &str, capabilities: Capabilities) -> Vec<String
     found
 }
 
-/// A function, as its callers see it.
+/// A function as its callers see it.
 struct Callee {
     name: String,
     role: Role,
-    /// The parameters that become the `zero` of a barrier.
+    /// The parameters that are used as the `zero` of a barrier.
     zeros: Vec<u32>,
-    /// Whether only a run knows what it returns.
+    /// Whether the result is known only at run time.
     is_runtime: bool,
 }
 
@@ -97,7 +100,7 @@ impl Callee {
     }
 }
 
-/// A name without the prefix that `wgpu_elu::shader::function` puts before it.
+/// Removes the prefix that `wgpu_elu::shader::function` adds to names.
 fn without_prefix(name: &str) -> &str {
     let dtypes = ["f16", "bf16", "f32", "f64"].iter();
     let mut rests = dtypes.filter_map(|dtype| {
@@ -114,7 +117,7 @@ struct Check<'a> {
     own: Callee,
     /// For every expression, the operations that make it raw.
     origins: Vec<Vec<Handle<Expression>>>,
-    /// For every expression, whether only a run knows it.
+    /// For every expression, whether it is known only at run time.
     runtime: Vec<bool>,
     found: Vec<String>,
 }
@@ -138,7 +141,7 @@ impl<'a> Check<'a> {
             }
             return (self.own, self.found);
         }
-        // Operands come before the expressions that have them.
+        // Operands come before the expressions that use them.
         for (handle, expression) in self.body.function.expressions.iter() {
             let operands = operands(expression).unwrap_or_else(|| {
                 self.report("unknown expression", &format!("{expression:?}"));
@@ -161,7 +164,7 @@ impl<'a> Check<'a> {
         self.own.role == Role::AnyOrder
     }
 
-    /// Whether only a run knows the value of an expression.
+    /// Returns whether the value of an expression is known only at run time.
     fn is_runtime(&self, handle: Handle<Expression>, operands: &[Handle<Expression>]) -> bool {
         match *self.body.expression(handle) {
             Expression::FunctionArgument(_) => true,
@@ -182,7 +185,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Checks an expression, and notes what makes it raw.
+    /// Checks an expression, and records what makes it raw.
     fn expression(&mut self, handle: Handle<Expression>, operands: &[Handle<Expression>]) {
         if let Some(rule) = self.body.forbidden(handle) {
             self.report(&rule, &self.body.text(handle));
@@ -195,7 +198,7 @@ impl<'a> Check<'a> {
         origins.dedup();
         if self.body.arranges(handle) {
             if self.is_free() && !self.body.may_have_floats(handle) {
-                origins.clear(); // an integer out of a parameter
+                origins.clear(); // an integer component of a parameter
             }
         } else {
             if !self.is_free() || !self.body.is_float(handle) {
@@ -212,7 +215,7 @@ impl<'a> Check<'a> {
         self.origins.push(origins);
     }
 
-    /// The operation that makes an expression raw.
+    /// Returns the operation that makes an expression raw.
     fn raw(&self, handle: Handle<Expression>) -> Option<String> {
         if self.body.arranges(handle) {
             return None;
@@ -223,7 +226,7 @@ impl<'a> Check<'a> {
                 let callee = &self.callees[function.index()];
                 (callee.role == Role::AnyOrder).then(|| "any_order result".into())
             }
-            // Callers in any order pass raw values.
+            // Callers of an any-order function may pass raw values.
             Expression::FunctionArgument(_) => may_be_raw.then(|| "parameter".into()),
             Expression::Load { pointer } => {
                 let variable = self.body.expression(self.body.variable(pointer));
@@ -315,7 +318,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Notes the parameters that a barrier's `zero` is made of.
+    /// Records the parameters that a barrier's `zero` is computed from.
     fn note_zeros(&mut self, zero: Handle<Expression>) {
         let expression = self.body.expression(zero);
         if let Expression::FunctionArgument(i) = *expression {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use wgpu_elu::DType;
 
 use super::cpp::cpp;
-use conformance::native::tell;
+use conformance::native::announce;
 
 /// One entry point of a shader, with the values of its `override` constants.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,18 +21,18 @@ pub(crate) struct Shader {
     pub(crate) constants: Vec<(&'static str, f64)>,
 }
 
-/// What the compiler and the processor are allowed to do. Fast math is always on.
+/// The liberties of the compiler and the processor. Fast math is always on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Machine {
-    /// Whether an fma is a product and a sum, each rounded, which the compiler may regroup, and a float64 keeps its value
-    /// when it is converted to float32 and back.
+    /// Whether an fma may become a product and a sum, each rounded, which the compiler may regroup; and whether a
+    /// float64 keeps its value when it is converted to float32 and back.
     is_loose: bool,
     /// Whether subnormal arguments and results become zero.
     flushes: bool,
 }
 
 impl Machine {
-    /// All of them.
+    /// All machines.
     pub(crate) const ALL: [Self; 4] = {
         let [strict, loose] = Self::KEEP_SUBNORMALS;
         let flushes = true;
@@ -44,7 +44,7 @@ impl Machine {
         ]
     };
 
-    /// Those that keep subnormals.
+    /// The machines that keep subnormals.
     pub(crate) const KEEP_SUBNORMALS: [Self; 2] = [
         Self {
             is_loose: false,
@@ -64,7 +64,7 @@ impl fmt::Debug for Machine {
     }
 }
 
-/// The bytes of the bindings 0 to 3, and how many invocations run.
+/// The bytes of the bindings 0 to 3, and the number of invocations.
 pub(crate) struct Dispatch {
     pub(crate) buffers: [Vec<u8>; 4],
     pub(crate) groups: u32,
@@ -77,7 +77,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Compiles the shaders, or returns `None` where that is impossible.
+    /// Compiles the shaders, or returns `None` if clang is not available.
     pub(crate) fn compile(shaders: impl IntoIterator<Item = Shader>) -> Option<Self> {
         if !can_run() {
             assert!(
@@ -132,7 +132,7 @@ impl Program {
         Some(program)
     }
 
-    /// The output's bytes afterwards.
+    /// Runs a shader and returns the bytes of its output.
     pub(crate) fn run(&self, shader: &Shader, machine: Machine, dispatch: &Dispatch) -> Vec<u8> {
         let index = self.shaders.iter().position(|other| other == shader);
         let invocations = shader.constants.iter().find(|c| c.0 == "workgroup_size");
@@ -177,7 +177,7 @@ const FLAGS: &[&str] = &[
 const STRICT: &[&str] = &["-mfma"];
 const LOOSE: &[&str] = &["-DLOOSE", "-mno-fma"];
 
-/// The file's name.
+/// Returns the name of the file.
 const fn program(is_loose: bool) -> &'static str {
     if is_loose { "loose" } else { "strict" }
 }
@@ -193,7 +193,7 @@ fn can_run() -> bool {
 }
 
 fn skip(needed: &str) {
-    tell(&format!(
+    announce(&format!(
         "SKIPPED: the shaders under a hostile compiler, which needs {needed}"
     ));
 }

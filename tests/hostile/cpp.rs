@@ -1,13 +1,13 @@
-//! Shaders as C++: naga's MSL and HLSL, with what C++ does not take replaced.
+//! Translates shaders to C++: naga's MSL and HLSL, with replacements for what C++ does not accept.
 //!
-//! `metal.h` and `hlsl.h` stand in for the languages' libraries, and `dispatch.h` runs the entry points.
+//! `metal.h` and `hlsl.h` replace the languages' libraries, and `dispatch.h` runs the entry points.
 
 use wgpu_elu::DType;
 
 use super::compiler::Shader;
 use wgpu_elu::translate::{Language, translate_source};
 
-/// The source of a program with all these shaders.
+/// Returns the source of a program with all these shaders.
 pub(crate) fn cpp(shaders: &[Shader]) -> String {
     let header = match shaders[0].dtype {
         DType::F64 => "hlsl.h",
@@ -49,9 +49,9 @@ pub(crate) fn cpp(shaders: &[Shader]) -> String {
 /// A shader as C++.
 struct Translated {
     text: String,
-    /// Statements that make the buffers of a `dispatch` those of the shader.
+    /// Statements that bind the buffers of a `dispatch` to those of the shader.
     bind: String,
-    /// What the entry point is called with, by a function with the parameters `dispatch`, `group` and `invocation`.
+    /// The arguments of the entry point, for a function with the parameters `dispatch`, `group` and `invocation`.
     arguments: Vec<String>,
     has_barriers: bool,
     entry_point: &'static str,
@@ -140,8 +140,8 @@ fn from_hlsl(shader: &Shader) -> Translated {
     }
 }
 
-/// Replaces expressions that C++ does not have for classes: swizzles of scalars, conditional operators and zeros of any type.
-/// A conversion from double to float and back becomes a function, too.
+/// Replaces expressions that C++ does not have for classes: swizzles of scalars, conditional operators, and zeros of
+/// any type. A conversion from double to float and back becomes a function call.
 fn without_hlsl_syntax(mut text: String) -> String {
     for (conversions, inner) in [("double2(float2(", 14), ("double(float(", 12)] {
         let mut from = 0;
@@ -194,8 +194,8 @@ fn translated(shader: &Shader, source: String, language: Language) -> String {
     String::from_utf8(bytes.unwrap_or_else(|error| panic!("{shader:?}: {error}"))).unwrap()
 }
 
-/// Makes functions of 64-bit bit casts, since naga's HLSL has nothing in their place: C++ then sees a vector returned as
-/// another type, and keeps its bits.
+/// Turns 64-bit bit casts into function calls, because naga's HLSL omits them: C++ would see a vector that is returned
+/// as another type.
 fn with_visible_bit_casts(wgsl: &str) -> String {
     const CASTS: [(&str, &str, &str); 4] = [
         (
@@ -231,7 +231,7 @@ fn with_visible_bit_casts(wgsl: &str) -> String {
     text
 }
 
-/// Puts the types in the place of their aliases, so that bit casts name them. An alias may stand for another.
+/// Replaces aliases by their types, so that bit casts name the types. An alias may refer to another alias.
 fn without_aliases(wgsl: &str) -> String {
     let mut text = wgsl.to_owned();
     while let Some(start) = text.find("\nalias ") {
@@ -254,7 +254,7 @@ fn without_aliases(wgsl: &str) -> String {
     text
 }
 
-/// Where the parenthesis starts that is open, or closed, at `at`.
+/// Returns the position of the parenthesis that opens the expression around `at`.
 fn opening(text: &str, at: usize) -> usize {
     let mut depth = 1;
     let found = text[..at].char_indices().rev().find(|&(_, c)| {
@@ -264,7 +264,7 @@ fn opening(text: &str, at: usize) -> usize {
     found.expect("it is within parentheses").0
 }
 
-/// Where the parenthesis ends that is open at `at`.
+/// Returns the position of the parenthesis that closes the expression around `at`.
 fn closing(text: &str, at: usize) -> usize {
     let mut depth = 1;
     let found = text[at..].char_indices().find(|&(_, c)| {
@@ -274,7 +274,7 @@ fn closing(text: &str, at: usize) -> usize {
     at + found.expect("it is within parentheses").0
 }
 
-/// Where the ` : ` is that belongs to a question before `at`.
+/// Returns the position of the ` : ` that belongs to the `?` before `at`.
 fn separator(text: &str, at: usize) -> usize {
     let mut depth = 0;
     let found = text[at..].char_indices().find(|&(i, c)| {
@@ -284,7 +284,8 @@ fn separator(text: &str, at: usize) -> usize {
     at + found.expect("naga writes both sides of it").0
 }
 
-/// C++ takes literals without a suffix for doubles, which naga writes for floats; HLSL has an `L` for doubles.
+/// Adds suffixes to literals. Without one, C++ reads a literal as a double, while naga writes it for a float; HLSL
+/// marks doubles with `L`.
 fn with_float_literals(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;

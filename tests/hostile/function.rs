@@ -1,4 +1,4 @@
-//! ELU as a function in somebody else's shader, whose code around it the compiler takes into account.
+//! ELU as a function in a host's shader, whose surrounding code the compiler can use for its optimizations.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use super::{
     judge,
 };
 
-/// A shader that calls the function, with `CALL` in place of the call.
+/// A shader that calls the function, with `CALL` as a placeholder for the call.
 const HOST: &str = "
 struct Params {
     head: array<vec4<u32>, 3>,
@@ -38,7 +38,7 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
 }
 ";
 
-/// Any call, one with an alpha that the compiler knows, and one where it knows that no x is 0.
+/// An arbitrary call, a call with a constant alpha, and a call for which the compiler knows that no x is 0.
 const CALLS: [(&str, f64); 4] = [
     ("wgpu_elu_f32x4(x, alpha)", 0.3),
     ("wgpu_elu_f32x4(x, alpha)", 1.0),

@@ -1,10 +1,10 @@
-//! What the elementwise operations are tried with.
+//! The inputs for the elementwise operations.
 
 use wgpu_elu::{DType, Op};
 
 use wgpu_elu::accuracy::{Extent, Judge, Sample, bits};
 
-/// Pairs of `x` and gradient, a multiple of 8.
+/// Returns pairs of `x` and gradient. Their number is a multiple of 8.
 pub(crate) fn inputs(judge: Judge) -> (Vec<u64>, Vec<u64>) {
     let Judge { op, dtype, elu } = judge;
     let factors = elu.factors();
@@ -14,7 +14,7 @@ pub(crate) fn inputs(judge: Judge) -> (Vec<u64>, Vec<u64>) {
         _ => (0..1 << 16).collect(),
     };
     if op == Op::BackwardFromOutput {
-        // The outputs near the smallest one, where the slope is a small difference.
+        // Outputs near the smallest one, where the slope is a small difference.
         let negative = factors.alpha() * factors.scale();
         let parts = (0..2000).map(|i| 1.0 - 0.5f64.powf(f64::from(i) / 40.0));
         x.extend(parts.map(|part| bits(dtype, -negative * part)));
@@ -24,20 +24,20 @@ pub(crate) fn inputs(judge: Judge) -> (Vec<u64>, Vec<u64>) {
     (x, grad)
 }
 
-/// Those that `elu check` tries for factors besides those of its table.
+/// Returns the sample of `elu check` for other factors than those of its table.
 pub(crate) fn inputs_of_check(judge: Judge) -> (Vec<u64>, Vec<u64>) {
     let sample = Sample::new(judge, Extent::Few);
-    // The first again, to make it a multiple of 8.
+    // Repeats the first pairs, to reach a multiple of 8.
     let indices = (0..sample.len().next_multiple_of(8)).map(|i| i % sample.len());
     indices.map(|i| sample.pair(i)).unzip()
 }
 
-/// A multiple of the golden ratio as a fraction of 2^64: no two are close to each other.
+/// Returns a multiple of the golden ratio, as a fraction of 2^64. No two are close to each other.
 pub(crate) fn scattered(i: u64) -> u64 {
     i.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// One half of the gradients is of moderate size, and the other is any pattern of bits.
+/// Returns a gradient of moderate size or, for half of the indices, an arbitrary bit pattern.
 fn gradient(judge: Judge, i: u64) -> u64 {
     let dtype = judge.dtype;
     let any = scattered(i) >> (64 - 8 * dtype.size());
@@ -49,7 +49,7 @@ fn gradient(judge: Judge, i: u64) -> u64 {
     bits(dtype, grad)
 }
 
-/// Both sides of every n ln 2 / 2 up to `most`.
+/// Returns numbers on both sides of every n ln 2 / 2 up to `most`.
 fn boundaries(dtype: DType, most: i32) -> impl Iterator<Item = u64> {
     (1..most).flat_map(move |n| {
         let boundary = bits(dtype, f64::from(-n) * std::f64::consts::LN_2 / 2.0);
@@ -75,7 +75,7 @@ fn inputs_64() -> Vec<u64> {
     };
     between(-0.5f64.powi(60), -40.0, 6000)
         .chain(between(-40.0, -800.0, 2000))
-        .chain(between(-0.345, -0.3466, 1000)) // above -ln 2 / 2, errors are largest
+        .chain(between(-0.345, -0.3466, 1000)) // just above -ln 2 / 2, where errors are largest
         .chain(boundaries(DType::F64, 100))
         .chain((0..4000).map(scattered))
         .chain((0..200).map(|i| scattered(i) >> 12 | 1 << 63)) // subnormal

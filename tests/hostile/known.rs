@@ -1,4 +1,4 @@
-//! Single results that earlier shaders got wrong, and those shaders themselves, which must fail.
+//! Single results that earlier shaders got wrong, and those shaders, which must fail.
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use wgpu_elu::accuracy::{bits, value};
 
-/// One element, and about what its result is.
+/// One element, with its approximate result.
 struct Known {
     dtype: DType,
     op: Op,
@@ -56,17 +56,17 @@ fn known_results() -> Vec<Known> {
     };
     let x = -0.346_523_035_665_058_3;
     let mut known = vec![
-        // exp(x) underflows, and its product with the gradient does not.
+        // exp(x) underflows, but its product with the gradient does not.
         backward(DType::F32, -154.9, 9.04e29, 4.7e-38),
         backward(DType::F32, -107.36, -2.04e12, -4.8e-35),
         backward(DType::BF16, -167.0, -9.7e36, -2.9e-36),
-        // A compiler may drop a conversion to float32 and back, and then the product of two high parts is not exact.
+        // A compiler may drop a conversion to float32 and back. The product of the two high parts is then not exact.
         forward(3.41, x, 3.41 * x.exp_m1()),
-        // Where a subnormal x is flushed, so is a normal result.
+        // If a subnormal x is flushed, a normal result becomes 0.
         forward(-2.0, -2e-308, 4e-308),
         forward(1e300, -1e-308, -1e-8),
     ];
-    // A small difference of the output and -alpha, of which regrouped sums lose the low part.
+    // A small difference of the output and -alpha, which loses its low part if sums are regrouped.
     for alpha in [1.0, 0.3, 1.673_263_2] {
         known.extend([0.999, 0.999_999_7, 0.3].map(|part| from_output(alpha, part)));
     }
@@ -110,14 +110,14 @@ fn results_that_were_wrong_before() {
     assert!(failures.is_empty(), "\n{failures}");
 }
 
-/// A shader in `data/hostile/old`.
+/// Includes a shader of `data/hostile/old`.
 macro_rules! old {
     ($name:literal) => {
         include_str!(concat!("../data/hostile/old/", $name, ".wgsl"))
     };
 }
 
-/// The compiler is hostile enough to break earlier shaders, and not only where subnormals are flushed.
+/// The compiler is hostile enough to break earlier shaders, even without flushing subnormals.
 #[test]
 fn earlier_shaders_break() {
     use Op::{Backward, BackwardFromOutput, Forward};
@@ -160,9 +160,9 @@ fn earlier_shaders_break() {
     }
 }
 
-/// The uniform of these shaders, for plain ELU.
+/// Returns the uniform of these shaders for ELU.
 fn old_uniform(dtype: DType, alpha: f64, params: Params) -> Vec<u8> {
-    // count, the first elements of x, grad and y, groups_per_row, head, gap, end, zero and padding
+    // The fields: count, the first elements of x, grad and y, groups_per_row, head, gap, end, zero and padding.
     let Params {
         count,
         groups_per_row,
@@ -176,11 +176,11 @@ fn old_uniform(dtype: DType, alpha: f64, params: Params) -> Vec<u8> {
         reason = "rounding is what is wanted"
     )]
     let factors = if dtype == DType::F64 {
-        // negative, negative_high, positive, input_scale, input_scale_high, slope, odd, padding
+        // The fields: negative, negative_high, positive, input_scale, input_scale_high, slope, odd, padding.
         let high = f64::from_bits(alpha.to_bits() & !0x1fff_ffff);
         bytemuck::bytes_of(&[alpha, high, 1.0, 1.0, 1.0, alpha, 0.0, 0.0]).to_vec()
     } else {
-        // negative, rescale, positive, input_scale, slope, padding
+        // The fields: negative, rescale, positive, input_scale, slope, padding.
         let alpha = alpha as f32;
         bytemuck::bytes_of(&[alpha, 1.0, 1.0, 1.0, alpha, 0.0, 0.0, 0.0]).to_vec()
     };

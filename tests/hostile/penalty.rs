@@ -1,4 +1,4 @@
-//! The penalty's four entry points, one after another as a step runs them.
+//! The penalty's four entry points, in the order in which a step runs them.
 
 use wgpu_elu::{
     DType,
@@ -17,7 +17,7 @@ use super::{
 use conformance::regularizer;
 use wgpu_elu::accuracy::{bits, value};
 
-/// Elements, with one before and one after those that are summed.
+/// The number of elements, including one before and one after those that are summed.
 const LEN: u64 = 40_000;
 
 /// Elements by their index, and the factors of their penalty.
@@ -25,11 +25,11 @@ struct Case {
     what: &'static str,
     factors: [f64; 2],
     element: fn(u64, Sizes) -> f64,
-    /// The result where it is not the sum, rounded.
+    /// The expected result, if it is not the rounded sum.
     due: Option<f64>,
 }
 
-/// Numbers whose squares have a sum, and one whose square has none in the arithmetic's format.
+/// The sizes of the elements: either the sum of their squares is finite, or the square of one element overflows.
 #[derive(Clone, Copy)]
 struct Sizes {
     tiny: f64,
@@ -40,7 +40,7 @@ struct Sizes {
 impl Sizes {
     fn new(dtype: DType) -> Self {
         let (exponent, too_large) = match dtype {
-            DType::F16 => (15, 16), // infinite itself
+            DType::F16 => (15, 16), // the element itself is infinite
             DType::F64 => (400, 600),
             _ => (50, 70),
         };
@@ -51,7 +51,7 @@ impl Sizes {
         }
     }
 
-    /// Any size in between, with any sign.
+    /// Returns a number of any size in this range, with any sign.
     fn any(self, i: u64) -> f64 {
         let part = (scattered(i) % 1000) as f64 / 1000.0;
         let sign = [1.0, -1.0][(i % 2) as usize];
@@ -161,7 +161,7 @@ fn penalties_are_within_the_tolerance() {
 
 // ---- Internals ----
 
-/// The uniform's bytes, for a sum that is not divided.
+/// Returns the uniform's bytes, for a sum that is not divided.
 fn uniform(dtype: DType, [l1, l2]: [f64; 2], params: Params) -> Vec<u8> {
     #[expect(
         clippy::cast_possible_truncation,
@@ -195,8 +195,8 @@ fn shader(dtype: DType, shape: Shape, entry_point: &'static str) -> Shader {
     }
 }
 
-/// The penalty of all elements but the first and the last: a sum for each workgroup of vectors and one for the edges, then
-/// fewer sums, and then the result.
+/// Computes the penalty of all elements except the first and the last: a partial sum for each workgroup of vectors and
+/// one for the edges, then fewer partial sums, then the result.
 fn run(
     program: &Program,
     (dtype, shape, machine): (DType, Shape, Machine),

@@ -1,4 +1,4 @@
-//! The layer as JSON, in every form that Keras has had.
+//! Tests of the layer as JSON, in every form that Keras has had.
 
 use super::*;
 
@@ -29,16 +29,16 @@ fn ser() -> Config {
     })
 }
 
-/// As Keras 3.15.1 wrote it.
+/// Written by Keras 3.15.1.
 const KERAS_3: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "alpha": 0.3, "trainable": true, "dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null}}, "registered_name": null}"#;
-/// As `tf_keras` 2.21.0 wrote it, before and after a call.
+/// Written by `tf_keras` 2.21.0, before and after a call.
 const TF_KERAS: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "alpha": 0.30000001192092896}, "registered_name": null}"#;
 const TF_KERAS_CALLED: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "alpha": 0.30000001192092896}, "registered_name": null, "build_config": {"input_shape": [2, 3]}}"#;
 const TF_KERAS_SHAPE: &str = r#"{"class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "batch_input_shape": [null, 3], "alpha": 0.30000001192092896}}"#;
-/// As TensorFlow 1.13.1's Keras wrote it, whole and bare.
+/// Written by TensorFlow 1.13.1's Keras, complete and as a bare dictionary.
 const TENSORFLOW_1: &str = r#"{"class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": null, "alpha": 0.30000001192092896}}"#;
 const TENSORFLOW_1_BARE: &str = r#"{"name": "elu", "trainable": true, "dtype": "float32", "alpha": 1.0, "batch_input_shape": [4, 3]}"#;
-/// As Keras 3.15.1 wrote it with `activity_regularizer="l2"`.
+/// Written by Keras 3.15.1 with `activity_regularizer="l2"`.
 const KERAS_3_L2: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "elu_2", "alpha": 1.0, "activity_regularizer": {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": 0.01}, "registered_name": null}, "trainable": true, "dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null}}, "registered_name": null}"#;
 
 #[test]
@@ -95,7 +95,7 @@ fn written_in_the_form_of_keras_3() {
     assert_eq!(write(&read(KERAS_3_L2)), compact(KERAS_3_L2));
     let nothing = r#"{"module":"keras.layers","class_name":"ELU","config":{"name":null,"alpha":1.0,"trainable":true,"dtype":null},"registered_name":null}"#;
     assert_eq!(write(&Config::default()), nothing);
-    // The one key of a shape that Keras 3 knows, where that is enough, and that of the others.
+    // The only key for a shape that Keras 3 knows if it is sufficient, else the key of the other versions.
     let shaped = |shape: &[Option<usize>]| {
         write(&with(Config::default(), |config| {
             config.batch_input_shape = Some(shape.to_vec());
@@ -103,7 +103,7 @@ fn written_in_the_form_of_keras_3() {
     };
     assert!(shaped(&UNKNOWN_BY_3).contains(r#""dtype":null,"input_shape":[3]}"#));
     assert!(shaped(&[Some(4), Some(3)]).contains(r#""dtype":null,"batch_input_shape":[4,3]}"#));
-    // Which is for tf_keras alone, and that knows no policy of Keras 3.
+    // That key is only for tf_keras, which does not know Keras 3's policies.
     let for_tf_keras = write(&with(ser(), |config| {
         config.batch_input_shape = Some(vec![Some(4), Some(3)]);
     }));
@@ -160,7 +160,7 @@ fn everything_survives_the_round_trip() {
         });
         assert_eq!(read(&write(&config)), config);
     }
-    // What a reader of numbers that rounds twice gets wrong, and many more.
+    // Numbers that a reader with two roundings gets wrong, and many others.
     let numbers = [0.925_933_892_649_635_9, 0.013_000_000_268_220_901];
     let many = (1..4000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12);
     let many = many.map(|bits| f64::from_bits(0x3fe0_0000_0000_0000 | bits));
@@ -285,7 +285,7 @@ fn whatever_else_is_refused_by_name() {
             r#"{"class_name": "ELU", "config": {}, "registered_name": "my>ELU"}"#,
             "expected `registered_name` to be null, received \"my>ELU\"",
         ),
-        // As Keras 3 and tf_keras write a class of that name which is not theirs.
+        // Written by Keras 3 and tf_keras for a class of another project with that name.
         (
             r#"{"module": null, "class_name": "ELU", "config": {}, "registered_name": "ELU"}"#,
             "expected `module` to be a module of keras or tf_keras, received null",

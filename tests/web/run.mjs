@@ -1,4 +1,5 @@
-// Headless Chromium in the playground and in the tests that run everywhere: `scripts/test-web` builds both and calls this.
+// Tests the playground, and runs the tests of `conformance`, in headless Chromium. `scripts/test-web` builds both and
+// calls this.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -14,7 +15,7 @@ mkdirSync(ARTIFACTS, { recursive: true });
 /** For each test, the playground's build among them. */
 const PATIENCE = 20 * 60_000;
 
-// ---- What is tested ----
+// ---- Tests ----
 
 test("the tests that run everywhere", { timeout: PATIENCE }, async (t) => {
   const { page, complaints } = await open(t, await conformance(t), WEBGPU);
@@ -82,7 +83,7 @@ async function curves(t, url) {
     assert(drawn > 300, `${name} has ${drawn} pixels`);
   }
 
-  // By mouse.
+  // With the mouse.
   const [left, top, , bottom] = await page.evaluate(() => window.playground.slider());
   const y = (top + bottom) / 2;
   await page.mouse.move(left + 80, y);
@@ -97,7 +98,7 @@ async function curves(t, url) {
   const after = await pixels(page, PICTURE, "curves-moved");
   assert(difference(before, after) > 0.005, "the curves did not move in the picture");
 
-  // By keyboard, which the slider has since the mouse let go of it.
+  // With the keyboard. The slider has the focus since the mouse released it.
   await page.keyboard.press("ArrowRight", { delay: 100 });
   const most = await plotted(page);
   assert(most.alpha > more.alpha, `${most.alpha} is not more than ${more.alpha}`);
@@ -149,7 +150,7 @@ async function comparison(t, url) {
       requestAnimationFrame(frame);
     })(last);
   });
-  // It fails where a result is off by more than 1 ULP.
+  // The comparison fails if a result is off by more than 1 ULP.
   await page.waitForFunction(() => window.playground.compared() === 1, null, { timeout: 300_000 });
   await frames(page);
   const [longest, whole] = await page.evaluate(() => [window.longest, performance.now() - window.start]);
@@ -163,7 +164,8 @@ async function comparison(t, url) {
 
 // ---- Pages and servers ----
 
-// SwiftShader for all: what draws pages must take what WebGPU has drawn, or Chromium destroys the device.
+// Everything uses SwiftShader. If the page were drawn by another adapter than WebGPU's, Chromium would destroy the
+// device.
 const WEBGPU = [
   "--enable-unsafe-webgpu",
   "--use-webgpu-adapter=swiftshader",
@@ -183,7 +185,7 @@ async function open(t, url, args) {
   page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
   page.on("console", (message) => {
     const text = message.text();
-    // wasm-bindgen's own page for tests.
+    // A message of wasm-bindgen's own test page.
     const known = text.startsWith("using deprecated parameters for the initialization function");
     if (["error", "warning"].includes(message.type()) && !known) {
       complaints.push(`${message.type()}: ${text}`);

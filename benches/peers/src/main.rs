@@ -1,7 +1,9 @@
-//! ELU by this crate, by burn-wgpu and by candle, on the same numbers, in one process, each beside a copy of as many bytes.
+//! Measures ELU by this crate, by burn-wgpu and by candle on the same numbers in one process, each next to a copy of
+//! the same number of bytes.
 //!
-//! `cargo run --release [-- ELEMENTS...]`, in this folder, prints a table in Markdown. `WGPU_ADAPTER_NAME` chooses this crate's
-//! adapter, and `CUBECL_WGPU_DEFAULT_DEVICE` burn's. `--no-default-features` builds burn without fusion.
+//! `cargo run --release [-- ELEMENTS...]` in this folder prints a Markdown table. `WGPU_ADAPTER_NAME` selects this
+//! crate's adapter, and `CUBECL_WGPU_DEFAULT_DEVICE` selects burn's. `--no-default-features` builds burn without
+//! fusion.
 
 use std::{hint::black_box, time::Instant};
 
@@ -89,14 +91,14 @@ fn main() -> Result<()> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Measurement {
-    /// Into a slice that is there.
+    /// Writes to an existing slice.
     Cpu,
-    /// A new tensor each time.
+    /// Creates a new tensor each time.
     Candle,
     CpuCopy,
-    /// Recorded, submitted and waited for, into a buffer that is there.
+    /// Records, submits and waits; writes to an existing buffer.
     Kernel,
-    /// A new tensor each time.
+    /// Creates a new tensor each time.
     Tensor,
     Burn,
     ShaderCopy,
@@ -174,7 +176,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// The largest error, or that of a copy from what it copies: 0.
+    /// Returns the largest error. For a copy, it checks that the copy equals its source and returns 0.
     fn error(&mut self, measurement: Measurement) -> Result<f64> {
         let y = match measurement {
             Measurement::Cpu | Measurement::CpuCopy => {
@@ -214,7 +216,7 @@ impl<'a> Bench<'a> {
         Ok(largest)
     }
 
-    /// The seconds that it takes, once.
+    /// Returns the seconds that one run takes.
     fn sample(&mut self, measurement: Measurement) -> Result<f64> {
         let Self {
             x,

@@ -1,4 +1,4 @@
-//! The picture of `elu bench`: GB/s against size, both on logarithmic axes.
+//! The chart of `elu bench`: GB/s against size, on logarithmic axes.
 
 use anyhow::Result;
 use plotters::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::plot::Chart;
 
-/// A line for each measurement, with whiskers from quartile to quartile; copies are dashed.
+/// One line per measurement, with whiskers from the first to the third quartile. Copies are dashed.
 pub(crate) struct SpeedChart<'a>(pub(crate) &'a Report<'a>);
 
 impl Chart for SpeedChart<'_> {
@@ -31,18 +31,18 @@ impl Chart for SpeedChart<'_> {
 
 // ---- Internals ----
 
-/// A measurement's name in the legend, its color, and whether it is a copy.
+/// The measurement, its name in the legend, its color, and whether it is a copy.
 type Look = (Measurement, &'static str, RGBColor, bool);
 
 const LOOKS: [Look; 8] = [
     (Measurement::Cpu, "CPU path", BLUE, false),
     (Measurement::CpuCopy, "CPU copy", BLUE, true),
-    (Measurement::Kernel, "GPU kernel alone", ORANGE, false),
+    (Measurement::Kernel, "GPU kernel", ORANGE, false),
     (Measurement::SubmitAndWait, "submit and wait", PURPLE, false),
     (Measurement::ShaderCopy, "shader that copies", ORANGE, true),
     (Measurement::BufferCopy, "buffer copy", GRAY, true),
     (Measurement::RoundTrip, "round trip", GREEN, false),
-    (Measurement::Transfers, "up and down only", GREEN, true),
+    (Measurement::Transfers, "upload and download", GREEN, true),
 ];
 
 const BLUE: RGBColor = RGBColor(0, 90, 170);
@@ -54,7 +54,7 @@ const GREEN: RGBColor = RGBColor(0, 130, 80);
 const LEGEND_AT: i32 = 970;
 
 impl SpeedChart<'_> {
-    /// What is timed where, and who wins; gives what is left of the area.
+    /// Draws the headings, and returns the rest of the area.
     fn headings<B: DrawingBackend>(
         &self,
         area: &DrawingArea<B, Shift>,
@@ -98,7 +98,7 @@ impl SpeedChart<'_> {
             });
         let (first, last) = match rows {
             [first, .., last] => (first.len as f64, last.len as f64),
-            // An axis needs some length.
+            // An axis must not be empty.
             [only] => (only.len as f64 / 2.0, only.len as f64 * 2.0),
             [] => return Ok(()),
         };

@@ -1,4 +1,4 @@
-//! What `elu bench` found, as JSON.
+//! The results of `elu bench` as JSON.
 
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
-//! What is timed.
+//! The measurements of `elu bench`.
 
 use crate::timing::Stats;
 
-/// Work, or a copy that it is measured by.
+/// A measurement: of ELU, or of a copy to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Measurement {
     Cpu,
@@ -12,12 +12,12 @@ pub(crate) enum Measurement {
     ShaderCopy,
     BufferCopy,
     RoundTrip,
-    /// Up and down again.
+    /// Upload and download without a kernel.
     Transfers,
 }
 
 impl Measurement {
-    /// The name in JSON.
+    /// Returns the name in JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -31,7 +31,7 @@ impl Measurement {
         }
     }
 
-    /// The copies that it is measured by.
+    /// Returns the copies that this measurement is compared with.
     pub(crate) const fn copies(self) -> &'static [Self] {
         match self {
             Self::Cpu => &[Self::CpuCopy],
@@ -42,5 +42,5 @@ impl Measurement {
     }
 }
 
-/// What was found of several measurements.
+/// The statistics of several measurements.
 pub(crate) type Round = Vec<(Measurement, Stats)>;

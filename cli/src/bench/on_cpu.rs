@@ -1,4 +1,4 @@
-//! What is timed on the CPU.
+//! Measurements on the CPU.
 
 use std::{hint::black_box, time::Instant};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::timing::{rounds, seconds};
 
-/// Slices, and the results.
+/// The input and output slices.
 pub(crate) struct OnCpu<'a, E> {
     work: &'a Workload,
     data: &'a Data<E>,
@@ -20,7 +20,7 @@ pub(crate) struct OnCpu<'a, E> {
 }
 
 impl<'a, E: Element> OnCpu<'a, E> {
-    /// `y` is for the results, and as long as the data.
+    /// Creates the measurement. `y` receives the results and must be as long as the data.
     pub(crate) fn new(work: &'a Workload, data: &'a Data<E>, y: Vec<E>) -> Self {
         Self { work, data, y }
     }
@@ -31,7 +31,7 @@ impl<'a, E: Element> OnCpu<'a, E> {
         self.run(Measurement::Cpu)?;
         self.work
             .confirm("the CPU", bytemuck::cast_slice(&self.y))?;
-        // One of the smallest is over before the clock has moved.
+        // Small sizes are repeated, because one run is shorter than a tick of the clock.
         const BYTES: usize = 1 << 20;
         let moved = self.work.bytes_moved(self.y.len());
         let times = (BYTES / moved).max(1);
@@ -57,7 +57,7 @@ impl<E: Element> OnCpu<'_, E> {
             cpu::apply(op, elu, x, gradient(op, grad), y)?;
         } else {
             copy(x, y);
-            // With a gradient, half as many bytes again are read, and written.
+            // A gradient reads one and a half times the bytes of a copy, so the copy also copies half of `grad`.
             let half = grad.len() / 2;
             copy(&grad[..half], &mut y[..half]);
         }
@@ -65,7 +65,7 @@ impl<E: Element> OnCpu<'_, E> {
     }
 }
 
-/// By all threads, if there is enough for them: by one, what is short is over sooner.
+/// Copies on all threads if the slices are long, else on one thread, which is faster for short slices.
 fn copy<E: Element>(x: &[E], y: &mut [E]) {
     let chunk = y
         .len()

@@ -1,4 +1,4 @@
-//! What is timed on a GPU.
+//! Measurements on a GPU.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::timing::{ShaderCopy, Timer, rounds, seconds};
 
-/// Tensors that are there already.
+/// Tensors that are on the GPU already.
 pub(crate) struct OnGpu<'a> {
     work: &'a Workload,
     gpu: &'a Gpu,
@@ -56,7 +56,7 @@ impl<'a> OnGpu<'a> {
         })
     }
 
-    /// `data` is what it was made from.
+    /// Times the measurements. `data` is the data of the tensors.
     pub(crate) fn time<E: Element>(&self, data: &Data<E>) -> Result<Round> {
         let started = Instant::now();
         let measurements: &[Measurement] = if self.timer.is_some() {
@@ -80,7 +80,7 @@ impl<'a> OnGpu<'a> {
                 Measurement::Kernel | Measurement::SubmitAndWait => self.work.confirm(&who, &y)?,
                 _ => ensure!(
                     is_copy(measurement, data, &y),
-                    "{who}: a copy is not what was copied, so nothing is timed"
+                    "{who}: a copy differs from its source, so nothing is timed"
                 ),
             }
         }
@@ -90,7 +90,7 @@ impl<'a> OnGpu<'a> {
     }
 }
 
-/// From slices to a vector.
+/// Round trips, from slices to a vector.
 pub(crate) struct Trips<'a, E> {
     work: &'a Workload,
     data: &'a Data<E>,
@@ -123,7 +123,8 @@ impl<'a, E: Element> Trips<'a, E> {
 const TRIES: usize = 100;
 
 impl OnGpu<'_> {
-    /// The seconds that `measurement` takes, once. Some devices' timestamps are wrong now and then.
+    /// Returns the seconds that `measurement` takes once. Some devices report wrong timestamps occasionally, so it is
+    /// repeated.
     fn sample(&self, measurement: Measurement) -> Result<f64> {
         for _ in 0..TRIES {
             let start = Instant::now();
@@ -174,7 +175,7 @@ impl OnGpu<'_> {
     }
 
     fn copy_buffers(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        // With a gradient, half as many bytes again are read, and written.
+        // A gradient reads one and a half times the bytes of a copy, so the copy also copies half of `grad`.
         let y = slice(&self.y)?;
         for (from, part) in [(Some(&self.x), 1), (self.grad.as_ref(), 2)] {
             if let Some(from) = from {
@@ -212,14 +213,14 @@ impl<E: Element> Trips<'_, E> {
     }
 }
 
-/// Whether `y` is what that copy makes of `data`.
+/// Returns whether `y` is the result of that copy for `data`.
 fn is_copy<E: Element>(measurement: Measurement, data: &Data<E>, y: &[u8]) -> bool {
     let (x, grad) = (
         bytemuck::cast_slice(&data.x),
         bytemuck::cast_slice(&data.grad),
     );
     let half = grad.len() / 2;
-    // Either leaves out an end that is less than it takes at a time.
+    // Both copies leave out an incomplete block at the end.
     let whole = y.len() - y.len() % 16;
     match measurement {
         Measurement::ShaderCopy if !grad.is_empty() => {

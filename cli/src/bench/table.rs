@@ -1,4 +1,4 @@
-//! What `elu bench` found, as a table.
+//! The results of `elu bench` as a table.
 
 use std::fmt::Write as _;
 
@@ -8,23 +8,23 @@ use super::{
 };
 use crate::timing::Stats;
 
-/// What was compared with what.
+/// The devices that are compared.
 pub(crate) struct Machine {
     pub(crate) cpu: String,
-    /// In words, or why there is none.
+    /// The description of the GPU, or the reason why there is none.
     pub(crate) about_gpu: String,
-    pub(crate) gpu: Option<Rival>,
+    pub(crate) gpu: Option<ComparedGpu>,
 }
 
-/// What the CPU was compared with.
-pub(crate) struct Rival {
+/// The GPU that the CPU is compared with.
+pub(crate) struct ComparedGpu {
     pub(crate) name: String,
     pub(crate) is_software: bool,
-    /// Whether the kernel was timed alone.
+    /// Whether timestamps measure the kernel alone.
     pub(crate) has_timestamps: bool,
 }
 
-/// What was found of a size.
+/// The results for one size.
 pub(crate) struct Row {
     pub(crate) len: usize,
     pub(crate) found: Round,
@@ -39,13 +39,13 @@ impl Row {
     }
 }
 
-/// What was found in all.
+/// All results.
 pub(crate) struct Report<'a> {
     pub(super) work: &'a Workload,
     pub(super) title: String,
     pub(super) machine: Machine,
     pub(super) rows: Vec<Row>,
-    /// Sizes, and why they are left out.
+    /// The sizes that were left out, and why.
     pub(super) left_out: Vec<(usize, String)>,
 }
 
@@ -84,14 +84,14 @@ impl<'a> Report<'a> {
         self.work.bytes_moved(row.len) as f64 / seconds / 1e9
     }
 
-    /// From which size on the GPU wins, in words; nothing without a GPU.
+    /// Says from which size on the GPU is faster. Empty without a GPU.
     pub(crate) fn crossovers(&self) -> Vec<String> {
         let lines = [
-            (Measurement::SubmitAndWait, "data there"),
+            (Measurement::SubmitAndWait, "data on the GPU"),
             (Measurement::RoundTrip, "round trip"),
         ]
         .map(|(measurement, name)| {
-            // How long the GPU takes at the largest of its sizes, in terms of the CPU.
+            // The GPU's time at its largest size, relative to the CPU's time.
             let largest = self
                 .rows
                 .iter()
@@ -122,14 +122,14 @@ impl<'a> Report<'a> {
         );
         if let Some(gpu) = &machine.gpu {
             text += if gpu.has_timestamps {
-                "kernel alone: by the GPU's timestamps, and so are its copies\n"
+                "kernel: timed by the GPU's timestamps, as are its copies\n"
             } else {
-                "kernel alone: the GPU has no sound timestamps; submit and wait stands for it\n"
+                "kernel: not timed alone, because the GPU has no reliable timestamps; see submit + wait\n"
             };
         }
         for (about, columns) in [
             (
-                "time: median, and half of the distance between the quartiles",
+                "time: median ± half of the distance between the quartiles",
                 self.times(),
             ),
             (
@@ -137,7 +137,7 @@ impl<'a> Report<'a> {
                 self.speeds(),
             ),
             (
-                "share of the speed of a copy of as many bytes",
+                "speed relative to a copy of the same number of bytes",
                 self.shares(),
             ),
         ] {
@@ -157,7 +157,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// `2^20`, or the number if it is no power of two.
+/// Returns `2^20` for a power of two, else the number.
 pub(crate) fn size_name(len: usize) -> String {
     if len.is_power_of_two() {
         format!("2^{}", len.ilog2())
@@ -168,11 +168,11 @@ pub(crate) fn size_name(len: usize) -> String {
 
 // ---- Internals ----
 
-/// A column: two lines of heading, and a cell for each row, if there is anything to tell.
+/// A column: a heading of two lines, and a cell for each row that has a value.
 type Column = ([&'static str; 2], Vec<Option<String>>);
 
 impl Report<'_> {
-    /// The smallest size from which on the GPU takes less time than the CPU.
+    /// Returns the smallest size from which on the GPU is always faster than the CPU.
     pub(super) fn crossover(&self, measurement: Measurement) -> Option<usize> {
         let timed = self.rows.iter().rev();
         timed
@@ -262,7 +262,7 @@ impl Report<'_> {
         (heading, self.rows.iter().map(cell).collect())
     }
 
-    /// Columns without any cell are left out, and so is an empty line of headings.
+    /// Formats the columns. Columns without cells and empty lines of the heading are left out.
     fn table(&self, columns: Vec<Column>) -> String {
         let sizes = self.rows.iter().map(|row| size_name(row.len));
         let names = ["".into(), "elements".into()].into_iter().chain(sizes);
@@ -288,12 +288,12 @@ impl Report<'_> {
     }
 }
 
-/// The GPU's time, in terms of the CPU's.
+/// Returns the GPU's time relative to the CPU's time.
 fn ratio(row: &Row, measurement: Measurement) -> Option<f64> {
     Some(row.get(measurement)?.median / row.get(Measurement::Cpu)?.median)
 }
 
-/// Three digits.
+/// Formats three significant digits.
 fn digits(value: f64) -> String {
     let decimals = match value {
         ..0.9995 => 3,
@@ -308,7 +308,7 @@ fn percent(part: f64) -> String {
     format!("{:.0}%", 100.0 * part)
 }
 
-/// `1.23 ms`
+/// Formats a time, such as `1.23 ms`.
 fn time(seconds: f64) -> String {
     let (value, unit) = match seconds {
         ..0.9995e-6 => (seconds * 1e9, "ns"),
@@ -325,7 +325,7 @@ mod tests {
 
     use super::*;
 
-    /// The CPU takes 1 second a size, and the GPU so many.
+    /// The crossovers for a CPU that takes 1 second at every size and a GPU that takes these times.
     fn crossovers(submit_and_wait: &[f64], round_trip: &[f64]) -> Vec<String> {
         let work = Workload::new(Op::Forward, DType::F32, 1.0.into());
         let machine = Machine {
@@ -354,13 +354,13 @@ mod tests {
         assert_eq!(
             crossovers(&[0.5, 2.0, 0.9, 0.25], &[4.0, 3.0, 2.0, 1.0]),
             [
-                "data there: GPU wins from 2^14 on (0.250 times the CPU's time at 2^16)",
+                "data on the GPU: GPU wins from 2^14 on (0.250 times the CPU's time at 2^16)",
                 "round trip: GPU does not win (1.00 times the CPU's time at 2^16)",
             ]
         );
         assert_eq!(
             crossovers(&[0.5, 0.4], &[0.9, 0.8])[0],
-            "data there: GPU wins at every size (0.400 times the CPU's time at 2^12)"
+            "data on the GPU: GPU wins at every size (0.400 times the CPU's time at 2^12)"
         );
     }
 

@@ -1,4 +1,4 @@
-//! What is computed, from which numbers, and whether the answers are right.
+//! The operation and numbers that are measured, and the check of the results.
 
 use anyhow::{Context, Result, ensure};
 use wgpu_elu::{
@@ -7,22 +7,22 @@ use wgpu_elu::{
     reference,
 };
 
-/// What is computed. Its numbers come again and again after [`PERIOD`].
+/// An operation with numbers that repeat after [`PERIOD`].
 pub(crate) struct Workload {
     pub(crate) op: Op,
     pub(crate) dtype: DType,
     pub(crate) elu: Elu,
-    /// As bits.
+    /// The numbers, as bits.
     x: Vec<u64>,
     grad: Vec<u64>,
 }
 
-/// A prime, so that no power of two starts at the same number twice.
+/// A prime, so that no two powers of two start at the same number.
 const PERIOD: usize = 4001;
 
 impl Workload {
     pub(crate) fn new(op: Op, dtype: DType, elu: Elu) -> Self {
-        // Both sides, in no order.
+        // Numbers on both sides of 0, in no particular order.
         let spread = |i: usize, step: usize| ((i * step) % PERIOD) as f64 / 1000.0 - 2.5;
         let x = |i| match op {
             Op::BackwardFromOutput => reference::elu(spread(i, 7919), elu.alpha()),
@@ -37,7 +37,7 @@ impl Workload {
         }
     }
 
-    /// Bytes read plus written for so many elements.
+    /// Returns the number of bytes that are read and written for `len` elements.
     pub(crate) fn bytes_moved(&self, len: usize) -> usize {
         let buffers = if self.op.has_grad() { 3 } else { 2 };
         buffers * self.dtype.size() * len
@@ -57,7 +57,7 @@ impl Workload {
             let describe = |bits| value(self.dtype, bits);
             ensure!(
                 judge.judge(x, grad, y).is_allowed,
-                "{who}: {:e} for x {:e} is not within the contract, so nothing is timed; elu check tells more",
+                "{who}: {:e} for x {:e} is not within the contract, so nothing is timed; elu check reports more",
                 describe(y),
                 describe(x),
             );
@@ -71,7 +71,7 @@ impl Workload {
     }
 }
 
-/// So many of the workload's numbers, in this machine's memory.
+/// `len` of the workload's numbers, in this machine's memory.
 pub(crate) struct Data<E> {
     pub(crate) x: Vec<E>,
     /// Empty for forward.
@@ -88,17 +88,17 @@ impl<E: Element> Data<E> {
     }
 }
 
-/// The gradient, if the operation takes one.
+/// Returns the gradient if the operation takes one.
 pub(crate) fn gradient<T>(op: Op, grad: T) -> Option<T> {
     op.has_grad().then_some(grad)
 }
 
-/// Zeros, or an error if there is no room.
+/// Returns zeros, or an error if there is not enough memory.
 pub(crate) fn zeros<E: Element>(len: usize) -> Result<Vec<E>> {
     let mut values = Vec::new();
     values
         .try_reserve_exact(len)
-        .context("no room in this machine's memory")?;
+        .context("not enough memory")?;
     values.resize(len, E::zeroed());
     Ok(values)
 }
@@ -139,7 +139,7 @@ mod tests {
         y[0] = 0.5;
         assert_eq!(
             judge(&y).unwrap_err().to_string(),
-            "it: 5e-1 for x -2.5e0 is not within the contract, so nothing is timed; elu check tells more"
+            "it: 5e-1 for x -2.5e0 is not within the contract, so nothing is timed; elu check reports more"
         );
     }
 }

@@ -1,19 +1,19 @@
-//! The picture of `elu check`: error against x, both on logarithmic axes.
+//! The chart of `elu check`: error against x, on logarithmic axes.
 
 use anyhow::Result;
 use plotters::{coord::Shift, prelude::*};
 
 use crate::plot::Chart;
 
-/// What is less is drawn there, zero too.
+/// The smallest error on the axis. Smaller errors, including 0, are drawn there.
 const LEAST: f64 = 1e-3;
 
 /// The errors of a device's results.
 pub(crate) struct ErrorChart<'a> {
     pub(crate) title: &'a str,
-    /// -x, and the largest errors there in ULP: the device's, and the plain formula's.
+    /// -x, and the largest errors there in ULP: those of the device and those of the naive formula.
     pub(crate) points: &'a [(f64, [f64; 2])],
-    /// What the contract allows.
+    /// The largest error that the contract allows.
     pub(crate) most: f64,
 }
 
@@ -40,7 +40,7 @@ impl Chart for ErrorChart<'_> {
             .x_label_area_size(60)
             .y_label_area_size(90)
             .build_cartesian_2d((first..last).log_scale(), (LEAST..highest).log_scale())?;
-        // The marks are powers of ten, but for their last bits.
+        // The marks are powers of ten, except for rounding errors.
         let power = |v: &f64| format!("1e{}", v.log10().round());
         chart
             .configure_mesh()
@@ -55,7 +55,7 @@ impl Chart for ErrorChart<'_> {
         for (which, name, color) in [
             (
                 1,
-                "the formula in plain floating point",
+                "the textbook formula",
                 RGBColor(200, 90, 0),
             ),
             (0, "this device", RGBColor(0, 90, 170)),
@@ -79,7 +79,7 @@ impl Chart for ErrorChart<'_> {
                 6,
                 BLACK.into(),
             ))?
-            .label("what the contract allows")
+            .label("the guaranteed bound")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], BLACK));
         chart
             .configure_series_labels()

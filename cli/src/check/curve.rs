@@ -1,4 +1,4 @@
-//! The largest errors by x, those of the device beside those of the naive formula: what `--plot` draws.
+//! The largest errors by x of the device and of the naive formula, for `--plot`.
 
 use std::ops::Range;
 
@@ -7,18 +7,18 @@ use wgpu_elu::{
     accuracy::{Case, Findings, Judge, bits, value},
 };
 
-/// The largest errors by the logarithm of -x: the device's, and the naive formula's.
+/// The largest errors by the logarithm of -x: those of the device and those of the naive formula.
 pub(super) struct Curve {
     judge: Judge,
     buckets: Vec<[f64; 2]>,
 }
 
-/// The powers of ten of -x that are drawn, and the buckets in each.
+/// The range of -x as powers of ten, and the number of buckets in each.
 const DECADES: Range<i32> = -10..2;
 const PER_DECADE: f64 = 50.0;
 
 impl Curve {
-    /// A curve without any result.
+    /// Creates an empty curve.
     pub(super) fn new(judge: Judge) -> Self {
         let count = bucket(f64::from(DECADES.end - DECADES.start) * PER_DECADE);
         Self {
@@ -27,7 +27,7 @@ impl Curve {
         }
     }
 
-    /// -x in the middle of each bucket, and the largest errors there.
+    /// Returns -x in the middle of each bucket, and the largest errors there.
     pub(super) fn points(&self) -> Vec<(f64, [f64; 2])> {
         let x = |i: usize| 10f64.powf(f64::from(DECADES.start) + (i as f64 + 0.5) / PER_DECADE);
         let buckets = self.buckets.iter().enumerate();
@@ -64,17 +64,17 @@ impl Findings for Curve {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "what is negative or too large becomes the end, and is left out"
+    reason = "negative and too large numbers become the ends, which are left out"
 )]
 fn bucket(at: f64) -> usize {
     at as usize
 }
 
-/// What the formula gives as it is written, in the floating point of the arithmetic.
+/// Computes the textbook formula in the floating-point type of the arithmetic.
 fn naive(judge: Judge, x: f64, grad: f64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "rounding is what is wanted"
+        reason = "the rounding is intended"
     )]
     fn narrow(v: f64) -> f32 {
         v as f32

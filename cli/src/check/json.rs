@@ -1,4 +1,4 @@
-//! A report as JSON.
+//! A report of `elu check` as JSON.
 
 use serde_json::{Value, json};
 use wgpu_elu::{
@@ -8,17 +8,17 @@ use wgpu_elu::{
 
 use crate::files::number;
 
-/// Everything that the report's text says, and the worst cases in full:
+/// Contains everything that the report's text contains, and the worst cases in full:
 ///
 /// - `device`, `op`, `dtype`, `alpha`: what was judged;
-/// - `results`, `contract` (`max_ulp`, whether the `nearest` number is needed, whether it is `kept`), and `ranges`, each with its
-///   name `x`, `results`, `max_ulp`, `mean_ulp`, the share of the `nearest` numbers, how many are `broken`, and the `worst`
-///   case: for that alpha;
-/// - `other_factors`: how many `factors`, and `results`, `max_ulp`, `mean_ulp`, `nearest`, `broken`, `worst` and `contract` for
-///   all of them together.
+/// - `results`, `contract` (`max_ulp`, whether the `nearest` number is required, whether it is `kept`), and `ranges`,
+///   each with its name `x`, `results`, `max_ulp`, `mean_ulp`, the share of the `nearest` numbers, the number of
+///   `broken` results, and the `worst` case: for the given alpha;
+/// - `other_factors`: the number of `factors`, and `results`, `max_ulp`, `mean_ulp`, `nearest`, `broken`, `worst` and
+///   `contract` for all of them together.
 ///
-/// A worst case has `alpha`, `scale`, `input_scale`, `x`, `grad`, the result `y` and the `nearest` number, each with its `value`
-/// and its `bits`, and `ulp`.
+/// A worst case has `alpha`, `scale`, `input_scale`, `x`, `grad`, the result `y` and the `nearest` number, each with
+/// its `value` and its `bits`, and `ulp`.
 pub(super) fn as_json(report: &Report, device: &Device) -> Value {
     let judge = report.judge();
     let ranges = report.ranges().map(|(name, tally)| {

@@ -1,4 +1,4 @@
-//! A shader that only copies: the ceiling of the kernel.
+//! A shader that only copies: the ceiling for the kernel's speed.
 
 use wgpu_elu::{
     DType, Gpu,
@@ -9,19 +9,21 @@ use wgpu_elu::{
     wgpu,
 };
 
-/// The kernel's shader, shape and bindings, with an operation that gives back what it gets: `x`, or with a gradient all bits in
-/// which that differs from `x`.
+/// A shader with the kernel's shape and bindings that returns its input: `x`, or with a gradient the XOR of `x` and
+/// `grad`.
 ///
-/// It goes by 16 bytes, whatever the elements are; what is less at the end is left out.
+/// It copies blocks of 16 bytes for every dtype. An incomplete block at the end is left out.
 #[derive(Debug)]
 pub struct ShaderCopy {
     pipeline: wgpu::ComputePipeline,
-    /// With the numbers of workgroups in both dimensions. More than a binding can hold is several.
+    /// The dispatches, with their numbers of workgroups in both dimensions. Data that exceeds one binding needs
+    /// several.
     dispatches: Vec<(wgpu::BindGroup, [u32; 2])>,
 }
 
 impl ShaderCopy {
-    /// A copy of `x`, or of `x` and `grad`, to `y`: slices of one length, at multiples of 256 bytes.
+    /// Creates a copy of `x`, or of `x` and `grad`, to `y`. The slices must have the same length and start at multiples
+    /// of 256 bytes.
     pub fn new<'a>(
         gpu: &Gpu,
         x: wgpu::BufferSlice<'a>,
@@ -31,7 +33,7 @@ impl ShaderCopy {
         let limits = gpu.device().limits();
         let shape = Shape::for_device(gpu.info().device_type, &limits);
         let pipeline = pipeline(gpu.device(), shape, grad.is_some());
-        // A multiple of every alignment of offsets.
+        // A multiple of every device's alignment of offsets.
         const ALIGNMENT: u64 = 256;
         let most = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
         let most = most - most % ALIGNMENT;
@@ -94,7 +96,7 @@ impl ShaderCopy {
 
 // ---- Internals ----
 
-/// Bytes in a vector.
+/// The size of a vector in bytes.
 const VECTOR: u64 = 16;
 
 fn pipeline(device: &wgpu::Device, shape: Shape, has_grad: bool) -> wgpu::ComputePipeline {

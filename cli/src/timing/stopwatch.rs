@@ -1,4 +1,4 @@
-//! Samples of what takes time, and their statistics.
+//! Samples of times, and their statistics.
 
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,14 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Statistics of these samples; zeros without any.
+    /// Computes the statistics of these samples; all are zero without samples.
     pub fn of(mut seconds: Vec<f64>) -> Self {
         seconds.sort_by(f64::total_cmp);
         if seconds.is_empty() {
             seconds.push(0.0);
         }
         let last = seconds.len() - 1;
-        // Between neighbours, in proportion. `last * fourth` is a few hundred at most.
+        // Interpolates linearly between neighbouring samples. `last * fourth` is at most a few hundred.
         let quartile = |fourth: usize| {
             let (at, part) = (last * fourth / 4, (last * fourth % 4) as f64 / 4.0);
             seconds[at] + part * (seconds[(at + 1).min(last)] - seconds[at])
@@ -38,26 +38,27 @@ impl Stats {
         }
     }
 
-    /// Half of the distance between the quartiles, as a part of the median.
+    /// Returns half of the distance between the quartiles, relative to the median.
     pub fn spread(&self) -> f64 {
         (self.third_quartile - self.first_quartile) / (2.0 * self.median)
     }
 }
 
-/// How long there is no timing yet: clocks rise, and caches fill.
+/// The time before the first sample, in which clock rates rise and caches fill.
 const WARM_UP: Duration = Duration::from_millis(50);
-/// How long each measurement is sampled, unless it is so slow that the fewest samples take longer.
+/// The time for sampling each measurement, unless the minimum number of samples takes longer.
 const ENOUGH: Duration = Duration::from_millis(250);
 const FEWEST: usize = 5;
 const MOST: usize = 101;
 
-/// Times `measurements` in turn, so that a machine that slows down slows all of them. `sample` gives seconds.
+/// Samples `measurements` in turn, so that a change in the machine's speed affects all of them. `sample` returns
+/// seconds.
 ///
-/// The caller has checked each measurement at least once, since `started`.
+/// The caller must have run each measurement at least once since `started`.
 ///
 /// # Errors
 ///
-/// Those of `sample`.
+/// Returns the errors of `sample`.
 pub fn rounds<W: Copy>(
     measurements: &[W],
     started: Instant,
@@ -83,14 +84,14 @@ pub fn rounds<W: Copy>(
     Ok(measurements.iter().copied().zip(stats).collect())
 }
 
-/// The seconds that `work` takes.
+/// Returns the seconds that `work` takes.
 ///
 /// # Errors
 ///
-/// Those of `work`.
+/// Returns the errors of `work`.
 pub fn seconds<T>(work: impl FnOnce() -> Result<T>) -> Result<f64> {
     let start = Instant::now();
-    // What it gives is dropped after the clock was read.
+    // The result is dropped after the clock was read.
     let result = work()?;
     let seconds = start.elapsed().as_secs_f64();
     drop(result);

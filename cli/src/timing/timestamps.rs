@@ -1,11 +1,11 @@
-//! Timestamps of a device.
+//! The timestamps of a device.
 
 use std::time::Instant;
 
 use anyhow::Result;
 use wgpu_elu::{Device, Gpu, wgpu};
 
-/// Measures work on a GPU by the device's own timestamps.
+/// Measures work on a GPU by the device's timestamps.
 #[derive(Debug)]
 pub struct Timer {
     queries: wgpu::QuerySet,
@@ -15,7 +15,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Returns none if the device has no timestamps, or if they disagree with the clock.
+    /// Returns `None` if the device has no timestamps, or if they disagree with the CPU's clock.
     pub fn new(gpu: &Gpu) -> Result<Option<Self>> {
         let needed = wgpu::Features::TIMESTAMP_QUERY;
         if !gpu.device().features().contains(needed) {
@@ -44,10 +44,10 @@ impl Timer {
 }
 
 impl Timer {
-    /// Two timestamps.
+    /// The size of two timestamps in bytes.
     const SIZE: u64 = 2 * wgpu::QUERY_SIZE as u64;
 
-    /// Whether work takes some time by the timestamps, and no more than the caller waits for it.
+    /// Returns whether the timestamps report a time that is positive and at most as long as the caller waits.
     fn agrees_with_the_clock(&self, gpu: &Gpu) -> Result<bool> {
         let cleared = gpu.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("elu_cli.timer"),
@@ -71,8 +71,8 @@ impl Timer {
         Ok(seconds > 0.0 && seconds <= waited)
     }
 
-    /// Timestamps before and after work outside of passes, by two passes that do nothing: in an encoder they would need one
-    /// more feature.
+    /// Writes timestamps before and after work outside of passes. It uses two empty passes, because timestamps in an
+    /// encoder would need another feature.
     pub fn around<T>(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -84,7 +84,7 @@ impl Timer {
         result
     }
 
-    /// A pass that writes these timestamps at its ends.
+    /// Starts a pass that writes a timestamp at its start and end.
     pub fn pass<'a>(
         &self,
         encoder: &'a mut wgpu::CommandEncoder,
@@ -101,15 +101,15 @@ impl Timer {
         })
     }
 
-    /// Records what brings the timestamps to memory that the CPU can read.
+    /// Records the copy of the timestamps to memory that the CPU can read.
     pub fn finish(&self, encoder: &mut wgpu::CommandEncoder) {
         encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.read, 0, Self::SIZE);
     }
 
-    /// The seconds between the timestamps, once all work is done.
+    /// Returns the seconds between the timestamps, after waiting for all work.
     pub fn read(&self, device: &Device) -> Result<f64> {
-        // If it fails, there is no range to get.
+        // If the mapping fails, the range is not available below.
         self.read.map_async(wgpu::MapMode::Read, .., |_| {});
         device.wait_blocking()?;
         let view = self.read.get_mapped_range(..)?;

@@ -7,7 +7,8 @@ const HALF: Judge = Judge {
     elu: Elu::new(1.0),
 };
 
-/// A report on float16 results for x = -0.5: each is this many numbers away from the nearest.
+/// Creates a report on float16 results for x = -0.5. Each result is the given number of steps away from the nearest
+/// number.
 fn report(off: &[u64]) -> Report {
     let [x, nearest] = [-0.5, -0.393_469_340_287_366_6].map(|v| bits(DType::F16, v));
     let one = |off| {
@@ -85,7 +86,7 @@ fn bad_results_of_other_factors_break_it() {
     );
 }
 
-/// Where subnormal numbers are flushed or nothing is right, errors are of any size.
+/// On devices that flush subnormals or are completely wrong, errors have any size.
 #[test]
 fn columns_stay_apart_whatever_the_errors() {
     for judge in [
@@ -116,7 +117,7 @@ fn columns_stay_apart_whatever_the_errors() {
             assert_eq!(cells.len(), 5, "{text}");
             assert!(line.len() <= 80 && head.len() <= 80, "{text}");
             for title in ["results", "max ULP", "mean", "nearest"] {
-                // The numbers end where the titles do.
+                // The numbers end below the end of their titles.
                 let end = head.find(title).unwrap() + title.len();
                 assert!(line[..end].ends_with(|c: char| c != ' '), "{text}");
                 assert!(line[end..].starts_with("  "), "{text}");

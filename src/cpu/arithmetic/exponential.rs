@@ -1,15 +1,16 @@
-//! exp and expm1, in parts.
+//! exp and expm1 as pairs.
 
 macro_rules! exponential {
     ($float:ident, $floats:ident, $uints:ident, p: $p:ident, expm1_smallest_power: $expm1_smallest_power:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+]) => {
-        /// t = n ln 2 + r, and expm1(r) = r + rest, where r is exact and the rest may be subject to errors.
+        /// The result of the range reduction: t = n ln 2 + r, and expm1(r) = r + rest. `r` is exact; `rest` may have
+        /// rounding errors.
         struct Reduced<S: Simd> {
             n: S::$floats,
             r: S::$floats,
             rest: S::$floats,
         }
 
-        /// n is at least `smallest`.
+        /// Reduces t. n is at least `smallest`.
         #[inline(always)]
         fn reduce<S: Simd>(simd: S, t: Pair<S>, smallest: $float) -> Reduced<S> {
             let splat = |v: $float| S::$floats::splat(simd, v);
@@ -31,7 +32,7 @@ macro_rules! exponential {
             }
         }
 
-        /// exp(t), with a split significand.
+        /// Returns exp(t) with a split significand.
         #[inline(always)]
         fn exp_of<S: Simd>(simd: S, t: Pair<S>) -> Normalized<S, Pair<S>> {
             let Reduced { n, r, rest } = reduce(simd, t, -<$float>::MAX);
@@ -47,13 +48,14 @@ macro_rules! exponential {
             }
         }
 
-        /// exp(t) - 1, split.
+        /// Returns exp(t) - 1 as a split pair.
         #[inline(always)]
         fn expm1_of<S: Simd>(simd: S, t: Pair<S>) -> Pair<S> {
             let Reduced { n, r, rest } = reduce(simd, t, $expm1_smallest_power);
             let power = power_of_two(simd, n);
             let less = power - 1.0;
-            // What `high` is does not matter, as long as it is near.
+            // The exact value of `high` does not matter as long as it is close to the result, since `low` takes the
+            // difference.
             let high = leading_bits(simd, power.mul_add(r + rest, less));
             let lost = power.mul_add(r, less - high);
             Pair {
@@ -62,7 +64,8 @@ macro_rules! exponential {
             }
         }
 
-        /// exp(t) - 1, where `mul_add` rounds once: then r is exact where 2^n is not small, for fewer parts of ln 2 as well.
+        /// Returns exp(t) - 1 for machines whose `mul_add` rounds once. There r is exact where 2^n is not small, so
+        /// fewer parts of ln 2 are needed.
         #[inline(always)]
         fn expm1_of_float<S: Simd>(simd: S, t: S::$floats) -> Pair<S> {
             let splat = |v: $float| S::$floats::splat(simd, v);

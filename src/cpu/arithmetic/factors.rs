@@ -1,8 +1,8 @@
-//! The factors, as the formulas multiply by them.
+//! The factors in the form that the formulas multiply by.
 
 macro_rules! factors {
     ($float:ident, $floats:ident, expm1_small: $expm1_small:literal) => {
-        /// A factor in every lane.
+        /// A factor, the same in every lane.
         #[derive(Clone, Copy)]
         struct Factor<S: Simd> {
             high: S::$floats,
@@ -18,7 +18,7 @@ macro_rules! factors {
                     low,
                     exponent,
                 } = factor;
-                // Without a need for few bits, the more there are in `high`, the less there is to do.
+                // If `mul_add` rounds once, `high` may have all bits, and more bits in `high` save operations.
                 let all = if fuses(simd.level()) {
                     high + low
                 } else {
@@ -43,7 +43,7 @@ macro_rules! factors {
         /// `input_scale`.
         #[derive(Clone, Copy)]
         struct Scale<S: Simd> {
-            /// Its significand, and 2 to the power of its exponent.
+            /// The significand of `input_scale`, and 2 to the power of its exponent.
             factor: S::$floats,
             power: S::$floats,
             is_one: bool,
@@ -52,7 +52,7 @@ macro_rules! factors {
         }
 
         impl<S: Simd> Scale<S> {
-            /// For products of `smallest` and more.
+            /// Creates the scale. Products below `smallest` are not needed exactly.
             #[inline(always)]
             fn new(simd: S, products: Products<$float>, smallest: $float) -> Self {
                 let factor = Factor::new(simd, products.split_input_scale());
@@ -66,7 +66,7 @@ macro_rules! factors {
                 }
             }
 
-            /// The product with an x <= 0, or with as much of it as makes a difference.
+            /// Returns the product with an x <= 0, as exactly as the result needs it.
             #[inline(always)]
             fn times(self, simd: S, x: S::$floats) -> Pair<S> {
                 let bounded = x.max(self.smallest);
@@ -80,7 +80,7 @@ macro_rules! factors {
                 two_product(simd, x, self.factor)
             }
         }
-        /// The side that is a mere product.
+        /// The positive side, which is a product.
         #[derive(Clone, Copy)]
         pub(super) struct Positive<S: Simd> {
             scale: S::$floats,
@@ -97,7 +97,7 @@ macro_rules! factors {
                 }
             }
 
-            /// The very bits of `v` where the scale is 1 or `v` is NaN.
+            /// Returns `v` itself, with the same bits, if the scale is 1 or `v` is NaN.
             #[inline(always)]
             pub(super) fn times(self, v: S::$floats) -> S::$floats {
                 let is_same = self.is_one | !v.simd_eq(v);

@@ -1,8 +1,8 @@
-//! ELU.
+//! The formulas of ELU.
 
 macro_rules! forward {
     ($float:ident, $floats:ident, $uints:ident, unit_expm1_smallest: $unit_expm1_smallest:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+], q: $q:ident, expm1_smallest: $expm1_smallest:literal, expm1_small: $expm1_small:literal) => {
-        /// ELU with alpha = 1.
+        /// ELU with unit factors.
         #[derive(Clone, Copy)]
         pub(in super::super) struct UnitForward;
 
@@ -10,11 +10,11 @@ macro_rules! forward {
             #[inline(always)]
             fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                let bounded = x.max(splat($unit_expm1_smallest)); // of x > 0, the result is thrown away
+                let bounded = x.max(splat($unit_expm1_smallest)); // the result for x > 0 is not used
                 let rounder = bounded.mul_add(splat(LOG2_E), splat(ROUNDER));
                 let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
                 let n = rounder - ROUNDER;
-                // 2^n makes the error of n ln 2 small where n is large.
+                // The multiplication by 2^n makes the error of n ln 2 small for large negative n.
                 let r = bounded;
                 $(let r = n.mul_add(splat(-$ln_2_part), r);)+
                 let y = power.mul_add((r * r).mul_add(super::$q(simd, r), r), power - 1.0);
@@ -22,11 +22,11 @@ macro_rules! forward {
             }
         }
 
-        /// ELU with any factors that are not degenerate, for an `input_scale` of 1.
+        /// ELU with factors that are not degenerate and an `input_scale` of 1.
         #[derive(Clone, Copy)]
         pub(in super::super) struct Forward<S: Simd> {
             negative: Factor<S>,
-            /// 2 to the power of `negative`'s exponent.
+            /// 2 to the power of the exponent of `negative`.
             power: S::$floats,
             negative_value: S::$floats,
             positive: Positive<S>,
@@ -37,10 +37,10 @@ macro_rules! forward {
             pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
                 let mut negative = Factor::new(simd, products.split_negative());
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                // Even the smallest subnormal number is a power of two.
+                // The quotient is an exact power of two, because even the smallest subnormal number is one.
                 let mut power = products.negative / (negative.high[0] + negative.low[0]);
                 if power >= 1.0 {
-                    // Nothing underflows on the way to the result that does not underflow in it.
+                    // Nothing underflows before the result does.
                     negative.high *= power;
                     negative.low *= power;
                     power = 1.0;
@@ -61,13 +61,13 @@ macro_rules! forward {
                 let bounded = x.max(splat($expm1_smallest));
                 let y = if fuses(simd.level()) {
                     let curve = expm1_of_float(simd, bounded);
-                    // `high` is all of the factor.
+                    // `high` contains the whole factor.
                     let factor = self.negative.high;
                     factor.mul_add(curve.high, factor * curve.low) * self.power
                 } else {
                     let curve = expm1_of(simd, Pair::from(simd, bounded));
                     let y = product(self.negative.pair(), curve) * self.power;
-                    // Parts of a small number may be subnormal.
+                    // For x near 0, the parts of the pair may be subnormal, so the product is computed directly.
                     x.simd_gt(splat(-$expm1_small))
                         .select(x * self.negative_value, y)
                 };
@@ -75,14 +75,14 @@ macro_rules! forward {
             }
         }
 
-        /// ELU with any factors that are not degenerate and any `input_scale`.
+        /// ELU with factors that are not degenerate and any `input_scale`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct ScaledForward<S: Simd> {
             negative: Factor<S>,
             slope: Factor<S>,
             positive: Positive<S>,
             input_scale: Scale<S>,
-            /// Where x is above this, the result is linear.
+            /// The result is linear in x where x is above this bound.
             small: S::$floats,
         }
 
@@ -117,7 +117,7 @@ macro_rules! forward {
             }
         }
 
-        /// With a `negative` that is zero, infinite or NaN, every product with a negative number is `-negative`.
+        /// ELU with a `negative` that is zero, infinite or NaN. Its product with any negative number is `-negative`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct DegenerateForward<S: Simd> {
             negated: S::$floats,

@@ -1,4 +1,4 @@
-//! The gradients.
+//! The formulas of the gradients.
 
 macro_rules! gradient {
     ($float:ident, $floats:ident, $uints:ident, exp_smallest: $exp_smallest:literal, exp_underflows: $exp_underflows:literal, center_shift: $center_shift:literal, mantissa: $mantissa:literal, q_centered: $q_centered:ident, exp_normal: $exp_normal:literal) => {
@@ -38,8 +38,8 @@ macro_rules! gradient {
             }
         }
 
-        /// The gradient from the input for ELU with alpha = 1. Only where `mul_add` rounds once: two roundings would add
-        /// up to more than an ULP.
+        /// The gradient from the input for ELU with unit factors. It requires that `mul_add` rounds once, because two
+        /// roundings would add up to more than 1 ULP.
         #[derive(Clone, Copy)]
         pub(in super::super) struct UnitBackward<S: Simd>(Backward<S>);
 
@@ -54,22 +54,23 @@ macro_rules! gradient {
             #[inline(always)]
             fn apply(self, simd: S, x: S::$floats, grad: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                // In `f32`, so that exp(r) is between 0.75 and 1.5: what is added to 1 then has the smallest error.
+                // In `f32`, n is chosen so that exp(r) lies between 0.75 and 1.5, which minimizes the error of the
+                // number that is added to 1.
                 let centered = x - splat($center_shift);
                 let biased = centered.mul_add(splat(LOG2_E), splat(ROUNDER));
                 let s = (biased.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
                 let n = biased - ROUNDER;
-                // r = high + low, of which high is exact: rounded, it would cost a quarter of an ULP.
+                // r = high + low, and `high` is exact. Rounding it would cost a quarter of an ULP.
                 let [ln_2_high, ln_2_low] = LN2;
                 let high = n.mul_add(splat(-ln_2_high), x);
                 let low = n * splat(-ln_2_low);
                 let r = high + low;
                 let e = high + (r * r).mul_add(super::$q_centered(simd, r), low);
-                // A sum drops the sign of zero.
+                // The addition loses the sign of a zero, so it is restored.
                 let product = (grad.mul_add(e, grad) * s).copysign(grad);
 
-                // Not where s is subnormal or the product overflows on the way. Chosen by lane, not by vector: the
-                // bits must not depend on the neighbours.
+                // If s is subnormal or the product overflows, the general formula is used. It is selected per lane and
+                // not per vector, because an element's bits must not depend on its neighbours.
                 let is_moderate =
                     x.simd_ge(splat($exp_normal)) & grad.abs().simd_le(splat(0.5 * <$float>::MAX));
                 let is_negative = x.simd_le(splat(0.0));
@@ -86,7 +87,7 @@ macro_rules! gradient {
         /// The gradient from the output: `grad * positive` where `y > 0`, else `grad * input_scale * (y + negative)`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct BackwardFromOutput<S: Simd> {
-            /// The significand of `negative`, and 2 to the power of its exponent with the sign changed, in two factors.
+            /// The significand of `negative`, and 2 to the power of its negated exponent as a product of two factors.
             negative: S::$floats,
             powers: [S::$floats; 2],
             exponent: S::$floats,
@@ -113,7 +114,7 @@ macro_rules! gradient {
             #[inline(always)]
             fn apply(self, simd: S, y: S::$floats, grad: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                // The sum is made of numbers near 1. No output is below -negative.
+                // Both summands are scaled so that `negative` is near 1. No output is below -negative.
                 let [power, rest] = self.powers;
                 let scaled = (y * power * rest).max(splat(-4.0)).min(splat(0.0));
                 let sum = two_sum(scaled, self.negative);
@@ -127,11 +128,11 @@ macro_rules! gradient {
                     .apply(simd, y, grad, self.input_scale.pair(), slope, sign)
             }
         }
-        /// What both gradients share.
+        /// The part that both gradients share.
         #[derive(Clone, Copy)]
         struct Gradient<S: Simd> {
             positive: Positive<S>,
-            /// `negative` where that is degenerate, else a 1 with its sign.
+            /// `negative` if it is degenerate, else a 1 with its sign.
             negative: S::$floats,
             is_degenerate: <S::$floats as SimdBase<S>>::Mask,
         }
@@ -154,8 +155,8 @@ macro_rules! gradient {
                 }
             }
 
-            /// `grad * positive` where `x > 0`, else `grad * factor * slope`, and `x` itself where it is NaN. `sign` is
-            /// a number with the slope's sign that is 0, infinite or NaN where the slope is.
+            /// Returns `grad * positive` where `x > 0`, else `grad * factor * slope`, and `x` where it is NaN. `sign`
+            /// has the sign of the slope, and is 0, infinite or NaN if the slope is.
             #[inline(always)]
             fn apply(
                 self,
@@ -175,7 +176,7 @@ macro_rules! gradient {
                     product(scaled, slope.significand),
                     normalized.exponent + slope.exponent,
                 );
-                // Zeros, infinities and NaN go as IEEE 754 says.
+                // Zeros, infinities and NaN follow the rules of IEEE 754.
                 let is_number = grad.abs().simd_gt(splat(0.0))
                     & grad.abs().simd_le(splat(<$float>::MAX))
                     & slope.significand.high.abs().simd_gt(splat(0.0))

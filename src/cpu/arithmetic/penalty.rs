@@ -2,7 +2,7 @@
 
 macro_rules! penalty {
     ($float:ident, $floats:ident) => {
-        /// The penalty `l1 * |y|`. As the sum of both with an `l2` of 0, an infinite `y` would make NaN of it.
+        /// The penalty `l1 * |y|`. The other formula with an `l2` of 0 would give NaN for an infinite `y`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct L1<S: Simd>(S::$floats);
 
@@ -20,7 +20,7 @@ macro_rules! penalty {
             }
         }
 
-        /// The penalty `l1 * |y| + l2 * y^2`, in an order in which nothing overflows that the penalty does not.
+        /// The penalty `l1 * |y| + l2 * y^2`. In this order of operations nothing overflows unless the penalty does.
         #[derive(Clone, Copy)]
         pub(in super::super) struct L1L2<S: Simd> {
             l1: S::$floats,

@@ -2,7 +2,7 @@
 
 use fearless_simd::prelude::*;
 
-/// In Estrin's order: the chain of dependent operations is what limits a core, not their number.
+/// Evaluates p in Estrin's order. The chain of dependent operations limits the speed of a core, not their number.
 #[inline(always)]
 pub(super) fn p_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     let splat = |v: f32| S::f32s::splat(simd, v);
@@ -41,7 +41,7 @@ pub(super) fn p_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
     r4.mul_add(p4, r2.mul_add(p23, p01))
 }
 
-/// In Estrin's order: the chain of dependent operations is what limits a core, not their number.
+/// Evaluates q in Estrin's order, for the same reason.
 #[inline(always)]
 pub(super) fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     let splat = |v: f32| S::f32s::splat(simd, v);
@@ -52,7 +52,7 @@ pub(super) fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     r2.mul_add(r2.mul_add(q45, q23), q01)
 }
 
-/// For r between ln 0.75 and ln 1.5: `scripts/expm1-coefficients centered`.
+/// Evaluates q for r between ln 0.75 and ln 1.5, with the coefficients of `scripts/expm1-coefficients centered`.
 #[inline(always)]
 pub(super) fn q_of_f32_centered<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     let splat = |v: f32| S::f32s::splat(simd, v);

@@ -3,13 +3,13 @@
 macro_rules! primitives {
     ($float:ident, $bits:ident, $floats:ident, $uints:ident, ln_2: $ln_2:expr, mantissa: $mantissa:literal, bias: $bias:literal, leading: $leading:literal, largest_power: $largest_power:literal) => {
         const LOG2_E: $float = std::$float::consts::LOG2_E;
-        /// In two parts, of which the first has an exact product with n.
+        /// ln 2 in two parts. The product of the first part with n is exact.
         const LN2: [$float; 2] = $ln_2;
-        /// A sum with it rounds to an integer; the bias more makes the last bits a biased exponent.
+        /// Adding this number rounds to an integer. The bias in it leaves the biased exponent of 2^n in the last bits.
         const ROUNDER: $float = (3u64 << ($mantissa - 1)) as $float + $bias as $float;
         const FRACTION: $bits = (1 << $mantissa) - 1;
 
-        /// high + low, where `low` is what `high` lost in rounding.
+        /// The sum high + low. `low` is the rounding error of `high`.
         #[derive(Clone, Copy)]
         struct Pair<S: Simd> {
             high: S::$floats,
@@ -25,7 +25,7 @@ macro_rules! primitives {
                 }
             }
 
-            /// `self` where the condition holds, else `other`.
+            /// Returns `self` where the condition holds, else `other`.
             #[inline(always)]
             fn or(self, other: Self, condition: <S::$floats as SimdBase<S>>::Mask) -> Self {
                 Self {
@@ -35,14 +35,15 @@ macro_rules! primitives {
             }
         }
 
-        /// significand * 2^exponent.
+        /// The number significand * 2^exponent.
         #[derive(Clone, Copy)]
         struct Normalized<S: Simd, T> {
             significand: T,
             exponent: S::$floats,
         }
 
-        /// So few bits that two such numbers have an exact product; where `mul_add` rounds once, all of them do as well.
+        /// Keeps so few bits that the product of two such numbers is exact. If `mul_add` rounds once, all bits can
+        /// stay.
         #[inline(always)]
         fn leading_bits<S: Simd>(simd: S, v: S::$floats) -> S::$floats {
             if fuses(simd.level()) {
@@ -51,7 +52,7 @@ macro_rules! primitives {
             (v.bitcast::<S::$uints>() & S::$uints::splat(simd, $leading)).bitcast()
         }
 
-        /// Knuth's `TwoSum`: a + b exactly, whichever is larger.
+        /// Knuth's TwoSum: a + b as an exact pair, for any order of magnitude.
         #[inline(always)]
         fn two_sum<S: Simd>(a: S::$floats, b: S::$floats) -> Pair<S> {
             let sum = a + b;
@@ -62,7 +63,7 @@ macro_rules! primitives {
             }
         }
 
-        /// The same number, with so few bits in `high` that two such have an exact product.
+        /// Moves bits from `high` to `low`, so that the product of two high parts is exact.
         #[inline(always)]
         fn split<S: Simd>(simd: S, v: Pair<S>) -> Pair<S> {
             if fuses(simd.level()) {
@@ -75,7 +76,7 @@ macro_rules! primitives {
             }
         }
 
-        /// a * b for split pairs, as a pair of about one and a half times a float's precision, which is split, too.
+        /// Returns a * b for split pairs as a split pair with about one and a half times the precision of a float.
         #[inline(always)]
         fn split_product<S: Simd>(simd: S, a: Pair<S>, b: Pair<S>) -> Pair<S> {
             let product = a.high * b.high;
@@ -96,7 +97,7 @@ macro_rules! primitives {
             }
         }
 
-        /// Dekker's `TwoProduct`: a * b for two floats, exactly in `f32`, and but for 2^-104 in `f64`.
+        /// Dekker's TwoProduct: a * b for two floats as a pair. It is exact in `f32`, and accurate to 2^-104 in `f64`.
         #[inline(always)]
         fn two_product<S: Simd>(simd: S, a: S::$floats, b: S::$floats) -> Pair<S> {
             let zero = S::$floats::splat(simd, 0.0);
@@ -116,7 +117,7 @@ macro_rules! primitives {
             }
         }
 
-        /// a * b for split factors, rounded once.
+        /// Returns a * b for split pairs, rounded once.
         #[inline(always)]
         fn product<S: Simd>(a: Pair<S>, b: Pair<S>) -> S::$floats {
             a.high.mul_add(b.high, cross_terms(a, b))
@@ -133,7 +134,7 @@ macro_rules! primitives {
             (rounder.bitcast::<S::$uints>() << $mantissa).bitcast()
         }
 
-        /// 2^exponent in two factors, as far as it makes a difference.
+        /// Returns 2^exponent as a product of two factors, each bounded where a larger exponent makes no difference.
         #[inline(always)]
         fn powers_of_two<S: Simd>(simd: S, exponent: S::$floats) -> [S::$floats; 2] {
             let splat = |v: $float| S::$floats::splat(simd, v);
@@ -144,14 +145,14 @@ macro_rules! primitives {
             [power_of_two(simd, half), power_of_two(simd, bounded - half)]
         }
 
-        /// v * 2^exponent, also where that is subnormal or overflows.
+        /// Returns v * 2^exponent, also if the result is subnormal or overflows.
         #[inline(always)]
         fn scale_by_power<S: Simd>(simd: S, v: S::$floats, exponent: S::$floats) -> S::$floats {
             let [power, rest] = powers_of_two(simd, exponent);
             v * power * rest
         }
 
-        /// The number's significand, with its sign, for any that is finite and not 0.
+        /// Normalizes a number that is finite and not 0: its significand with its sign, and its exponent.
         #[inline(always)]
         fn normalize<S: Simd>(simd: S, v: S::$floats) -> Normalized<S, S::$floats> {
             let splat = |v: $float| S::$floats::splat(simd, v);

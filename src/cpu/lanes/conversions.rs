@@ -1,9 +1,9 @@
-//! 16-bit formats to `f32` and back.
+//! Conversions of 16-bit formats to `f32` and back.
 
 use fearless_simd::prelude::*;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use fearless_simd::{Level, f32x8, f32x16, u16x8, u16x16};
-/// The even elements, then the odd ones: so they are apart without being moved across lanes.
+/// Returns the elements at even positions, then those at odd positions. This order needs no moves across lanes.
 #[inline(always)]
 pub(super) fn widen_bf16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     let pairs: S::u32s = h.bitcast();
@@ -11,14 +11,14 @@ pub(super) fn widen_bf16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     [(pairs << 16).bitcast(), (pairs & upper).bitcast()]
 }
 
-/// To nearest, ties to even; what is too large becomes infinite by itself.
+/// Rounds to nearest, ties to even. A number that is too large becomes infinite by the carry.
 #[inline(always)]
 pub(super) fn narrow_bf16<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
     let (even, odd) = (with_payload(simd, even), with_payload(simd, odd));
     narrow_bf16_numbers(simd, [even, odd])
 }
 
-/// A NaN that keeps a payload, though the lower half is lost.
+/// Keeps a NaN's payload, although the lower half is lost.
 #[inline(always)]
 fn with_payload<S: Simd>(simd: S, v: S::f32s) -> S::f32s {
     let bits: S::u32s = v.bitcast();
@@ -27,14 +27,14 @@ fn with_payload<S: Simd>(simd: S, v: S::f32s) -> S::f32s {
     v.simd_eq(v).select(v, quiet.bitcast())
 }
 
-/// The same, provided that every NaN has payload bits in its upper half.
+/// Does the same if every NaN has payload bits in its upper half.
 #[inline(always)]
 pub(super) fn narrow_bf16_numbers<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
     let (even, odd) = (rounded_to_bf16(simd, even), rounded_to_bf16(simd, odd));
     ((even >> 16) | (odd & S::u32s::splat(simd, 0xffff_0000))).bitcast()
 }
 
-/// In the upper half.
+/// Returns the result in the upper half of each word.
 #[inline(always)]
 fn rounded_to_bf16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let bits: S::u32s = v.bitcast();
@@ -42,7 +42,7 @@ fn rounded_to_bf16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     v.simd_eq(v).select(rounded, bits)
 }
 
-/// The even elements, then the odd ones.
+/// Returns the elements at even positions, then those at odd positions.
 #[inline(always)]
 pub(super) fn widen_f16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     let pairs: S::u32s = h.bitcast();
@@ -56,7 +56,7 @@ pub(super) fn widen_f16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
 fn widen_upper_f16<S: Simd>(simd: S, bits: S::u32s) -> S::f32s {
     let splat = |v: u32| S::u32s::splat(simd, v);
     let shifted = (bits >> 3) & 0x0fff_e000;
-    // The exponents' biases differ by 112. Subnormals become normal by the product, which is exact.
+    // The exponents' biases differ by 112. The multiplication is exact and makes subnormals normal.
     let finite = shifted.bitcast::<S::f32s>() * (1u128 << 112) as f32;
     let special = shifted.simd_ge(splat(0x7c00 << 13));
     let magnitude = special.select(shifted | 0x7f80_0000, finite.bitcast());
@@ -68,7 +68,7 @@ pub(super) fn narrow_f16<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s
     (narrow_to_f16(simd, even) | (narrow_to_f16(simd, odd) << 16)).bitcast()
 }
 
-/// To nearest, ties to even.
+/// Rounds to nearest, ties to even.
 #[inline(always)]
 fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let splat = |v: u32| S::u32s::splat(simd, v);
@@ -76,7 +76,7 @@ fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let magnitude = bits & 0x7fff_ffff;
     let kept = magnitude >> 13;
     let normal = (magnitude - splat(0x3800_0000) + splat(0x0fff) + (kept & 1)) >> 13;
-    // Below 2^-14, a sum with 0.5 rounds to a multiple of 2^-24, which its last bits count.
+    // Below 2^-14, adding 0.5 rounds to a multiple of 2^-24, which the last bits of the sum count.
     let sum = magnitude.bitcast::<S::f32s>() + 0.5;
     let subnormal = sum.bitcast::<S::u32s>() - splat(0.5f32.to_bits());
     let finite = magnitude
@@ -85,14 +85,14 @@ fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let rounded = magnitude
         .simd_lt(splat(0x4780_0000)) // 65536
         .select(finite, splat(0x7c00));
-    // A NaN must not lose all of its payload.
+    // A NaN must keep some of its payload.
     let payload = kept & 0x03ff;
     let payload = payload.simd_eq(splat(0)).select(splat(0x0200), payload);
     let rounded = v.simd_eq(v).select(rounded, payload | 0x7c00);
     rounded | ((bits >> 16) & 0x8000)
 }
 
-/// The machine's own conversions, where there are any: they change the bits of signalling NaN alone.
+/// Uses the machine's own conversions if they exist. They change only the bits of signalling NaNs.
 #[inline(always)]
 pub(super) fn widen_f16_numbers<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -123,7 +123,7 @@ pub(super) fn widen_f16_numbers<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     widen_f16(simd, h)
 }
 
-/// Of elements in the order of [`widen_f16_numbers`].
+/// Converts elements in the order that [`widen_f16_numbers`] returns.
 #[inline(always)]
 pub(super) fn narrow_f16_numbers<S: Simd>(simd: S, [first, last]: [S::f32s; 2]) -> S::u16s {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -191,13 +191,13 @@ mod tests {
     use super::*;
     use crate::cpu::{Walk, tests::levels};
 
-    /// What `half` makes of a float, but for the bits of a NaN.
+    /// Conversions agree with the crate `half`, except for the bits of a NaN.
     #[test]
     fn conversions_are_those_of_half() {
         let inputs = (0..=u32::MAX)
             .step_by(64_153)
             .chain((0..=u16::MAX).flat_map(|h| {
-                // Every f16 and the ties between them, with a neighbour each.
+                // Every f16, the ties between them, and the neighbours of both.
                 let bits = f16::from_bits(h).to_f32().to_bits();
                 [bits, bits + 0x0fff, bits + 0x1000, bits + 0x1001]
             }));
@@ -205,7 +205,7 @@ mod tests {
             let bits = u32::from(h) << 16;
             [bits, bits + 0x7fff, bits + 0x8000, bits + 0x8001]
         }));
-        // Half of what is the smallest f16, and ties between subnormal ones.
+        // Half of the smallest f16, and the ties between subnormal f16.
         let inputs = inputs.chain((0..2048u16).map(|i| (f32::from(i) * 0.5f32.powi(25)).to_bits()));
         let inputs: Vec<f32> = inputs.map(f32::from_bits).collect();
         for level in levels() {
@@ -236,11 +236,11 @@ mod tests {
         }
     }
 
-    /// Blocks with a NaN take another way: there too, every element stays in its place.
+    /// Blocks with a NaN are converted by other code, which must keep every element at its position, too.
     #[test]
     fn every_level_keeps_places_and_payloads() {
         fn check<E: Walk>(level: Level, infinity: u16) {
-            // What comes through as it is, in order and then so mixed that most blocks have a NaN.
+            // Values that are returned unchanged: first in order, then mixed so that most blocks contain a NaN.
             let is_kept = |&h: &u16| h < 0x8000 || h & 0x7fff > infinity;
             let mixed = (0..=u16::MAX).map(|h| h.wrapping_mul(0x9e37));
             let x: Vec<u16> = (0..=u16::MAX).chain(mixed).filter(is_kept).collect();
@@ -255,7 +255,7 @@ mod tests {
         }
     }
 
-    /// By all ways there are, which must agree on numbers.
+    /// Converts with all available versions, which must agree on numbers.
     fn narrowed<S: Simd>(simd: S, v: f32) -> (u16, u16) {
         let floats = [S::f32s::splat(simd, v); 2];
         let bits = (narrow_f16(simd, floats)[0], narrow_bf16(simd, floats)[0]);

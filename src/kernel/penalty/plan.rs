@@ -1,4 +1,16 @@
-//! How elements, and then their sums, are cut into dispatches: arithmetic only.
+//! The planner of a penalty: divides elements, and then their partial sums, into dispatches. It is pure arithmetic and does not call wgpu.
+//!
+//! ```text
+//! while elements are left:                      one run per binding
+//!     whole vectors of 16 bytes                 -> `vectors`: one partial sum per workgroup
+//!     the elements before and after them        -> `elements`: one partial sum
+//! while one workgroup cannot sum what is left:
+//!     partial sums                              -> `sums`: one partial sum per workgroup, in the other scratch buffer
+//! the last partial sums                         -> `last`: the result
+//! ```
+//!
+//! The order of additions depends only on the slice and the shape, so the result is the same every time. Two scratch buffers alternate,
+//! because WebGPU does not let a dispatch read and write the same buffer through two bindings.
 
 use std::ops::Range;
 
@@ -36,8 +48,7 @@ impl Entry {
     }
 }
 
-/// A buffer. Sums go to one scratch buffer and from there to the other and so on, since WebGPU lets a dispatch use a buffer
-/// in one way only.
+/// A buffer of a dispatch. `Even` and `Odd` are the two scratch buffers for partial sums; each dispatch reads one and writes the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Buffer {
     Input,
@@ -46,7 +57,7 @@ pub(super) enum Buffer {
     Output,
 }
 
-/// One dispatch: an entry point over bound ranges of bytes.
+/// One dispatch: an entry point, and the ranges of bytes that are bound.
 #[derive(Clone, Debug)]
 pub(super) struct Dispatch {
     pub(super) entry: Entry,
@@ -59,12 +70,11 @@ pub(super) struct Dispatch {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) dispatches: Vec<Dispatch>,
-    /// Bytes in [`Buffer::Even`] and [`Buffer::Odd`].
+    /// The sizes of [`Buffer::Even`] and [`Buffer::Odd`] in bytes.
     pub(super) scratch: [u64; 2],
 }
 
-/// Cuts `len` elements of `dtype` that start at the byte `start`, and the sums of these, and so on, into dispatches, of which
-/// the last writes to the byte `out`.
+/// Divides the work for `len` elements of `dtype` that start at the byte `start` into dispatches. The last one writes to the byte `out`.
 pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds) -> Result<Plan> {
     let (element, sum) = (dtype.size() as u64, source::sum_size(dtype) as u64);
     let group_size = u64::from(bounds.shape.workgroup_size);
@@ -77,7 +87,7 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
         at += run.len() * element;
         left -= run.len();
     }
-    // At least one: a binding must not be empty.
+    // At least one sum, because a binding must not be empty.
     let mut scratch = [count.max(1) * sum, sum];
     for dispatch in &mut dispatches {
         dispatch.to.1 = 0..scratch[0];
@@ -143,7 +153,7 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
     })
 }
 
-/// Elements that one binding holds, as bytes, elements or vectors from its start.
+/// The elements of one binding, counted in bytes, elements or vectors from the start of the binding.
 struct Run {
     element: u64,
     base: u64,
@@ -154,7 +164,7 @@ struct Run {
 }
 
 impl Run {
-    /// The first of `left` elements from the byte `start` on.
+    /// Returns the first run of `left` elements that start at the byte `start`.
     fn at(start: u64, left: u64, element: u64, bounds: &Bounds) -> Result<Self> {
         let base = start - start % bounds.alignment;
         let (begin, lanes) = ((start - base) / element, VECTOR / element);
@@ -190,7 +200,7 @@ impl Run {
         self.end - self.begin
     }
 
-    /// Adds the dispatches for it, after which there are more sums.
+    /// Adds the dispatches of this run, and the number of their partial sums to `sums`.
     fn dispatch(&self, sums: &mut u64, bounds: &Bounds, dispatches: &mut Vec<Dispatch>) {
         let lanes = VECTOR / self.element;
         let last_vector = self.first_vector + self.vectors;

@@ -1,4 +1,4 @@
-//! Dispatches cover every element once, and nothing else.
+//! Tests that dispatches cover every element once and nothing else.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,8 @@ fn per_invocation(entry: Entry, shape: Shape) -> u64 {
     }
 }
 
-/// Every element that `dispatch` reads and writes, as bytes within the buffers, the way the shader counts.
+/// Returns every element that `dispatch` reads and writes, as bytes within the buffers, with the shader's index
+/// arithmetic.
 fn touched(dispatch: &Dispatch, size: u64, bounds: &Bounds) -> Vec<(u64, u64, u64)> {
     let params = dispatch.params;
     assert_eq!(params.groups_per_row, dispatch.groups[0]);
@@ -76,8 +77,8 @@ proptest! {
     ) {
         let shape = Shape { workgroup_size, vectors_per_invocation };
         let bounds = Bounds { alignment, max_binding, max_groups, shape };
-        // In one buffer: that many elements from the input's end to the output's start, or from the output's to the
-        // gradient's.
+        // Slices in one buffer are this number of elements apart: from the input's end to the output's start, or from
+        // the output's end to the gradient's start.
         let shared = Shared { x: apart.0.is_some(), grad: apart.1.is_some() };
         let y = if same_place { x } else { apart.0.map_or(y, |apart| x + len + apart) };
         let grad = if same_place { y } else { apart.1.map_or(grad, |apart| y + len + apart) };

@@ -1,4 +1,4 @@
-//! The browser's GPU, and what is different there.
+//! The browser's GPU, and tests of what differs in a browser.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -6,7 +6,7 @@ use wgpu_elu::{DType, Device, Elu, Error, Gpu, Kernel, Tensor, cpu, device, wgpu
 
 use crate::everywhere::{everywhere, on_every_gpu, varied};
 
-/// The devices that tests run on: of the one adapter that a browser names.
+/// Returns the devices that tests use: one, because a browser offers one adapter.
 pub(crate) async fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     if let Some(gpus) = GPUS.get() {
@@ -23,10 +23,10 @@ pub(crate) async fn gpus() -> &'static [Gpu] {
     GPUS.get_or_init(|| gpus)
 }
 
-/// What the browser said of calls that nobody had asked about.
+/// The browser's error messages that no error scope has caught.
 static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Panics if there was any.
+/// Panics if there are such messages.
 pub(crate) fn no_complaints() {
     let complaints = COMPLAINTS.lock().unwrap().join("\n");
     assert_eq!(complaints, "", "the browser complained");
@@ -48,7 +48,7 @@ fn host_buffer(gpu: &Gpu, size: u64, mapped_at_creation: bool) -> wgpu::Buffer {
     })
 }
 
-/// Else every other test would pass in vain.
+/// Without an adapter, every other test would pass without testing anything.
 #[everywhere]
 async fn there_is_a_gpu() {
     let gpus = gpus().await;
@@ -56,7 +56,7 @@ async fn there_is_a_gpu() {
     let device = Device::Gpu(gpus[0].clone());
     assert!(device.to_string().ends_with("(WebGPU)"), "{device}");
     wasm_bindgen_test::console_log!("{device} and {}", Device::Cpu);
-    // As everywhere, the CPU path is faster than a software renderer.
+    // As outside the browser, the CPU path is faster than a software adapter.
     let is_software = gpus[0].info().device_type == wgpu::DeviceType::Cpu;
     assert_eq!(Device::auto().await.unwrap() == Device::Cpu, is_software);
     gpu(Device::gpu().await.unwrap());
@@ -72,14 +72,14 @@ async fn without_webgpu() {
     let error = Device::gpu().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no GPU with compute shaders among the adapters: there are none"
+        "found no GPU with compute shaders; there are no adapters"
     );
     let x = Tensor::from_slice(&Device::Cpu, &[-1.0f32, 2.0], &[2]).unwrap();
     let y = Elu::default().forward(&x).unwrap();
     assert_eq!(y.to_vec::<f32>().await.unwrap(), [-0.632_120_56, 2.0]);
 }
 
-/// Errors come from what is next waited for, and once.
+/// The next call that waits returns the error, once.
 #[everywhere]
 async fn errors_come_later() {
     on_every_gpu(async |gpu, _| {
@@ -106,7 +106,7 @@ async fn errors_come_later() {
     .await;
 }
 
-/// A guest's errors go to the host: there is nobody else to wait for them.
+/// A kernel's errors go to the host, because nothing else waits for them.
 #[everywhere]
 async fn the_hosts_error_scope_has_the_errors_of_a_kernel() {
     on_every_gpu(async |gpu, _| {
@@ -128,7 +128,7 @@ async fn gpu_of_its_own() -> Gpu {
     gpu(Device::gpu().await.unwrap())
 }
 
-/// More than the browser gives, in a tensor and in an upload: an error, and no panic.
+/// More memory than the browser provides, in a tensor and in an upload, is an error and not a panic.
 #[everywhere]
 async fn out_of_memory() {
     let gpu = gpu_of_its_own().await;
@@ -176,7 +176,7 @@ async fn a_destroyed_device_gives_errors() {
             Tensor::zeros(&device, DType::F32, &[1]).unwrap_err(),
         );
     }
-    // A host's own callback stays.
+    // A host's own callback stays in place.
     let host = gpu_of_its_own().await;
     let reason = Arc::new(OnceLock::new());
     let callback_reason = Arc::clone(&reason);
@@ -190,7 +190,7 @@ async fn a_destroyed_device_gives_errors() {
     assert_eq!(reason.get(), Some(&wgpu::DeviceLostReason::Destroyed));
 }
 
-/// The page's test ends the browser's GPU process meanwhile.
+/// The page's script ends the browser's GPU process during this test.
 #[everywhere]
 #[ignore = "for a browser whose GPU process ends"]
 async fn the_gpu_process_ends() {
@@ -214,7 +214,7 @@ async fn the_gpu_process_ends() {
         assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
         let error = round_trip().await.unwrap_err();
         assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
-        // A guest hears nothing of it, and records in vain.
+        // The kernel does not notice the loss, and recording has no effect.
         let step = kernel.prepare_in_place(1.0, buffer.slice(..)).unwrap();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         step.record(&mut encoder.begin_compute_pass(&Default::default()));

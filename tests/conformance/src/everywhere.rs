@@ -1,17 +1,17 @@
-//! Tests that run everywhere, in a browser's page too, and what they are made of: tables of cases, and comparison in ULP.
+//! Helpers for tests that run natively and in a browser's page: tables of cases, and comparison in ULP.
 
 use wgpu_elu::{DType, Device, Elu, Error, Gpu, Op, Tensor};
 
 use crate::{gpus, no_complaints};
 use wgpu_elu::accuracy::{self, Judge, value};
 
-/// An `async` test: here it blocks, and in a page the event loop runs it.
+/// Marks an `async` test. Natively it blocks; in a page the event loop runs it.
 #[cfg(test)]
 pub use pollster::test as everywhere;
 #[cfg(target_family = "wasm")]
 pub use wasm_bindgen_test::wasm_bindgen_test as everywhere;
 
-/// A float where something changes: the ends of the formats, of the branches and of the ranges.
+/// Floats at which something changes: the ends of the formats, of the branches and of the ranges.
 pub const SPECIAL_BITS: [u32; 46] = {
     const POSITIVE: [u32; 23] = [
         0,           // 0
@@ -23,18 +23,18 @@ pub const SPECIAL_BITS: [u32; 46] = {
         0x0d80_0000, // 2^-100
         0x2edb_e6ff, // 1e-10
         0x322b_cc77, // 1e-8
-        0x3300_0000, // 2^-25, where expm1(x) stops to round to x
+        0x3300_0000, // 2^-25, below which expm1(x) rounds to x
         0x33d6_bf95, // 1e-7
         0x3a83_126f, // 1e-3
         0x3eb1_7217, // just below ln 2 / 2
-        0x3eb1_7218, // ln 2 / 2, where the reduction begins
+        0x3eb1_7218, // ln 2 / 2, where the range reduction begins
         0x3f31_7218, // ln 2
         0x3f80_0000, // 1
         0x4120_0000, // 10
         0x418a_a123, // 17.33, where the result rounds to -1
         0x4190_0000, // 18, where the shaders clamp
         0x42b2_0000, // 89, where exp overflows
-        0x7f7f_ffff, // the largest
+        0x7f7f_ffff, // the largest number
         0x7f80_0000, // infinity
         0x7fc0_0001, // NaN
     ];
@@ -48,7 +48,7 @@ pub const SPECIAL_BITS: [u32; 46] = {
     all
 };
 
-/// Alphas at the ends of everything. All are exact in f32.
+/// Returns alphas at the ends of all ranges. All are exact in f32.
 pub fn special_alphas() -> Vec<f32> {
     let positive = [
         1.0,
@@ -70,7 +70,7 @@ pub fn special_alphas() -> Vec<f32> {
         .collect()
 }
 
-/// Bits of float64: every exponent from -2^-60 to -1024, and sparsely everywhere.
+/// Returns bits of float64: dense for every exponent from -2^-60 to -1024, sparse elsewhere.
 pub fn wide_float64() -> Vec<u64> {
     let low = (-(0.5f64.powi(60))).to_bits();
     let step = (1 << 52) / 37 + 12_345;
@@ -79,21 +79,21 @@ pub fn wide_float64() -> Vec<u64> {
     dense.chain(sparse).collect()
 }
 
-/// A few numbers of every kind, for tests of where results go rather than what they are.
+/// Returns a few numbers of every kind, for tests of the positions of results.
 pub fn varied(len: usize) -> Vec<f32> {
     (0..len)
         .map(|i| ((i * 7919 + 13) % 4001) as f32 / 1000.0 - 2.5)
         .collect()
 }
 
-/// Where a test runs.
+/// A device under test.
 #[derive(Clone, Copy, Debug)]
 pub struct TestDevice<'a> {
     pub device: &'a Device,
     pub name: &'a str,
 }
 
-/// The CPU path and every adapter.
+/// Runs `test` on the CPU path and every adapter.
 pub async fn on_every_device(test: impl AsyncFn(TestDevice<'_>)) {
     let device = &Device::Cpu;
     test(TestDevice {
@@ -108,7 +108,7 @@ pub async fn on_every_device(test: impl AsyncFn(TestDevice<'_>)) {
     .await;
 }
 
-/// Runs `test` on every adapter, and checks that wgpu had nothing to say.
+/// Runs `test` on every adapter, and checks that wgpu logged no warning.
 pub async fn on_every_gpu(test: impl AsyncFn(&Gpu, &str)) {
     for gpu in gpus().await {
         test(gpu, &Device::Gpu(gpu.clone()).to_string()).await;
@@ -116,7 +116,7 @@ pub async fn on_every_gpu(test: impl AsyncFn(&Gpu, &str)) {
     no_complaints();
 }
 
-/// Whether the device works on these: a GPU may be without `SHADER_F64`, and must then report that.
+/// Returns whether the device supports this dtype. A GPU without `SHADER_F64` must report that.
 pub fn supports(device: &Device, dtype: DType) -> bool {
     match device {
         Device::Gpu(gpu) if !gpu.supports(dtype) => {
@@ -127,7 +127,7 @@ pub fn supports(device: &Device, dtype: DType) -> bool {
             assert!(["SHADER_F64", "SHADER_INT64"].contains(&needed));
             assert_eq!(
                 error.to_string(),
-                format!("{dtype} needs the device feature {needed}; the CPU path does without")
+                format!("{dtype} needs the device feature {needed}; the CPU path does not need it")
             );
             false
         }
@@ -135,7 +135,7 @@ pub fn supports(device: &Device, dtype: DType) -> bool {
     }
 }
 
-/// The judge of what a device computes.
+/// Returns the judge of a device's results.
 pub fn judge(op: Op, dtype: DType, elu: impl Into<Elu>) -> Judge {
     Judge {
         op,
@@ -144,7 +144,7 @@ pub fn judge(op: Op, dtype: DType, elu: impl Into<Elu>) -> Judge {
     }
 }
 
-/// A tensor of these bits, and so back.
+/// Creates a tensor with these bits.
 pub fn tensor(device: &Device, dtype: DType, bits: &[u64]) -> Tensor {
     shaped(device, dtype, bits, &[bits.len()])
 }
@@ -168,7 +168,7 @@ pub async fn bits_of(tensor: &Tensor) -> Vec<u64> {
     bytes.chunks(tensor.dtype().size()).map(whole).collect()
 }
 
-/// What the device computes from `x` and, for a gradient, `grad`.
+/// Returns the device's results for `x` and, for a gradient, `grad`.
 pub async fn compute(target: TestDevice<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
     accuracy::compute(target.device, judge, x, grad)
         .await
@@ -187,8 +187,8 @@ pub fn check_results(name: &str, judge: Judge, x: &[u64], grad: &[u64], y: &[u64
     for (i, (&x, &y)) in x.iter().zip(y).enumerate() {
         let grad = grad.get(i).copied().unwrap_or_default();
         let verdict = judge.judge(x, grad, y);
-        // What is called nearest is, and nothing else: just below a power of two, half of the spacing there is a quarter
-        // of the one above.
+        // Checks that the verdict on "nearest" agrees with the error in ULP. Just below a power of two, half of the
+        // spacing is a quarter of the spacing above.
         let agrees = (!verdict.is_nearest || verdict.ulp <= 0.5)
             && (verdict.is_nearest || verdict.ulp >= 0.25);
         assert!(
@@ -208,7 +208,7 @@ pub fn check_results(name: &str, judge: Judge, x: &[u64], grad: &[u64], y: &[u64
     }
 }
 
-/// The `f32`s of a slice as bits.
+/// Returns the bits of a slice of `f32`.
 pub fn f32_bits(values: &[f32]) -> Vec<u64> {
     values.iter().map(|v| v.to_bits().into()).collect()
 }

@@ -1,4 +1,4 @@
-//! ELU in a shader that is not ours, joined to its text.
+//! ELU in a host's shader, joined to the text of the function.
 
 use wgpu_elu::{DType, Device, Gpu, Op, wgpu};
 
@@ -8,10 +8,11 @@ use crate::{
 };
 use wgpu_elu::accuracy::bits;
 
-/// How the function comes into a host's shader, of which it calls what is named last.
+/// Joins the function to a host's shader. The last argument names the function that the host calls.
 pub type Join = fn(DType, &str, &str) -> wgpu::ShaderSource<'static>;
 
-/// A host that replaces every element of `data`, of `element`s, by what `call` makes of `x`; `alpha` is a buffer's.
+/// Returns a host's shader that replaces every element of `data`, of type `element`, by the result of `call` for `x`.
+/// `alpha` comes from a buffer.
 fn host(element: &str, float: &str, call: &str) -> String {
     format!(
         "@group(0) @binding(0) var<storage, read_write> data: array<{element}>;
@@ -57,7 +58,7 @@ impl<'a> Compiled<'a> {
         }
     }
 
-    /// What becomes of `x`; `alpha` has the float's format.
+    /// Returns the results for `x`; `alpha` has the format of the float.
     async fn run(&self, dtype: DType, x: &[u64], alpha: (DType, u64)) -> Vec<u64> {
         let (device, queue) = (self.gpu.device(), self.gpu.queue());
         let data = buffer_of(self.gpu, dtype, x, ALL);
@@ -83,7 +84,7 @@ impl<'a> Compiled<'a> {
     }
 }
 
-/// The host's shaders for a dtype: what an element of their buffer is, its size, and the call.
+/// Returns the host's shaders for a dtype: the element type of their buffer, its size, and the call.
 pub fn calls(dtype: DType, alpha: &str) -> Vec<(&'static str, u64, String, &'static str)> {
     let calls: &[_] = match dtype {
         DType::F32 => &[
@@ -102,7 +103,7 @@ pub fn calls(dtype: DType, alpha: &str) -> Vec<(&'static str, u64, String, &'sta
     calls.iter().map(call).collect()
 }
 
-/// The type of alpha, in WGSL and here.
+/// Returns the type of alpha, in WGSL and in Rust.
 pub fn float(dtype: DType) -> (&'static str, DType) {
     match dtype {
         DType::F64 => ("f64", DType::F64),
@@ -110,7 +111,8 @@ pub fn float(dtype: DType) -> (&'static str, DType) {
     }
 }
 
-/// Checks what comes of `x` with every one of `alphas`, which are exact in `float`'s format, from a buffer.
+/// Checks the results for `x` with each of `alphas`, read from a buffer. The alphas must be exact in the format of
+/// alpha.
 pub async fn check_all(gpu: &Gpu, name: &str, join: Join, dtype: DType, x: &[u64], alphas: &[f64]) {
     let (wgsl_float, float) = float(dtype);
     for (element, size, call, import) in calls(dtype, "alpha") {
@@ -124,7 +126,7 @@ pub async fn check_all(gpu: &Gpu, name: &str, join: Join, dtype: DType, x: &[u64
     }
 }
 
-/// The special values, and the ends of the format: a whole number of vectors.
+/// Returns the special values and the ends of the dtype's range, as a whole number of vectors.
 pub fn specials(dtype: DType) -> Vec<u64> {
     let special = |&special: &u32| bits(dtype, f32::from_bits(special).into());
     let mut all: Vec<u64> = SPECIAL_BITS.iter().map(special).collect();
@@ -132,7 +134,7 @@ pub fn specials(dtype: DType) -> Vec<u64> {
     let sign = bits(dtype, -0.0);
     let ends = [0, 1, 2, infinity - 1, infinity, infinity + 1];
     all.extend(ends.into_iter().flat_map(|bits| [bits, bits | sign]));
-    // NaN beside numbers in one vector, and alone, which tells the functions something.
+    // NaN next to numbers in one vector, and in a vector of its own, which the functions treat differently.
     all.rotate_left(1);
     let nan = bits(dtype, f64::NAN);
     all.extend([bits(dtype, -0.3), bits(dtype, -1.0)]);
@@ -158,7 +160,7 @@ pub async fn on_every_dtype(test: impl AsyncFn(&Gpu, &str, DType)) {
     .await;
 }
 
-/// [`special_alphas`], as they are written to a buffer.
+/// Returns [`special_alphas`] in the form that is written to a buffer.
 pub fn alphas() -> Vec<f64> {
     special_alphas().into_iter().map(f64::from).collect()
 }

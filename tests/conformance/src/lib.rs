@@ -1,26 +1,26 @@
-//! The tests that run everywhere, natively and in a browser's page, and what all tests of this repository share: devices, tables of
+//! Tests that run natively and in a browser's page, and helpers for all tests of this repository: devices, tables of
 //! cases, and comparison in ULP.
 
 #![allow(missing_docs, reason = "only tests use it")]
 
-// The browser's adapter, and the tests of what is different in a browser.
+// The browser's adapter, and tests of what differs in a browser.
 #[cfg(target_family = "wasm")]
 mod browser;
-// The attribute of tests that run everywhere, and helpers for them.
+// The attribute for tests that run natively and in a page, and helpers for them.
 pub mod everywhere;
 // ELU in other people's shaders.
 pub mod function;
 // Native adapters, and helpers for tests that block.
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
-// The CPU path and every adapter against exact values.
+// The CPU path and every adapter, compared with exact values.
 #[cfg(any(test, target_family = "wasm"))]
 mod numbers;
 // The penalty on the CPU and on every adapter.
 pub mod regularizer;
 // The embed contract on slices of every length and offset.
 pub mod slices;
-// Data of any size.
+// Streams of any length.
 #[cfg(any(test, target_family = "wasm"))]
 mod stream;
 // Devices and tensors.
@@ -32,7 +32,7 @@ use browser::{gpus, no_complaints};
 #[cfg(not(target_family = "wasm"))]
 use native::no_complaints;
 
-/// The devices that tests run on.
+/// Returns the devices that tests use.
 #[cfg(not(target_family = "wasm"))]
 async fn gpus() -> &'static [wgpu_elu::Gpu] {
     native::gpus()

@@ -1,4 +1,4 @@
-//! Adapters to test on, without waiting in between.
+//! Native adapters, and blocking versions of the helpers.
 
 use std::{
     io::Write,
@@ -12,7 +12,8 @@ use crate::everywhere;
 pub use crate::everywhere::{TestDevice, check_results, judge, shaped, supports, tensor, varied};
 use wgpu_elu::accuracy::{Judge, value};
 
-/// How many numbers of the format lie from `a` to `b`, one of them counted. Both zeros are one number, and all NaNs.
+/// Returns the number of steps from `a` to `b` between neighbouring numbers of the dtype. Both zeros are one number,
+/// and so are all NaNs.
 pub fn steps(dtype: DType, a: u64, b: u64) -> u64 {
     let position = |bits: u64| {
         let sign = 1u64 << (8 * dtype.size() - 1);
@@ -30,9 +31,10 @@ pub fn steps(dtype: DType, a: u64, b: u64) -> u64 {
     }
 }
 
-/// The devices of all adapters, each with all that its adapter has to give.
+/// Returns a device for every adapter, with all features and limits of the adapter.
 ///
-/// `WGPU_ELU_GPU=require` fails where there is none, `skip` asks for none, and `auto`, the default, takes what is there.
+/// `WGPU_ELU_GPU=require` fails if there are none, `skip` returns none, and the default `auto` returns those that
+/// exist.
 pub fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     GPUS.get_or_init(|| {
@@ -42,7 +44,8 @@ pub fn gpus() -> &'static [Gpu] {
             ["require", "skip", "auto"].contains(&wish.as_str()),
             "WGPU_ELU_GPU={wish}: needed require, skip or auto"
         );
-        // Details for once, so as to hear that there is no validation layer. Only `require` insists on it.
+        // Detailed log messages are needed only once, to detect a missing validation layer. Only `require` insists on
+        // the layer.
         log::set_max_level(log::LevelFilter::Debug);
         let adapters = if wish == "skip" {
             Vec::new()
@@ -63,41 +66,41 @@ pub fn gpus() -> &'static [Gpu] {
             .collect();
         assert!(
             wish != "require" || !gpus.is_empty(),
-            "WGPU_ELU_GPU=require, and wgpu sees no adapter"
+            "WGPU_ELU_GPU=require, but wgpu finds no adapter"
         );
         if gpus.is_empty() {
-            tell(&format!(
+            announce(&format!(
                 "SKIPPED: everything that needs a GPU (WGPU_ELU_GPU={wish}, no adapter)"
             ));
         } else {
-            tell(&format!("GPU tests run on: {}", names.join(", ")));
+            announce(&format!("GPU tests run on: {}", names.join(", ")));
         }
         gpus
     })
 }
 
-/// Panics if wgpu had something to say.
+/// Panics if wgpu logged a warning or an error.
 pub fn no_complaints() {
     let complaints = COMPLAINTS.lock().unwrap().join("\n");
     assert_eq!(complaints, "", "wgpu complained");
 }
 
-/// [`everywhere::on_every_gpu`] for tests that block.
+/// The blocking version of [`everywhere::on_every_gpu`].
 pub fn on_every_gpu(test: impl Fn(&Gpu, &str)) {
     block_on(everywhere::on_every_gpu(async |gpu, name| test(gpu, name)));
 }
 
-/// [`everywhere::on_every_device`] for tests that block.
+/// The blocking version of [`everywhere::on_every_device`].
 pub fn on_every_device(test: impl Fn(TestDevice<'_>)) {
     block_on(everywhere::on_every_device(async |target| test(target)));
 }
 
-/// [`everywhere::bits_of`], blocking.
+/// The blocking version of [`everywhere::bits_of`].
 pub fn bits_of(tensor: &Tensor) -> Vec<u64> {
     block_on(everywhere::bits_of(tensor))
 }
 
-/// [`everywhere::compute`], blocking.
+/// The blocking version of [`everywhere::compute`].
 pub fn compute(target: TestDevice<'_>, judge: Judge, x: &[u64], grad: &[u64]) -> Vec<u64> {
     block_on(everywhere::compute(target, judge, x, grad))
 }
@@ -109,7 +112,7 @@ pub fn adapter_of(gpu: &Gpu) -> wgpu::Adapter {
         .expect("the adapter is gone")
 }
 
-/// Another device on the same adapter, lent by a host that created it so.
+/// Creates another device on the same adapter, as a host does that lends it.
 pub fn lent<'a>(
     gpu: &Gpu,
     descriptor: impl Fn(&wgpu::Adapter) -> wgpu::DeviceDescriptor<'a>,
@@ -119,7 +122,7 @@ pub fn lent<'a>(
     Gpu::from_wgpu(&device, &queue)
 }
 
-/// So too, with other limits and no features.
+/// Creates another device on the same adapter, with other limits and without features.
 pub fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
     lent(gpu, |adapter| wgpu::DeviceDescriptor {
         required_limits: limits(adapter.limits()),
@@ -127,7 +130,7 @@ pub fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> 
     })
 }
 
-/// A device that takes no driver: buffers, copies and validation work, dispatches do nothing.
+/// Creates a device without a driver: buffers, copies and validation work, but dispatches do nothing.
 pub fn noop(limits: wgpu::Limits) -> Gpu {
     let descriptor = wgpu::DeviceDescriptor {
         required_limits: limits,
@@ -137,7 +140,7 @@ pub fn noop(limits: wgpu::Limits) -> Gpu {
     Gpu::from_wgpu(&device, &queue)
 }
 
-/// Two such devices that wgpu can tell apart: it cannot where they come from different instances.
+/// Creates two such devices from one instance, so that wgpu can distinguish their objects.
 pub fn noop_pair() -> [Gpu; 2] {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::NOOP,
@@ -166,16 +169,17 @@ pub fn gpu(device: Device) -> Gpu {
     }
 }
 
-/// Past the test harness, which keeps what passing tests print to itself.
+/// Writes past the test harness, which does not show the output of passing tests.
 #[expect(clippy::explicit_write, reason = "eprintln! is what the harness keeps")]
-pub fn tell(line: &str) {
+pub fn announce(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }
 
-/// What wgpu logged as a warning or worse. What the validation layer says is looked for by `scripts/test`.
+/// wgpu's warnings and errors. `scripts/test` looks for the messages of the validation layer.
 static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// What wgpu says, as a mere detail, where there is no validation layer: then the test run would be silent for nothing.
+/// The message of wgpu, at debug level, if there is no validation layer. Without this check the tests would miss its
+/// errors.
 const NO_LAYER: &str = "unable to find layer";
 
 fn listen_to_wgpu() {
@@ -188,11 +192,11 @@ fn listen_to_wgpu() {
         }
         fn log(&self, record: &log::Record<'_>) {
             let text = format!("{} {}: {}", record.level(), record.target(), record.args());
-            // Looking for a display and for a hardware driver, EGL finds none and says so.
+            // EGL reports that it finds neither a display nor a hardware driver.
             let serious =
                 record.level() <= log::Level::Warn && record.target() != "wgpu_hal::gles::egl";
             if self.enabled(record.metadata()) && (serious || text.contains(NO_LAYER)) {
-                tell(&text);
+                announce(&text);
                 COMPLAINTS.lock().unwrap().push(text);
             }
         }

@@ -1,4 +1,4 @@
-//! The CPU path and every adapter against the oracle.
+//! The CPU path and every adapter, compared with the oracle.
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use wgpu_elu::accuracy::{Extent, Judge, Sample, bits, other_judges, value};
 
 const HALVES: [DType; 2] = [DType::F16, DType::BF16];
 
-/// Gradients of every kind.
+/// Incoming gradients of every kind.
 const GRADS: [f64; 12] = [
     1.0,
     -1.0,
@@ -31,7 +31,7 @@ const GRADS: [f64; 12] = [
     -0.0,
 ];
 
-/// ELU, SELU, CELU and all three factors together.
+/// ELU, SELU, CELU and combinations of all three factors.
 fn families() -> Vec<Factors> {
     vec![
         Factors::SELU,
@@ -43,7 +43,7 @@ fn families() -> Vec<Factors> {
     ]
 }
 
-/// The special values of a format: those of `f32` as far as it has them, and its own ends.
+/// Returns the special values of a dtype: those of `f32` that it has, and the ends of its own range.
 fn specials(dtype: DType) -> Vec<u64> {
     let mut all: Vec<u64> = SPECIAL_BITS
         .iter()
@@ -68,7 +68,7 @@ fn ops(factors: Factors) -> impl Iterator<Item = Op> {
         .filter(move |&op| op != Op::BackwardFromOutput || invertible)
 }
 
-/// Every pair of `x` and `grad`.
+/// Returns every pair of `x` and `grad`.
 fn pairs(x: &[u64], grad: &[u64]) -> (Vec<u64>, Vec<u64>) {
     x.iter()
         .flat_map(|&x| grad.iter().map(move |&grad| (x, grad)))
@@ -105,7 +105,7 @@ async fn special_values_with_special_alphas() {
 #[everywhere]
 async fn every_97th_float32() {
     const STEP: u64 = 97;
-    // In pieces, since a software adapter's memory is this machine's. A piece is no multiple of a vector.
+    // In pieces, because a software adapter uses this machine's memory. A piece is not a multiple of a vector.
     const PIECE: usize = (1 << 22) + 3;
     let count = (1u64 << 32).div_ceil(STEP);
     on_every_device(async |target| {
@@ -149,7 +149,7 @@ async fn other_factors_over_the_whole_range_of_float32() {
 
 #[everywhere]
 async fn gradients_over_the_whole_range_of_float32() {
-    // Densely from -256 to -2^-28, where exp changes, and sparsely everywhere.
+    // Dense from -256 to -2^-28, where exp changes, and sparse elsewhere.
     let dense = (0xb180_0000..0xc380_0000u64).step_by(1511);
     let sparse = (0..1u64 << 32).step_by(65_537);
     let x: Vec<u64> = dense.chain(sparse).collect();
@@ -215,7 +215,7 @@ async fn float64_over_the_whole_range() {
     .await;
 }
 
-/// A part of what `elu check` tries by default: where the arithmetic changes, and with all kinds of factors and gradients.
+/// A part of the default sample of `elu check`: where the arithmetic changes, with factors and gradients of all kinds.
 #[everywhere]
 async fn the_sample_of_elu_check() {
     let mut all: Vec<Judge> = Vec::new();
@@ -230,7 +230,7 @@ async fn the_sample_of_elu_check() {
             );
         }
     }
-    // float64 takes a hundred times as long to judge.
+    // Judging float64 takes a hundred times as long.
     let samples = all.into_iter().map(|judge| {
         let sample = Sample::new(judge, Extent::Few);
         let step = if judge.dtype == DType::F64 { 16 } else { 2 };
@@ -240,7 +240,7 @@ async fn the_sample_of_elu_check() {
         (judge, x, grad)
     });
     let samples: Vec<_> = samples.collect();
-    // Most results are the same on every device, and are judged once.
+    // Most results are the same on every device, and are judged only once.
     let known: RefCell<Vec<Vec<u64>>> = RefCell::new(vec![Vec::new(); samples.len()]);
     on_every_device(async |target| {
         for (i, (judge, x, grad)) in samples.iter().enumerate() {
@@ -290,7 +290,7 @@ fn known_results() -> Vec<Known> {
     let general = |alpha, scale, input_scale| Factors::new(alpha, scale, input_scale).unwrap();
     let celu = |alpha| Factors::celu(alpha).unwrap();
     vec![
-        // A product overflowed or underflowed on the way.
+        // An intermediate product overflowed or underflowed.
         known(Backward, F32, 0.0, [0xbf80_0000, 0x5f80_0000, 0]),
         known(
             Backward,
@@ -304,10 +304,10 @@ fn known_results() -> Vec<Known> {
             1e-30,
             [0x8da2_337a, 0xd36e_0803, 0x9bdd_a4b6],
         ),
-        // An output that rounds to less than -negative has a negative slope, of which a zero gradient takes the sign.
+        // An output that rounds to less than -negative has a negative slope, whose sign a zero gradient takes.
         known(BackwardFromOutput, F16, 0.3, [0xb4cd, 0, 0x8000]),
         known(BackwardFromOutput, F16, 0.3, [0xb4cd, 0x8000, 0]),
-        // The exponential's low part, and that of input_scale * x, were rounded too soon.
+        // The low part of the exponential, or of input_scale * x, was rounded too early.
         known(
             Forward,
             F32,
@@ -343,7 +343,7 @@ fn known_results() -> Vec<Known> {
             3.3e-39,
             [0x8013_a1b2, 0xfe81_2345, 0xbe03_93ad],
         ),
-        // input_scale is small, and so are alpha, the gradient or the result.
+        // input_scale is small, and so is alpha, the gradient or the result.
         known(
             BackwardFromOutput,
             F32,
@@ -362,7 +362,7 @@ fn known_results() -> Vec<Known> {
             general(0.75, 1.0, 0.5f64.powi(20)),
             [0xbf00_0001, 0x8065_4321, 0x8000_0002],
         ),
-        // input_scale * x was rounded, or the slope.
+        // input_scale * x or the slope was rounded.
         known(
             Backward,
             F32,
@@ -391,7 +391,7 @@ fn known_results() -> Vec<Known> {
             ),
             [0x8000_0001, 0, 0xb7cf_ccde],
         ),
-        // The slope is subnormal, or too large.
+        // The slope is subnormal or overflows.
         known(
             Backward,
             F32,
@@ -416,11 +416,11 @@ fn known_results() -> Vec<Known> {
             general(3e38, 1.0, POWER),
             [0x8000_0100, 0x8001_2345, 0xdd00_6507],
         ),
-        // exp underflows, and its product with the gradient does not.
+        // exp underflows, but its product with the gradient does not.
         known(Backward, F32, 1.0, [0xc31a_e666, 0x7136_8fb4, 0x0183_7cdc]),
         known(Backward, F32, 1.0, [0xc2d6_b852, 0xd3ed_7cbd, 0x8680_5a33]),
         known(Backward, BF16, 1.0, [0xc327, 0xfcea, 0x8476]),
-        // Products in float64 that were not exact.
+        // Products in float64 were not exact.
         known(
             Forward,
             F64,
@@ -457,7 +457,7 @@ fn known_results() -> Vec<Known> {
                 0x7cc4_b6e9_c08a_9def,
             ],
         ),
-        // x is subnormal, and the result is not.
+        // x is subnormal, but the result is not.
         known(
             Forward,
             F64,
@@ -473,7 +473,7 @@ fn known_results() -> Vec<Known> {
     ]
 }
 
-/// Every result is within the contract, and at most a neighbour of the nearest number.
+/// Every result is within the contract, and is the nearest number or its neighbour.
 #[everywhere]
 async fn results_that_were_wrong_before() {
     on_every_device(async |target| {
@@ -535,7 +535,7 @@ async fn the_same_x_gives_the_same_bits_in_every_position() {
     .await;
 }
 
-/// Slices of every small length, at an odd place within a larger one, apart and in place.
+/// Slices of every small length, at an odd position within a larger slice, to another slice and in place.
 #[everywhere]
 async fn cpu_slices_of_every_length() {
     fn lengths<E: wgpu_elu::Element + PartialEq + std::fmt::Debug>(from: fn(f32) -> E) {
@@ -560,7 +560,7 @@ async fn cpu_slices_of_every_length() {
             let x: Vec<E> = varied(len + 2).into_iter().map(from).collect();
             let grad: Vec<E> = x.iter().rev().copied().collect();
             let (x_in, grad_in) = (&x[1..=len], &grad[1..=len]);
-            let few = len.min(300); // f64's oracle is slow
+            let few = len.min(300); // the oracle for f64 is slow
             let run =
                 |op: Op, apart: &dyn Fn(&mut [E]), in_place: &dyn Fn(&mut [E]), start: &[E]| {
                     let mut y = vec![untouched; len + 2];
@@ -639,14 +639,14 @@ async fn cpu_refusals() {
     let text = |found, arithmetic| {
         format!(
             "the gradient from the output needs alpha * scale positive and finite in {arithmetic}, found {found}: \
-             otherwise the output does not tell the slope; call the backward that takes the input"
+             otherwise the slope cannot be computed from the output; use the backward that takes the input"
         )
     };
     for (alpha, found) in [(-1.0, "-1e0"), (1e-50, "1e-50"), (f64::INFINITY, "inf")] {
         let error = cpu::backward_from_output(alpha, &[-1.0; 2], &[1.0; 2], &mut y).unwrap_err();
         assert_eq!(error.to_string(), text(found, "float32"));
     }
-    // float64 has a number for it.
+    // float64 can represent the product.
     cpu::backward_from_output_in_place(1e-50, &[-1e-60], &mut [1.0]).unwrap();
     let tiny = Factors::new(1e-320, 0.5f64.powi(20), 1.0).unwrap();
     let error = cpu::backward_from_output_in_place(tiny, &[-1e-60], &mut [1.0]).unwrap_err();
@@ -678,7 +678,7 @@ async fn factors_out_of_range_are_refused() {
     }
 }
 
-/// With a small alpha even subnormal results are within an ULP, since the product is made at a larger scale.
+/// With a small alpha, even subnormal results are within 1 ULP, because the product is computed at a larger scale.
 #[everywhere]
 async fn cpu_small_alphas_where_results_are_subnormal() {
     let x: Vec<f32> = (0xb300_0000..0xc198_0000u32)
@@ -688,7 +688,7 @@ async fn cpu_small_alphas_where_results_are_subnormal() {
     let mut y = vec![0.0; x.len()];
     for alpha in [1e-33f32, -1e-36, 2.1e-38, 1e-40] {
         cpu::forward(f64::from(alpha), &x, &mut y).unwrap();
-        // As strict as with alpha = 1: no allowance for what underflows.
+        // As strict as with alpha = 1, without an allowance for underflow.
         let judge = Judge {
             op: Op::Forward,
             dtype: DType::F32,

@@ -1,10 +1,10 @@
-//! Keras' activity regularizer: on the CPU and every adapter against exact sums, and as a step against the embed contract.
+//! Keras' activity regularizer: on the CPU and every adapter compared with exact sums, and as a step.
 
 use wgpu_elu::DType;
 
 use wgpu_elu::accuracy::value;
 
-/// The contract's bound on the relative error.
+/// Returns the bound on the relative error in the contract.
 fn tolerance(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => 1e-14,
@@ -12,7 +12,7 @@ fn tolerance(dtype: DType) -> f64 {
     }
 }
 
-/// The penalty with every addition's loss added at the end.
+/// Returns the penalty, summed with the rounding errors of all additions.
 pub fn exact([l1, l2]: [f64; 2], y: impl Iterator<Item = f64>) -> f64 {
     let (mut high, mut low) = (0.0f64, 0.0);
     for y in y {

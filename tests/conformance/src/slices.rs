@@ -1,4 +1,4 @@
-//! The embed contract, from the outside: the caller's buffers, slices, encoder and pass.
+//! Helpers that call a kernel as a host does: with buffers, slices, an encoder and a pass of their own.
 
 use wgpu_elu::{
     DType, Gpu, Step, Tensor,

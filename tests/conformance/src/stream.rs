@@ -1,4 +1,4 @@
-//! Streams: chunks of any size through the CPU, every adapter, and a device that does nothing.
+//! Tests of streams: chunks of any size through the CPU, every adapter, and a device without a driver.
 
 use std::io::{self, Read, Write};
 
@@ -13,7 +13,7 @@ use wgpu_elu::accuracy::{self};
 
 const ELU: f64 = 0.7;
 
-/// Elements of every kind as bytes.
+/// Returns elements of every kind, as bytes.
 fn elements(dtype: DType, len: usize) -> Vec<u8> {
     let special = SPECIAL_BITS.map(f32::from_bits);
     let values = special.into_iter().chain(varied(len)).take(len);
@@ -22,7 +22,7 @@ fn elements(dtype: DType, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// What Elu makes of them.
+/// Returns ELU of these elements.
 async fn expected(target: TestDevice<'_>, dtype: DType, x: &[u8]) -> Vec<u8> {
     let shape = [x.len() / dtype.size()];
     let x = Tensor::from_bytes(target.device, dtype, x, &shape).unwrap();
@@ -34,7 +34,7 @@ fn stream(device: &Device, dtype: DType) -> Stream {
     Stream::new(device, Elu::new(ELU), dtype).unwrap()
 }
 
-/// Gives a few bytes at a time, is interrupted in between, and has an end once.
+/// A reader that returns a few bytes at a time, is interrupted in between, and reports its end only once.
 struct Trickle<'a> {
     left: &'a [u8],
     reads: usize,
@@ -57,7 +57,7 @@ impl Read for Trickle<'_> {
     }
 }
 
-/// Runs a stream over `x` by readers and writers, and checks the results.
+/// Runs a stream over `x` with readers and writers, and checks the results.
 async fn check(target: TestDevice<'_>, stream: &mut Stream, source: impl Read, x: &[u8]) {
     let (name, dtype) = (target.name, stream.dtype());
     let mut y = Vec::new();
@@ -145,7 +145,7 @@ async fn slices() {
     .await;
 }
 
-/// Gives `good` bytes and then an error.
+/// Returns `good` bytes and then an error.
 struct Broken {
     good: usize,
 }
@@ -162,7 +162,7 @@ impl Read for Broken {
     }
 }
 
-/// Takes that many bytes and then gives an error.
+/// Accepts `good` bytes and then returns an error.
 impl Write for Broken {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.good == 0 {
@@ -178,7 +178,7 @@ impl Write for Broken {
     }
 }
 
-/// Says that it read more than it was asked for.
+/// A reader that reports more bytes than were requested.
 struct Liar;
 
 impl Read for Liar {
@@ -231,7 +231,7 @@ async fn errors_and_then_on() {
         let error = stream.forward(Liar, io::sink()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "reading failed: the reader says that it read more than it was asked for"
+            "reading failed: the reader reports more bytes than were requested"
         );
         works_on(&mut stream).await;
     })
@@ -240,7 +240,7 @@ async fn errors_and_then_on() {
 
 #[test]
 fn a_budget_of_more_than_all_memory() {
-    // The CPU path takes no more than it has a use for.
+    // The CPU path allocates no more than it needs.
     let mut stream = stream(&Device::Cpu, DType::F64).with_budget(u64::MAX);
     let mut y = Vec::new();
     assert_eq!(stream.forward_blocking(&[0; 16][..], &mut y).unwrap(), 2);
@@ -312,7 +312,7 @@ fn a_device_that_is_lost_on_the_way() {
     });
 }
 
-/// Everything but the numbers, which go through as they are.
+/// Tests everything except for the numbers, which a device without a driver returns unchanged.
 #[test]
 fn a_device_that_does_nothing() {
     let device = Device::Gpu(noop(wgpu::Limits::default()));
@@ -320,7 +320,7 @@ fn a_device_that_does_nothing() {
     assert!(matches!(error, Error::MissingFeature { .. }));
     assert_eq!(
         error.to_string(),
-        "float64 needs the device feature SHADER_F64; the CPU path does without"
+        "float64 needs the device feature SHADER_F64; the CPU path does not need it"
     );
     for dtype in [DType::F32, DType::F16] {
         let mut stream = stream(&device, dtype).with_budget(5000);
@@ -346,7 +346,7 @@ fn a_device_that_does_nothing() {
     }
 }
 
-/// Where an adapter can map what the kernel works on and shares the CPU's memory, that is asked for and used.
+/// If an adapter shares the CPU's memory and can map the kernel's buffers, streams must use that.
 #[test]
 fn mapped_memory() {
     on_every_gpu(|gpu, name| {
@@ -357,11 +357,11 @@ fn mapped_memory() {
         if is_software {
             assert_eq!(has, vulkan, "{name}");
             let stream = stream(&Device::Gpu(gpu.clone()), DType::F32).with_budget(3600);
-            // In each of three slots: one buffer, or one in, one out and one in between.
+            // Each of three slots has one buffer, or an upload, a staging and a download buffer.
             let chunk_len = if has { 300 } else { 100 };
             assert_eq!(stream.chunk_len(), chunk_len, "{name}");
         }
-        // A device that we were lent without the feature does without.
+        // A lent device without the feature works without it.
         let lent = Device::Gpu(with_limits(gpu, |limits| limits));
         let stream = stream(&lent, DType::F32).with_budget(3600);
         assert_eq!(stream.chunk_len(), 100, "{name}");

@@ -1,4 +1,4 @@
-//! Devices, tensors and Elu: the same program on the CPU, on every adapter, and on a device that does nothing.
+//! Tests of devices, tensors and Elu: the same program on the CPU, on every adapter, and on a device without a driver.
 
 use wgpu_elu::{DType, Device, Elu, Error, Tensor, wgpu};
 #[cfg(test)]
@@ -78,7 +78,7 @@ async fn views_share_memory_and_values_do_not_change_behind_them() {
             "{device}: a view changed"
         );
 
-        // Alone with its memory, a view changes what it shows and nothing else.
+        // If no other tensor shares the memory, an operation in place changes only the elements of the view.
         drop(x);
         let mut rows = rows;
         Elu::new(0.5).forward_in_place(&mut rows).unwrap();
@@ -250,12 +250,13 @@ fn a_hosts_buffer_that_is_mapped_is_refused() {
     });
 }
 
-/// wgpu tells the buffers of two devices apart if both were made here, except for GL's, which have an instance each.
+/// wgpu can distinguish the buffers of two devices that this crate created, except for GL's, which have an instance
+/// each.
 #[test]
 fn a_buffer_of_another_device_is_refused() {
     native::on_every_gpu(|gpu, name| {
         if gpu.info().backend == wgpu::Backend::Gl {
-            native::tell(&format!("SKIPPED: buffers of two devices on {name} (GL)"));
+            native::announce(&format!("SKIPPED: buffers of two devices on {name} (GL)"));
             return;
         }
         let adapter = native::adapter_of(gpu);
@@ -365,13 +366,13 @@ fn an_adapter_that_is_not_there() {
     };
     assert_eq!(wanted, "adapter named \"Voodoo 2\"");
     let list = if found.is_empty() {
-        "there are none".to_owned()
+        "there are no adapters".to_owned()
     } else {
-        found.join(", ")
+        format!("the adapters are {}", found.join(", "))
     };
     assert_eq!(
         error.to_string(),
-        format!("no adapter named \"Voodoo 2\" among the adapters: {list}")
+        format!("found no adapter named \"Voodoo 2\"; {list}")
     );
     for gpu in gpus() {
         assert!(
@@ -396,7 +397,7 @@ fn auto_takes_no_software_renderer() {
     }
 }
 
-/// Without a driver: everything but the numbers.
+/// Tests everything except for the numbers, without a driver.
 #[test]
 fn a_device_that_does_nothing() {
     let device = Device::Gpu(noop(wgpu::Limits::default()));

@@ -1,4 +1,4 @@
-//! The tests of `conformance` in a browser's page: `scripts/test-web` builds it and drives the browser.
+//! The tests of `conformance` for a browser's page. `scripts/test-web` builds them and runs the browser.
 
 use conformance as _;
 

@@ -1,11 +1,12 @@
-//! Every element is summed once.
+//! Tests that every element is summed once.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::shader::Shape;
 
-/// What each sum is of, as elements from the first on, by the way the shaders count. `None` is a sum that is not there.
+/// Returns the elements that each partial sum covers, counted from the first element, with the shaders' index
+/// arithmetic. `None` stands for a sum that does not exist.
 fn run(plan: &Plan, start: u64, dtype: DType, bounds: &Bounds) -> Vec<u64> {
     let (element, sum) = (dtype.size() as u64, source::sum_size(dtype) as u64);
     let lanes = VECTOR / element;
@@ -30,7 +31,7 @@ fn run(plan: &Plan, start: u64, dtype: DType, bounds: &Bounds) -> Vec<u64> {
         assert!((1..=bounds.max_groups).contains(&dispatch.groups[0]));
         assert!((1..=bounds.max_groups).contains(&dispatch.groups[1]));
         let groups = u64::from(dispatch.groups[0]) * u64::from(dispatch.groups[1]);
-        // From an element within the binding to one from the first on.
+        // Converts an index within the binding to an index from the first element.
         let element_at = |i: u64| {
             let byte = range.start + i * element;
             assert!(byte + element <= range.end, "outside the binding");

@@ -1,4 +1,4 @@
-//! ELU in other people's shaders.
+//! Tests of ELU in other people's shaders.
 
 use crate::everywhere::{
     bits_of, check_results, everywhere, judge, on_every_gpu, supports, tensor, wide_float64,
@@ -26,7 +26,7 @@ async fn special_values_with_special_alphas() {
     .await;
 }
 
-/// The kernel's own arithmetic, to the bit.
+/// With a runtime alpha, the results equal the kernel's bit by bit.
 #[everywhere]
 async fn the_same_as_the_kernel() {
     on_every_dtype(async |gpu, name, dtype| {
@@ -79,7 +79,7 @@ async fn every_997th_float32() {
     .await;
 }
 
-/// A driver may do more where it knows alpha.
+/// With a constant alpha, a driver can remove arithmetic.
 #[everywhere]
 async fn alphas_that_the_shader_writes_out() {
     let dense: Vec<u64> = (0x8000_0000..0xff80_0004u64).step_by(9973).collect();
@@ -107,7 +107,7 @@ async fn alphas_that_the_shader_writes_out() {
 
 #[everywhere]
 async fn every_pair_of_16_bits() {
-    // Each number beside another far from it, so that a half that leaks shows.
+    // Each number is next to a number far from it, so that a mix-up of the two halves shows.
     let x: Vec<u64> = (0..1u64 << 16)
         .flat_map(|i| [i, (i * 40_503) & 0xffff])
         .collect();
@@ -122,7 +122,7 @@ async fn every_pair_of_16_bits() {
 #[everywhere]
 async fn float64_over_the_whole_range() {
     let x = wide_float64();
-    // On both sides of where f32 has what is left of alpha, too.
+    // On both sides of the alphas whose low part is an f32.
     let alphas = [
         1.0,
         0.3,

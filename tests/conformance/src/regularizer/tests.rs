@@ -1,4 +1,4 @@
-//! The penalty on the CPU and on every adapter.
+//! Tests of the penalty on the CPU and on every adapter.
 
 #[cfg(test)]
 use crate::native::{gpus, noop, with_limits};
@@ -25,7 +25,7 @@ async fn scalar(tensor: &Tensor) -> u64 {
     bits_of(tensor).await[0]
 }
 
-/// Every dtype that the device has.
+/// Runs `test` for every dtype that the device supports.
 async fn on_every_dtype(test: impl AsyncFn(TestDevice<'_>, DType)) {
     on_every_device(async |target| {
         for dtype in DType::ALL {
@@ -188,13 +188,13 @@ async fn nan_and_infinity_and_what_is_almost() {
             value(DType::F32, found)
         };
         for (regularizer, y, expected) in [
-            (Regularizer::L2(1e-30), 1e30, 1e30), // y^2 overflows, and the term does not
-            (Regularizer::L2(1e-45), 1e30, 1e15), // nor is the factor an f32 ...
+            (Regularizer::L2(1e-30), 1e30, 1e30), // y^2 overflows, but the term does not
+            (Regularizer::L2(1e-45), 1e30, 1e15), // the factor is not representable in f32 ...
             (Regularizer::L1(1e-45), 1e30, 1e-15),
             (Regularizer::L1(1e45), 1e-30, 1e15),
             (Regularizer::L2(1e45), 1e-30, 1e-15),
             (Regularizer::L1L2 { l1: 1e45, l2: 1.0 }, 1e-30, 1e15),
-            (Regularizer::L1(1e300), 0.0, 0.0), // ... nor anything near one
+            (Regularizer::L1(1e300), 0.0, 0.0), // ... or exceeds its range
             (Regularizer::L2(1.0), 1e20, infinity),
         ] {
             let found = penalty(regularizer, y).await;
@@ -205,7 +205,7 @@ async fn nan_and_infinity_and_what_is_almost() {
                 target.name
             );
         }
-        // Where float16 itself ends.
+        // At the end of float16's range.
         let y = tensor(target.device, DType::F16, &[bits(DType::F16, 65504.0); 3]);
         let found = scalar(&Regularizer::L2(1.0).penalty(&y).unwrap()).await;
         check(target.name, DType::F16, found, 3.0 * 65504.0 * 65504.0);
@@ -213,7 +213,8 @@ async fn nan_and_infinity_and_what_is_almost() {
     .await;
 }
 
-/// Every length up to 200 at every offset within 16 bytes in turn, among poison, in one pass with the same results' places.
+/// Runs every length up to 200 at every offset within 16 bytes in one pass, surrounded by poison values, and reuses the
+/// results' positions.
 async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
     let (dtype, nan) = (kernel.dtype(), bits(kernel.dtype(), f64::NAN));
     let result = dtype.arithmetic();
@@ -289,7 +290,8 @@ async fn every_small_length_and_offset_in_one_pass() {
     }
 }
 
-/// Few elements to a workgroup and few workgroups to a dispatch: all of the levels, rows and cuts that large runs have.
+/// Few elements per workgroup and few workgroups per dispatch, so that short runs need all levels, rows and cuts of
+/// large ones.
 #[cfg(test)]
 #[pollster::test]
 async fn small_limits() {
@@ -342,7 +344,7 @@ async fn small_limits() {
     .await;
 }
 
-/// Sums that go wrong when they are added one after the other.
+/// Sums that are wrong if their elements are added one after the other.
 #[everywhere]
 async fn long_and_adversarial() {
     let len = (1 << 20) + 5;
@@ -379,8 +381,8 @@ async fn long_and_adversarial() {
     .await;
 }
 
-/// The nearest float, where nothing but the last addition has anything to round: one huge element, before the first whole
-/// vector, and sums beside it that are each less than half of its last bit.
+/// The nearest float, if only the last addition rounds: one huge element before the first whole vector, and other
+/// partial sums that are each less than half of its last bit.
 #[everywhere]
 async fn what_additions_lose_is_kept() {
     let mut y = vec![60.0 / 16384.0; 4 + (1 << 20)];
@@ -401,7 +403,7 @@ async fn what_additions_lose_is_kept() {
     .await;
 }
 
-/// So too in `f64`, where a stretch of the slice is long enough for what its additions lose to count.
+/// The same in `f64`, with slices that are long enough for the rounding errors to matter.
 #[test]
 fn what_additions_lose_is_kept_in_f64_on_the_cpu() {
     let mut y = vec![15.0 / 256.0; 1 << 15];
@@ -418,7 +420,7 @@ fn what_additions_lose_is_kept_in_f64_on_the_cpu() {
 #[pollster::test]
 async fn longest_on_a_gpu() {
     let Some(gpu) = gpus().first() else {
-        return; // `gpus` says that there is none
+        return; // `gpus` has printed that there is no adapter
     };
     let device = Device::Gpu(gpu.clone());
     let y = Tensor::from_slice(&device, &vec![0.1f32; 1 << 26], &[1 << 26]).unwrap();
@@ -460,7 +462,7 @@ fn any_number_of_threads_makes_the_same_sum() {
 async fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
     on_every_gpu(async |gpu, name| {
         let kernel = gpu.kernel(DType::F32).unwrap();
-        // Elements 5 to 5004, and results before and after them.
+        // Elements 5 to 5004, with results before and after them.
         let values = bits_of_all(DType::F32, &varied(5010));
         let y = buffer_of(gpu, DType::F32, &values, ALL);
         let prepare = |l1, l2, to| {
@@ -470,7 +472,7 @@ async fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
         let steps = [prepare(1.0, 0.0, 4), prepare(0.0, 2.0, 5005)];
         submit(gpu, &[&steps[0], &steps[1], &steps[0]]);
         submit(gpu, &[&steps[1]]);
-        drop(steps); // with its work in flight
+        drop(steps); // while their work is in flight
         let after = read(gpu, DType::F32, &y, values.len()).await;
         for (i, (&before, &after)) in values.iter().zip(&after).enumerate() {
             let y = || values[5..5005].iter().map(|&y| value(DType::F32, y));
@@ -484,7 +486,7 @@ async fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
     .await;
 }
 
-/// All adapters that tests run on may be software: the shape for hardware is bound by hand.
+/// Tests the shape for hardware on every adapter, because all of them may be software adapters.
 #[everywhere]
 async fn the_shape_for_hardware() {
     on_every_gpu(async |gpu, name| {
@@ -546,7 +548,7 @@ async fn the_shape_for_hardware() {
     .await;
 }
 
-/// A kernel for float32 on a device without a driver, the elements of a penalty, and a buffer for its result.
+/// A kernel for float32 on a device without a driver, the elements of a penalty, and a buffer for the result.
 #[cfg(test)]
 struct Host {
     gpu: Gpu,
@@ -573,7 +575,7 @@ impl Host {
         }
     }
 
-    /// The error for these slices. The kernel works afterwards.
+    /// Returns the error for these slices, and checks that the kernel still works.
     fn refuses(&self, y: wgpu::BufferSlice<'_>, out: wgpu::BufferSlice<'_>) -> Error {
         let prepare = |y, out| self.kernel.prepare_penalty(1.0, 0.0, 1.0, y, out);
         let error = prepare(y, out).unwrap_err();
@@ -603,9 +605,9 @@ fn results_within_the_input_are_refused() {
     );
     assert_eq!(
         error.to_string(),
-        "output bytes 40..44 lie within input bytes 0..400 of the same buffer: a penalty needs a place of its own"
+        "output bytes 40..44 lie within input bytes 0..400 of the same buffer: a penalty needs separate memory"
     );
-    // Beside it is a place of its own.
+    // The result may lie next to the input.
     let step = host
         .kernel
         .prepare_penalty(1.0, 0.0, 1.0, host.y.slice(..4), host.y.slice(4..8));
@@ -722,7 +724,7 @@ fn slices_of_a_penalty_on_halves_are_refused() {
     ));
 }
 
-/// Zeros, an element or two, whole vectors, and these with elements around them.
+/// No elements, one or two elements, whole vectors, and whole vectors with elements around them.
 #[test]
 fn dispatches_of_a_penalty() {
     let host = Host::new();

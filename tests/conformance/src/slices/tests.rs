@@ -1,4 +1,4 @@
-//! The embed contract on slices of every length and offset.
+//! Tests of the embed contract on slices of every length and offset.
 
 use crate::everywhere::{check_results, everywhere, on_every_gpu, supports, varied};
 #[cfg(test)]
@@ -11,7 +11,7 @@ use wgpu_elu::{
 
 use super::*;
 
-/// `varied` as bits of `dtype`, from its `skip`th on.
+/// Returns `varied` as bits of `dtype`, without the first `skip` numbers.
 fn varied_bits(dtype: DType, skip: usize, len: usize) -> Vec<u64> {
     let values = varied(skip + len);
     values[skip..]
@@ -20,7 +20,7 @@ fn varied_bits(dtype: DType, skip: usize, len: usize) -> Vec<u64> {
         .collect()
 }
 
-/// What an output holds before: a number that is no result.
+/// Returns the previous content of an output: a number that no result equals.
 fn poison(dtype: DType) -> u64 {
     bits(dtype, -12345.5)
 }
@@ -45,7 +45,7 @@ fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]
         dtype: kernel.dtype(),
         elu: Elu::new(ALPHA),
     };
-    // Where results go is what counts here, and the oracle for float64 is slow.
+    // These tests check positions, and the oracle for float64 is slow.
     let few = if kernel.dtype() == DType::F64 {
         x.len().min(200)
     } else {
@@ -54,10 +54,11 @@ fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]
     check_results(what, judge, &x[..few], &grad[..few], &y[..few]);
 }
 
-/// Where the three slices start, in elements.
+/// The starts of the three slices, in elements.
 type Firsts = [usize; 3];
 
-/// Prepares, records and checks `len` elements from two buffers to a third, and that nothing around them is touched.
+/// Prepares, records and checks `len` elements from two buffers to a third, and checks that the bytes around them are
+/// unchanged.
 async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) -> usize {
     let dtype = kernel.dtype();
     let [x_first, grad_first, y_first] = firsts;
@@ -91,7 +92,7 @@ async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len
     step.dispatches()
 }
 
-/// So too within one buffer: `firsts` may be the same.
+/// Does the same within one buffer. Some of `firsts` may be equal.
 async fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) {
     let dtype = kernel.dtype();
     let [x_first, grad_first, y_first] = firsts;
@@ -115,7 +116,7 @@ async fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firs
     check(&what, kernel, op, x, grad, &after[y_first..y_first + len]);
 }
 
-/// A kernel for every dtype that the device has, and every operation.
+/// Runs `test` with a kernel for every dtype that the device supports, and every operation.
 async fn on_every_kernel(gpu: &Gpu, test: impl AsyncFn(&Kernel, Op)) {
     for dtype in DType::ALL {
         if supports(&Device::Gpu(gpu.clone()), dtype) {
@@ -162,7 +163,7 @@ async fn around_workgroups_and_65535_of_them() {
             }
         })
         .await;
-        // Element by element, a software renderer's workgroup does 64.
+        // In `elements`, a workgroup of a software adapter processes 64 elements.
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         for len in [65_535 * 64 - 1, 65_535 * 64, 65_535 * 64 + 1] {
             let dispatches = run(gpu, &kernel, Op::Forward, name, [1, 0, 0], len).await;
@@ -177,7 +178,7 @@ async fn in_place_and_within_one_buffer() {
     on_every_gpu(async |gpu, name| {
         on_every_kernel(gpu, async |kernel, op| {
             for (first, len) in [(0, 64), (0, 1031), (1, 1), (3, 1000), (62, 9), (5, 0)] {
-                // All three at one place, and the gradient in place.
+                // All three at the same position, with the gradient in place.
                 run_within(gpu, kernel, op, name, [first; 3], len).await;
                 run_within(gpu, kernel, op, name, [first + len + 3, first, first], len).await;
             }
@@ -196,7 +197,7 @@ async fn in_place_and_within_one_buffer() {
     .await;
 }
 
-/// Two of the three in one buffer, in every combination.
+/// Two of the three slices in one buffer, in every combination.
 #[everywhere]
 async fn inputs_that_share_a_buffer() {
     on_every_gpu(async |gpu, name| {
@@ -245,7 +246,8 @@ async fn a_device_with_default_limits_and_one_with_tiny_ones() {
                 run(&default, &kernel, op, name, firsts, 4099).await;
             }
         }
-        // The bulk of an aligned run folds into rows, and is cut where nine workgroups of 8 x 4 vectors cannot hold it.
+        // The bulk of an aligned run needs several rows, and is divided where nine workgroups of 8 x 4 vectors are not
+        // enough.
         let few_groups = with_limits(gpu, |limits| wgpu::Limits {
             max_compute_workgroups_per_dimension: 3,
             max_compute_invocations_per_workgroup: 8,
@@ -297,7 +299,7 @@ async fn recordings_keep_their_own_alpha_and_can_be_repeated() {
         });
         submit(gpu, &[&steps[0], &steps[1], &steps[0]]);
         submit(gpu, &[&steps[1]]);
-        drop(steps); // with its work in flight
+        drop(steps); // while their work is in flight
         for (alpha, y_buffer) in &outputs {
             let judge = Judge {
                 op: Op::Forward,

@@ -1,4 +1,4 @@
-//! Where chunks come from and go to: slices, readers and writers.
+//! The sources and sinks of a stream: slices, readers and writers.
 
 use std::{
     io::{self, Read, Write},
@@ -8,14 +8,15 @@ use std::{
 
 use crate::error::{Error, Result};
 
-/// Where chunks come from.
+/// A source of chunks.
 pub(super) trait Source {
     fn is_at_end(&mut self) -> Result<bool>;
-    /// Fills `view` from its start; how many bytes there were. Fewer than there is room for at the end only.
+    /// Fills `view` from its start and returns the number of bytes. It is less than the size of `view` only at the end
+    /// of the data.
     fn fill(&mut self, view: wgpu::WriteOnly<'_, [u8]>) -> Result<usize>;
 }
 
-/// Where they go.
+/// A sink of chunks.
 pub(super) trait Sink {
     fn take(&mut self, bytes: &[u8]) -> Result<()>;
 }
@@ -45,14 +46,14 @@ impl Sink for &mut [u8] {
 pub(super) struct Reader<R> {
     reader: R,
     piece: Vec<u8>,
-    /// What was read and not yet copied on.
+    /// The bytes that were read and not yet copied.
     left: Range<usize>,
-    /// A terminal would go on after its end.
+    /// Set at the end of the data, because a terminal could return more data after its end.
     is_at_end: bool,
 }
 
 impl<R> Reader<R> {
-    /// Reads by way of `piece`: wgpu gives no mapped memory to readers.
+    /// Creates a source that reads through `piece`, because wgpu's mapped memory cannot be passed to readers.
     pub(super) fn new(reader: R, piece: Vec<u8>) -> Self {
         Self {
             reader,
@@ -94,13 +95,13 @@ impl<W: Write> Sink for Writer<'_, W> {
     }
 }
 
-/// Reads some bytes; 0 at the end only.
+/// Reads some bytes. Returns 0 only at the end.
 pub(super) fn read(reader: &mut impl Read, bytes: &mut [u8]) -> Result<usize> {
     let error = loop {
         match reader.read(bytes) {
             Ok(count) if count <= bytes.len() => return Ok(count),
             Ok(_) => {
-                break io::Error::other("the reader says that it read more than it was asked for");
+                break io::Error::other("the reader reports more bytes than were requested");
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break error,
