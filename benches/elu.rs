@@ -22,7 +22,9 @@ use criterion::{
 use elu_cli::timing::ShaderCopy;
 use rayon::prelude::*;
 use wgpu_elu::{
-    DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Stream, Tensor, cpu, reference,
+    DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Stream, Tensor, cpu,
+    device::Wish,
+    reference,
     shader::{PARAMS_BINDING, X_BINDING, Y_BINDING, uniform_size},
     wgpu::{self, util::DeviceExt},
 };
@@ -41,20 +43,18 @@ const ALPHA: f64 = 1.0;
 
 /// Opened when a benchmark first runs, so that listing the benchmarks is immediate.
 static GPU: LazyLock<Gpu> = LazyLock::new(|| {
-    let named = std::env::var("WGPU_ADAPTER_NAME").is_ok();
-    let device = if named {
-        Device::from_env_blocking()
-    } else {
-        Device::gpu_blocking()
+    let wish = match Wish::from_env() {
+        Wish::Auto => Wish::Gpu,
+        named => named,
     };
-    let device = device.unwrap();
+    let (device, _) = Device::select_blocking(&wish).unwrap();
     eprintln!(
         "GPU benchmarks on {device}, CPU benchmarks on {}",
         Device::Cpu
     );
     match device {
         Device::Gpu(gpu) => gpu,
-        Device::Cpu => unreachable!("a GPU was asked for"),
+        Device::Cpu => unreachable!("a GPU was requested"),
     }
 });
 

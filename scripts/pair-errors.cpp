@@ -1,8 +1,8 @@
-// The largest float32 errors of exp, expm1 and ELU with alpha = 1 over every float32, for the orders that a compiler may choose.
-// docs/numerics.md quotes them.
+// Computes the largest float32 errors of exp, expm1 and ELU with alpha = 1 over every float32, for the orders that a
+// compiler may choose. docs/numerics.md quotes them.
 //
-// The functions do the operations of shaders/exponential.wgsl and shaders/unit_forward.wgsl, and have the same names. The errors
-// of the pairs are relative, in units of 2^-24: half of the spacing at 1. It runs for about a minute.
+// The functions use the operations and the names of shaders/exponential.wgsl and shaders/unit_forward.wgsl. The errors
+// of the pairs are relative, in units of 2^-24: half of the spacing at 1. The program runs for about a minute.
 //
 // usage: c++ -O2 -march=native -ffp-contract=off scripts/pair-errors.cpp -o /tmp/pair-errors && /tmp/pair-errors
 
@@ -19,7 +19,8 @@ static float leading_bits(float v) { return of_bits(bits(v) & 0xfffff000u); }
 struct Pair { float high, low; };
 struct Reduced { uint32_t rounder; float r, rest; };
 
-// `fuses`: whether an fma rounds once. `order`: of the factors in r^3 p(r), as (r r^2) p, r (r^2 p) or (r p) r^2.
+// `fuses`: whether an fma rounds once. `order`: the order of the product r^3 p(r), as (r r^2) p, r (r^2 p) or (r p)
+// r^2.
 template <bool fuses, int order> struct Compiler {
     static constexpr float log2_e = 1.44269502f, ln2_high = 0.693145752f, ln2_low = 1.42860677e-6f, rounder = 12583039.0f;
 

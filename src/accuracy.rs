@@ -57,14 +57,39 @@ pub async fn check(
 ) -> Result<Report> {
     let elu = elu.into();
     let judge = Judge { op, dtype, elu };
-    let sample = Sample::new(judge, extent);
-    let report = examine_device(device, &sample, || Report::new(judge), |_| {}).await?;
-    let mut others = Others::default();
-    for sample in other_samples(judge, extent) {
-        let empty = || Others::new(sample.judge());
-        others = others.with(examine_device(device, &sample, empty, |_| {}).await?);
-    }
+    let empty = || Report::new(judge);
+    let (report, others) = check_with(device, judge, extent, empty, |_, _| {}).await?;
     Ok(report.with_others(others))
+}
+
+/// Judges the results that [`check`] judges, and collects those for `judge` in `empty`'s findings. `progress` is called
+/// with the number of results so far and in all.
+///
+/// # Errors
+///
+/// Returns the errors of [`check`].
+pub async fn check_with<F: Findings>(
+    device: &Device,
+    judge: Judge,
+    extent: Extent,
+    empty: impl Fn() -> F + Sync,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(F, Others)> {
+    let sample = Sample::new(judge, extent);
+    let other_samples = other_samples(judge, extent);
+    let total = sample.len() + other_samples.iter().map(Sample::len).sum::<u64>();
+    let mut done = 0;
+    let mut advance = |count| {
+        done += count;
+        progress(done, total);
+    };
+    let findings = examine_device(device, &sample, empty, &mut advance).await?;
+    let mut others = Others::default();
+    for sample in other_samples {
+        let empty = || Others::new(sample.judge());
+        others = others.with(examine_device(device, &sample, empty, &mut advance).await?);
+    }
+    Ok((findings, others))
 }
 
 /// The blocking version of [`check`].

@@ -2,7 +2,7 @@
 
 use crate::{
     cpu,
-    dtype::{DType, Element, with_element},
+    dtype::with_element,
     elu::Elu,
     error::{Error, Result, Role, check_inputs},
     op::Op,
@@ -188,9 +188,9 @@ impl Elu {
             });
         }
         with_element!(out.dtype(), E => {
-            let x = x.map(values::<E>).transpose()?;
-            let grad = grad.map(values::<E>).transpose()?;
-            cpu::run(op, *self, x, grad, values_mut::<E>(out)?)
+            let x = x.map(Tensor::values::<E>).transpose()?;
+            let grad = grad.map(Tensor::values::<E>).transpose()?;
+            cpu::run(op, *self, x, grad, out.values_mut::<E>()?)
         })
     }
 }
@@ -203,29 +203,7 @@ fn bytes_or<'a>(
     let Some(input) = input else {
         return Ok(last);
     };
-    input
-        .as_buffer_slice()
-        .ok_or_else(|| Error::DeviceMismatch {
-            role: Role::Output,
-            needed: input.device().to_string(),
-            found: "a GPU".into(),
-        })
-}
-
-/// Returns the values of a tensor on the CPU.
-fn values<E: Element>(x: &Tensor) -> Result<&[E]> {
-    let found = x.dtype();
-    x.as_slice().ok_or(mismatch(E::DTYPE, found))
-}
-
-/// Returns the values of a tensor on the CPU for writing.
-fn values_mut<E: Element>(x: &mut Tensor) -> Result<&mut [E]> {
-    let found = x.dtype();
-    x.as_mut_slice().ok_or(mismatch(E::DTYPE, found))
-}
-
-fn mismatch(needed: DType, found: DType) -> Error {
-    Error::DTypeMismatch { needed, found }
+    input.gpu_bytes()
 }
 
 /// Fails unless `other` has the dtype, shape and device of `x`.
@@ -234,7 +212,11 @@ fn check_alike(x: &Tensor, other: Option<&Tensor>, role: Role) -> Result<()> {
         return Ok(());
     };
     if x.dtype() != other.dtype() {
-        return Err(mismatch(x.dtype(), other.dtype()));
+        return Err(Error::DTypeMismatch {
+            role,
+            needed: x.dtype(),
+            found: other.dtype(),
+        });
     }
     if x.shape() != other.shape() {
         return Err(Error::ShapesDiffer {

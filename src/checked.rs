@@ -16,6 +16,26 @@ use crate::error::{Error, Result};
 #[cfg(target_family = "wasm")]
 pub(crate) use browser_errors::Checks;
 
+/// Rounds the size of a buffer up to whole words, which mappings and copies need. Fails if the device cannot hold it.
+pub(crate) fn buffer_size(device: &wgpu::Device, bytes: u64) -> Result<u64> {
+    let needed = whole_words(bytes).max(wgpu::COPY_BUFFER_ALIGNMENT);
+    let found = device.limits().max_buffer_size;
+    if needed <= found {
+        Ok(needed)
+    } else {
+        Err(Error::Limit {
+            limit: "max_buffer_size",
+            needed,
+            found,
+        })
+    }
+}
+
+/// Rounds up to a multiple of the alignment that mappings and copies need.
+pub(crate) fn whole_words(bytes: u64) -> u64 {
+    bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
+}
+
 /// Creates a buffer that starts with `bytes`.
 pub(crate) fn filled(
     device: &wgpu::Device,

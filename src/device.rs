@@ -10,10 +10,13 @@ use crate::{
     cpu,
     error::{Error, Result},
 };
-pub use adapters::{Reason, Selection, Wish, adapters, backend_name, is_named, objection, rank};
+pub use adapters::{
+    Reason, Selection, Wish, adapters, backend_name, can_compute, full_name, is_named, objection,
+    rank,
+};
 use adapters::{first, names};
 pub use gpu::Gpu;
-pub(crate) use submission::{Until, whole_words};
+pub(crate) use submission::Until;
 
 /// The place where tensors are stored and operations run. Cheap to clone.
 ///
@@ -57,7 +60,7 @@ impl Device {
     ///
     /// Returns [`Error::NoDevice`] if a hardware GPU exists but its driver cannot create a device.
     pub async fn auto() -> Result<Self> {
-        Self::select(&Wish::Auto).await
+        Ok(Self::select(&Wish::Auto).await?.0)
     }
 
     /// Returns the best hardware GPU, or a software adapter if no hardware GPU exists.
@@ -66,7 +69,7 @@ impl Device {
     ///
     /// Returns [`Error::NoAdapter`] if no adapter has compute shaders, and [`Error::NoDevice`].
     pub async fn gpu() -> Result<Self> {
-        Self::select(&Wish::Gpu).await
+        Ok(Self::select(&Wish::Gpu).await?.0)
     }
 
     /// Returns the best adapter whose name contains `name`, in upper or lower case. Software adapters count. GL's
@@ -77,7 +80,7 @@ impl Device {
     ///
     /// Returns [`Error::NoAdapter`], which lists the available adapters, and [`Error::NoDevice`].
     pub async fn named(name: &str) -> Result<Self> {
-        Self::select(&Wish::Named(name.into())).await
+        Ok(Self::select(&Wish::Named(name.into())).await?.0)
     }
 
     /// Selects the adapter that `WGPU_ADAPTER_NAME` names, as [`Device::named`] does, or works like [`Device::auto`] if
@@ -87,10 +90,38 @@ impl Device {
     ///
     /// Returns the errors of [`Device::named`] and [`Device::auto`].
     pub async fn from_env() -> Result<Self> {
-        Self::select(&Wish::from_env()).await
+        Ok(Self::select(&Wish::from_env()).await?.0)
     }
 
-    /// Creates a device on this adapter with all of the adapter's limits, and with these features as far as the adapter
+    /// Selects the device that meets the wish, and returns it with the reason. The methods above call this one.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::NoAdapter`] if no adapter meets the wish, and [`Error::NoDevice`].
+    pub async fn select(wish: &Wish) -> Result<(Self, Reason)> {
+        // The search ends at the first preferred adapter, so that GL's drivers are rarely loaded.
+        let adapters = match first(|adapter| wish.prefers(adapter)).await {
+            Ok(adapter) => vec![adapter],
+            Err(adapters) => adapters,
+        };
+        let (selection, reason) = wish.select(&adapters);
+        match selection {
+            Selection::Adapter(adapter) => Ok((Self::from_adapter(adapter).await?, reason)),
+            Selection::Cpu => {
+                log::info!("using the CPU, because {reason}");
+                Ok((Self::Cpu, reason))
+            }
+            Selection::Nothing => Err(Error::NoAdapter {
+                wanted: match wish {
+                    Wish::Named(name) => format!("adapter named {name:?}"),
+                    Wish::Auto | Wish::Gpu => "GPU with compute shaders".into(),
+                },
+                found: names(&adapters),
+            }),
+        }
+    }
+
+    /// Creates a device on this adapter with the adapter's limits, and with these features as far as the adapter
     /// has them: `SHADER_F64`, `SHADER_INT64`, `TIMESTAMP_QUERY` and, if the CPU and the GPU share their memory,
     /// `MAPPABLE_PRIMARY_BUFFERS`.
     ///
@@ -153,6 +184,15 @@ impl Device {
         pollster::block_on(Self::from_env())
     }
 
+    /// The blocking version of [`Device::select`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Device::select`].
+    pub fn select_blocking(wish: &Wish) -> Result<(Self, Reason)> {
+        pollster::block_on(Self::select(wish))
+    }
+
     /// The blocking version of [`Device::wait`].
     ///
     /// # Errors
@@ -173,33 +213,6 @@ impl fmt::Display for Device {
                 write!(f, "CPU ({}, {threads} thread{s})", cpu::simd_level())
             }
             Self::Gpu(gpu) => gpu.fmt(f),
-        }
-    }
-}
-
-// ---- Internals ----
-
-impl Device {
-    /// Selects a device. The search ends at the first preferred adapter, so that GL's drivers are rarely loaded.
-    async fn select(wish: &Wish) -> Result<Self> {
-        let adapters = match first(|adapter| wish.prefers(adapter)).await {
-            Ok(adapter) => return Self::from_adapter(&adapter).await,
-            Err(adapters) => adapters,
-        };
-        let (selection, reason) = wish.select(&adapters);
-        match selection {
-            Selection::Adapter(adapter) => Self::from_adapter(adapter).await,
-            Selection::Cpu => {
-                log::info!("using the CPU, since {reason}");
-                Ok(Self::Cpu)
-            }
-            Selection::Nothing => Err(Error::NoAdapter {
-                wanted: match wish {
-                    Wish::Named(name) => format!("adapter named {name:?}"),
-                    Wish::Auto | Wish::Gpu => "GPU with compute shaders".into(),
-                },
-                found: names(&adapters),
-            }),
         }
     }
 }

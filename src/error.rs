@@ -93,12 +93,14 @@ pub enum Error {
         /// The tensor's shape.
         shape: Vec<usize>,
     },
-    /// The elements have another type than the one that was requested.
-    #[error("needed elements of {needed}, found {found}")]
+    /// The elements have another type than the one that is needed.
+    #[error("{role} has elements of {found}, needed {needed}")]
     DTypeMismatch {
-        /// The requested type.
+        /// The tensor or slice.
+        role: Role,
+        /// The type that is needed: that of the input, of the stream, or of the request.
         needed: DType,
-        /// The type of the tensor or stream.
+        /// The type of the elements.
         found: DType,
     },
     /// An operation was given more or fewer inputs than it takes.
@@ -275,6 +277,7 @@ pub enum Error {
 
 /// The role of a slice, buffer or tensor in an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Role {
     /// The input of the operation: `x`, or the output `y` for a gradient from the output or a penalty.
     Input,

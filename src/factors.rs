@@ -9,7 +9,7 @@ use crate::{
 /// The factors of `scale * (x >= 0 ? x : alpha * (exp(input_scale * x) - 1))`.
 ///
 /// This is the formula of PyTorch's native kernel, `aten::elu`, which also computes ELU, SELU and CELU. Where a
-/// function takes `impl Into<Factors>`, a plain number is ELU's alpha.
+/// function XX
 ///
 /// The kernels compute with `alpha * scale`, `scale` and `input_scale`, each rounded to `f32`, or to `f64` for `f64`
 /// elements. The slope below 0 is the exact product of the rounded `alpha * scale` and the rounded `input_scale`.
@@ -25,6 +25,7 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Unchecked"))]
 pub struct Factors {
+    #[cfg_attr(feature = "serde", serde(serialize_with = "finite"))]
     alpha: f64,
     scale: f64,
     input_scale: f64,
@@ -107,6 +108,18 @@ impl From<f32> for Factors {
 }
 
 // ---- Internals ----
+
+/// Writes alpha, which must be finite in text formats: JSON has no infinity and no NaN, and `serde_json` would write null.
+#[cfg(feature = "serde")]
+pub(crate) fn finite<S: serde::Serializer>(alpha: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if alpha.is_finite() || !serializer.is_human_readable() {
+        serializer.serialize_f64(*alpha)
+    } else {
+        Err(serde::ser::Error::custom(format!(
+            "JSON has no number for alpha {alpha}"
+        )))
+    }
+}
 
 /// The factors as serde reads them, before they are checked.
 #[cfg(feature = "serde")]
@@ -217,7 +230,7 @@ macro_rules! products {
         impl Products<$float> {
             /// Classifies the factors for `op`.
             pub(crate) fn class(&self, op: Op) -> Class {
-                let unit_input_scale = self.input_scale == 1.0;
+                let unit_input_scale = self.has_unit_input_scale();
                 let unit_scales = self.positive == 1.0 && unit_input_scale;
                 Class {
                     degenerate: self.is_degenerate(),
@@ -227,6 +240,11 @@ macro_rules! products {
                     },
                     unit_input_scale,
                 }
+            }
+
+            /// Returns whether `input_scale` is 1.
+            pub(crate) fn has_unit_input_scale(&self) -> bool {
+                self.input_scale == 1.0
             }
 
             /// Returns whether `negative` is 0, infinite or NaN.

@@ -85,7 +85,7 @@ impl Layer {
     /// # Errors
     ///
     /// Returns [`LayerError::Alpha`] if alpha is NaN, which TensorFlow 1.x uses for `None`.
-    pub fn new(alpha: f64) -> Result<Self> {
+    pub fn new(alpha: impl Into<f64>) -> Result<Self> {
         Self::builder().alpha(alpha).build()
     }
 

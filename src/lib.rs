@@ -77,7 +77,7 @@
 //! - `vulkan`, `metal`, `dx12`, `gles`, `webgpu`: wgpu's backends, each compiled on the platforms that have it. Without
 //!   any of them only the CPU path is available.
 //! - `threads`: long slices on the CPU are distributed over all cores with rayon.
-//! - `serde`: [`layer::Config`] as Keras' JSON.
+//! - `serde`: [`layer::Config`] as Keras' JSON, and serde's traits for [`DType`], [`Elu`] and [`Factors`].
 //! - `accuracy`: the judge of results, for tests that hold a device to the contract.
 //! - `translate`: the shaders as SPIR-V, MSL, HLSL or GLSL, through naga.
 //!
@@ -131,6 +131,11 @@ pub use wgpu;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The programs in the page for embedders must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct EmbeddingPage;
 
 /// The programs in the page for Keras users must compile and run, too.
 #[cfg(all(doctest, feature = "serde"))]

@@ -120,23 +120,18 @@ impl Regularizer {
         let device = y.device();
         if let Some((gpu, y_bytes)) = y.on_gpu() {
             let result = Tensor::output(&device, y.dtype().arithmetic(), &[])?;
-            if let Some(out) = result.as_buffer_slice() {
-                let prepare =
-                    |kernel: &Kernel| kernel.prepare_penalty(l1, l2, divisor, y_bytes, out);
-                gpu.run(y.dtype(), "penalty", prepare)?;
-            }
+            let out = result.gpu_bytes()?;
+            let prepare = |kernel: &Kernel| kernel.prepare_penalty(l1, l2, divisor, y_bytes, out);
+            gpu.run(y.dtype(), "penalty", prepare)?;
             return Ok(result);
         }
         let sum = with_element!(y.dtype(), E => {
-            cpu::penalty::<E>(l1, l2, y.as_slice().unwrap_or_default())
+            cpu::penalty::<E>(l1, l2, y.values()?)
         });
         let value = sum / divisor;
         match y.dtype().arithmetic() {
             DType::F64 => Tensor::from_slice(&device, &[value], &[]),
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "rounding is what is wanted"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
             _ => Tensor::from_slice(&device, &[value as f32], &[]),
         }
     }

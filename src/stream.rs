@@ -175,6 +175,7 @@ impl Stream {
     pub async fn forward_slice<E: Element>(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
         if E::DTYPE != self.dtype {
             return Err(Error::DTypeMismatch {
+                role: Role::Input,
                 needed: self.dtype,
                 found: E::DTYPE,
             });
@@ -376,10 +377,10 @@ mod tests {
     #[test]
     fn every_arrangement_gives_the_same() {
         let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_default();
-        let adapters = if wish == "skip" {
-            Vec::new()
-        } else {
-            pollster::block_on(adapters())
+        let adapters = match &*wish {
+            "" | "auto" | "require" => pollster::block_on(adapters()),
+            "skip" => Vec::new(),
+            _ => panic!("WGPU_ELU_GPU={wish:?}: needed auto, require or skip"),
         };
         let backends = wgpu::Instance::enabled_backend_features();
         let is_possible = !backends.difference(wgpu::Backends::NOOP).is_empty();

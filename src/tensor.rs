@@ -287,7 +287,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(_) => {
                 check_room(self.len * self.dtype.size())?;
-                Ok(self.as_slice::<E>().unwrap_or_default().to_vec())
+                Ok(self.values::<E>()?.to_vec())
             }
             Storage::Gpu(..) => {
                 self.read(bytemuck::allocation::pod_collect_to_vec::<u8, E>)
@@ -333,11 +333,12 @@ impl Tensor {
     /// Returns the errors of [`Tensor::to_vec`].
     pub async fn into_vec<E: Element>(mut self) -> Result<Vec<E>> {
         self.check_dtype::<E>()?;
+        let mismatch = self.mismatch::<E>();
         if self.first == 0 {
             self.storage = match self.storage {
                 Storage::Cpu(values) => match Arc::try_unwrap(values) {
                     Ok(values) => {
-                        let mut values = E::take(values).unwrap_or_default();
+                        let mut values = E::take(values).ok_or(mismatch)?;
                         values.truncate(self.len);
                         return Ok(values);
                     }
@@ -458,11 +459,36 @@ impl Tensor {
         if E::DTYPE == self.dtype {
             Ok(())
         } else {
-            Err(Error::DTypeMismatch {
-                needed: E::DTYPE,
-                found: self.dtype,
-            })
+            Err(self.mismatch::<E>())
         }
+    }
+
+    fn mismatch<E: Element>(&self) -> Error {
+        Error::DTypeMismatch {
+            role: Role::Tensor,
+            needed: E::DTYPE,
+            found: self.dtype,
+        }
+    }
+
+    /// Returns the elements of a tensor on the CPU, or an error.
+    pub(crate) fn values<E: Element>(&self) -> Result<&[E]> {
+        self.as_slice().ok_or(self.mismatch::<E>())
+    }
+
+    /// Returns the elements of a tensor on the CPU for writing, or an error.
+    pub(crate) fn values_mut<E: Element>(&mut self) -> Result<&mut [E]> {
+        let mismatch = self.mismatch::<E>();
+        self.as_mut_slice().ok_or(mismatch)
+    }
+
+    /// Returns the slice of a tensor on a GPU, or an error.
+    pub(crate) fn gpu_bytes(&self) -> Result<wgpu::BufferSlice<'_>> {
+        self.as_buffer_slice().ok_or_else(|| Error::DeviceMismatch {
+            role: Role::Tensor,
+            needed: "a GPU".into(),
+            found: self.device().to_string(),
+        })
     }
 
     /// Returns the GPU that holds the tensor, and the tensor's slice of a buffer there.

@@ -217,6 +217,7 @@ fn pipelines_are_compiled_ahead() {
                 .read()
         };
         let compiled = pipelines();
+        assert!(compiled > 0, "{name}: wgpu counts pipelines");
         let [x, grad] = [
             floats(&Device::Gpu(gpu.clone()), 0),
             floats(&Device::Gpu(gpu.clone()), 7),

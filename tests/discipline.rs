@@ -5,20 +5,13 @@
 mod body;
 mod check;
 
-use naga::valid::Capabilities;
+use crate::shader::capabilities;
 use wgpu_elu::{
     DType, Op,
     shader::{Shared, function, penalty, source},
 };
 
 pub(crate) use check::violations;
-
-fn capabilities(dtype: DType) -> Capabilities {
-    match dtype {
-        DType::F64 => Capabilities::FLOAT64 | Capabilities::SHADER_INT64,
-        _ => Capabilities::empty(),
-    }
-}
 
 #[test]
 fn every_shader_keeps_the_discipline() {

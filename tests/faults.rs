@@ -5,7 +5,7 @@
 //! the correct result where x < 0 and all numbers are finite and not 0.
 
 use rayon::prelude::*;
-use wgpu_elu::{DType, Op};
+use wgpu_elu::{DType, Error, Op};
 
 use wgpu_elu::accuracy::{
     Case, Extent, Findings, Judge, Rounded, Sample, Tally, Worst, bits, examine, other_judges,
@@ -69,7 +69,7 @@ fn find(
             let compute = |x: &[u64], grad: &[u64]| {
                 let pairs = x.par_iter().zip(grad);
                 let results = pairs.map(|(&x, &grad)| compute(judge, x, grad));
-                Ok::<_, ()>(results.collect())
+                Ok::<_, Error>(results.collect())
             };
             let empty = || Found(judge, Tally::default());
             let Found(_, tally) = examine(&sample, piece, empty, compute).unwrap();

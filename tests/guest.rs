@@ -17,7 +17,7 @@ use wgpu_profiler::{GpuProfiler, GpuProfilerSettings, GpuTimerQueryResult};
 
 use conformance::{
     everywhere::{check_results, f32_bits, supports, varied},
-    native::{adapter_of, gpu, lent, noop_pair, on_every_gpu, announce, with_limits},
+    native::{adapter_of, announce, gpu, lent, noop_pair, on_every_gpu, with_limits},
     slices::{ALL, buffer_of, read},
 };
 use wgpu_elu::accuracy::Judge;

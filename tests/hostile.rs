@@ -21,7 +21,7 @@ use wgpu_elu::{
 
 use compiler::{Dispatch, Machine, Program, Shader};
 use inputs::{inputs, inputs_of_check};
-use wgpu_elu::accuracy::{Judge, Verdict, other_judges, value};
+use wgpu_elu::accuracy::{Judge, Verdict, from_bytes, other_judges, to_bytes, value};
 
 // ---- The part that depends on the shaders' interface ----
 
@@ -285,20 +285,4 @@ fn ops(factors: Factors) -> impl Iterator<Item = Op> {
 
 fn small(n: usize) -> u32 {
     u32::try_from(n).unwrap()
-}
-
-fn to_bytes(dtype: DType, bits: &[u64]) -> Vec<u8> {
-    let bytes = bits
-        .iter()
-        .flat_map(|bits| bits.to_le_bytes().into_iter().take(dtype.size()));
-    bytes.collect()
-}
-
-fn from_bytes(dtype: DType, bytes: &[u8]) -> Vec<u64> {
-    let bits = bytes.chunks_exact(dtype.size()).map(|bytes| {
-        let mut whole = [0; 8];
-        whole[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(whole)
-    });
-    bits.collect()
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use crate::shader::capabilities;
+use naga::valid::{ValidationFlags, Validator};
 use naga_oil::compose::{ComposableModuleDescriptor, Composer, NagaModuleDescriptor};
 use wesl::{VirtualResolver, Wesl};
 use wgpu_elu::{
@@ -13,13 +14,6 @@ use wgpu_elu::{
 
 use conformance::function::{Join, alphas, calls, check_all, float, on_every_dtype, specials};
 use wgpu_elu::translate::{Language, translate_source, unavailable};
-
-fn capabilities(dtype: DType) -> Capabilities {
-    match dtype {
-        DType::F64 => Capabilities::FLOAT64 | Capabilities::SHADER_INT64,
-        _ => Capabilities::empty(),
-    }
-}
 
 fn by_naga_oil(dtype: DType, host: &str, import: &str) -> wgpu::ShaderSource<'static> {
     let mut composer = Composer::default().with_capabilities(capabilities(dtype));

@@ -4,7 +4,7 @@ use std::{env, fs, process::Command};
 
 use wgpu_elu::{Elu, Tensor};
 
-use conformance::native::{on_every_device, announce, varied};
+use conformance::native::{announce, on_every_device, varied};
 
 const CALLS: usize = 10_000;
 /// The number of calls after which everything that is created once exists.

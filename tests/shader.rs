@@ -31,15 +31,18 @@ fn parse(dtype: DType, op: Op, shared: Shared) -> naga::Module {
     parse_source(dtype, &source(dtype, op, shared))
 }
 
+/// Returns the capabilities that a shader may use: none except for float64's, because the shaders need no optional feature.
+pub(crate) fn capabilities(dtype: DType) -> valid::Capabilities {
+    match dtype {
+        DType::F64 => valid::Capabilities::FLOAT64 | valid::Capabilities::SHADER_INT64,
+        _ => valid::Capabilities::empty(),
+    }
+}
+
 fn parse_source(dtype: DType, source: &str) -> naga::Module {
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
-    // Without capabilities, except for float64's, because the shaders need no optional feature.
-    let capabilities = match dtype {
-        DType::F64 => valid::Capabilities::FLOAT64 | valid::Capabilities::SHADER_INT64,
-        _ => valid::Capabilities::empty(),
-    };
-    valid::Validator::new(valid::ValidationFlags::all(), capabilities)
+    valid::Validator::new(valid::ValidationFlags::all(), capabilities(dtype))
         .validate(&module)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
     module

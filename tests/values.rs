@@ -47,6 +47,13 @@ fn factors_are_json_objects() {
         serde_json::from_str::<Factors>(&json).unwrap(),
         Factors::SELU
     );
+    for alpha in [f64::INFINITY, f64::NAN] {
+        let error = serde_json::to_string(&Elu::new(alpha)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("JSON has no number for alpha {alpha}")
+        );
+    }
     for (json, text) in [
         (
             r#"{"alpha":1.0,"scale":0.0,"input_scale":1.0}"#,

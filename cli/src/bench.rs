@@ -27,7 +27,7 @@ use chart::SpeedChart;
 use measurement::Round;
 use on_cpu::OnCpu;
 use on_gpu::{OnGpu, Trips};
-use table::{Machine, Report, ComparedGpu, Row, size_name};
+use table::{ComparedGpu, Machine, Report, Row, size_name};
 use workload::{Data, Workload, zeros};
 
 /// Compare the speed of ELU on the GPU and on the CPU, by size, each next to a copy of the same bytes
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     device_args: DeviceArgs,
     /// The number format of the elements
-    #[arg(long, default_value = "float32", value_parser = dtypes())]
+    #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
     /// The operation; for backward-from-output, x is the output
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
@@ -177,8 +177,10 @@ fn about_gpu(selected: &SelectedDevice, device: &Device, dtype: DType) -> String
         }
         (Device::Gpu(_), _) if is_software(device) => format!("{device}: software adapter"),
         (Device::Gpu(_), _) => device.to_string(),
-        (Device::Cpu, Device::Cpu) if selected.requested => "none, as requested".into(),
-        (Device::Cpu, Device::Cpu) => "none: no adapter has compute shaders".into(),
+        (Device::Cpu, Device::Cpu) => match &selected.reason {
+            Some(reason) => format!("none: {reason}"),
+            None => "none, as requested".into(),
+        },
         (Device::Cpu, gpu) => match selected.missing_feature(dtype) {
             Some(feature) => format!("none: {gpu} has no {feature}"),
             None => "none".into(),

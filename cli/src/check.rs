@@ -11,9 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pollster::block_on;
 use wgpu_elu::{
     DType, Device, Op,
-    accuracy::{
-        Case, Extent, Findings, Judge, Others, Report, Sample, examine_device, other_samples,
-    },
+    accuracy::{Case, Extent, Findings, Judge, Report, check_with},
 };
 
 use crate::{
@@ -45,7 +43,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     device_args: DeviceArgs,
     /// The number format of the elements
-    #[arg(long, default_value = "float32", value_parser = dtypes())]
+    #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
     /// The operation; for backward-from-output, x is the output
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
@@ -103,34 +101,30 @@ fn examine_all(
     extent: Extent,
     is_drawn: bool,
 ) -> Result<(Report, Curve)> {
-    let sample = Sample::new(judge, extent);
-    let others = other_samples(judge, extent);
-    let count: u64 = others.iter().map(Sample::len).sum();
     let bar = if std::io::stderr().is_terminal() {
         let style = ProgressStyle::with_template("{bar:40} {percent}%  {eta} left")?;
-        ProgressBar::new(sample.len() + count).with_style(style)
+        ProgressBar::new(0).with_style(style)
     } else {
         ProgressBar::hidden()
     };
-    let progress = |done| bar.inc(done);
+    let progress = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
 
     // Drawing takes longer, because the naive formula is judged, too.
-    let (report, curve) = if is_drawn {
+    let (report, curve, others) = if is_drawn {
         let empty = || Drawn(Report::new(judge), Curve::new(judge));
-        let Drawn(report, curve) = block_on(examine_device(device, &sample, empty, progress))?;
-        (report, curve)
+        let checked = block_on(check_with(device, judge, extent, empty, progress))?;
+        let (Drawn(report, curve), others) = checked;
+        (report, curve, others)
     } else {
         let empty = || Report::new(judge);
-        let report = block_on(examine_device(device, &sample, empty, progress))?;
-        (report, Curve::new(judge))
+        let (report, others) = block_on(check_with(device, judge, extent, empty, progress))?;
+        (report, Curve::new(judge), others)
     };
-    let mut all = Others::default();
-    for sample in others {
-        let empty = || Others::new(sample.judge());
-        all = all.with(block_on(examine_device(device, &sample, empty, progress))?);
-    }
     bar.finish_and_clear();
-    Ok((report.with_others(all), curve))
+    Ok((report.with_others(others), curve))
 }
 
 /// Collects a report and a curve of the same results.

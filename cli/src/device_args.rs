@@ -8,7 +8,11 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
     error::ErrorKind,
 };
-use wgpu_elu::{DType, Device, Error, wgpu};
+use wgpu_elu::{
+    DType, Device, Error,
+    device::{Reason, Wish},
+    wgpu,
+};
 
 use crate::usage;
 
@@ -55,7 +59,8 @@ impl DeviceArgs {
     /// Exits with a usage error if the arguments contradict each other.
     pub(crate) fn check(&self) {
         if self.device == Choice::Cpu && self.adapter.is_some() {
-            let message = "--adapter names a GPU, but --device cpu uses none: give only one of them";
+            let message =
+                "--adapter names a GPU, but --device cpu uses none: give only one of them";
             crate::Cli::command()
                 .error(ErrorKind::ArgumentConflict, message)
                 .exit();
@@ -66,28 +71,40 @@ impl DeviceArgs {
         if self.device != Choice::Cpu {
             check_environment()?;
         }
-        let by_environment = std::env::var("WGPU_ADAPTER_NAME").is_ok_and(|name| !name.is_empty());
-        let device = match (&self.adapter, self.device) {
-            (Some(name), _) => Device::named_blocking(name).context("--adapter")?,
-            (None, Choice::Cpu) => Device::Cpu,
-            (None, Choice::Gpu) if !by_environment => {
-                Device::gpu_blocking().context("--device gpu")?
+        let by_environment = Wish::from_env();
+        let (wish, argument) = match (&self.adapter, self.device) {
+            (Some(name), _) => (Wish::Named(name.as_str().into()), Some("--adapter")),
+            (None, Choice::Cpu) => return Ok(SelectedDevice::requested(Device::Cpu)),
+            (None, Choice::Gpu) if by_environment == Wish::Auto => {
+                (Wish::Gpu, Some("--device gpu"))
             }
-            (None, _) => Device::from_env_blocking()?,
+            (None, _) => (by_environment, None),
         };
-        let requested = self.device != Choice::Auto || self.adapter.is_some() || by_environment;
-        Ok(SelectedDevice { device, requested })
+        let selected = Device::select_blocking(&wish);
+        let (device, reason) = match argument {
+            Some(argument) => selected.context(argument)?,
+            None => selected?,
+        };
+        Ok(SelectedDevice {
+            device,
+            requested: wish != Wish::Auto,
+            reason: Some(reason),
+        })
     }
 
-    /// Selects the device to compare with the CPU: as [`DeviceArgs::select`] does, but a software adapter if no
-    /// hardware GPU exists.
+    /// Selects the device to compare with the CPU: as [`DeviceArgs::select`] does, but a software adapter if no hardware
+    /// GPU exists.
     pub(crate) fn comparison_device(&self) -> Result<SelectedDevice> {
         let selected = self.select()?;
         if selected.device != Device::Cpu || selected.requested {
             return Ok(selected);
         }
-        match Device::gpu_blocking() {
-            Ok(device) => Ok(SelectedDevice { device, ..selected }),
+        match Device::select_blocking(&Wish::Gpu) {
+            Ok((device, reason)) => Ok(SelectedDevice {
+                device,
+                reason: Some(reason),
+                ..selected
+            }),
             Err(Error::NoAdapter { .. }) => Ok(selected),
             Err(error) => Err(error.into()),
         }
@@ -98,9 +115,19 @@ impl DeviceArgs {
 pub(crate) struct SelectedDevice {
     pub(crate) device: Device,
     pub(crate) requested: bool,
+    /// The reason for the selection, unless the CPU was requested.
+    pub(crate) reason: Option<Reason>,
 }
 
 impl SelectedDevice {
+    fn requested(device: Device) -> Self {
+        Self {
+            device,
+            requested: true,
+            reason: None,
+        }
+    }
+
     /// Returns the device for `dtype`. If the GPU cannot compute `dtype`, that is the CPU, unless the user requested
     /// the GPU.
     pub(crate) fn for_dtype(&self, dtype: DType) -> Result<Device> {
@@ -133,7 +160,10 @@ impl SelectedDevice {
                 cpu_because(&format!("{device} has no {feature}"))
             }
             Some(feature) => {
-                format!("{device}, float64 on {}", cpu_because(&format!("no {feature}")))
+                format!(
+                    "{device}, float64 on {}",
+                    cpu_because(&format!("no {feature}"))
+                )
             }
         }
     }
@@ -227,7 +257,10 @@ where
         .iter()
         .map(|&value| PossibleValue::new(name(value)).aliases(alias(value)));
     PossibleValuesParser::new(names).map(move |given| {
-        let is_given = |&&value: &&T| name(value) == given || alias(value) == Some(&given);
+        let is_given = |&&value: &&T| {
+            let alias = alias(value).unwrap_or_default();
+            name(value).eq_ignore_ascii_case(&given) || alias.eq_ignore_ascii_case(&given)
+        };
         *all.iter()
             .find(is_given)
             .expect("clap accepts no other name")
@@ -242,7 +275,10 @@ mod tests {
     fn gpu(requested: bool) -> SelectedDevice {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
         let device = Device::from(wgpu_elu::Gpu::from_wgpu(&device, &queue));
-        SelectedDevice { device, requested }
+        SelectedDevice {
+            requested,
+            ..SelectedDevice::requested(device)
+        }
     }
 
     #[test]
@@ -254,10 +290,7 @@ mod tests {
         let cpu = cpu.trim_end_matches(')');
         for (dtypes, described) in [
             (&[DType::F32][..], gpu.to_string()),
-            (
-                &[DType::F64],
-                format!("{cpu}; {gpu} has no SHADER_F64)"),
-            ),
+            (&[DType::F64], format!("{cpu}; {gpu} has no SHADER_F64)")),
             (
                 &[DType::F32, DType::F64],
                 format!("{gpu}, float64 on {cpu}; no SHADER_F64)"),

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wgpu_elu::{
     cpu,
-    device::{Reason, Selection, Wish, adapters, backend_name, objection},
+    device::{Reason, Selection, Wish, adapters, backend_name, full_name, objection},
     wgpu,
 };
 
@@ -84,15 +84,15 @@ impl Report {
 fn auto(adapters: &[wgpu::Adapter]) -> (String, String) {
     let (selection, reason) = Wish::from_env().select(adapters);
     let selected = match selection {
-        Selection::Adapter(adapter) => {
-            let info = adapter.get_info();
-            format!("{} ({})", info.name, backend_name(info.backend))
-        }
+        Selection::Adapter(adapter) => full_name(&adapter.get_info()),
         Selection::Cpu => "CPU".into(),
         _ => "nothing, which is an error".into(),
     };
     let why = match reason {
         Reason::Named(name) => format!("WGPU_ADAPTER_NAME is {name:?}"),
+        Reason::NoneNamed(name) => {
+            format!("no adapter's name contains WGPU_ADAPTER_NAME, {name:?}")
+        }
         reason => reason.to_string(),
     };
     (selected, why)
@@ -102,7 +102,7 @@ fn as_text(adapters: &[Report], (selected, why): &(String, String)) -> String {
     let mut lines = Vec::new();
     for adapter in adapters {
         let (info, limits) = (&adapter.info, &adapter.limits);
-        lines.push(format!("{} ({})", info.name, backend_name(info.backend)));
+        lines.push(full_name(info));
         lines.push(format!("  kind      {}", adapter.kind()));
         lines.push(format!("  driver    {}", adapter.driver()));
         lines.push(format!("  features  {}", adapter.features.join(", ")));

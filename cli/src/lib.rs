@@ -48,7 +48,9 @@ enum Command {
 /// Runs the command and returns its exit code. The first argument is the program's name. Help and a wrong command line
 /// end the process.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
+    // Fails if the process already has a logger, which then stays.
+    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off"))
+        .try_init();
     let command = Cli::parse_from(args).command;
     interrupt::listen();
     let done = match command {

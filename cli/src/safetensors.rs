@@ -57,7 +57,10 @@ impl Entry {
 /// Returns the errors of [`read`] and of opening the file, with the file's path.
 pub fn open(path: &Path) -> Result<(Tensors, Exact<File>)> {
     let open = || {
-        ensure!(!path.is_dir(), "needed a .safetensors file, found a directory");
+        ensure!(
+            !path.is_dir(),
+            "needed a .safetensors file, found a directory"
+        );
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let size = metadata.is_file().then_some(metadata.len());

@@ -29,7 +29,7 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The number format of the elements in memory; wgpu runs float64 on Vulkan only
-    #[arg(long, default_value = "float32", value_parser = dtypes())]
+    #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
     /// The operation
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]

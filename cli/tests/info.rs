@@ -1,15 +1,30 @@
 //! Tests of `elu info`.
 
-use conformance::native::gpus;
+use std::process::Command;
 
-use crate::common::Folder;
+use conformance::native::gpus;
+use serde_json::Value;
+use wgpu_elu::{
+    Device,
+    device::{Wish, full_name},
+};
+
+use crate::common::{ELU, Folder};
+
+/// Returns what `elu info` prints as text and as JSON.
+fn info(command: impl Fn() -> Command) -> (String, Value) {
+    let run = |args: &[&str]| {
+        let output = command().args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let json = serde_json::from_slice(&run(&["info", "--json"])).unwrap();
+    (String::from_utf8(run(&["info"])).unwrap(), json)
+}
 
 #[test]
-fn info() {
-    let folder = Folder::new();
-    let text = String::from_utf8(folder.elu(&["info"]).stdout).unwrap();
-    let json: serde_json::Value =
-        serde_json::from_slice(&folder.elu(&["info", "--json"]).stdout).unwrap();
+fn info_lists_every_adapter() {
+    let (text, json) = info(|| Command::new(ELU));
     let adapters = json["adapters"].as_array().unwrap();
     for gpu in gpus() {
         assert!(text.contains(&gpu.info().name), "{text}");
@@ -20,12 +35,44 @@ fn info() {
         assert!(found["limits"]["max_buffer_size"].as_u64().unwrap() > 0);
     }
     assert_eq!(json["cpu"]["simd"], wgpu_elu::cpu::simd_level());
-    let takes = json["auto"]["selects"].as_str().unwrap();
-    assert!(
-        text.contains(&format!(
-            "auto selects: {takes}, since {}",
-            json["auto"]["why"].as_str().unwrap()
-        )),
-        "{text}"
-    );
+    let [selected, why] = ["selects", "why"].map(|key| json["auto"][key].as_str().unwrap());
+    let line = format!("auto selects: {selected}, because {why}");
+    assert!(text.contains(&line), "{text}");
+}
+
+/// `elu info` names the device that a program gets.
+#[test]
+fn info_selects_what_the_library_selects() {
+    let mut names: Vec<String> = gpus().iter().map(|gpu| full_name(gpu.info())).collect();
+    names.extend([
+        "GL".into(),
+        "Vulkan".into(),
+        "Voodoo 2".into(),
+        String::new(),
+    ]);
+    for name in names {
+        let (_, json) = info(|| {
+            let mut command = Command::new(ELU);
+            command.env("WGPU_ADAPTER_NAME", &name);
+            command
+        });
+        let wish = match &*name {
+            "" => Wish::Auto,
+            name => Wish::Named(name.into()),
+        };
+        let expected = match Device::select_blocking(&wish) {
+            Ok((Device::Gpu(gpu), _)) => full_name(gpu.info()),
+            Ok((Device::Cpu, _)) => "CPU".into(),
+            Err(_) => "nothing, which is an error".into(),
+        };
+        assert_eq!(json["auto"]["selects"], expected, "{name:?}");
+    }
+}
+
+#[test]
+fn info_prints_nothing_else() {
+    let folder = Folder::new();
+    let output = folder.elu(&["info"]);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(folder.names(), [""; 0]);
 }

@@ -11,7 +11,7 @@ use std::{
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use wgpu_elu::{DType, Device, Elu, Tensor};
 
-use conformance::native::{gpus, announce, varied};
+use conformance::native::{announce, gpus, varied};
 
 use crate::common::{ELU, Folder, header, npy};
 

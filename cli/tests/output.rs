@@ -1,32 +1,54 @@
 //! Tests of outputs, and of outputs that cannot be written.
 
-use std::{
-    fs::{self, File},
-    process::Command,
-};
+use std::fs;
+#[cfg(target_os = "linux")]
+use std::{fs::File, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use crate::common::{DIGITS, ELU, Folder, header, model, npy, read};
+#[cfg(target_os = "linux")]
+use crate::common::{DIGITS, ELU};
+use crate::common::{Folder, header, model, npy, read};
 
-#[test]
-fn outputs_that_cannot_be_written() {
+/// Returns a folder with `x.npy`, three zeros.
+fn folder_with_x() -> Folder {
     let folder = Folder::new();
     folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
+    folder
+}
+
+#[test]
+fn an_existing_file_is_replaced_only_with_force() {
+    let folder = folder_with_x();
     folder.write("y.npy", b"precious");
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "y.npy"]),
         "y.npy: already exists: use --force to replace it"
     );
     assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"precious");
-    // A failure leaves the existing file unchanged, even with --force.
+    folder.success(&["run", "x.npy", "-o", "y.npy", "--force"]);
+    assert_eq!(read(&folder.path("y.npy")).1, [0.0; 3]);
+    assert_eq!(folder.names(), ["x.npy", "y.npy"]);
+}
+
+#[test]
+fn a_failure_leaves_the_existing_file_unchanged() {
+    let folder = Folder::new();
+    folder.write("y.npy", b"precious");
     folder.write("bad.npy", b"bad");
     folder.error(&["run", "bad.npy", "-o", "y.npy", "--force"]);
     assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"precious");
-    folder.success(&["run", "x.npy", "-o", "y.npy", "--force"]);
-    assert_eq!(read(&folder.path("y.npy")).1, [0.0; 3]);
-    assert_eq!(folder.names(), ["bad.npy", "x.npy", "y.npy"]);
-    // The input file is also the output file.
-    folder.success(&["run", "x.npy", "-o", "x.npy", "--force"]);
+    assert_eq!(folder.names(), ["bad.npy", "y.npy"]);
+}
 
+#[test]
+fn the_input_may_be_the_output() {
+    let folder = folder_with_x();
+    folder.success(&["run", "x.npy", "-o", "x.npy", "--force"]);
+    assert_eq!(read(&folder.path("x.npy")).1, [0.0; 3]);
+}
+
+#[test]
+fn a_directory_is_not_an_output() {
+    let folder = folder_with_x();
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "no/y.npy"]),
         "no/y.npy: directory no does not exist"
@@ -35,6 +57,11 @@ fn outputs_that_cannot_be_written() {
         folder.error(&["run", "x.npy", "-o", "."]),
         ".: needed a file to write, found a directory"
     );
+}
+
+#[test]
+fn the_output_has_the_format_of_the_input() {
+    let folder = folder_with_x();
     folder.write("model.safetensors", &model());
     assert_eq!(
         folder.usage_error(&["run", "x.npy", "-o", "z.SafeTensors"]),
@@ -49,15 +76,8 @@ fn outputs_that_cannot_be_written() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn outputs_on_linux() {
-    use std::os::unix::fs::PermissionsExt;
-
+fn a_full_standard_output_is_reported() {
     let folder = Folder::new();
-    folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
-    assert_eq!(
-        folder.error(&["run", "x.npy", "-o", "/dev/full"]),
-        "/dev/full: No space left on device (os error 28)"
-    );
     for args in [
         &["info"][..],
         &["check", "--dtype", "f16", "--json", "found.json"],
@@ -80,22 +100,40 @@ fn outputs_on_linux() {
     // Only the table is lost.
     let json = fs::read(folder.path("found.json")).unwrap();
     serde_json::from_slice::<serde_json::Value>(&json).unwrap();
-    fs::remove_file(folder.path("found.json")).unwrap();
-    // Nobody can create files in /proc, not even root.
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn devices_are_written_and_not_replaced() {
+    let folder = folder_with_x();
     assert_eq!(
-        folder.error(&["run", "x.npy", "-o", "/proc/y.npy"]),
-        "/proc/y.npy: cannot write to directory /proc: entity not found"
+        folder.error(&["run", "x.npy", "-o", "/dev/full"]),
+        "/dev/full: No space left on device (os error 28)"
     );
     folder.success(&["run", "x.npy", "-o", "/dev/null"]);
     assert!(
         !fs::metadata("/dev/null").unwrap().is_file(),
         "a device must not be replaced by a file"
     );
+}
 
-    // An error while writing leaves no new file, and the existing file unchanged.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_refuses_files_is_reported() {
+    // Nobody can create files in /proc, not even root.
+    assert_eq!(
+        folder_with_x().error(&["run", "x.npy", "-o", "/proc/y.npy"]),
+        "/proc/y.npy: cannot write to directory /proc: entity not found"
+    );
+}
+
+/// An error while writing leaves no new file, and the existing file unchanged.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_error_while_writing_leaves_the_existing_file_unchanged() {
+    let folder = Folder::new();
     folder.write("full.npy", b"precious");
     let digits = format!("{DIGITS}/digits_preact_f32.npy");
-    let before = folder.names();
     let output = Command::new("sh")
         .args([
             "-c",
@@ -111,52 +149,48 @@ fn outputs_on_linux() {
         String::from_utf8(output.stderr).unwrap(),
         "elu: full.npy: File too large (os error 27)\n"
     );
-    assert_eq!(
-        (folder.names(), fs::read(folder.path("full.npy")).unwrap()),
-        (before, b"precious".to_vec())
-    );
+    assert_eq!(fs::read(folder.path("full.npy")).unwrap(), b"precious");
+    assert_eq!(folder.names(), ["full.npy"]);
+}
 
-    // A new file has the usual permissions, as the umask allows.
-    let plain = fs::metadata(folder.path("x.npy"))
-        .unwrap()
-        .permissions()
-        .mode();
+#[cfg(target_os = "linux")]
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_new_file_has_the_usual_permissions() {
+    let folder = folder_with_x();
     folder.success(&["run", "x.npy"]);
-    assert_eq!(
-        fs::metadata(folder.path("x.elu.npy"))
-            .unwrap()
-            .permissions()
-            .mode(),
-        plain
-    );
+    assert_eq!(mode(&folder.path("x.elu.npy")), mode(&folder.path("x.npy")));
+}
 
-    // A replaced file keeps its permissions.
-    folder.write("secret.npy", b"old");
-    fs::set_permissions(folder.path("secret.npy"), fs::Permissions::from_mode(0o600)).unwrap();
+#[cfg(target_os = "linux")]
+#[test]
+fn a_replaced_file_keeps_its_permissions() {
+    let folder = folder_with_x();
+    let secret = folder.write("secret.npy", b"old");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     folder.success(&["run", "x.npy", "-o", "secret.npy", "--force"]);
-    assert_eq!(
-        fs::metadata(folder.path("secret.npy"))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o777,
-        0o600
-    );
+    assert_eq!(mode(&secret), 0o600);
+}
 
-    std::os::unix::fs::symlink("nowhere.npy", folder.path("dangling.npy")).unwrap();
+#[cfg(target_os = "linux")]
+#[test]
+fn the_target_of_a_link_is_replaced() {
+    use std::os::unix::fs::symlink;
+
+    let folder = folder_with_x();
+    symlink("nowhere.npy", folder.path("dangling.npy")).unwrap();
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "dangling.npy", "--force"]),
         "dangling.npy: is a link to a file that does not exist"
     );
-
-    // If the output is a link, its target is replaced.
-    folder.write("target.npy", b"old");
-    std::os::unix::fs::symlink(folder.path("target.npy"), folder.path("link.npy")).unwrap();
+    let target = folder.write("target.npy", b"old");
+    let link = folder.path("link.npy");
+    symlink(&target, &link).unwrap();
     folder.success(&["run", "x.npy", "-o", "link.npy", "--force"]);
-    assert!(
-        fs::symlink_metadata(folder.path("link.npy"))
-            .unwrap()
-            .is_symlink()
-    );
-    assert_eq!(read(&folder.path("target.npy")).1, [0.0; 3]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(read(&target).1, [0.0; 3]);
 }

@@ -11,7 +11,7 @@ use eframe::{
 use egui_plot::{Corner, HoverPosition, ItemId, Legend, Plot, PlotMemory};
 
 use crate::{
-    comparison::{Comparison, POWERS, State, Measurement},
+    comparison::{Comparison, Measurement, POWERS, State},
     curves::{Curve, Curves},
     field::{self, Field, NoTimestamps},
     palette, report, setup,
@@ -323,7 +323,11 @@ impl Parts {
             }
             ui.add_space(6.0);
             for measurement in Measurement::ALL {
-                ui.label(format!("•  {}: {}", measurement.name(), measurement.about()));
+                ui.label(format!(
+                    "•  {}: {}",
+                    measurement.name(),
+                    measurement.about()
+                ));
             }
             return;
         }

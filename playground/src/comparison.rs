@@ -109,7 +109,8 @@ impl Found {
     /// Returns the smallest size from which on this measurement is faster than the CPU path.
     pub(crate) fn wins_from(&self, measurement: Measurement) -> Option<usize> {
         let wins = |row: &&Row| {
-            let [cpu, other] = [Measurement::Cpu, measurement].map(|measurement| row.seconds[measurement as usize]);
+            let [cpu, other] = [Measurement::Cpu, measurement]
+                .map(|measurement| row.seconds[measurement as usize]);
             other.zip(cpu).is_some_and(|(other, cpu)| other < cpu)
         };
         let last = self.rows.iter().rev().take_while(wins).last();

@@ -1,4 +1,4 @@
-// A smooth line through the points of one curve, as wide in pixels everywhere.
+// Draws a smooth line through the points of one curve, with the same width in pixels everywhere.
 
 struct View {
     x_range: vec2f,
@@ -6,7 +6,7 @@ struct View {
     // In pixels.
     size: vec2f,
     half_width: f32,
-    // 1 for a curve that jumps at x = 0, which is not joined there.
+    // 1 for a curve that jumps at x = 0, where its points are not joined.
     jumps: u32,
     // Premultiplied.
     color: vec4f,
@@ -18,23 +18,23 @@ struct View {
 
 struct Corner {
     @builtin(position) position: vec4f,
-    // From the middle of the line, in pixels.
+    // The distance from the middle of the line, in pixels.
     @location(0) distance: f32,
 }
 
 fn pixel(i: u32) -> vec2f {
     let x = (xs[i] - view.x_range.x) / (view.x_range.y - view.x_range.x);
     let y = (view.y_range.y - ys[i]) / (view.y_range.y - view.y_range.x);
-    // Far outside, floats of its direction would be coarse.
+    // Far outside the plot, the precision of floats would distort the direction.
     return vec2f(x, clamp(y, -9.0, 10.0)) * view.size;
 }
 
-// Whether the curve is not joined between points i and i + 1.
+// Returns whether points i and i + 1 are not joined.
 fn is_broken(i: u32) -> bool {
     return view.jumps == 1u && xs[i] <= 0.0 && xs[i + 1u] > 0.0;
 }
 
-// An instance is the piece between two neighbours, as two triangles.
+// An instance is the segment between two neighbouring points, as two triangles.
 @vertex
 fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -> Corner {
     let last = arrayLength(&xs) - 1u;
@@ -43,7 +43,7 @@ fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -
     let is_end = (vertex & 2u) != 0u;
     var before = start;
     var after = end;
-    // At a joint both pieces take the direction from the point before to the point after.
+    // At a joint, both segments use the direction from the previous point to the next point.
     if is_end {
         if i + 2u <= last && !is_broken(i + 1u) {
             after = pixel(i + 2u);
@@ -52,7 +52,7 @@ fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -
         before = pixel(i - 1u);
     }
     var direction = vec2f(1.0, 0.0);
-    // Deep in a zoom, neighbours are the same float.
+    // When zoomed in far, neighbouring points may be the same float.
     if any(after != before) {
         direction = normalize(after - before);
     }

@@ -1,8 +1,8 @@
-// A moving field: first its values before ELU, then, after ELU, its colours.
+// A moving field: one entry point computes its values before ELU, the other draws the colours after ELU.
 
 struct View {
     seconds: f32,
-    // The values that have the colours at the ends.
+    // The values at the ends of the colour scale.
     low: f32,
     high: f32,
     side: u32,
@@ -29,7 +29,7 @@ fn waves(@builtin(global_invocation_id) id: vec3u) {
     field[id.y * view.side + id.x] = 1.2 * (rings + swell);
 }
 
-// A fragment shader may only read.
+// A fragment shader can only read a storage buffer.
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 
 struct Corner {

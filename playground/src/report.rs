@@ -6,7 +6,7 @@ use eframe::egui::{self, RichText, Ui};
 use egui_plot::{GridInput, GridMark, HoverPosition, Line, MarkerShape, Plot, Points};
 
 use crate::{
-    comparison::{Found, POWERS, Measurement},
+    comparison::{Found, Measurement, POWERS},
     palette,
 };
 
@@ -30,10 +30,13 @@ pub(crate) fn verdict(found: &Found) -> String {
 pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
     let colors = palette::lines(ui.visuals());
     ui.horizontal_wrapped(|ui| {
-        for ((measurement, color), (_, mark)) in std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS) {
+        for ((measurement, color), (_, mark)) in
+            std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS)
+        {
             // Only this font contains all marks.
             ui.colored_label(color, RichText::new(mark).monospace());
-            ui.label(measurement.name()).on_hover_text(measurement.about());
+            ui.label(measurement.name())
+                .on_hover_text(measurement.about());
             ui.add_space(12.0);
         }
     });
@@ -112,7 +115,8 @@ pub(crate) fn show_times(ui: &mut Ui, found: &Found) {
         .show(ui, |ui| {
             ui.strong("elements");
             for measurement in Measurement::ALL {
-                ui.strong(measurement.name()).on_hover_text(measurement.about());
+                ui.strong(measurement.name())
+                    .on_hover_text(measurement.about());
             }
             ui.end_row();
             for row in &found.rows {

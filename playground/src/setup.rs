@@ -33,19 +33,16 @@ pub fn native_options() -> eframe::NativeOptions {
 pub(crate) fn objection(adapter: &wgpu::Adapter) -> Option<String> {
     let info = adapter.get_info();
     let found = adapter.get_downlevel_capabilities().flags;
-    let lacks = |needed| !found.contains(needed);
-    let missing = if lacks(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+    let missing = if !wgpu_elu::device::can_compute(adapter) {
         "compute shaders"
-    } else if lacks(wgpu::DownlevelFlags::VERTEX_STORAGE) {
+    } else if !found.contains(wgpu::DownlevelFlags::VERTEX_STORAGE) {
         "storage buffers in vertex shaders"
-    } else if adapter.limits().max_storage_buffers_per_shader_stage < 2 {
-        "storage buffers"
     } else {
         return None;
     };
     Some(format!(
         "{} has no {missing}, and the playground needs them.",
-        full_name(&info)
+        wgpu_elu::device::full_name(&info)
     ))
 }
 
@@ -67,19 +64,13 @@ fn select(
     };
     let fitting = adapters.iter().filter(draws).filter(is_wanted);
     fitting.min_by_key(rank).cloned().ok_or_else(|| {
-        let all: Vec<_> = adapters.iter().map(|a| full_name(&a.get_info())).collect();
+        let all: Vec<_> = adapters.iter().map(|a| wgpu_elu::device::full_name(&a.get_info())).collect();
         let named = match &wanted[..] {
             "" => String::new(),
             wanted => format!("named {wanted:?} "),
         };
         format!("none {named}draws to a window, among {}", all.join(", "))
     })
-}
-
-/// Returns the name with the backend, as in messages of wgpu-elu.
-fn full_name(info: &wgpu::AdapterInfo) -> String {
-    let backend = wgpu_elu::device::backend_name(info.backend);
-    format!("{} ({backend})", info.name)
 }
 
 fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {

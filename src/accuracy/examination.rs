@@ -10,15 +10,20 @@ use super::{
     sample::Sample,
     tally::{Case, Findings},
 };
-use crate::{device::Device, dtype::DType, error::Result, tensor::Tensor};
+use crate::{
+    device::Device,
+    dtype::DType,
+    error::{Error, Result, Role},
+    tensor::Tensor,
+};
 
 /// Judges the results of `compute` for one of the [`pieces`] of the sample. `compute` receives equally many `x` and
 /// gradients, as bits, and returns as many results.
 ///
 /// # Errors
 ///
-/// Returns the errors of `compute`.
-pub fn examine<F: Findings, E>(
+/// Returns the errors of `compute`, and [`Error::LengthMismatch`] if it returns another number of results.
+pub fn examine<F: Findings, E: From<Error>>(
     sample: &Sample,
     piece: Range<u64>,
     empty: impl Fn() -> F + Sync,
@@ -26,7 +31,7 @@ pub fn examine<F: Findings, E>(
 ) -> Result<F, E> {
     let (x, grad) = pairs(sample, piece);
     let y = compute(&x, &grad)?;
-    Ok(count(&x, &grad, &y, &empty))
+    Ok(count(&x, &grad, &y, &empty)?)
 }
 
 /// Divides a sample into ranges of at most `len` pairs. Each range is judged in memory; the whole sample may be larger
@@ -53,7 +58,7 @@ pub async fn examine_device<F: Findings>(
     for piece in pieces(sample, piece_len(judge.dtype)) {
         let (x, grad) = pairs(sample, piece);
         let y = compute(device, judge, &x, &grad).await?;
-        findings = findings.and(count(&x, &grad, &y, &empty));
+        findings = findings.and(count(&x, &grad, &y, &empty)?);
         progress(x.len() as u64);
     }
     Ok(findings)
@@ -115,19 +120,40 @@ fn piece_len(dtype: DType) -> u64 {
 #[cfg(feature = "threads")]
 const TOGETHER: usize = 1 << 8;
 
+/// The number of consecutive pairs that a thread makes at a time.
+#[cfg(feature = "threads")]
+const PAIRS_PER_BLOCK: u64 = 1 << 8;
+
 fn pairs(sample: &Sample, piece: Range<u64>) -> (Vec<u64>, Vec<u64>) {
     #[cfg(feature = "threads")]
     {
-        let len = usize::try_from(piece.end - piece.start).unwrap_or_default();
-        let pairs = (0..len).into_par_iter().with_min_len(TOGETHER);
-        pairs.map(|i| sample.pair(piece.start + i as u64)).unzip()
+        // rayon shares out ranges of u32 evenly, but not of u64.
+        let len = piece.end.saturating_sub(piece.start);
+        let blocks = u32::try_from(len.div_ceil(PAIRS_PER_BLOCK)).unwrap_or(u32::MAX);
+        let pairs = (0..blocks).into_par_iter().flat_map_iter(|block| {
+            let start = piece.start + u64::from(block) * PAIRS_PER_BLOCK;
+            (start..piece.end.min(start + PAIRS_PER_BLOCK)).map(|i| sample.pair(i))
+        });
+        pairs.unzip()
     }
     #[cfg(not(feature = "threads"))]
     piece.map(|i| sample.pair(i)).unzip()
 }
 
-/// Judges the results of all three slices, up to the length of the shortest.
-fn count<F: Findings>(x: &[u64], grad: &[u64], y: &[u64], empty: &(impl Fn() -> F + Sync)) -> F {
+/// Judges the results `y`, which must be as many as there are `x`.
+fn count<F: Findings>(
+    x: &[u64],
+    grad: &[u64],
+    y: &[u64],
+    empty: &(impl Fn() -> F + Sync),
+) -> Result<F> {
+    if y.len() != x.len() {
+        return Err(Error::LengthMismatch {
+            role: Role::Output,
+            needed: x.len() as u64,
+            found: y.len() as u64,
+        });
+    }
     let add = |mut findings: F, ((&x, &grad), &y): ((&u64, &u64), &u64)| {
         findings.add(Case { x, grad, y });
         findings
@@ -135,8 +161,8 @@ fn count<F: Findings>(x: &[u64], grad: &[u64], y: &[u64], empty: &(impl Fn() -> 
     #[cfg(feature = "threads")]
     {
         let cases = x.par_iter().zip(grad).zip(y).with_min_len(TOGETHER);
-        cases.fold(empty, add).reduce(empty, F::and)
+        Ok(cases.fold(empty, add).reduce(empty, F::and))
     }
     #[cfg(not(feature = "threads"))]
-    x.iter().zip(grad).zip(y).fold(empty(), add)
+    Ok(x.iter().zip(grad).zip(y).fold(empty(), add))
 }

@@ -80,9 +80,10 @@ impl Report {
         self.ranges.iter().map(|tally| tally.broken).sum()
     }
 
-    /// Returns whether every result keeps the contract, including those for other factors.
+    /// Returns whether every result keeps the contract, including those for other factors. A report without results
+    /// returns `false`.
     pub fn is_kept(&self) -> bool {
-        self.broken() == 0 && self.others.tally.broken == 0
+        self.count() > 0 && self.broken() == 0 && self.others.tally.broken == 0
     }
 }
 

@@ -260,15 +260,15 @@ fn thresholds(dtype: DType) -> Vec<f64> {
             19.0,          // EXPM1_LARGEST in float32.wgsl, expm1_smallest on the CPU
             18.0,          // UNIT_LOWEST in unit_forward.wgsl, unit_expm1_smallest on the CPU
             power(30),     // EXPM1_SMALL in float32.wgsl, expm1_small on the CPU
-            power(25),     // above it, expm1(-x) rounds to -x: UNIT_CURVE_START in unit_forward.wgsl
-            24.5 * LN_2,   // SMALLEST_EXPM1_POWER in float32.wgsl
-            17.328_680,    // expm1 rounds to -1
-            330.0,         // Factors32::largest of gradients, exp_smallest on the CPU
-            power(40),     // Factors32::small of gradients
-            power(60),     // Scale::small on the CPU
-            103.972_084,   // EXP_UNDERFLOWS in float32.wgsl, exp_underflows on the CPU
-            87.0,          // exp_normal on the CPU
-            87.336_55,     // exp becomes subnormal
+            power(25), // above it, expm1(-x) rounds to -x: UNIT_CURVE_START in unit_forward.wgsl
+            24.5 * LN_2, // SMALLEST_EXPM1_POWER in float32.wgsl
+            17.328_680, // expm1 rounds to -1
+            330.0,     // Factors32::largest of gradients, exp_smallest on the CPU
+            power(40), // Factors32::small of gradients
+            power(60), // Scale::small on the CPU
+            103.972_084, // EXP_UNDERFLOWS in float32.wgsl, exp_underflows on the CPU
+            87.0,      // exp_normal on the CPU
+            87.336_55, // exp becomes subnormal
             0.346_523_035, // the largest errors of expm1 are near here
         ],
     };

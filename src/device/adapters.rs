@@ -39,8 +39,10 @@ pub enum Reason {
     BestHardware,
     /// The adapter is a software adapter, and no hardware GPU exists.
     BestSoftware,
-    /// The adapter has the requested name, or no adapter has it.
+    /// The adapter has the requested name.
     Named(Arc<str>),
+    /// No adapter has the requested name.
+    NoneNamed(Arc<str>),
     /// wgpu finds no adapter.
     NoAdapter,
     /// No adapter is a hardware GPU with compute shaders.
@@ -54,7 +56,8 @@ impl fmt::Display for Reason {
         match self {
             Self::BestHardware => f.write_str("it is the best hardware GPU"),
             Self::BestSoftware => f.write_str("it is the best software adapter"),
-            Self::Named(name) => write!(f, "{name:?} was asked for"),
+            Self::Named(name) => write!(f, "its name contains {name:?}"),
+            Self::NoneNamed(name) => write!(f, "no adapter's name contains {name:?}"),
             Self::NoAdapter => f.write_str("wgpu finds no adapter"),
             Self::NoHardware => f.write_str("no adapter is a hardware GPU with compute shaders"),
             Self::NoComputeShaders => f.write_str("no adapter has compute shaders"),
@@ -73,45 +76,69 @@ impl Wish {
 
     /// Selects one of `adapters`, which must be sorted best first, as [`adapters`] returns them.
     pub fn select<'a>(&self, adapters: &'a [wgpu::Adapter]) -> (Selection<'a>, Reason) {
-        let best = |accepts: fn(&Self, &wgpu::Adapter) -> bool| {
-            adapters.iter().find(|adapter| accepts(self, adapter))
+        let candidates: Vec<Candidate> = adapters.iter().map(Candidate::new).collect();
+        let (chosen, reason) = self.choose(&candidates);
+        let selection = match chosen.and_then(|at| adapters.get(at)) {
+            Some(adapter) => Selection::Adapter(adapter),
+            None if *self == Self::Auto => Selection::Cpu,
+            None => Selection::Nothing,
         };
-        match (best(Self::prefers), best(Self::accepts)) {
-            (Some(adapter), _) => {
-                let reason = match self {
-                    Self::Named(name) => Reason::Named(name.clone()),
-                    Self::Auto | Self::Gpu => Reason::BestHardware,
-                };
-                (Selection::Adapter(adapter), reason)
-            }
-            (None, Some(adapter)) => (Selection::Adapter(adapter), Reason::BestSoftware),
-            (None, None) => self.without_adapter(adapters.is_empty()),
-        }
+        (selection, reason)
     }
 
-    /// Returns whether this adapter is selected before all that follow it.
+    /// Returns whether an adapter that comes first among its kind is selected without looking at others.
     pub(super) fn prefers(&self, adapter: &wgpu::Adapter) -> bool {
-        match self {
-            Self::Auto | Self::Gpu => objection(adapter).is_none(),
-            Self::Named(name) => can_compute(adapter) && is_named(adapter, name),
+        self.prefers_candidate(&Candidate::new(adapter))
+    }
+
+    /// Returns the index of the selected candidate, if any, and the reason. The candidates are sorted best first.
+    fn choose(&self, candidates: &[Candidate]) -> (Option<usize>, Reason) {
+        if let Some(at) = candidates.iter().position(|c| self.prefers_candidate(c)) {
+            let reason = match self {
+                Self::Named(name) => Reason::Named(name.clone()),
+                Self::Auto | Self::Gpu => Reason::BestHardware,
+            };
+            return (Some(at), reason);
+        }
+        let can_compute = candidates.iter().position(|c| c.can_compute);
+        match (self, can_compute) {
+            (Self::Named(name), _) => (None, Reason::NoneNamed(name.clone())),
+            (_, _) if candidates.is_empty() => (None, Reason::NoAdapter),
+            (Self::Gpu, Some(at)) => (Some(at), Reason::BestSoftware),
+            (Self::Gpu, None) => (None, Reason::NoComputeShaders),
+            (Self::Auto, _) => (None, Reason::NoHardware),
         }
     }
 
-    /// Returns whether this adapter is selected if no adapter is preferred.
-    pub(super) fn accepts(&self, adapter: &wgpu::Adapter) -> bool {
+    fn prefers_candidate(&self, candidate: &Candidate) -> bool {
         match self {
-            Self::Gpu => can_compute(adapter),
-            Self::Auto | Self::Named(_) => self.prefers(adapter),
+            Self::Auto | Self::Gpu => candidate.objection().is_none(),
+            Self::Named(name) => candidate.can_compute && name_contains(&candidate.info, name),
+        }
+    }
+}
+
+/// The properties of an adapter that decide whether it is selected.
+struct Candidate {
+    info: wgpu::AdapterInfo,
+    can_compute: bool,
+}
+
+impl Candidate {
+    fn new(adapter: &wgpu::Adapter) -> Self {
+        Self {
+            info: adapter.get_info(),
+            can_compute: can_compute(adapter),
         }
     }
 
-    fn without_adapter(&self, sees_none: bool) -> (Selection<'static>, Reason) {
-        match self {
-            Self::Auto if sees_none => (Selection::Cpu, Reason::NoAdapter),
-            Self::Auto => (Selection::Cpu, Reason::NoHardware),
-            Self::Gpu if sees_none => (Selection::Nothing, Reason::NoAdapter),
-            Self::Gpu => (Selection::Nothing, Reason::NoComputeShaders),
-            Self::Named(name) => (Selection::Nothing, Reason::Named(name.clone())),
+    fn objection(&self) -> Option<&'static str> {
+        if !self.can_compute {
+            Some("it has no compute shaders")
+        } else if self.info.device_type == wgpu::DeviceType::Cpu {
+            Some("it is a software adapter, and the CPU path is faster")
+        } else {
+            None
         }
     }
 }
@@ -121,30 +148,34 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
     first(|_| false).await.err().unwrap_or_default()
 }
 
-/// Returns the rank of an adapter; a lower rank is better. The order is: discrete, integrated, virtual, unknown,
-/// software. Among adapters of one kind, GL is last. `WGPU_POWER_PREF=low` ranks integrated before discrete.
+/// Returns the rank of an adapter; a lower rank is better. GL's adapters come after all others, because loading GL's
+/// drivers takes long and wgpu searches them last. Otherwise the order is: discrete, integrated, virtual, unknown,
+/// software. `WGPU_POWER_PREF=low` ranks integrated before discrete.
 pub fn rank(info: &wgpu::AdapterInfo) -> impl Ord + use<> {
     rank_by(info, saves_power())
 }
 
 /// Returns why [`Device::auto`](super::Device::auto) would not select this adapter, or `None` if it would.
 pub fn objection(adapter: &wgpu::Adapter) -> Option<&'static str> {
-    if !can_compute(adapter) {
-        Some("it has no compute shaders")
-    } else if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
-        Some("it is a software adapter, and the CPU path is faster")
-    } else {
-        None
-    }
+    Candidate::new(adapter).objection()
+}
+
+/// Returns whether the adapter has compute shaders with at least two storage buffers, which kernels need.
+pub fn can_compute(adapter: &wgpu::Adapter) -> bool {
+    let flags = adapter.get_downlevel_capabilities().flags;
+    flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        && adapter.limits().max_storage_buffers_per_shader_stage >= 2
 }
 
 /// Returns whether the adapter's name contains `name`, in upper or lower case. The backend is part of the name:
 /// `llvmpipe (GL)`.
 pub fn is_named(adapter: &wgpu::Adapter, name: &str) -> bool {
-    let (info, name) = (adapter.get_info(), name.to_lowercase());
-    [full_name(&info), short_name(&info)]
-        .iter()
-        .any(|full| full.to_lowercase().contains(&name))
+    name_contains(&adapter.get_info(), name)
+}
+
+/// Returns the adapter's name with the backend, such as `llvmpipe (LLVM 15.0.6, 256 bits) (Vulkan)`.
+pub fn full_name(info: &wgpu::AdapterInfo) -> String {
+    with_backend(&info.name, info)
 }
 
 /// Returns the usual spelling of the backend's name.
@@ -264,13 +295,7 @@ pub(super) fn wanted_features(info: &wgpu::AdapterInfo) -> wgpu::Features {
     Kernel::required_features(DType::F64) | wgpu::Features::TIMESTAMP_QUERY | mappable
 }
 
-pub(super) fn can_compute(adapter: &wgpu::Adapter) -> bool {
-    let flags = adapter.get_downlevel_capabilities().flags;
-    flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        && adapter.limits().max_storage_buffers_per_shader_stage >= 2
-}
-
-fn rank_by(info: &wgpu::AdapterInfo, low_power: bool) -> (u8, u8) {
+fn rank_by(info: &wgpu::AdapterInfo, low_power: bool) -> (bool, u8) {
     let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 1,
         wgpu::DeviceType::IntegratedGpu if low_power => 0,
@@ -279,7 +304,7 @@ fn rank_by(info: &wgpu::AdapterInfo, low_power: bool) -> (u8, u8) {
         wgpu::DeviceType::Other => 4,
         wgpu::DeviceType::Cpu => 5,
     };
-    (kind, u8::from(info.backend == wgpu::Backend::Gl))
+    (info.backend == wgpu::Backend::Gl, kind)
 }
 
 pub(super) fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
@@ -294,8 +319,11 @@ pub(super) fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
     adapters.iter().map(name).collect()
 }
 
-pub(super) fn full_name(info: &wgpu::AdapterInfo) -> String {
-    with_backend(&info.name, info)
+fn name_contains(info: &wgpu::AdapterInfo, name: &str) -> bool {
+    let name = name.to_lowercase();
+    [full_name(info), short_name(info)]
+        .iter()
+        .any(|full| full.to_lowercase().contains(&name))
 }
 
 /// Returns the adapter's name without the driver's additions in parentheses, such as a compiler's version.
@@ -318,11 +346,11 @@ mod tests {
         use wgpu::{Backend::*, DeviceType::*};
         let best_first = [
             (DiscreteGpu, Vulkan),
-            (DiscreteGpu, Gl),
             (IntegratedGpu, Metal),
             (VirtualGpu, Dx12),
-            (Other, Gl),
             (Cpu, Vulkan),
+            (DiscreteGpu, Gl),
+            (Other, Gl),
             (Cpu, Gl),
         ];
         let ranks = best_first
@@ -331,6 +359,49 @@ mod tests {
         let low_power = |kind| rank_by(&wgpu::AdapterInfo::new(kind, Vulkan), true);
         assert!(low_power(IntegratedGpu) < low_power(DiscreteGpu));
         assert!(low_power(DiscreteGpu) < low_power(VirtualGpu));
+    }
+
+    /// An adapter without a name, of this kind and backend.
+    fn candidate(kind: wgpu::DeviceType, backend: wgpu::Backend, can_compute: bool) -> Candidate {
+        let info = wgpu::AdapterInfo::new(kind, backend);
+        Candidate { info, can_compute }
+    }
+
+    #[test]
+    fn each_wish_selects_the_first_adapter_that_meets_it() {
+        use wgpu::{Backend::*, DeviceType::*};
+        let all = [
+            candidate(DiscreteGpu, Vulkan, false),
+            candidate(Cpu, Vulkan, true),
+            candidate(IntegratedGpu, Gl, true),
+        ];
+        let named = |name: &str| Wish::Named(name.into());
+        assert_eq!(Wish::Auto.choose(&all), (Some(2), Reason::BestHardware));
+        assert_eq!(Wish::Gpu.choose(&all), (Some(2), Reason::BestHardware));
+        assert_eq!(
+            named("gl").choose(&all),
+            (Some(2), Reason::Named("gl".into()))
+        );
+        assert_eq!(
+            named("vulkan").choose(&all),
+            (Some(1), Reason::Named("vulkan".into()))
+        );
+        assert_eq!(
+            named("dx").choose(&all),
+            (None, Reason::NoneNamed("dx".into()))
+        );
+        let software = &all[..2];
+        assert_eq!(Wish::Auto.choose(software), (None, Reason::NoHardware));
+        assert_eq!(Wish::Gpu.choose(software), (Some(1), Reason::BestSoftware));
+        let without_compute = &all[..1];
+        assert_eq!(
+            Wish::Auto.choose(without_compute),
+            (None, Reason::NoHardware)
+        );
+        assert_eq!(
+            Wish::Gpu.choose(without_compute),
+            (None, Reason::NoComputeShaders)
+        );
     }
 
     #[test]
@@ -343,7 +414,7 @@ mod tests {
         assert_eq!(selected(Wish::Gpu), (false, "wgpu finds no adapter".into()));
         assert_eq!(
             selected(Wish::Named("Voodoo 2".into())),
-            (false, "\"Voodoo 2\" was asked for".into())
+            (false, "no adapter's name contains \"Voodoo 2\"".into())
         );
     }
 }

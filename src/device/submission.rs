@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::{Gpu, adapters::shares_memory};
 use crate::{
-    checked::{checked, filled, lost, probe_alive, unmapped},
+    checked::{buffer_size, checked, filled, lost, probe_alive, unmapped},
     dtype::DType,
     error::{Error, Result},
     kernel::{self, Kernel, Step},
@@ -102,15 +102,7 @@ impl Gpu {
         contents: Option<&[u8]>,
     ) -> Result<wgpu::Buffer> {
         self.check_alive()?;
-        let found = self.device().limits().max_buffer_size;
-        if size > found {
-            return Err(Error::Limit {
-                limit: "max_buffer_size",
-                needed: size,
-                found,
-            });
-        }
-        let size = whole_words(size).max(wgpu::COPY_BUFFER_ALIGNMENT);
+        let size = buffer_size(self.device(), size)?;
         let descriptor = wgpu::BufferDescriptor {
             label: Some(label),
             size,
@@ -232,9 +224,4 @@ impl Drop for Mapping<'_> {
             self.slice.buffer().unmap();
         });
     }
-}
-
-/// Rounds up to a multiple of the alignment that mappings and copies need.
-pub(crate) fn whole_words(bytes: u64) -> u64 {
-    bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
 }

@@ -3,12 +3,9 @@
 
 mod plan;
 
-use super::{
-    Kernel, PipelineKey, Program, Recipe, Step,
-    check::{check_limit, check_slice},
-};
+use super::{Kernel, PipelineKey, Program, Recipe, Step, check::check_slice};
 use crate::{
-    checked::checked,
+    checked::{buffer_size, checked},
     error::{Error, Result, Role},
     factors::Penalty,
     shader::{self, Specialization, penalty as source},
@@ -115,8 +112,7 @@ impl Kernel {
 
     /// Creates a buffer for partial sums.
     fn scratch(&self, name: &str, size: u64) -> Result<wgpu::Buffer> {
-        let found = self.device().limits().max_buffer_size;
-        check_limit("max_buffer_size", size, found)?;
+        let size = buffer_size(self.device(), size)?;
         let descriptor = wgpu::BufferDescriptor {
             label: Some(&format!("{}.{name}", Program::Penalty.label(self.dtype()))),
             size,

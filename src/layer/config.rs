@@ -90,8 +90,8 @@ pub struct LayerBuilder {
 
 impl LayerBuilder {
     /// Sets alpha, which is 1 by default. The negative side tends to `-alpha`.
-    pub fn alpha(mut self, alpha: f64) -> Self {
-        self.config.alpha = alpha;
+    pub fn alpha(mut self, alpha: impl Into<f64>) -> Self {
+        self.config.alpha = alpha.into();
         self
     }
 

@@ -1,12 +1,13 @@
 //! [`Config`] as JSON. It is written in the form of Keras 3 and read in all forms that Keras has had.
 
-use serde::{Serialize, Serializer, ser::Error as _};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::config::{Config, LayerBuilder};
 use crate::{
     dtype::DType,
     error::{Error, LayerError, Result},
+    factors::finite,
     regularizer::Regularizer,
 };
 
@@ -139,17 +140,6 @@ impl TryFrom<Map<String, Value>> for Config {
 }
 
 // ---- Internals ----
-
-/// JSON has no infinity and no NaN, and `serde_json` would write null.
-fn finite<S: Serializer>(alpha: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    if alpha.is_finite() {
-        serializer.serialize_f64(*alpha)
-    } else {
-        Err(S::Error::custom(format!(
-            "JSON has no number for alpha {alpha}"
-        )))
-    }
-}
 
 fn regularizer(regularizer: Regularizer) -> Object<Factors> {
     let (class_name, l1, l2) = match regularizer {

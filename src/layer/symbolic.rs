@@ -56,12 +56,14 @@ impl SymbolicTensor {
 
     /// Returns the tensor with this name. Names need not be unique. If the tensor has clones or a layer was connected
     /// to it, the result is a different tensor.
+    #[must_use]
     pub fn with_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.changed(|symbol| symbol.name = name)
     }
 
     /// Returns the tensor with this mask. As with [`with_name`](Self::with_name), the result may be a different tensor.
+    #[must_use]
     pub fn with_mask(self, mask: Mask) -> Self {
         self.changed(|symbol| symbol.mask = Some(mask))
     }

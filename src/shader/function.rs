@@ -163,7 +163,8 @@ pub fn function(dtype: DType) -> String {
             word.into()
         }
     };
-    let mut renamed_text = concat!("// From wgpu-elu ", env!("CARGO_PKG_VERSION"), ".\n").to_owned();
+    let mut renamed_text =
+        concat!("// From wgpu-elu ", env!("CARGO_PKG_VERSION"), ".\n").to_owned();
     for line in text.split_inclusive('\n') {
         // Words in comments are not names.
         let (code, comment) = line.split_at(line.find("//").unwrap_or(line.len()));

@@ -2,7 +2,8 @@
 
 use super::io::{Sink, Source};
 use crate::{
-    device::{Gpu, Until, whole_words},
+    checked::{unmapped, whole_words},
+    device::{Gpu, Until},
     elu::Elu,
     error::Result,
     kernel::{Kernel, Step},
@@ -157,7 +158,7 @@ impl Slot {
         let mapping = gpu.map(wgpu::MapMode::Read, words, self.until()).await?;
         let view = mapping.view()?;
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        sink.take(&view[..bytes.min(view.len())])
+        sink.take(view.get(..bytes).ok_or_else(unmapped)?)
     }
 
     /// Returns the submission after which the slot is no longer in use. Other slots may still be.

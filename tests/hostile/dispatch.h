@@ -1,11 +1,11 @@
 // Runs compute shaders on the CPU: the command line, the buffers, and the workgroups.
 //
-// The generated source includes this first, defines one namespace per shader and the table `shaders`, and that is all.
+// The generated source includes this file first. It then defines one namespace per shader, and the table `shaders`.
 //
 //     program SHADER flush|keep GROUPS INVOCATIONS
 //
-// runs the shader of that index. Standard input holds the lengths in bytes of the buffers at bindings 0 to 3, 32 bits each,
-// and then their contents; standard output is what binding 3 holds afterwards.
+// runs the shader with that index. Standard input contains the lengths in bytes of the buffers at bindings 0 to 3, 32
+// bits each, followed by their contents. Standard output receives the final contents of binding 3.
 #pragma once
 #include <stdint.h>
 #include <stdio.h>
@@ -61,7 +61,7 @@ struct Workgroup {
     ucontext_t fibers[MOST_INVOCATIONS];
 };
 Workgroup workgroup;
-// What MSL declares as `threadgroup` parameters.
+// The values of MSL's `threadgroup` parameters.
 alignas(16) unsigned char threadgroup_memory[1 << 16];
 
 void workgroup_barrier() { swapcontext(&workgroup.fibers[workgroup.current], &workgroup.scheduler); }
@@ -81,13 +81,13 @@ template <Bind bind, Invoke invoke> void run_with_barriers(const Dispatch& dispa
         workgroup.id = WorkgroupId(group, 0, 0);
         for (uint i = 0; i < dispatch.invocations; i++) {
             workgroup.is_done[i] = false;
-            getcontext(&workgroup.fibers[i]); // with this thread's handling of subnormals
+            getcontext(&workgroup.fibers[i]); // includes this thread's handling of subnormals
             workgroup.fibers[i].uc_stack.ss_sp = stacks[i];
             workgroup.fibers[i].uc_stack.ss_size = STACK;
             workgroup.fibers[i].uc_link = &workgroup.scheduler;
             makecontext(&workgroup.fibers[i], run_fiber, 0);
         }
-        // All invocations meet at the same barriers, so that they end in the same round.
+        // All invocations reach the same barriers, so they end in the same round.
         while (!workgroup.is_done[0]) {
             for (uint i = 0; i < dispatch.invocations; i++) {
                 workgroup.current = i;
@@ -99,7 +99,7 @@ template <Bind bind, Invoke invoke> void run_with_barriers(const Dispatch& dispa
 
 // ---- The command line ----
 
-// Sets whether subnormal results and arguments become zero: the bits FTZ and DAZ of MXCSR.
+// Sets whether subnormal results and arguments become zero, with the bits FTZ and DAZ of MXCSR.
 inline void set_flushing(bool flushes) {
     const uint FTZ_AND_DAZ = 0x8040;
     uint before = __builtin_ia32_stmxcsr();
@@ -119,7 +119,7 @@ int main(int count, char** arguments) {
     dispatch.invocations = uint(atoi(arguments[4]));
     uint lengths[4];
     read(lengths, sizeof lengths);
-    // All are as long as the longest, so that there is one size for the bounds checks.
+    // All buffers get the length of the longest, so that one size serves for the bounds checks.
     uint size = 0;
     for (uint length : lengths) size = length > size ? length : size;
     size = (size + 63) & ~63u;

@@ -1,9 +1,9 @@
-// A stand-in for what naga's HLSL uses of HLSL.
+// The part of HLSL that naga's HLSL uses.
 #pragma once
 #include "dispatch.h"
 #include "vectors.h"
 
-// Without `static`: other invocations write to it while one waits at a barrier, as the compiler must know.
+// Not `static`: other invocations write to it while one waits at a barrier, and the compiler must know that.
 #define groupshared
 
 namespace hlsl {
@@ -25,7 +25,7 @@ inline int asint(uint v) { return same_bits<int>(v); }
 inline void GroupMemoryBarrierWithGroupSync() { workgroup_barrier(); }
 template <class T> inline T mad(T a, T b, T c) { return fma(a, b, c); }
 
-// (v).xx, and condition ? accepted : rejected, which C++ does not have for classes.
+// (v).xx, and condition ? accepted : rejected, which C++ does not support for classes.
 template <class T> inline vec<T, 2> splat2(T v) { return vec<T, 2>(v); }
 template <class T> inline vec<T, 3> splat3(T v) { return vec<T, 3>(v); }
 template <class T> inline vec<T, 4> splat4(T v) { return vec<T, 4>(v); }
@@ -33,7 +33,7 @@ template <class C, class T> inline T conditional(C condition, T accepted, T reje
     return select(rejected, accepted, condition);
 }
 
-// double(float(v)), which may not round where the compiler takes the conversions for a detour.
+// double(float(v)). The compiler may remove the two conversions, and then nothing is rounded.
 #ifdef LOOSE
 inline double through_float(double v) { return v; }
 #else
@@ -46,7 +46,7 @@ class RWByteAddressBuffer {
 
   public:
     void bind(Buffer b) { buffer = b; }
-    // Nothing is outside of a buffer: reads return 0 and writes are dropped there, as in Direct3D.
+    // As in Direct3D, reads outside a buffer return 0, and writes are dropped.
     template <class T> T Load(uint offset) const {
         T value = {};
         if (offset + sizeof(T) <= buffer.size) memcpy(&value, buffer.bytes + offset, sizeof(T));

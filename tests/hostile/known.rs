@@ -10,11 +10,11 @@ use wgpu_elu::{
 use super::{
     PIPELINES,
     compiler::{Machine, Program, Shader},
-    dispatch, examine, from_bytes,
+    dispatch, examine,
     inputs::inputs,
     judge, shader, uniform,
 };
-use wgpu_elu::accuracy::{bits, value};
+use wgpu_elu::accuracy::{bits, from_bytes, value};
 
 /// One element, with its approximate result.
 struct Known {

@@ -1,4 +1,4 @@
-// A stand-in for metal_stdlib: what naga's MSL uses of it.
+// The part of metal_stdlib that naga's MSL uses.
 #pragma once
 #include "dispatch.h"
 #include "vectors.h"

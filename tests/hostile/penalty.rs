@@ -10,12 +10,11 @@ use wgpu_elu::{
 
 use super::{
     compiler::{Dispatch, Machine, Program, Shader},
-    from_bytes,
     inputs::scattered,
-    small, to_bytes,
+    small,
 };
 use conformance::regularizer;
-use wgpu_elu::accuracy::{bits, value};
+use wgpu_elu::accuracy::{bits, from_bytes, to_bytes, value};
 
 /// The number of elements, including one before and one after those that are summed.
 const LEN: u64 = 40_000;

@@ -12,7 +12,7 @@ use burn::tensor::{Device as BurnDevice, DeviceKind, Tensor as BurnTensor, activ
 use candle_core::{Device as CandleDevice, Tensor as CandleTensor};
 use elu_cli::timing::{ShaderCopy, rounds, seconds};
 use rayon::prelude::*;
-use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference, wgpu};
+use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, device::Wish, reference, wgpu};
 
 const ALPHA: f64 = 1.0;
 
@@ -26,11 +26,11 @@ fn main() -> Result<()> {
     } else {
         sizes
     };
-    let device = if std::env::var("WGPU_ADAPTER_NAME").is_ok() {
-        Device::from_env_blocking()?
-    } else {
-        Device::gpu_blocking()?
+    let wish = match Wish::from_env() {
+        Wish::Auto => Wish::Gpu,
+        named => named,
     };
+    let (device, _) = Device::select_blocking(&wish)?;
     let Device::Gpu(gpu) = &device else {
         anyhow::bail!("no GPU adapter");
     };
@@ -52,9 +52,15 @@ fn main() -> Result<()> {
         let started = Instant::now();
         let mut errors = Vec::new();
         for measurement in Measurement::ALL {
-            errors.push(bench.error(measurement).with_context(|| measurement.name())?);
+            errors.push(
+                bench
+                    .error(measurement)
+                    .with_context(|| measurement.name())?,
+            );
         }
-        let found = rounds(&Measurement::ALL, started, |measurement| bench.sample(measurement))?;
+        let found = rounds(&Measurement::ALL, started, |measurement| {
+            bench.sample(measurement)
+        })?;
         for ((measurement, stats), error) in found.iter().zip(errors) {
             let copy = measurement
                 .copy()
@@ -251,30 +257,32 @@ impl<'a> Bench<'a> {
                 burn.sync().map_err(|error| anyhow::anyhow!("{error:?}"))?;
                 Ok(y)
             }),
-            Measurement::Kernel | Measurement::ShaderCopy | Measurement::BufferCopy => seconds(|| {
-                let mut encoder = gpu
-                    .device()
-                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                if measurement == Measurement::BufferCopy {
-                    let (x, y) = (slice(gpu_x)?, slice(gpu_y)?);
-                    encoder.copy_buffer_to_buffer(
-                        x.buffer(),
-                        x.offset(),
-                        y.buffer(),
-                        y.offset(),
-                        x.size(),
-                    );
-                } else {
-                    let mut pass =
-                        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    match measurement {
-                        Measurement::Kernel => step.record(&mut pass),
-                        _ => copy.record(&mut pass),
+            Measurement::Kernel | Measurement::ShaderCopy | Measurement::BufferCopy => {
+                seconds(|| {
+                    let mut encoder = gpu
+                        .device()
+                        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                    if measurement == Measurement::BufferCopy {
+                        let (x, y) = (slice(gpu_x)?, slice(gpu_y)?);
+                        encoder.copy_buffer_to_buffer(
+                            x.buffer(),
+                            x.offset(),
+                            y.buffer(),
+                            y.offset(),
+                            x.size(),
+                        );
+                    } else {
+                        let mut pass =
+                            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                        match measurement {
+                            Measurement::Kernel => step.record(&mut pass),
+                            _ => copy.record(&mut pass),
+                        }
                     }
-                }
-                gpu.queue().submit([encoder.finish()]);
-                Ok(device.wait_blocking()?)
-            }),
+                    gpu.queue().submit([encoder.finish()]);
+                    Ok(device.wait_blocking()?)
+                })
+            }
         }
     }
 }

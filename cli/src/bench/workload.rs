@@ -96,9 +96,7 @@ pub(crate) fn gradient<T>(op: Op, grad: T) -> Option<T> {
 /// Returns zeros, or an error if there is not enough memory.
 pub(crate) fn zeros<E: Element>(len: usize) -> Result<Vec<E>> {
     let mut values = Vec::new();
-    values
-        .try_reserve_exact(len)
-        .context("not enough memory")?;
+    values.try_reserve_exact(len).context("not enough memory")?;
     values.resize(len, E::zeroed());
     Ok(values)
 }

@@ -53,11 +53,7 @@ impl Chart for ErrorChart<'_> {
             .light_line_style(TRANSPARENT)
             .draw()?;
         for (which, name, color) in [
-            (
-                1,
-                "the textbook formula",
-                RGBColor(200, 90, 0),
-            ),
+            (1, "the textbook formula", RGBColor(200, 90, 0)),
             (0, "this device", RGBColor(0, 90, 170)),
         ] {
             let dots =

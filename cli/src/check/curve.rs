@@ -72,10 +72,7 @@ fn bucket(at: f64) -> usize {
 
 /// Computes the textbook formula in the floating-point type of the arithmetic.
 fn naive(judge: Judge, x: f64, grad: f64) -> f64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the rounding is intended"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
     fn narrow(v: f64) -> f32 {
         v as f32
     }

@@ -50,7 +50,7 @@ impl ShaderCopy {
                 ..Params::default()
             };
             let uniform = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("wgpu_elu.bench.copy"),
+                label: Some("elu_cli.copy"),
                 size: uniform_size(DType::F32) as u64,
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
@@ -72,7 +72,7 @@ impl ShaderCopy {
             entries.extend([(X_BINDING, x), (Y_BINDING, y)].map(bound));
             entries.extend(grad.map(|grad| bound((GRAD_BINDING, grad))));
             let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("wgpu_elu.bench.copy"),
+                label: Some("elu_cli.copy"),
                 layout: &pipeline.get_bind_group_layout(0),
                 entries: &entries,
             });
@@ -102,11 +102,11 @@ const VECTOR: u64 = 16;
 fn pipeline(device: &wgpu::Device, shape: Shape, has_grad: bool) -> wgpu::ComputePipeline {
     let source = copy_source(has_grad);
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some("wgpu_elu.bench.copy"),
+        label: Some("elu_cli.copy"),
         source: wgpu::ShaderSource::Wgsl(source.into()),
     });
     device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some("wgpu_elu.bench.copy"),
+        label: Some("elu_cli.copy"),
         layout: None,
         module: &module,
         entry_point: Some(VECTORS),

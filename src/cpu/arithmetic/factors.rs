@@ -60,7 +60,7 @@ macro_rules! factors {
                 Self {
                     factor: factor.high + factor.low,
                     power: power_of_two(simd, factor.exponent),
-                    is_one: scale == 1.0,
+                    is_one: products.has_unit_input_scale(),
                     smallest: S::$floats::splat(simd, smallest / scale),
                     small: S::$floats::splat(simd, -$expm1_small * $expm1_small / scale),
                 }

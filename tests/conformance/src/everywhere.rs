@@ -129,6 +129,8 @@ pub fn supports(device: &Device, dtype: DType) -> bool {
                 error.to_string(),
                 format!("{dtype} needs the device feature {needed}; the CPU path does not need it")
             );
+            #[cfg(not(target_family = "wasm"))]
+            crate::native::announce_once(&format!("SKIPPED: {dtype} on {device} (no {needed})"));
             false
         }
         _ => true,
@@ -150,22 +152,11 @@ pub fn tensor(device: &Device, dtype: DType, bits: &[u64]) -> Tensor {
 }
 
 pub fn shaped(device: &Device, dtype: DType, bits: &[u64], shape: &[usize]) -> Tensor {
-    let size = dtype.size();
-    let bytes: Vec<u8> = bits
-        .iter()
-        .flat_map(|bits| bits.to_le_bytes().into_iter().take(size))
-        .collect();
-    Tensor::from_bytes(device, dtype, &bytes, shape).unwrap()
+    Tensor::from_bytes(device, dtype, &accuracy::to_bytes(dtype, bits), shape).unwrap()
 }
 
 pub async fn bits_of(tensor: &Tensor) -> Vec<u64> {
-    let bytes = tensor.to_bytes().await.unwrap();
-    let whole = |bytes: &[u8]| {
-        let mut whole = [0; 8];
-        whole[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(whole)
-    };
-    bytes.chunks(tensor.dtype().size()).map(whole).collect()
+    accuracy::from_bytes(tensor.dtype(), &tensor.to_bytes().await.unwrap())
 }
 
 /// Returns the device's results for `x` and, for a gradient, `grad`.

@@ -1,6 +1,7 @@
 //! Native adapters, and blocking versions of the helpers.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     sync::{Mutex, OnceLock},
 };
@@ -166,6 +167,14 @@ pub fn gpu(device: Device) -> Gpu {
     match device {
         Device::Gpu(gpu) => gpu,
         Device::Cpu => panic!("needed a GPU, found the CPU"),
+    }
+}
+
+/// Does what [`announce`] does, but only once for each line.
+pub fn announce_once(line: &str) {
+    static LINES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if LINES.lock().unwrap().insert(line.to_owned()) {
+        announce(line);
     }
 }
 
