@@ -11,7 +11,10 @@
 //!
 //! Bytes are those read plus those written. `WGPU_ADAPTER_NAME` selects the adapter.
 
-#![allow(missing_docs, reason = "criterion_group makes a function without any")]
+#![allow(
+    missing_docs,
+    reason = "criterion_group generates a function without docs"
+)]
 
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 
@@ -101,7 +104,7 @@ fn bench_cpu(c: &mut Criterion) {
             b.iter(|| cpu::forward(ALPHA, black_box(&x), &mut y).unwrap());
         });
         group.bench_function(BenchmarkId::new("copy", len), |b| {
-            b.iter(|| copy_by_all(black_box(&x), &mut y));
+            b.iter(|| copy_on_all_threads(black_box(&x), &mut y));
         });
     });
 }
@@ -220,10 +223,10 @@ fn bench_penalty(c: &mut Criterion) {
                 .map(|&y| f64::from(y).powi(2))
                 .sum::<f64>()
                 * FACTOR;
-            let found = f64::from(run());
+            let penalty = f64::from(run());
             assert!(
-                (found / exact - 1.0).abs() < 1e-6,
-                "{found} instead of {exact}"
+                (penalty / exact - 1.0).abs() < 1e-6,
+                "penalty {penalty}, exact {exact}"
             );
             b.iter(run);
         });
@@ -236,12 +239,12 @@ fn bench_penalty(c: &mut Criterion) {
         });
         let mut copy = vec![0.0; len];
         group.bench_function(BenchmarkId::new("copy", len), |b| {
-            b.iter(|| copy_by_all(black_box(&y), &mut copy));
+            b.iter(|| copy_on_all_threads(black_box(&y), &mut copy));
         });
     });
 }
 
-fn copy_by_all(x: &[f32], y: &mut [f32]) {
+fn copy_on_all_threads(x: &[f32], y: &mut [f32]) {
     let chunk = y.len().div_ceil(rayon::current_num_threads()).max(1 << 16);
     y.par_chunks_mut(chunk)
         .zip(x.par_chunks(chunk))
@@ -342,7 +345,7 @@ fn layout_by_hand() -> wgpu::BindGroupLayout {
         })
 }
 
-/// Measures the overhead of the layer over `Elu`, which does not depend on the size.
+/// Measures what a layer costs in addition to `Elu`. This cost does not depend on the size.
 fn bench_layer(c: &mut Criterion) {
     let mut group = c.benchmark_group("layer");
     for len in [1, 1 << 10, 1 << 16] {
@@ -382,11 +385,11 @@ fn bench_stream(c: &mut Criterion) {
         });
     });
     group.bench_function(BenchmarkId::new("copy_in", LEN), |b| {
-        let (x, buffers) = (values(LEN), Whole::new(LEN));
+        let (x, buffers) = (values(LEN), StreamBuffers::new(LEN));
         b.iter(|| buffers.copy_in(black_box(&x)));
     });
     group.bench_function(BenchmarkId::new("kernel", LEN), |b| {
-        let buffers = Whole::new(LEN);
+        let buffers = StreamBuffers::new(LEN);
         buffers.copy_in(&values(LEN));
         let kernel = Kernel::new(GPU.device(), DType::F32).unwrap();
         let step = kernel
@@ -401,7 +404,7 @@ fn bench_stream(c: &mut Criterion) {
         });
     });
     group.bench_function(BenchmarkId::new("copy_out", LEN), |b| {
-        let (x, mut y, buffers) = (values(LEN), vec![0.0; LEN], Whole::new(LEN));
+        let (x, mut y, buffers) = (values(LEN), vec![0.0; LEN], StreamBuffers::new(LEN));
         buffers.copy_in(&x);
         buffers.copy_out(&mut y);
         assert_eq!(x, y);
@@ -412,13 +415,13 @@ fn bench_stream(c: &mut Criterion) {
 
 /// Buffers for the whole data: one that the CPU writes, one that the kernel works on, and one that the CPU reads. They
 /// are the same buffer if the device supports that.
-struct Whole {
+struct StreamBuffers {
     upload: wgpu::Buffer,
     device: wgpu::Buffer,
     download: wgpu::Buffer,
 }
 
-impl Whole {
+impl StreamBuffers {
     fn new(len: usize) -> Self {
         use wgpu::BufferUsages as Usage;
         let buffer = |usage| {
@@ -431,11 +434,11 @@ impl Whole {
         };
         let mappable = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
         if GPU.device().features().contains(mappable) {
-            let one = buffer(Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ);
+            let shared = buffer(Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ);
             Self {
-                upload: one.clone(),
-                device: one.clone(),
-                download: one,
+                upload: shared.clone(),
+                device: shared.clone(),
+                download: shared,
             }
         } else {
             Self {

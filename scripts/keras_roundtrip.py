@@ -1,4 +1,7 @@
-"""The Python half of scripts/keras-roundtrip. Its argument is the Rust half, scripts/keras_roundtrip.rs."""
+"""The Python half of scripts/keras-roundtrip.
+
+Its argument is the path of the Rust half, the program built from scripts/keras_roundtrip.rs.
+"""
 
 import json
 import subprocess
@@ -15,27 +18,31 @@ REGULARIZERS = [None, "l1", "l2", {"l1": 0.1, "l2": 0.2}]
 SHAPES = [(2, 3), (5, 1, 7), (1,), (0, 3)]
 
 
+# Both functions return a layer and its configuration as JSON.
+
+
 def keras3(alpha, dtype, factors):
     layer = keras.layers.ELU(alpha=alpha, dtype=dtype, activity_regularizer=factors if isinstance(factors, str) else None)
-    told = keras.saving.serialize_keras_object(layer)
+    config = keras.saving.serialize_keras_object(layer)
     if isinstance(factors, dict):
-        # Of a layer that was given the object, Keras 3.15 cannot write the configuration.
+        # Keras 3.15 cannot write the configuration of a layer that was created with a regularizer object, so the
+        # regularizer is set afterwards and added to the configuration here.
         layer.activity_regularizer = keras.regularizers.L1L2(**factors)
-        told["config"]["activity_regularizer"] = keras.saving.serialize_keras_object(layer.activity_regularizer)
-    return layer, told
+        config["config"]["activity_regularizer"] = keras.saving.serialize_keras_object(layer.activity_regularizer)
+    return layer, config
 
 
 def keras2(alpha, dtype, factors, legacy):
     if isinstance(factors, dict):
         factors = tf_keras.regularizers.L1L2(**factors)
     layer = tf_keras.layers.ELU(alpha=alpha, dtype=dtype, activity_regularizer=factors, input_shape=(3,))
-    told = tf_keras.layers.serialize(layer, use_legacy_format=legacy)
+    config = tf_keras.layers.serialize(layer, use_legacy_format=legacy)
     if factors is not None:
-        # tf_keras leaves it out of the configuration.
-        told["config"]["activity_regularizer"] = tf_keras.regularizers.serialize(
+        # tf_keras leaves the regularizer out of the configuration.
+        config["config"]["activity_regularizer"] = tf_keras.regularizers.serialize(
             layer.activity_regularizer, use_legacy_format=legacy
         )
-    return layer, told
+    return layer, config
 
 
 def cases():
@@ -58,57 +65,59 @@ def main():
     rng = np.random.default_rng(7)
     rust = subprocess.Popen([sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def ask(told, dtype, x):
-        asked = {"layer": told, "dtype": dtype, "shape": x.shape, "x": x.ravel().tolist()}
-        print(json.dumps(asked), file=rust.stdin, flush=True)
+    def ask(config, dtype, x):
+        """Runs a layer in the Rust half. Returns its output, its loss, and its configuration as the Rust half writes it."""
+        request = {"layer": config, "dtype": dtype, "shape": x.shape, "x": x.ravel().tolist()}
+        print(json.dumps(request), file=rust.stdin, flush=True)
         answer = json.loads(rust.stdout.readline())
         return np.array(answer["y"]).reshape(x.shape), answer["loss"], answer["layer"]
 
-    # Keras' own error: it computes exp(x) - 1, losses in the dtype of the data, and their factors in float32.
+    # These allow for the errors of Keras: it computes exp(x) - 1, computes losses in the dtype of the data, and keeps
+    # their factors in float32.
     tolerance = {"float32": 2e-7, "float16": 2e-3, "bfloat16": 2e-2, "float64": 1e-15}
     loss_tolerance = {"float32": 1e-6, "float16": 1e-2, "bfloat16": 5e-2, "float64": 3e-8}
     count, worst, worst_loss = {}, {}, {}
-    for form, layer, told, dtype in cases():
+    for form, layer, config, dtype in cases():
         for shape in SHAPES:
             x = rng.normal(0, 2, shape)
             x = np.array(tf.cast(tf.cast(tf.constant(x, "float64"), dtype), "float64"))
             expected, losses = run(layer, x, dtype)
-            y, loss, again = ask(told, dtype, x)
+            y, loss, written = ask(config, dtype, x)
             scale = np.maximum(1, np.abs(expected))
             error = float(np.max(np.abs(y - expected) / scale, initial=0))
-            assert error <= tolerance[dtype], (form, told, error)
-            assert (loss is None) == (losses == []), (form, told, loss, losses)
+            assert error <= tolerance[dtype], (form, config, error)
+            assert (loss is None) == (losses == []), (form, config, loss, losses)
             if loss is not None:
                 loss_error = abs(loss - losses[-1]) / max(abs(losses[-1]), 1e-30)
-                assert loss == losses[-1] or loss_error <= loss_tolerance[dtype], (form, told, loss, losses)
+                assert loss == losses[-1] or loss_error <= loss_tolerance[dtype], (form, config, loss, losses)
                 worst_loss[dtype] = max(worst_loss.get(dtype, 0), 0 if loss == losses[-1] else loss_error)
 
-            # And back: what was written here is a layer of Keras 3, which computes the same.
-            assert again["config"]["name"] == told["config"]["name"]
-            read = keras.saving.deserialize_keras_object(again)
-            assert read.alpha == told["config"]["alpha"], (again, told)
+            # The Rust half writes a layer of Keras 3. Keras reads it, and it computes the same.
+            assert written["config"]["name"] == config["config"]["name"]
+            read = keras.saving.deserialize_keras_object(written)
+            assert read.alpha == config["config"]["alpha"], (written, config)
             assert read.dtype == dtype
-            there, losses = run(read, x, dtype)
-            assert np.array_equal(there, expected, equal_nan=True), (form, told, again)
+            y, losses = run(read, x, dtype)
+            assert np.array_equal(y, expected, equal_nan=True), (form, config, written)
             assert (losses == []) == (loss is None)
-            # Once more through here, nothing changes.
-            assert ask(again, dtype, x)[2] == again
-            # A whole shape is for tf_keras to read.
+            # A second round trip changes nothing.
+            assert ask(written, dtype, x)[2] == written
+            # For a layer with a complete shape, the Rust half writes the form of tf_keras, which reads it.
             if form != "Keras 3":
-                whole = json.loads(json.dumps(told))
-                whole["config"]["batch_input_shape"] = [4, 3]
-                whole = ask(whole, dtype, x)[2]
-                read = tf_keras.layers.deserialize(whole)
+                complete = json.loads(json.dumps(config))
+                complete["config"]["batch_input_shape"] = [4, 3]
+                complete = ask(complete, dtype, x)[2]
+                read = tf_keras.layers.deserialize(complete)
                 assert read.get_config()["batch_input_shape"] == (4, 3)
                 assert read.get_config()["dtype"] == dtype
-                assert np.array_equal(run(read, x, dtype)[0], expected, equal_nan=True), (form, whole)
+                assert np.array_equal(run(read, x, dtype)[0], expected, equal_nan=True), (form, complete)
             count[form] = count.get(form, 0) + 1
             worst[dtype] = max(worst.get(dtype, 0), error)
     rust.stdin.close()
     assert rust.wait() == 0
     print(f"Keras {keras.__version__}, tf_keras {tf_keras.__version__}, TensorFlow {tf.__version__}")
     for form, cases_of_form in count.items():
-        print(f"{form}: {cases_of_form} layers and inputs, there and back")
+        print(f"{form}: {cases_of_form} round trips of a layer and its input")
     for dtype in DTYPES:
         print(f"{dtype}: outputs within {worst[dtype]:.1e} of max(1, |y|), losses within {worst_loss[dtype]:.1e}")
 

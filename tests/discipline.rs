@@ -1,6 +1,7 @@
 //! Checks that every shader follows the rules that make its results independent of the driver's compiler. A compiler
-//! may contract `a * b + c`, regroup sums and products, drop conversions there and back, assume that there is no NaN,
-//! and flush subnormals. It cannot change integers, or values behind a barrier. The module `check` lists the rules.
+//! may contract `a * b + c`, regroup sums and products, drop a conversion to another type and back, assume that no
+//! value is NaN, and flush subnormals. It cannot change integers, or values behind a barrier. The module `check` lists
+//! the rules.
 
 mod body;
 mod check;
@@ -14,8 +15,8 @@ use wgpu_elu::{
 pub(crate) use check::violations;
 
 #[test]
-fn every_shader_keeps_the_discipline() {
-    let mut broken = Vec::new();
+fn every_shader_follows_the_rules() {
+    let mut found = Vec::new();
     for dtype in DType::ALL {
         let mut shaders = vec![
             (format!("{dtype} penalty"), penalty::source(dtype)),
@@ -30,17 +31,21 @@ fn every_shader_keeps_the_discipline() {
         }
         for (name, source) in shaders {
             let violations = violations(&source, capabilities(dtype));
-            broken.extend(violations.iter().map(|what| format!("{name}: {what}")));
+            found.extend(
+                violations
+                    .iter()
+                    .map(|violation| format!("{name}: {violation}")),
+            );
         }
     }
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Earlier shaders, whose results are correct only if no compiler rearranges them.
+/// Checks earlier shaders, whose results are accurate only if no compiler rearranges their operations.
 #[test]
-fn undisciplined_shaders_are_found() {
+fn shaders_that_break_the_rules_are_found() {
     let assert_found = |found: &[String], start: &str| {
-        let is_found = found.iter().any(|what| what.starts_with(start));
+        let is_found = found.iter().any(|violation| violation.starts_with(start));
         assert!(is_found, "{start}: {found:#?}");
     };
     let backward = include_str!("data/hostile/old/float32.backward-from-output.wgsl");
@@ -57,7 +62,7 @@ fn undisciplined_shaders_are_found() {
     assert_found(&found, "opaque: float select: `select(v, vec2(0.0lf), ");
 }
 
-/// The part that the snippets below share.
+/// The WGSL that comes before each function of `PLANTED`.
 const PRELUDE: &str = "
     alias Floats = vec4<f32>;
     alias Words = vec4<u32>;
@@ -97,7 +102,7 @@ const PRELUDE: &str = "
     }
 ";
 
-/// A kind of violation, as messages name it; a function with this violation; and a similar function without it.
+/// The message for a kind of violation, a function with this violation, and a similar function without it.
 const PLANTED: [(&str, &str, &str); 30] = [
     (
         "raw add: `a + b` is used in `a + b - a`",
@@ -297,10 +302,13 @@ fn planted_violations_are_found() {
         |function| violations(&format!("{PRELUDE}{function}"), capabilities(DType::F64));
     for (expected, planted, good) in PLANTED {
         let found = violations(planted);
-        let is_found = found.iter().any(|what| what.contains(expected));
+        let is_found = found.iter().any(|violation| violation.contains(expected));
         assert!(is_found, "{expected}, in {planted}: {found:#?}");
-        let is_alone = found.iter().all(|what| what.contains("planted: "));
-        assert!(is_alone, "{planted}: {found:#?}");
+        // The prelude follows the rules.
+        let is_only_planted = found
+            .iter()
+            .all(|violation| violation.contains("planted: "));
+        assert!(is_only_planted, "{planted}: {found:#?}");
         assert_eq!(violations(good), [""; 0], "{good}");
     }
 }

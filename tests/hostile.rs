@@ -1,6 +1,6 @@
-//! Runs the shaders under a hostile compiler: clang with fast math regroups, contracts and assumes as much as any
-//! driver may. It compiles naga's MSL of each shader as C++ (HLSL for float64, which Metal does not have) and runs it
-//! on this CPU.
+//! Runs the shaders under a hostile compiler. With fast math, clang regroups, contracts and assumes as much as any
+//! driver may. It compiles naga's MSL of each shader as C++ for this CPU. For float64, which Metal does not have, it
+//! compiles naga's HLSL.
 
 mod compiler;
 mod cpp;
@@ -68,7 +68,7 @@ fn shader(dtype: DType, op: Op, factors: Factors, pipeline: (&'static str, Shape
     }
 }
 
-/// Puts all elements into one dispatch. Their number must be a multiple of 8.
+/// Returns one dispatch for all elements. Their number must be a multiple of 8.
 fn dispatch(
     dtype: DType,
     (entry_point, shape): (&str, Shape),
@@ -87,7 +87,7 @@ fn dispatch(
         .len()
         .div_ceil(per_invocation)
         .div_ceil(shape.workgroup_size as usize);
-    let [count, end, groups] = [count, x.len(), groups].map(small);
+    let [count, end, groups] = [count, x.len(), groups].map(to_u32);
     let params = Params {
         count,
         groups_per_row: groups,
@@ -107,14 +107,16 @@ fn dispatch(
     }
 }
 
-/// The distances of results from the exact values.
+/// The results that the contract does not allow.
 struct Findings {
     judge: Judge,
     /// The largest finite error in ULP.
     worst: f64,
+    /// The number of wrong results.
     wrong: usize,
-    /// The number of results of the wrong kind: NaN or infinity instead of a number, the wrong sign, or the reverse.
-    of_another_kind: usize,
+    /// The number of results of the wrong kind or sign, whose error in ULP is infinite. See [`Verdict::ulp`].
+    of_wrong_kind: usize,
+    /// A description of the first wrong result.
     first: String,
 }
 
@@ -124,12 +126,13 @@ impl Findings {
             judge,
             worst: 0.0,
             wrong: 0,
-            of_another_kind: 0,
+            of_wrong_kind: 0,
             first: String::new(),
         }
     }
 
-    fn add(&mut self, what: &dyn Fn() -> String, [x, grad, y]: [u64; 3], verdict: Verdict) {
+    /// Records the verdict on a result. Ignores an `x` that [`Judge::is_possible`] rules out.
+    fn add(&mut self, run_name: &dyn Fn() -> String, [x, grad, y]: [u64; 3], verdict: Verdict) {
         if verdict.is_allowed || !self.judge.is_possible(x) {
             return;
         }
@@ -137,26 +140,27 @@ impl Findings {
         if verdict.ulp.is_finite() {
             self.worst = self.worst.max(verdict.ulp);
         } else {
-            self.of_another_kind += 1;
+            self.of_wrong_kind += 1;
         }
         if self.first.is_empty() {
             let [x, grad, y] =
                 [x, grad, y].map(|bits| format!("{:e} ({bits:#x})", value(self.judge.dtype, bits)));
             self.first = format!(
                 "{}: x {x}, grad {grad} gives {y}: {:.2} ULP",
-                what(),
+                run_name(),
                 verdict.ulp
             );
         }
     }
 
+    /// Returns a description of the wrong results, if there are any.
     fn report(&self) -> Option<String> {
         let Judge { op, dtype, elu } = self.judge;
         let factors = elu.factors();
         (self.wrong > 0).then(|| {
             format!(
-                "{dtype} {op:?}, {factors:?}: {} wrong, {} of another kind, else up to {:.2} ULP; {}",
-                self.wrong, self.of_another_kind, self.worst, self.first
+                "{dtype} {op:?}, {factors:?}: {} wrong results, {} of the wrong kind, the others off by up to {:.2} ULP; the first: {}",
+                self.wrong, self.of_wrong_kind, self.worst, self.first
             )
         })
     }
@@ -171,14 +175,15 @@ fn examine(
     pipelines: &[(Shader, Dispatch)],
 ) -> Findings {
     let mut findings = Findings::new(judge);
-    // Most results are the same everywhere, and the judge is slow.
+    // Judges a result only if it differs from that of the previous run. The judge is slow, and most results are the
+    // same everywhere.
     let mut judged: Vec<Option<(u64, Verdict)>> = vec![None; x.len()];
     for (shader, dispatch) in pipelines {
         for &machine in machines {
             let y = from_bytes(judge.dtype, &program.run(shader, machine, dispatch));
             let run = |(((&x, &grad), &y), judged): (((&u64, &u64), &u64), &mut Option<_>)| {
                 match judged {
-                    Some((before, _)) if *before == y => {}
+                    Some((previous, _)) if *previous == y => {}
                     _ => *judged = Some((y, judge.judge(x, grad, y))),
                 }
             };
@@ -188,15 +193,16 @@ fn examine(
                 .zip(&mut judged)
                 .for_each(run);
             for (i, judged) in judged.iter().enumerate() {
-                let what = || format!("{}, {machine:?}", shader.entry_point);
-                let (y, verdict) = judged.expect("it is judged");
-                findings.add(&what, [x[i], grad[i], y], verdict);
+                let run_name = || format!("{}, {machine:?}", shader.entry_point);
+                let (y, verdict) = judged.expect("every result is judged");
+                findings.add(&run_name, [x[i], grad[i], y], verdict);
             }
         }
     }
     findings
 }
 
+/// Runs all operations of a dtype under the hostile compiler, and checks that the results keep the contract.
 fn keeps_the_contract(dtype: DType) {
     let cases: Vec<(Op, Factors)> = factors()
         .into_iter()
@@ -229,11 +235,15 @@ fn keeps_the_contract(dtype: DType) {
         let judge = judge(dtype, op, factors);
         check(judge, inputs(judge), pipelines(dtype));
     }
-    // The sample of `elu check` for all other factors. The specializations are those of the factors above.
+    // Checks all other factors with the sample of `elu check`. Their shaders are among those compiled above, because
+    // they have the same specializations.
     for judge in Op::ALL.map(|op| other_judges(op, dtype, false)).concat() {
         check(judge, inputs_of_check(judge), &PIPELINES[..1]);
     }
-    assert!(failures.is_empty(), "outside of the contract:\n{failures}");
+    assert!(
+        failures.is_empty(),
+        "results outside the contract:\n{failures}"
+    );
 }
 
 fn judge(dtype: DType, op: Op, factors: Factors) -> Judge {
@@ -283,6 +293,6 @@ fn ops(factors: Factors) -> impl Iterator<Item = Op> {
         .filter(move |&op| op != Op::BackwardFromOutput || is_invertible)
 }
 
-fn small(n: usize) -> u32 {
+fn to_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap()
 }

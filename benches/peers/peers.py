@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""ELU by PyTorch, ONNX Runtime and JAX, each beside a copy of as many bytes: the Python peers of src/main.rs.
+"""Measures ELU by PyTorch, ONNX Runtime and JAX, each next to a copy of the same number of bytes.
+
+src/main.rs measures the Rust libraries in the same way.
 
     python3 -m venv venv
     venv/bin/pip install torch onnxruntime onnx jax numpy
     venv/bin/python peers.py [ELEMENTS...]
 
-Prints a table in Markdown. What is not installed is left out, and said so. CPU, and PyTorch's CUDA where it is there.
+Prints a Markdown table. Libraries that are not installed are left out, with a note on standard error. Times the CPU, and
+PyTorch on CUDA if it is available.
 """
 
 import sys
@@ -15,11 +18,15 @@ from importlib.metadata import version
 import numpy as np
 
 ALPHA = 1.0
-# The values of cli/src/timing/stopwatch.rs.
+# Must equal the constants in cli/src/timing/stopwatch.rs.
 WARM_UP, ENOUGH, FEWEST, MOST = 0.05, 0.25, 5, 101
 
 
-def torch_ways(x):
+# Each function yields tuples: a name, the work to time, a conversion of its result to a NumPy array, and the name of the
+# copy to compare with. A copy has neither of the last two.
+
+
+def torch_measurements(x):
     import torch
 
     name = f"PyTorch {version('torch')}"
@@ -29,10 +36,10 @@ def torch_ways(x):
     yield f"{name}, CPU", lambda: elu(tensor, ALPHA), lambda y: y.numpy(), "PyTorch copy_"
     yield "PyTorch copy_", lambda: into.copy_(tensor), None, None
     if torch.cuda.is_available():
-        there = tensor.cuda()
-        there_into = torch.empty_like(there)
+        on_gpu = tensor.cuda()
+        into_on_gpu = torch.empty_like(on_gpu)
 
-        def waited(work):
+        def with_wait(work):
             def run():
                 y = work()
                 torch.cuda.synchronize()
@@ -41,11 +48,11 @@ def torch_ways(x):
             return run
 
         gpu = torch.cuda.get_device_name()
-        yield f"{name}, {gpu}", waited(lambda: elu(there, ALPHA)), lambda y: y.cpu().numpy(), f"PyTorch copy_, {gpu}"
-        yield f"PyTorch copy_, {gpu}", waited(lambda: there_into.copy_(there)), None, None
+        yield f"{name}, {gpu}", with_wait(lambda: elu(on_gpu, ALPHA)), lambda y: y.cpu().numpy(), f"PyTorch copy_, {gpu}"
+        yield f"PyTorch copy_, {gpu}", with_wait(lambda: into_on_gpu.copy_(on_gpu)), None, None
 
 
-def onnx_ways(x):
+def onnx_measurements(x):
     import onnx
     import onnxruntime
     from onnx import TensorProto, helper
@@ -59,57 +66,60 @@ def onnx_ways(x):
     yield name, lambda: session.run(None, {"x": x})[0], lambda y: y, "numpy.copyto, one thread"
 
 
-def jax_ways(x):
+def jax_measurements(x):
     import jax
 
-    there = jax.device_put(x)
+    on_device = jax.device_put(x)
     elu = jax.jit(lambda x: jax.nn.elu(x, ALPHA))
-    where = jax.devices()[0].platform
-    name = f"JAX {version('jax')}, {where}"
-    yield name, lambda: elu(there).block_until_ready(), lambda y: np.asarray(y), "numpy.copyto, one thread"
+    platform = jax.devices()[0].platform
+    name = f"JAX {version('jax')}, {platform}"
+    yield name, lambda: elu(on_device).block_until_ready(), lambda y: np.asarray(y), "numpy.copyto, one thread"
 
 
 def check(name, work, as_array, exact):
-    """The largest error; none of what is no ELU."""
+    """Returns the largest error of an ELU, or None for a copy. Exits if the error is too large."""
     y = work()
     if as_array is None:
         return None
     largest = np.abs(as_array(y) - exact).max()
     if largest > 1e-6:
-        sys.exit(f"{name}: wrong by {largest}")
+        sys.exit(f"{name}: the largest error is {largest}, needed at most 1e-6")
     return largest
 
 
 def seconds(work):
     start = time.perf_counter()
-    y = work()  # freed after the clock was read
+    y = work()  # kept, so that it is freed after the clock is read
     return time.perf_counter() - start
 
 
-def rounds(ways):
-    """Samples of all ways, taken in turn, so that a machine that slows down slows all of them."""
+def rounds(works):
+    """Returns the quartiles of the seconds that each work takes.
+
+    All works run once per round, so that a machine that slows down affects all of them.
+    """
     start = time.perf_counter()
     while True:
-        for work in ways:
+        for work in works:
             seconds(work)
         if time.perf_counter() - start >= WARM_UP:
             break
-    start, samples = time.perf_counter(), [[] for _ in ways]
+    start, samples = time.perf_counter(), [[] for _ in works]
     for i in range(MOST):
-        if i >= FEWEST and time.perf_counter() - start >= ENOUGH * len(ways):
+        if i >= FEWEST and time.perf_counter() - start >= ENOUGH * len(works):
             break
-        for work, found in zip(ways, samples):
-            found.append(seconds(work))
-    return [np.percentile(found, [25, 50, 75]) for found in samples]
+        for work, times in zip(works, samples):
+            times.append(seconds(work))
+    return [np.percentile(times, [25, 50, 75]) for times in samples]
 
 
 def main():
     sizes = [int(size) for size in sys.argv[1:]] or [1 << 20, 1 << 24]
-    print("| elements | what | median | quartiles | GB/s | largest error | copy | its GB/s | share of it |")
+    print("| elements | measurement | median | quartiles | GB/s | largest error | copy | its GB/s | share of its speed |")
     print("|---|---|---|---|---|---|---|---|---|")
     for size in sizes:
         x = (np.arange(size) * 7919 % 4001).astype(np.float32) / np.float32(1000) - np.float32(2.5)
-        into = np.zeros_like(x)  # so that its pages are there
+        into = np.zeros_like(x)  # zeros_like writes the array, so that its pages are mapped
 
         def numpy_copy():
             np.copyto(into, x)
@@ -118,25 +128,25 @@ def main():
             return 8 * x.size / seconds / 1e9
 
         exact = np.where(x < 0, ALPHA * np.expm1(x.astype(np.float64)), x)
-        # One peer after the other: the threads of some spin for a while after their work, in the way of others.
-        for peer in torch_ways, onnx_ways, jax_ways:
+        # One library after the other, because the threads of some spin for a while after their work and would disturb
+        # the others.
+        for peer in torch_measurements, onnx_measurements, jax_measurements:
             try:
-                ways = list(peer(x))
+                measurements = list(peer(x))
             except ImportError as missing:
                 print(f"left out: {missing}", file=sys.stderr)
                 continue
-            ways.append(("numpy.copyto, one thread", numpy_copy, None, None))
-            errors = [check(*way[:3], exact) for way in ways]
-            found = rounds([work for _, work, _, _ in ways])
-            medians = {way[0]: quartiles[1] for way, quartiles in zip(ways, found)}
-            for (name, _, _, copy), error, (first, median, third) in zip(ways, errors, found):
+            measurements.append(("numpy.copyto, one thread", numpy_copy, None, None))
+            errors = [check(*measurement[:3], exact) for measurement in measurements]
+            quartiles = rounds([work for _, work, _, _ in measurements])
+            medians = {name: median for (name, *_), (_, median, _) in zip(measurements, quartiles)}
+            for (name, _, _, copy), error, (first, median, third) in zip(measurements, errors, quartiles):
                 copied = f"{copy} | {gb_per_s(medians[copy]):.2f} | {medians[copy] / median:.2f}" if copy else " | | "
-                told = "" if error is None else f"{error:.1e}"
+                largest = "" if error is None else f"{error:.1e}"
                 print(
                     f"| {size} | {name} | {median * 1e3:.3f} ms | {first * 1e3:.3f}..{third * 1e3:.3f} "
-                    f"| {gb_per_s(median):.2f} | {told} | {copied} |"
+                    f"| {gb_per_s(median):.2f} | {largest} | {copied} |"
                 )
-
 
 
 if __name__ == "__main__":

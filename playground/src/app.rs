@@ -36,6 +36,7 @@ impl Panel {
         }
     }
 
+    /// Returns the panel with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|panel| panel.name() == name)
     }
@@ -53,10 +54,11 @@ pub struct App {
     panel: Panel,
     alpha: f64,
     slider: Rect,
+    /// The panels' contents, or the reason why the GPU cannot be used.
     gpu: Result<Parts, String>,
 }
 
-/// The parts that need compute shaders.
+/// The panels' contents, which need compute shaders.
 struct Parts {
     state: RenderState,
     device: String,
@@ -71,7 +73,7 @@ impl App {
     pub fn new(context: &eframe::CreationContext<'_>, panel: Panel) -> Self {
         let gpu = match &context.wgpu_render_state {
             Some(state) => Parts::new(state.clone()),
-            None => Err("eframe runs without wgpu.".into()),
+            None => Err("eframe was started without wgpu.".into()),
         };
         Self {
             panel,
@@ -109,12 +111,13 @@ impl App {
     }
 
     /// Returns the progress of the comparison, from 0 to 1, or its error.
-    pub fn compared(&self) -> Result<f32, String> {
-        let found = self.gpu.as_ref().map_err(Clone::clone)?.comparison.found();
-        match found.state {
+    pub fn comparison_progress(&self) -> Result<f32, String> {
+        let parts = self.gpu.as_ref().map_err(Clone::clone)?;
+        let results = parts.comparison.results();
+        match results.state {
             State::Failed(error) => Err(error),
             State::Done => Ok(1.0),
-            State::Idle | State::Running => Ok(found.progress().min(0.99)),
+            State::Idle | State::Running => Ok(results.progress().min(0.99)),
         }
     }
 }
@@ -136,11 +139,11 @@ impl eframe::App for App {
                     Panel::Comparison => parts.show_comparison(ui),
                 }
             }
-            Err(why) => {
+            Err(reason) => {
                 ui.vertical_centered(|ui| {
                     ui.add_space(0.3 * ui.available_height());
-                    ui.heading("Nothing to compute on");
-                    ui.label(&*why);
+                    ui.heading("No usable GPU");
+                    ui.label(&*reason);
                 });
             }
         });
@@ -179,8 +182,8 @@ impl App {
 
 impl Parts {
     fn new(state: RenderState) -> Result<Self, String> {
-        if let Some(objection) = setup::objection(&state.adapter) {
-            return Err(objection);
+        if let Some(reason) = setup::unsupported(&state.adapter) {
+            return Err(reason);
         }
         let describe = |error: wgpu_elu::Error| error.to_string();
         Ok(Self {
@@ -200,27 +203,27 @@ impl Parts {
             "Every curve is computed by the kernel, on the device that draws it.",
         );
         let (colors, alpha) = (palette::lines(ui.visuals()), *alpha);
-        let known: Vec<_> = std::iter::zip(Curve::ALL, colors)
+        let curves: Vec<_> = std::iter::zip(Curve::ALL, colors)
             .map(|(curve, color)| (curve, curve.factors(alpha), color))
             .collect();
-        for (curve, factors, _) in &known {
+        for (curve, factors, _) in &curves {
             if let Err(error) = factors {
-                trouble(ui, &format!("{} is not drawn: {error}", curve.name()));
+                show_error(ui, &format!("{} is not drawn: {error}", curve.name()));
             }
         }
         let plot = egui::Id::unique("curves");
         let hidden = PlotMemory::load(ui.ctx(), plot)
             .map_or_else(Default::default, |memory| memory.hidden_items);
-        let shown: Vec<_> = known
+        let shown: Vec<_> = curves
             .iter()
             .filter(|(curve, ..)| !hidden.contains(&ItemId::new(curve.name())))
             .filter_map(|(curve, factors, _)| Some((*curve, factors.as_ref().ok().copied()?)))
             .collect();
         if let Some(error) = shown
             .iter()
-            .find_map(|(curve, _)| self.curves.trouble(*curve))
+            .find_map(|(curve, _)| self.curves.error(*curve))
         {
-            trouble(ui, &error);
+            show_error(ui, &error);
         }
         Plot::new("curves")
             .id(plot)
@@ -246,7 +249,7 @@ impl Parts {
                 Some(text)
             })
             .show(ui, |plot| {
-                for (curve, factors, color) in known {
+                for (curve, factors, color) in curves {
                     if let Ok(factors) = factors {
                         plot.add(self.curves.item(curve, factors, color));
                     }
@@ -264,22 +267,22 @@ impl Parts {
         };
         let frame = ms(self.frames.mean_time_interval().map(f64::from), 1);
         let kernel = match self.field.kernel_seconds() {
-            Ok(seconds) => format!("ELU {} by the device's clock", ms(seconds, 2)),
-            Err(NoTimestamps) => "this device has no clock for ELU alone".into(),
+            Ok(seconds) => format!("ELU alone {} (GPU timestamps)", ms(seconds, 2)),
+            Err(NoTimestamps) => "ELU alone is not measured (no GPU timestamps)".into(),
         };
-        let said = format!(
-            "{} points a frame: waves, then ELU in place.  Frame {frame}, {kernel}.",
+        let note = format!(
+            "{} points per frame: waves, then ELU in place.  Frame {frame}, {kernel}.",
             thousands(u64::from(field::SIDE).pow(2)),
         );
-        let slider = show_alpha(ui, alpha, &said);
-        if let Some(error) = self.field.trouble() {
-            trouble(ui, &error);
+        let slider = show_alpha(ui, alpha, &note);
+        if let Some(error) = self.field.error() {
+            show_error(ui, &error);
         }
-        let (room, bar) = (ui.available_size(), 90.0);
-        let side = room.y.min(room.x - bar).max(0.0);
-        let (whole, _) = ui.allocate_exact_size(room, Sense::hover());
-        let left = whole.min + vec2(0.5 * (room.x - bar - side).max(0.0), 0.0);
-        let picture = Rect::from_min_size(left, Vec2::splat(side));
+        let (available, bar) = (ui.available_size(), 90.0);
+        let side = available.y.min(available.x - bar).max(0.0);
+        let (area, _) = ui.allocate_exact_size(available, Sense::hover());
+        let corner = area.min + vec2(0.5 * (available.x - bar - side).max(0.0), 0.0);
+        let picture = Rect::from_min_size(corner, Vec2::splat(side));
         ui.painter()
             .add(self.field.shape(picture, now as f32, *alpha, ui.visuals()));
         color_bar(ui, picture, *alpha);
@@ -288,45 +291,48 @@ impl Parts {
     }
 
     fn show_comparison(&self, ui: &mut Ui) {
-        let found = self.comparison.found();
+        let results = self.comparison.results();
         ui.add_space(6.0);
         ui.horizontal_wrapped(|ui| {
-            let is_running = matches!(found.state, State::Running);
+            let is_running = matches!(results.state, State::Running);
             let button = egui::Button::new(RichText::new("Compare").size(15.0));
             if ui.add_enabled(!is_running, button).clicked() {
                 self.comparison.start(&self.state, ui.ctx());
             }
-            match &found.state {
+            match &results.state {
                 State::Idle => {
                     let cpu = wgpu_elu::Device::Cpu;
-                    ui.label(format!("{} against {cpu}, float32, alpha 1.", self.device));
+                    ui.label(format!(
+                        "Compares {} with {cpu}: float32, alpha 1.",
+                        self.device
+                    ));
                 }
                 State::Running => {
                     ui.add(
-                        egui::ProgressBar::new(found.progress())
+                        egui::ProgressBar::new(results.progress())
                             .desired_width(220.0)
                             .show_percentage(),
                     );
                 }
-                State::Failed(error) => trouble(ui, error),
+                State::Failed(error) => show_error(ui, error),
                 State::Done => {
-                    ui.label(report::verdict(&found));
+                    ui.label(report::summary(&results));
                 }
             }
         });
         ui.add_space(6.0);
-        if found.rows.is_empty() {
+        if results.rows.is_empty() {
             ui.add_space(6.0);
-            ui.label("Medians for 2¹⁰ to 2²⁴ elements, after a check of all answers. It takes half a minute or so.");
+            ui.label("Measures medians for 2¹⁰ to 2²⁴ elements, after a check of all results. It takes about half a minute.");
             if cfg!(target_arch = "wasm32") {
-                ui.label(report::BROWSERS_NOTICE_LATE);
+                ui.label(report::BROWSER_WAITS);
             }
             ui.add_space(6.0);
             for measurement in Measurement::ALL {
                 ui.label(format!(
                     "•  {}: {}",
                     measurement.name(),
-                    measurement.about()
+                    measurement.description()
                 ));
             }
             return;
@@ -334,14 +340,14 @@ impl Parts {
         let table = 26.0 * (POWERS.len() as f32 + 2.0);
         let height = (ui.available_height() - table).max(160.0);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            report::show_speeds(ui, &found, height);
+            report::show_speeds(ui, &results, height);
             ui.add_space(8.0);
-            ScrollArea::horizontal().show(ui, |ui| report::show_times(ui, &found));
+            ScrollArea::horizontal().show(ui, |ui| report::show_times(ui, &results));
         });
     }
 }
 
-/// Shows the theme buttons, from the right.
+/// Shows the theme buttons, from right to left.
 fn show_themes(ui: &mut Ui) {
     let mut theme = ui.ctx().options(|options| options.theme_preference);
     for (preference, name) in [
@@ -355,19 +361,19 @@ fn show_themes(ui: &mut Ui) {
     ui.separator();
 }
 
-/// Shows the slider with the text `said` next to it, and returns its position.
-fn show_alpha(ui: &mut Ui, alpha: &mut f64, said: &str) -> Rect {
+/// Shows the slider for alpha with a note next to it. Returns the position of the slider.
+fn show_alpha(ui: &mut Ui, alpha: &mut f64, note: &str) -> Rect {
     ui.add_space(6.0);
     let slider = ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().slider_width = 240.0;
         let slider = Slider::new(alpha, 0.0..=3.0).text("alpha").max_decimals(3);
         let slider = ui.add(slider);
         if slider.dragged() {
-            // With the focus, the arrow keys move the slider.
+            // Sets the focus, so that the arrow keys move the slider.
             slider.request_focus();
         }
         ui.add_space(16.0);
-        ui.label(said);
+        ui.label(note);
         slider
     });
     ui.add_space(6.0);
@@ -382,7 +388,7 @@ fn device_name(state: &RenderState) -> String {
     }
 }
 
-fn trouble(ui: &mut Ui, text: &str) {
+fn show_error(ui: &mut Ui, text: &str) {
     ui.colored_label(ui.visuals().error_fg_color, text);
 }
 
@@ -412,18 +418,19 @@ fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
         ui.visuals().window_stroke,
         egui::StrokeKind::Outside,
     );
-    let text = |place, align, text: String| {
+    let text = |position, align, text: String| {
         let font = FontId::proportional(13.0);
-        painter.text(place, align, text, font, ui.visuals().text_color());
+        painter.text(position, align, text, font, ui.visuals().text_color());
     };
     let above = bar.left_top() - vec2(0.0, 8.0);
     text(above, Align2::LEFT_BOTTOM, "ELU(x)".into());
     for value in [low, 0.0, 0.5 * high, high] {
-        let beside = egui::pos2(bar.right() + 6.0, height_of(value));
-        text(beside, Align2::LEFT_CENTER, format!("{value:.1}"));
+        let right = egui::pos2(bar.right() + 6.0, height_of(value));
+        text(right, Align2::LEFT_CENTER, format!("{value:.1}"));
     }
 }
 
+/// Formats a number with commas between groups of three digits.
 fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let groups: Vec<&str> = digits

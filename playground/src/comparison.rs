@@ -1,5 +1,5 @@
-//! Compares GPU and CPU on this machine, by size, while the window stays responsive. It runs in a thread, or in the
-//! browser in a task.
+//! Compares the speed of GPU and CPU for several sizes, while the window stays responsive. The comparison runs in a
+//! thread, and in a browser in a task.
 
 use std::{ops::AsyncFnMut, sync::Arc};
 
@@ -13,25 +13,27 @@ use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference};
 
 use crate::timer::Timer;
 
-/// The sizes, as powers of two.
+/// The sizes: the exponents of powers of two.
 pub(crate) const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
-/// The time for each measurement and size, unless there are enough samples earlier.
+/// The time for each measurement and size. A measurement ends earlier if it has `SAMPLES` samples.
 const TIME: Duration = Duration::from_millis(250);
+/// The largest number of samples.
 const SAMPLES: usize = 51;
-const LEAST_SAMPLES: usize = 3;
-/// The smallest number of elements that the CPU path processes per sample, because some clocks tick slowly, as in
-/// browsers.
+/// The smallest number of samples, however long they take.
+const MIN_SAMPLES: usize = 3;
+/// The smallest number of elements that the CPU path processes per sample, because some clocks (such as those of
+/// browsers) have low resolution.
 const CPU_ELEMENTS: usize = 1 << 22;
-/// The shortest duration of a timed pass, because browsers round timestamps to 0.1 ms.
-const LEAST_PASS: f64 = if cfg!(target_arch = "wasm32") {
+/// The shortest duration in seconds of a timed pass, because browsers round timestamps to 0.1 ms.
+const MIN_PASS: f64 = if cfg!(target_arch = "wasm32") {
     2e-3
 } else {
     0.0
 };
-/// The number of different values.
+/// The number of different inputs.
 const DISTINCT: u32 = 4001;
 
-/// A measurement of ELU.
+/// A way to compute ELU that is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Measurement {
     Cpu,
@@ -57,13 +59,13 @@ impl Measurement {
         }
     }
 
-    pub(crate) fn about(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::Cpu if cpu::threads() == 1 => "SIMD, on one core",
-            Self::Cpu => "SIMD, on all cores where slices are long",
-            Self::Kernel => "by the device's own clock",
-            Self::SubmitAndWait => "the data is there already, and stays",
-            Self::RoundTrip => "the data goes there and comes back",
+            Self::Cpu => "SIMD, on all cores for long slices",
+            Self::Kernel => "measured with GPU timestamps",
+            Self::SubmitAndWait => "the data stays on the GPU",
+            Self::RoundTrip => "the data is copied to the GPU and back",
         }
     }
 }
@@ -93,49 +95,49 @@ pub(crate) enum State {
     Failed(String),
 }
 
-/// The results so far.
+/// The state of a comparison, and its results so far.
 #[derive(Clone, Default)]
-pub(crate) struct Found {
+pub(crate) struct Results {
     pub(crate) state: State,
     pub(crate) rows: Vec<Row>,
 }
 
-impl Found {
+impl Results {
     /// Returns the progress, from 0 to 1.
     pub(crate) fn progress(&self) -> f32 {
         self.rows.len() as f32 / POWERS.len() as f32
     }
 
-    /// Returns the smallest size from which on this measurement is faster than the CPU path.
+    /// Returns the smallest size from which on `measurement` is faster than the CPU path at every size.
     pub(crate) fn wins_from(&self, measurement: Measurement) -> Option<usize> {
         let wins = |row: &&Row| {
             let [cpu, other] = [Measurement::Cpu, measurement]
                 .map(|measurement| row.seconds[measurement as usize]);
             other.zip(cpu).is_some_and(|(other, cpu)| other < cpu)
         };
-        let last = self.rows.iter().rev().take_while(wins).last();
-        last.map(|row| row.elements)
+        let smallest = self.rows.iter().rev().take_while(wins).last();
+        smallest.map(|row| row.elements)
     }
 }
 
 #[derive(Default)]
 pub(crate) struct Comparison {
-    found: Arc<Mutex<Found>>,
+    results: Arc<Mutex<Results>>,
 }
 
 impl Comparison {
-    pub(crate) fn found(&self) -> Found {
-        self.found.lock().clone()
+    pub(crate) fn results(&self) -> Results {
+        self.results.lock().clone()
     }
 
     pub(crate) fn start(&self, state: &RenderState, context: &Context) {
-        *self.found.lock() = Found {
+        *self.results.lock() = Results {
             state: State::Running,
             rows: Vec::new(),
         };
-        let (found, context, state) = (self.found.clone(), context.clone(), state.clone());
+        let (results, context, state) = (self.results.clone(), context.clone(), state.clone());
         let work = async move || {
-            let running = Running { found, context };
+            let running = Running { results, context };
             let compared = compare(&state, |row| running.add(row)).await;
             running.end(match compared {
                 Ok(()) => State::Done,
@@ -155,50 +157,52 @@ type Result<T> = std::result::Result<T, String>;
 
 /// A running comparison. If it is dropped before its end, for example by a panic, it is reported as failed.
 struct Running {
-    found: Arc<Mutex<Found>>,
+    results: Arc<Mutex<Results>>,
     context: Context,
 }
 
 impl Running {
     fn add(&self, row: Row) {
-        self.found.lock().rows.push(row);
+        self.results.lock().rows.push(row);
         self.context.request_repaint();
     }
 
     fn end(&self, state: State) {
-        self.found.lock().state = state;
+        self.results.lock().state = state;
         self.context.request_repaint();
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.found.lock().state, State::Running) {
-            self.end(State::Failed("It broke off.".into()));
+        if matches!(self.results.lock().state, State::Running) {
+            self.end(State::Failed(
+                "The comparison has stopped unexpectedly.".into(),
+            ));
         }
     }
 }
 
 async fn compare(state: &RenderState, mut add: impl FnMut(Row)) -> Result<()> {
     let device = Device::from(Gpu::from_wgpu(&state.device, &state.queue));
-    let clocked = clocked(state, &device).await.map_err(describe)?;
+    let timed_device = timed_device(state, &device).await.map_err(describe)?;
     for power in POWERS {
-        add(row(&device, &clocked, 1 << power).await?);
+        add(row(&device, &timed_device, 1 << power).await?);
     }
     Ok(())
 }
 
 /// Returns the device whose timestamps measure the kernel. It is not the window's device, because on a device that has
-/// drawn, lavapipe writes a compute pass's timestamps only after the frame. But a browser's adapter creates only one
-/// device, and with two GL devices the window stays black.
-async fn clocked(state: &RenderState, device: &Device) -> wgpu_elu::Result<Device> {
+/// drawn, lavapipe writes the timestamps of submissions that only compute when their work is over. But in a browser, an
+/// adapter creates only one device, and with two GL devices the window stays black. There, it is the window's device.
+async fn timed_device(state: &RenderState, device: &Device) -> wgpu_elu::Result<Device> {
     match state.adapter.get_info().backend {
         wgpu::Backend::BrowserWebGpu | wgpu::Backend::Gl => Ok(device.clone()),
         _ => Device::from_adapter(&state.adapter).await,
     }
 }
 
-/// The objects for a submission that does not move data.
+/// The buffers and the step for submissions whose data stays on the GPU.
 struct Resident {
     gpu: Gpu,
     y: Tensor,
@@ -213,7 +217,7 @@ impl Resident {
         let (Device::Gpu(gpu), Some(x_bytes), Some(y_bytes)) =
             (device, x.as_buffer_slice(), y.as_buffer_slice())
         else {
-            return Err("there is no GPU".into());
+            return Err("the device is not a GPU".into());
         };
         let kernel = gpu.kernel(DType::F32).map_err(describe)?;
         let step = kernel.prepare(1.0, x_bytes, y_bytes).map_err(describe)?;
@@ -243,11 +247,12 @@ impl Resident {
     }
 
     async fn check(&self) -> Result<()> {
-        check("the GPU", &self.y.to_vec().await.map_err(describe)?)
+        check("GPU", &self.y.to_vec().await.map_err(describe)?)
     }
 }
 
-async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
+/// Measures one size.
+async fn row(device: &Device, timed_device: &Device, len: usize) -> Result<Row> {
     let values: Vec<f32> = values().take(len).collect();
     let mut on_cpu = vec![0.0; len];
     let resident = Resident::new(device, &values)?;
@@ -259,18 +264,18 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
 
     // Checks the results before they are timed.
     cpu::forward(1.0, &values, &mut on_cpu).map_err(describe)?;
-    check("the CPU", &on_cpu)?;
+    check("CPU", &on_cpu)?;
     resident.submit(1, None).await?;
     resident.check().await?;
-    check("the GPU", &round_trip().await?)?;
+    check("GPU", &round_trip().await?)?;
 
     let cpu = async || {
         let start = Instant::now();
-        let many = CPU_ELEMENTS.div_ceil(len);
-        for _ in 0..many {
+        let repeats = CPU_ELEMENTS.div_ceil(len);
+        for _ in 0..repeats {
             cpu::forward(1.0, &values, &mut on_cpu).map_err(describe)?;
         }
-        Ok(start.elapsed().as_secs_f64() / many as f64)
+        Ok(start.elapsed().as_secs_f64() / repeats as f64)
     };
     let cpu = median(cpu).await?;
     let submit_and_wait = async || {
@@ -285,7 +290,7 @@ async fn row(device: &Device, clocked: &Device, len: usize) -> Result<Row> {
         Ok(start.elapsed().as_secs_f64())
     };
     let round_trip = median(round_trip).await?;
-    let kernel = kernel_alone(clocked, &values).await?;
+    let kernel = kernel_alone(timed_device, &values).await?;
     Ok(Row {
         elements: len,
         seconds: [Some(cpu), kernel, Some(submit_and_wait), Some(round_trip)],
@@ -307,11 +312,12 @@ async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
         resident.submit(times, Some(&timer)).await?;
         timer
             .seconds()
-            .ok_or("the device's clock did not answer".to_owned())
+            .ok_or("the device returned no timestamps".to_owned())
     };
-    // Bounded by the time for the samples, because a clock may stand still.
+    // Doubles the dispatches in a pass until it takes long enough. The loop stops after `TIME`, because a clock may
+    // stand still.
     let (start, mut times) = (Instant::now(), 1);
-    while time(times).await? < LEAST_PASS && start.elapsed() < TIME {
+    while time(times).await? < MIN_PASS && start.elapsed() < TIME {
         times *= 2;
     }
     let seconds = median(async || time(times).await).await? / f64::from(times);
@@ -322,19 +328,20 @@ fn describe(error: wgpu_elu::Error) -> String {
     error.to_string()
 }
 
+/// Returns the median of several samples.
 async fn median(mut sample: impl AsyncFnMut() -> Result<f64>) -> Result<f64> {
-    let (start, mut all) = (Instant::now(), Vec::new());
-    while all.len() < SAMPLES && (all.len() < LEAST_SAMPLES || start.elapsed() < TIME) {
-        all.push(sample().await?);
-        // In a browser, one thread computes and draws the window.
+    let (start, mut samples) = (Instant::now(), Vec::new());
+    while samples.len() < SAMPLES && (samples.len() < MIN_SAMPLES || start.elapsed() < TIME) {
+        samples.push(sample().await?);
+        // In a browser, the same thread computes and draws the window.
         #[cfg(target_arch = "wasm32")]
         crate::web::next_task().await;
     }
-    all.sort_by(f64::total_cmp);
-    Ok(all[all.len() / 2])
+    samples.sort_by(f64::total_cmp);
+    Ok(samples[samples.len() / 2])
 }
 
-/// Returns the inputs of ELU, which repeat.
+/// Returns the inputs of ELU: an endless sequence with a period of `DISTINCT`.
 fn values() -> impl Iterator<Item = f32> + Clone {
     (0..DISTINCT)
         .map(|i| ((i * 3919) % DISTINCT) as f32 / 1000.0 - 2.5)
@@ -342,7 +349,7 @@ fn values() -> impl Iterator<Item = f32> + Clone {
 }
 
 /// Checks that the results are within 1 ULP, as `elu check` does.
-fn check(who: &str, y: &[f32]) -> Result<()> {
+fn check(device: &str, y: &[f32]) -> Result<()> {
     let exact: Vec<(f64, f64)> = values()
         .take(DISTINCT as usize)
         .map(|x| {
@@ -353,11 +360,13 @@ fn check(who: &str, y: &[f32]) -> Result<()> {
         .collect();
     let mut compared = std::iter::zip(values(), exact.iter().cycle()).zip(y);
     let wrong = compared.find(|((_, (exact, ulp)), y)| {
-        let off = (f64::from(**y) - exact).abs();
-        off.is_nan() || off > *ulp
+        let error = (f64::from(**y) - exact).abs();
+        error.is_nan() || error > *ulp
     });
     match wrong {
-        Some(((x, _), y)) => Err(format!("{who} is wrong: ELU of {x} is not {y}")),
+        Some(((x, _), y)) => Err(format!(
+            "{device}: ELU of {x} is off by more than 1 ULP: {y}"
+        )),
         None => Ok(()),
     }
 }

@@ -38,7 +38,7 @@ impl Curve {
         }
     }
 
-    /// Returns the exact value at `x`, in double precision.
+    /// Returns the value at `x`, computed in double precision.
     pub fn exact(self, factors: Factors, x: f64) -> f64 {
         let (alpha, scale, input_scale) = (factors.alpha(), factors.scale(), factors.input_scale());
         match self {
@@ -60,13 +60,14 @@ impl Curve {
 /// The buffers and pipelines of all curves.
 pub(crate) struct Curves {
     buffers: Buffers,
-    /// The errors of the curves, if any.
-    troubles: [Trouble; Curve::ALL.len()],
+    /// The error of each curve, if any.
+    errors: [SharedError; Curve::ALL.len()],
 }
 
-type Trouble = Arc<Mutex<Option<String>>>;
+/// An error that egui's callbacks set, for the app to show.
+type SharedError = Arc<Mutex<Option<String>>>;
 
-/// What is plotted.
+/// The coordinates of the plotted points.
 #[derive(Clone)]
 struct Buffers {
     x: wgpu::Buffer,
@@ -95,7 +96,7 @@ impl Curves {
             usage: wgpu::BufferUsages::STORAGE,
         });
         let pipeline = drawing::pipeline(device, wgpu::include_wgsl!("curves.wgsl"), format);
-        let lines = std::array::from_fn(|at| Line::new(device, &pipeline, &buffers, at));
+        let lines = std::array::from_fn(|curve| Line::new(device, &pipeline, &buffers, curve));
         let resources = Resources {
             kernel: Kernel::new(device, DType::F32)?,
             buffers: buffers.clone(),
@@ -108,7 +109,7 @@ impl Curves {
         state.renderer.write().callback_resources.insert(resources);
         Ok(Self {
             buffers,
-            troubles: Default::default(),
+            errors: Default::default(),
         })
     }
 
@@ -124,16 +125,16 @@ impl Curves {
             curve,
             factors,
             color,
-            trouble: self.troubles[curve as usize].clone(),
+            error: self.errors[curve as usize].clone(),
         }
     }
 
-    /// Returns the reason why the curve is not drawn, if it is not.
-    pub(crate) fn trouble(&self, curve: Curve) -> Option<String> {
-        self.troubles[curve as usize].lock().clone()
+    /// Returns the error that prevents the curve from being drawn, if any.
+    pub(crate) fn error(&self, curve: Curve) -> Option<String> {
+        self.errors[curve as usize].lock().clone()
     }
 
-    /// Reads back the plotted points: all x, then all y of each curve. Nothing else reads them back.
+    /// Reads back the plotted points: all x, then all y of each curve. Only tests need this.
     pub(crate) fn read(
         &self,
         state: &RenderState,
@@ -176,6 +177,7 @@ struct Resources {
     lines: [Line; Curve::ALL.len()],
 }
 
+/// The objects that draw one curve.
 struct Line {
     view: wgpu::Buffer,
     bind_group: wgpu::BindGroup,
@@ -185,7 +187,7 @@ struct Line {
     x_range: Option<[f32; 2]>,
 }
 
-/// The uniform of `curves.wgsl`.
+/// The uniform of `curves.wgsl`. Its fields must equal those of `View` there.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct View {
@@ -197,12 +199,13 @@ struct View {
     color: [f32; 4],
 }
 
+/// A curve as an item of the plot.
 struct Item {
     base: PlotItemBase,
     curve: Curve,
     factors: Factors,
     color: Color32,
-    trouble: Trouble,
+    error: SharedError,
 }
 
 impl PlotItem for Item {
@@ -224,7 +227,7 @@ impl PlotItem for Item {
                 Curve::Elu => 6.0,
                 _ => 2.5,
             },
-            trouble: self.trouble.clone(),
+            error: self.error.clone(),
             context: ui.ctx().clone(),
         };
         shapes.push(Callback::new_paint_callback(frame, draw).into());
@@ -253,7 +256,7 @@ impl PlotItem for Item {
     }
 }
 
-/// One curve in one frame.
+/// The callback that computes and draws one curve in one frame.
 struct Draw {
     curve: Curve,
     factors: Factors,
@@ -263,7 +266,7 @@ struct Draw {
     color: Color32,
     /// The width of the line in points.
     width: f32,
-    trouble: Trouble,
+    error: SharedError,
     context: Context,
 }
 
@@ -278,9 +281,9 @@ impl CallbackTrait for Draw {
     ) -> Vec<wgpu::CommandBuffer> {
         if let Some(resources) = resources.get_mut::<Resources>() {
             let computed = resources.compute(self, queue, encoder);
-            let trouble = computed.err().map(|error| error.to_string());
-            let known = std::mem::replace(&mut *self.trouble.lock(), trouble.clone());
-            if known != trouble {
+            let error = computed.err().map(|error| error.to_string());
+            let previous = std::mem::replace(&mut *self.error.lock(), error.clone());
+            if previous != error {
                 self.context.request_repaint(); // the next frame shows the error
             }
             let scale = screen.pixels_per_point;
@@ -335,10 +338,13 @@ impl Resources {
         }
         let (x, y) = (&self.buffers.x, &self.buffers.y[draw.curve as usize]);
         let line = &mut self.lines[draw.curve as usize];
-        let kept = line.step.take().filter(|(of, _)| *of == draw.factors);
-        let is_done = kept.is_some() && line.x_range == x_range;
-        let (factors, step) = match kept {
-            Some(kept) => kept,
+        let prepared = line
+            .step
+            .take()
+            .filter(|(factors, _)| *factors == draw.factors);
+        let is_done = prepared.is_some() && line.x_range == x_range;
+        let (factors, step) = match prepared {
+            Some(prepared) => prepared,
             None => {
                 let (factors, x, y) = (draw.factors, x.slice(..), y.slice(..));
                 let step = match draw.curve {
@@ -365,6 +371,7 @@ impl Resources {
     }
 }
 
+/// Returns evenly spaced points of a range.
 fn points([first, last]: [f32; 2]) -> [f32; POINTS] {
     let step = (last - first) / (POINTS - 1) as f32;
     std::array::from_fn(|i| first + i as f32 * step)
@@ -375,7 +382,7 @@ impl Line {
         device: &wgpu::Device,
         pipeline: &wgpu::RenderPipeline,
         buffers: &Buffers,
-        at: usize,
+        curve: usize,
     ) -> Self {
         let view = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("curves"),
@@ -384,7 +391,7 @@ impl Line {
             mapped_at_creation: false,
         });
         let layout = pipeline.get_bind_group_layout(0);
-        let bind_group = drawing::bind(device, &layout, &[&view, &buffers.x, &buffers.y[at]]);
+        let bind_group = drawing::bind(device, &layout, &[&view, &buffers.x, &buffers.y[curve]]);
         Self {
             view,
             bind_group,

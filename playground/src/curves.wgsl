@@ -1,14 +1,16 @@
-// Draws a smooth line through the points of one curve, with the same width in pixels everywhere.
+// Draws a smooth line through the points of one curve. Its width in pixels is constant.
 
+// Must equal `View` in curves.rs.
 struct View {
     x_range: vec2f,
     y_range: vec2f,
-    // In pixels.
+    // The size of the plot in pixels.
     size: vec2f,
+    // Half of the line's width in pixels.
     half_width: f32,
-    // 1 for a curve that jumps at x = 0, where its points are not joined.
+    // 1 if the curve jumps at x = 0, so that the line is interrupted there.
     jumps: u32,
-    // Premultiplied.
+    // The colour, premultiplied by its opacity.
     color: vec4f,
 }
 
@@ -18,23 +20,24 @@ struct View {
 
 struct Corner {
     @builtin(position) position: vec4f,
-    // The distance from the middle of the line, in pixels.
+    // The signed distance from the middle of the line, in pixels.
     @location(0) distance: f32,
 }
 
+// Returns the position of a point in pixels.
 fn pixel(i: u32) -> vec2f {
     let x = (xs[i] - view.x_range.x) / (view.x_range.y - view.x_range.x);
     let y = (view.y_range.y - ys[i]) / (view.y_range.y - view.y_range.x);
-    // Far outside the plot, the precision of floats would distort the direction.
+    // Clamps points far outside the plot, because the line's direction would lose its precision there.
     return vec2f(x, clamp(y, -9.0, 10.0)) * view.size;
 }
 
-// Returns whether points i and i + 1 are not joined.
+// Returns whether the line is interrupted between points i and i + 1.
 fn is_broken(i: u32) -> bool {
     return view.jumps == 1u && xs[i] <= 0.0 && xs[i + 1u] > 0.0;
 }
 
-// An instance is the segment between two neighbouring points, as two triangles.
+// Each instance is the segment between two neighbouring points, drawn as two triangles.
 @vertex
 fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -> Corner {
     let last = arrayLength(&xs) - 1u;
@@ -43,7 +46,7 @@ fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -
     let is_end = (vertex & 2u) != 0u;
     var before = start;
     var after = end;
-    // At a joint, both segments use the direction from the previous point to the next point.
+    // At a joint, both segments use the direction from the previous to the next point, so that their corners meet.
     if is_end {
         if i + 2u <= last && !is_broken(i + 1u) {
             after = pixel(i + 2u);
@@ -52,16 +55,16 @@ fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -
         before = pixel(i - 1u);
     }
     var direction = vec2f(1.0, 0.0);
-    // When zoomed in far, neighbouring points may be the same float.
+    // At a high zoom, neighbouring points may be equal, and then have no direction.
     if any(after != before) {
         direction = normalize(after - before);
     }
     let side = select(-1.0, 1.0, (vertex & 1u) != 0u);
     let distance = side * (view.half_width + 1.0);
     let middle = select(start, end, is_end);
-    let place = middle + vec2f(-direction.y, direction.x) * distance;
+    let pixel = middle + vec2f(-direction.y, direction.x) * distance;
     var corner: Corner;
-    corner.position = vec4f(place.x / view.size.x * 2.0 - 1.0, 1.0 - place.y / view.size.y * 2.0, 0.0, 1.0);
+    corner.position = vec4f(pixel.x / view.size.x * 2.0 - 1.0, 1.0 - pixel.y / view.size.y * 2.0, 0.0, 1.0);
     if is_broken(i) {
         corner.position = vec4f(0.0, 0.0, 0.0, 1.0);
     }

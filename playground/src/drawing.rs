@@ -2,8 +2,8 @@
 
 use eframe::wgpu;
 
-/// Creates a pipeline for a shader with the entry points `corner` and `color`, which draws four corners and blends like
-/// egui.
+/// Creates a pipeline for a shader with the entry points `corner` (vertex) and `color` (fragment). It draws a strip of
+/// two triangles and blends like egui.
 pub(crate) fn pipeline(
     device: &wgpu::Device,
     shader: wgpu::ShaderModuleDescriptor<'_>,

@@ -19,8 +19,8 @@ pub(crate) const HIGHEST: f32 = 3.6;
 
 pub(crate) struct Field {
     timer: Option<Arc<Timer>>,
-    /// The error that prevented the picture, if any.
-    trouble: Arc<Mutex<Option<String>>>,
+    /// The error that prevented the latest frame, if any.
+    error: Arc<Mutex<Option<String>>>,
 }
 
 impl Field {
@@ -66,29 +66,29 @@ impl Field {
         state.renderer.write().callback_resources.insert(resources);
         Ok(Self {
             timer,
-            trouble: Arc::default(),
+            error: Arc::default(),
         })
     }
 
-    /// Returns the picture at this time, in `rect`.
+    /// Returns the picture of the field at this time, as a shape that fills `rect`.
     pub(crate) fn shape(&self, rect: Rect, seconds: f32, alpha: f64, visuals: &Visuals) -> Shape {
         let draw = Draw {
             seconds,
             alpha,
             colors: palette::values(visuals),
-            trouble: self.trouble.clone(),
+            error: self.error.clone(),
         };
         Callback::new_paint_callback(rect, draw).into()
     }
 
-    /// Returns how long ELU took in the latest frames, or an error if the device has no timestamps.
+    /// Returns the mean duration of ELU in the latest frames in seconds, or an error if the device has no timestamps.
     pub(crate) fn kernel_seconds(&self) -> Result<Option<f64>, NoTimestamps> {
         let timer = self.timer.as_ref().ok_or(NoTimestamps)?;
         Ok(timer.seconds())
     }
 
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+    pub(crate) fn error(&self) -> Option<String> {
+        self.error.lock().clone()
     }
 }
 
@@ -112,7 +112,7 @@ struct Resources {
     step: Option<(f64, Step)>,
 }
 
-/// The uniform of `field.wgsl`.
+/// The uniform of `field.wgsl`. Its fields must equal those of `View` there.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct View {
@@ -125,12 +125,12 @@ struct View {
     positive: [f32; 4],
 }
 
-/// One frame.
+/// The callback that computes and draws one frame.
 struct Draw {
     seconds: f32,
     alpha: f64,
     colors: [Color32; 3],
-    trouble: Arc<Mutex<Option<String>>>,
+    error: Arc<Mutex<Option<String>>>,
 }
 
 impl CallbackTrait for Draw {
@@ -157,7 +157,7 @@ impl CallbackTrait for Draw {
             };
             queue.write_buffer(&resources.view, 0, bytemuck::bytes_of(&view));
             let computed = resources.compute(self.alpha, encoder);
-            *self.trouble.lock() = computed.err().map(|error| error.to_string());
+            *self.error.lock() = computed.err().map(|error| error.to_string());
         }
         Vec::new()
     }
@@ -176,14 +176,16 @@ impl CallbackTrait for Draw {
     }
 }
 
-/// Returns the scale for the colours of the negative side: the lowest value of ELU, but not too close to 0.
+/// Returns the absolute value at the negative end of the colour scale. It is that of the lowest value of ELU, but at
+/// least 0.1.
 pub(crate) fn lowest(alpha: f64) -> f32 {
     (alpha as f32).max(0.1)
 }
 
 impl Resources {
+    /// Records the waves and ELU into egui's encoder.
     fn compute(&mut self, alpha: f64, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        let step = match self.step.take().filter(|(of, _)| *of == alpha) {
+        let step = match self.step.take().filter(|(prepared, _)| *prepared == alpha) {
             Some((_, step)) => step,
             None => self.kernel.prepare_in_place(alpha, self.values.slice(..))?,
         };

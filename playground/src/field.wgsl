@@ -1,12 +1,13 @@
-// A moving field: one entry point computes its values before ELU, the other draws the colours after ELU.
+// A moving field. `waves` computes its values. After ELU has been applied to them, `corner` and `color` draw it.
 
+// Must equal `View` in field.rs.
 struct View {
     seconds: f32,
-    // The values at the ends of the colour scale.
+    // The values with the colours `negative` and `positive`.
     low: f32,
     high: f32,
     side: u32,
-    // Premultiplied.
+    // The colours, premultiplied by their opacity.
     negative: vec4f,
     zero: vec4f,
     positive: vec4f,
@@ -29,12 +30,12 @@ fn waves(@builtin(global_invocation_id) id: vec3u) {
     field[id.y * view.side + id.x] = 1.2 * (rings + swell);
 }
 
-// A fragment shader can only read a storage buffer.
+// The same buffer for the fragment shader, which may only read it.
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 
 struct Corner {
     @builtin(position) position: vec4f,
-    // From 0 to 1, to the right and down.
+    // The position in the picture, from 0 to 1, to the right and down.
     @location(0) place: vec2f,
 }
 

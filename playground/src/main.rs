@@ -1,11 +1,11 @@
-//! ELU inside an egui app: egui's own device and queue compute and draw it, on the desktop and in the browser.
+//! An egui app that computes and draws ELU with egui's own device and queue, on the desktop and in the browser.
 //!
 //! Run `cargo run --release` in this folder, or `scripts/web serve` in the repository's root for the browser.
 
 use playground::{App, Panel, native_options};
 
 fn main() -> std::process::ExitCode {
-    // eframe's own log messages about a failed start are suppressed, because the code below prints the error.
+    // Suppresses eframe's log messages about a failed start, because the code below prints the error.
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("error,eframe=off"));
     let panel = match std::env::args().nth(1) {
         None => Panel::Curves,
@@ -13,7 +13,7 @@ fn main() -> std::process::ExitCode {
             Some(panel) => panel,
             None => {
                 let names = Panel::ALL.map(Panel::name).join(", ");
-                eprintln!("playground: {name}: needed the name of a panel: {names}");
+                eprintln!("playground: unknown panel {name}; needed one of: {names}");
                 return std::process::ExitCode::from(2);
             }
         },
@@ -26,7 +26,7 @@ fn main() -> std::process::ExitCode {
     match started {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(eframe::Error::Wgpu(error)) => {
-            eprintln!("playground: there is no adapter to draw with: {error}");
+            eprintln!("playground: no adapter found that can draw: {error}");
             std::process::ExitCode::FAILURE
         }
         Err(error) => {

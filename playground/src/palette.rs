@@ -1,5 +1,5 @@
-//! Colours for light and dark themes that colour-blind people can distinguish: those of Okabe and Ito,
-//! <https://jfly.uni-koeln.de/color/>.
+//! Colours for light and dark themes that colour-blind people can distinguish, after Okabe and Ito
+//! (<https://jfly.uni-koeln.de/color/>).
 
 use eframe::egui::{Color32, Rgba, Visuals};
 

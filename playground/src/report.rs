@@ -6,37 +6,41 @@ use eframe::egui::{self, RichText, Ui};
 use egui_plot::{GridInput, GridMark, HoverPosition, Line, MarkerShape, Plot, Points};
 
 use crate::{
-    comparison::{Found, Measurement, POWERS},
+    comparison::{Measurement, POWERS, Results},
     palette,
 };
 
-/// Measured in Chromium.
-pub(crate) const BROWSERS_NOTICE_LATE: &str =
-    "Browsers look every few milliseconds whether work is done: short waits come in such steps.";
+/// A note on times in a browser, as measured in Chromium.
+pub(crate) const BROWSER_WAITS: &str = "Browsers check only every few milliseconds whether GPU work is done, so short \
+    times are rounded up.";
 
-pub(crate) fn verdict(found: &Found) -> String {
-    let one = |measurement, what| match found.wins_from(measurement) {
-        Some(elements) => format!("{what}, the GPU wins from {} on.", size_name(elements)),
-        None => format!("{what}, the GPU does not win."),
+/// Returns the sizes from which on the GPU is faster, in words.
+pub(crate) fn summary(results: &Results) -> String {
+    let sentence = |measurement, condition| match results.wins_from(measurement) {
+        Some(elements) => {
+            let size = size_name(elements);
+            format!("{condition}, the GPU is faster from {size} elements on.")
+        }
+        None => format!("{condition}, the CPU is faster."),
     };
     format!(
-        "All answers are within 1 ULP. {} {}",
-        one(Measurement::SubmitAndWait, "With the data there"),
-        one(Measurement::RoundTrip, "Round trip")
+        "All results are within 1 ULP. {} {}",
+        sentence(Measurement::SubmitAndWait, "If the data stays on the GPU"),
+        sentence(Measurement::RoundTrip, "With a round trip")
     )
 }
 
-/// Shows the legend and the chart.
-pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
+/// Shows the legend and the chart of speeds.
+pub(crate) fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
     let colors = palette::lines(ui.visuals());
     ui.horizontal_wrapped(|ui| {
         for ((measurement, color), (_, mark)) in
             std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS)
         {
-            // Only this font contains all marks.
+            // Only the monospace font contains all marks.
             ui.colored_label(color, RichText::new(mark).monospace());
             ui.label(measurement.name())
-                .on_hover_text(measurement.about());
+                .on_hover_text(measurement.description());
             ui.add_space(12.0);
         }
     });
@@ -47,8 +51,8 @@ pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
                 (input.bounds.1 / step).floor() as i64,
             );
             (first..=last.min(first + 100))
-                .map(|at| GridMark {
-                    value: at as f64 * step,
+                .map(|i| GridMark {
+                    value: i as f64 * step,
                     step_size: step,
                 })
                 .collect()
@@ -82,7 +86,7 @@ pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
             for ((measurement, color), (shape, _)) in
                 std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS)
             {
-                let points: Vec<[f64; 2]> = found
+                let points: Vec<[f64; 2]> = results
                     .rows
                     .iter()
                     .filter_map(|row| {
@@ -107,7 +111,8 @@ pub(crate) fn show_speeds(ui: &mut Ui, found: &Found, height: f32) {
         });
 }
 
-pub(crate) fn show_times(ui: &mut Ui, found: &Found) {
+/// Shows the table.
+pub(crate) fn show_times(ui: &mut Ui, results: &Results) {
     egui::Grid::new("times")
         .striped(true)
         .num_columns(1 + Measurement::ALL.len())
@@ -116,25 +121,25 @@ pub(crate) fn show_times(ui: &mut Ui, found: &Found) {
             ui.strong("elements");
             for measurement in Measurement::ALL {
                 ui.strong(measurement.name())
-                    .on_hover_text(measurement.about());
+                    .on_hover_text(measurement.description());
             }
             ui.end_row();
-            for row in &found.rows {
+            for row in &results.rows {
                 ui.label(size_name(row.elements));
                 for seconds in row.seconds {
-                    ui.monospace(seconds.map_or_else(|| "no clock".into(), duration));
+                    ui.monospace(seconds.map_or_else(|| "no timestamps".into(), duration));
                 }
                 ui.end_row();
             }
         });
     if cfg!(target_arch = "wasm32") {
-        ui.weak(BROWSERS_NOTICE_LATE);
+        ui.weak(BROWSER_WAITS);
     }
 }
 
 // ---- Internals ----
 
-/// The marks of each measurement's points, and the same marks as text.
+/// The marks of each measurement's points, with the same marks as text.
 const MARKS: [(MarkerShape, &str); Measurement::ALL.len()] = [
     (MarkerShape::Circle, "●"),
     (MarkerShape::Square, "■"),
@@ -146,14 +151,15 @@ fn size_name(elements: usize) -> String {
     power_name((elements as f64).log2())
 }
 
+/// Formats a power of two, such as 2¹⁰.
 fn power_name(power: f64) -> String {
-    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    const SUPERSCRIPTS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let digits = format!("{power:.0}");
-    let raised = digits.chars().map(|digit| match digit.to_digit(10) {
-        Some(digit) => RAISED[digit as usize],
+    let exponent = digits.chars().map(|digit| match digit.to_digit(10) {
+        Some(digit) => SUPERSCRIPTS[digit as usize],
         None => '⁻',
     });
-    std::iter::once('2').chain(raised).collect()
+    std::iter::once('2').chain(exponent).collect()
 }
 
 /// Formats a number with three significant digits.
@@ -167,6 +173,7 @@ fn decimal(value: f64) -> String {
     }
 }
 
+/// Formats a duration with a suitable unit.
 fn duration(seconds: f64) -> String {
     let (value, unit) = match seconds {
         s if s < 1e-6 => (1e9 * s, "ns"),

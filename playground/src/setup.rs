@@ -1,4 +1,4 @@
-//! The options for eframe: its usual device, with timestamps if they are available.
+//! The options for eframe: the adapter, and a device with timestamps if they are available.
 
 use std::sync::Arc;
 
@@ -29,66 +29,71 @@ pub fn native_options() -> eframe::NativeOptions {
     }
 }
 
-/// Returns the reason why this adapter cannot compute or draw, if any.
-pub(crate) fn objection(adapter: &wgpu::Adapter) -> Option<String> {
+/// Returns the reason why this adapter cannot run the playground, if any.
+pub(crate) fn unsupported(adapter: &wgpu::Adapter) -> Option<String> {
     let info = adapter.get_info();
-    let found = adapter.get_downlevel_capabilities().flags;
+    let flags = adapter.get_downlevel_capabilities().flags;
     let missing = if !wgpu_elu::device::can_compute(adapter) {
         "compute shaders"
-    } else if !found.contains(wgpu::DownlevelFlags::VERTEX_STORAGE) {
+    } else if !flags.contains(wgpu::DownlevelFlags::VERTEX_STORAGE) {
         "storage buffers in vertex shaders"
     } else {
         return None;
     };
     Some(format!(
-        "{} has no {missing}, and the playground needs them.",
+        "{} does not support {missing}, which the playground needs.",
         wgpu_elu::device::full_name(&info)
     ))
 }
 
 // ---- Internals ----
 
-/// Returns the fastest adapter that can draw to the window, preferring those that can compute. As in `elu`,
-/// WGPU_ADAPTER_NAME may contain a part of the name.
+/// Returns the fastest adapter that can draw to the window. Adapters that can run the playground come first. As for the
+/// command `elu`, WGPU_ADAPTER_NAME may have a part of the adapter's name.
 #[cfg(not(target_arch = "wasm32"))]
 fn select(
     adapters: &[wgpu::Adapter],
     surface: Option<&wgpu::Surface<'_>>,
 ) -> Result<wgpu::Adapter, String> {
-    let draws = |adapter: &&wgpu::Adapter| surface.is_none_or(|s| adapter.is_surface_supported(s));
+    let can_draw =
+        |adapter: &&wgpu::Adapter| surface.is_none_or(|s| adapter.is_surface_supported(s));
     let wanted = std::env::var("WGPU_ADAPTER_NAME").unwrap_or_default();
     let is_wanted = |adapter: &&wgpu::Adapter| wgpu_elu::device::is_named(adapter, &wanted);
     let rank = |adapter: &&wgpu::Adapter| {
         let slowness = wgpu_elu::device::rank(&adapter.get_info());
-        (objection(adapter).is_some(), slowness)
+        (unsupported(adapter).is_some(), slowness)
     };
-    let fitting = adapters.iter().filter(draws).filter(is_wanted);
+    let fitting = adapters.iter().filter(can_draw).filter(is_wanted);
     fitting.min_by_key(rank).cloned().ok_or_else(|| {
-        let all: Vec<_> = adapters.iter().map(|a| wgpu_elu::device::full_name(&a.get_info())).collect();
+        let all: Vec<_> = adapters
+            .iter()
+            .map(|a| wgpu_elu::device::full_name(&a.get_info()))
+            .collect();
         let named = match &wanted[..] {
             "" => String::new(),
             wanted => format!("named {wanted:?} "),
         };
-        format!("none {named}draws to a window, among {}", all.join(", "))
+        format!(
+            "no adapter {named}can draw to a window; found: {}",
+            all.join(", ")
+        )
     })
 }
 
 fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
-    let found = adapter.limits();
+    let limits = adapter.limits();
     let levels = [
         wgpu::Limits::defaults(),
         wgpu::Limits::downlevel_defaults(),
         wgpu::Limits::downlevel_webgl2_defaults(),
     ];
-    let fitting = levels
-        .into_iter()
-        .find(|limits| limits.check_limits(&found));
+    let fitting = levels.into_iter().find(|level| level.check_limits(&limits));
     wgpu::DeviceDescriptor {
         label: Some("playground"),
         required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
         required_limits: fitting
             .unwrap_or_else(wgpu::Limits::downlevel_webgl2_defaults)
-            .using_resolution(found),
+            .using_resolution(limits),
         ..Default::default()
     }
 }

@@ -1,4 +1,4 @@
-//! Measures the duration of a pass by the device's own clock, without waiting for it.
+//! Measures the duration of compute passes with GPU timestamps, without waiting for them.
 
 use std::{
     collections::VecDeque,
@@ -10,10 +10,10 @@ use std::{
 
 use eframe::{egui::mutex::Mutex, wgpu};
 
-/// The number of timestamps that may be on their way to the CPU.
+/// The number of passes whose timestamps may be on their way to the CPU at the same time.
 const SLOTS: usize = 3;
-/// The number of durations that are kept.
-const KEPT: usize = 31;
+/// The number of latest durations that are kept.
+const MAX_DURATIONS: usize = 31;
 /// The size of two timestamps in bytes.
 const SIZE: u64 = 2 * wgpu::QUERY_SIZE as u64;
 
@@ -23,9 +23,10 @@ pub(crate) struct Timer {
     slots: [Slot; SLOTS],
     seconds_per_tick: f64,
     /// The latest durations, in seconds.
-    answers: Arc<Mutex<VecDeque<f64>>>,
+    durations: Arc<Mutex<VecDeque<f64>>>,
 }
 
+/// A staging buffer for two timestamps.
 struct Slot {
     buffer: wgpu::Buffer,
     is_busy: Arc<AtomicBool>,
@@ -34,8 +35,7 @@ struct Slot {
 impl Timer {
     /// Returns `None` if the device has no timestamps.
     pub(crate) fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Option<Self> {
-        let needed = wgpu::Features::TIMESTAMP_QUERY;
-        if !device.features().contains(needed) {
+        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return None;
         }
         let buffer = |usage| {
@@ -58,7 +58,7 @@ impl Timer {
                 is_busy: Arc::default(),
             }),
             seconds_per_tick: 1e-9 * f64::from(queue.get_timestamp_period()),
-            answers: Arc::default(),
+            durations: Arc::default(),
         })
     }
 
@@ -80,18 +80,18 @@ impl Timer {
         encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &slot.buffer, 0, SIZE);
         let (buffer, is_busy) = (slot.buffer.clone(), slot.is_busy.clone());
-        let (answers, per_tick) = (self.answers.clone(), self.seconds_per_tick);
+        let (durations, per_tick) = (self.durations.clone(), self.seconds_per_tick);
         encoder.map_buffer_on_submit(&slot.buffer, wgpu::MapMode::Read, .., move |mapped| {
             if mapped.is_ok() {
                 if let Ok(view) = buffer.get_mapped_range(..) {
                     let (start, end) = view.split_at(view.len() / 2);
                     let ticks = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
                     let seconds = ticks(end).saturating_sub(ticks(start)) as f64 * per_tick;
-                    let mut answers = answers.lock();
-                    if answers.len() == KEPT {
-                        answers.pop_front();
+                    let mut durations = durations.lock();
+                    if durations.len() == MAX_DURATIONS {
+                        durations.pop_front();
                     }
-                    answers.push_back(seconds);
+                    durations.push_back(seconds);
                 }
                 buffer.unmap();
             }
@@ -99,15 +99,15 @@ impl Timer {
         });
     }
 
-    /// Returns the mean of the latest durations in seconds, if there are any. A mean resolves less than a tick of the
-    /// clock, unlike a median.
+    /// Returns the mean of the latest durations in seconds, or `None` before the first. Unlike a median, a mean can be
+    /// finer than a tick of the clock.
     pub(crate) fn seconds(&self) -> Option<f64> {
-        let answers = self.answers.lock();
-        (!answers.is_empty()).then(|| answers.iter().sum::<f64>() / answers.len() as f64)
+        let durations = self.durations.lock();
+        (!durations.is_empty()).then(|| durations.iter().sum::<f64>() / durations.len() as f64)
     }
 
     /// Forgets all durations.
     pub(crate) fn reset(&self) {
-        self.answers.lock().clear();
+        self.durations.lock().clear();
     }
 }

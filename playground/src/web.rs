@@ -1,4 +1,4 @@
-//! The page's side: `index.html` creates a [`Playground`] and starts it.
+//! The interface for the page: `index.html` creates a [`Playground`] and starts it.
 
 use eframe::{
     web_sys::{self, HtmlCanvasElement},
@@ -22,7 +22,8 @@ impl Playground {
         Self { runner }
     }
 
-    /// Shows the app with the named panel, or the first one. The window receives an event `gpulost` if the GPU is lost.
+    /// Starts the app on the canvas, with the named panel or the first one. If the GPU is lost, dispatches an event
+    /// `gpulost` to the window.
     pub async fn start(&self, canvas: HtmlCanvasElement, panel: &str) -> Result<(), JsValue> {
         let panel = Panel::named(panel).unwrap_or(Panel::Curves);
         let options = eframe::WebOptions {
@@ -31,7 +32,7 @@ impl Playground {
         };
         let app = move |context: &eframe::CreationContext<'_>| {
             if let Some(state) = &context.wgpu_render_state {
-                state.device.set_device_lost_callback(tell_of_loss);
+                state.device.set_device_lost_callback(report_loss);
             }
             Ok(Box::new(App::new(context, panel)) as Box<dyn eframe::App>)
         };
@@ -76,9 +77,9 @@ impl Playground {
     }
 
     /// Returns the progress of the comparison, from 0 to 1.
-    pub fn compared(&self) -> Result<f32, JsValue> {
+    pub fn comparison_progress(&self) -> Result<f32, JsValue> {
         match self.runner.app_mut::<App>() {
-            Some(app) => Ok(app.compared()?),
+            Some(app) => Ok(app.comparison_progress()?),
             None => Err("the playground has stopped".into()),
         }
     }
@@ -86,18 +87,18 @@ impl Playground {
 
 // ---- Internals ----
 
-fn tell_of_loss(_: wgpu::DeviceLostReason, _: String) {
+fn report_loss(_: wgpu::DeviceLostReason, _: String) {
     if let (Some(window), Ok(event)) = (web_sys::window(), web_sys::Event::new("gpulost")) {
         let _ = window.dispatch_event(&event);
     }
 }
 
-/// Yields to the page.
+/// Yields to the browser, so that it can draw the page.
 pub(crate) async fn next_task() {
     let mut wait = |resolve: js_sys::Function, _| {
-        // Outside a window there is no page to wait for.
-        let waits = web_sys::window().map(|window| window.set_timeout_with_callback(&resolve));
-        if !matches!(waits, Some(Ok(_))) {
+        // Continues without waiting if there is no window, and therefore no page.
+        let timeout = web_sys::window().map(|window| window.set_timeout_with_callback(&resolve));
+        if !matches!(timeout, Some(Ok(_))) {
             let _ = resolve.call0(&JsValue::NULL);
         }
     };

@@ -1,7 +1,7 @@
 //! Tests the playground in a real window with mouse and keyboard events, on an X server without a screen.
 //!
-//! Each test starts itself again under `xvfb-run`, from Debian's packages `xvfb` and `xauth`. With
-//! `PLAYGROUND_PICTURE=keep`, the test saves the picture for the documentation instead of comparing it.
+//! Each test starts itself again under `xvfb-run`, which needs Debian's packages `xvfb` and `xauth`. One test compares
+//! its window with `docs/playground.png`. With `PLAYGROUND_PICTURE=keep`, it replaces that picture instead.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -34,17 +34,20 @@ use x11rb::{
 
 /// The size of the window and of the X server's screen.
 const SIZE: [u16; 2] = [1100, 720];
-/// The share of the pixels that may differ in two pictures of the same content, less than one word of text.
+/// The largest share of the pixels that may differ in two pictures of the same content. One word of text has more
+/// pixels.
 const TOLERANCE: f64 = 0.0002;
-/// The smallest share of the pixels that differs if something has moved.
+/// The smallest share of the pixels that must differ if something has moved.
 const MOVED: f64 = 0.006;
-/// The left and right end of the device's name, which depends on the driver.
+/// The left and right end of the device's name, in pixels. Comparisons leave it out, because it depends on the driver.
 const NAME: [usize; 2] = [600, 1010];
+/// The height of the bar with the device's name, in pixels.
 const BAR: usize = 36;
-/// Two colours are equal if red, green and blue each differ by at most this much. Drivers round partly covered pixels
-/// differently.
+/// Two colours count as equal if red, green and blue each differ by at most this much, because drivers draw partly
+/// covered pixels differently.
 const SAME_COLOR: u8 = 64;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The X keysym of the left arrow key.
 const ARROW_LEFT: u32 = 0xff51;
 
 #[test]
@@ -62,27 +65,27 @@ fn curves_follow_the_slider() {
         check_plotted(window);
         let moved = window.picture();
         let difference = first.difference(&moved);
-        assert!(difference > MOVED, "only {difference}");
+        assert!(difference > MOVED, "only {difference} of the pixels differ");
 
         window.press(ARROW_LEFT);
-        let nudged = window.app().alpha();
-        assert!(nudged < dragged, "alpha is still {nudged}");
+        let stepped = window.app().alpha();
+        assert!(stepped < dragged, "alpha is still {stepped}");
         check_plotted(window);
 
         window.drag(at(slider.width()), at(128.0));
         window.context.set_theme(ThemePreference::Light);
         let light = window.picture();
-        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/playground.png");
-        if env::var_os("PLAYGROUND_PICTURE").is_some_and(|what| what == "keep") {
-            light.write(&kept);
+        let saved = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/playground.png");
+        if env::var_os("PLAYGROUND_PICTURE").is_some_and(|setting| setting == "keep") {
+            light.write(&saved);
         }
-        let difference = light.difference(&Picture::read(&kept));
+        let difference = light.difference(&Picture::read(&saved));
         light.write(&artifact("curves"));
         assert!(
             difference <= TOLERANCE,
-            "{} looks different from {}: by {difference}",
+            "{} differs from {} in {difference} of the pixels",
             artifact("curves").display(),
-            kept.display()
+            saved.display()
         );
     });
 }
@@ -91,11 +94,11 @@ fn curves_follow_the_slider() {
 fn a_field_moves_only_while_it_is_shown() {
     let test = "a_field_moves_only_while_it_is_shown";
     in_a_window(test, &[], Panel::Field, |window| {
-        let first = window.glance();
+        let first = window.screenshot();
         window.settle();
-        let second = window.glance();
+        let second = window.screenshot();
         let difference = first.difference(&second);
-        assert!(difference > MOVED, "only {difference}");
+        assert!(difference > MOVED, "only {difference} of the pixels differ");
         second.write(&artifact("field"));
 
         window.app().show(Panel::Curves);
@@ -107,33 +110,38 @@ fn a_field_moves_only_while_it_is_shown() {
 }
 
 #[test]
-fn a_comparison_ends_while_the_window_lives() {
-    let test = "a_comparison_ends_while_the_window_lives";
+fn a_window_draws_during_a_comparison() {
+    let test = "a_window_draws_during_a_comparison";
     in_a_window(test, &[], Panel::Comparison, |window| {
         window.click(pos2(45.0, 62.0));
         let (start, mut slowest) = (Instant::now(), Duration::ZERO);
         // The comparison fails if a result is off by more than 1 ULP.
-        while window.app().compared().expect("all is well") < 1.0 {
-            if start.elapsed() > 5 * PATIENCE {
-                window.glance().write(&artifact("comparison"));
-                panic!("it does not end");
+        while window
+            .app()
+            .comparison_progress()
+            .expect("the comparison runs")
+            < 1.0
+        {
+            if start.elapsed() > 5 * TIMEOUT {
+                window.screenshot().write(&artifact("comparison"));
+                panic!("the comparison does not end");
             }
-            let asked = Instant::now();
+            let requested = Instant::now();
             window.settle();
-            slowest = slowest.max(asked.elapsed());
+            slowest = slowest.max(requested.elapsed());
         }
         assert!(
             start.elapsed() > Duration::from_secs(1),
             "nothing was timed"
         );
-        assert!(slowest < start.elapsed() / 3, "no frames for {slowest:?}");
+        assert!(slowest < start.elapsed() / 3, "no frame for {slowest:?}");
         window.picture().write(&artifact("comparison"));
     });
 }
 
 #[test]
-fn an_adapter_without_compute_shaders_is_told() {
-    let test = "an_adapter_without_compute_shaders_is_told";
+fn an_adapter_without_compute_shaders_is_reported() {
+    let test = "an_adapter_without_compute_shaders_is_reported";
     // OpenGL as of 2011.
     let env = [
         ("WGPU_BACKEND", "gl"),
@@ -141,54 +149,55 @@ fn an_adapter_without_compute_shaders_is_told() {
     ];
     in_a_window(test, &env, Panel::Curves, |window| {
         let message = pollster::block_on(window.app().plotted()).expect_err("nothing is plotted");
-        let end = "(GL) has no compute shaders, and the playground needs them.";
+        let end = "(GL) does not support compute shaders, which the playground needs.";
         assert!(message.ends_with(end), "{message}");
         window.picture().write(&artifact("no-compute"));
     });
 }
 
 #[test]
-fn an_adapter_that_is_not_there_is_told() {
-    let test = "an_adapter_that_is_not_there_is_told";
+fn an_unknown_adapter_name_is_reported() {
+    let test = "an_unknown_adapter_name_is_reported";
     if under_xvfb(test, &[("WGPU_ADAPTER_NAME", "Voodoo 2")]) {
         let message = refusal();
-        let cause = "Adapter selection failed: none named \"Voodoo 2\" draws to a window, among ";
+        let cause =
+            "Adapter selection failed: no adapter named \"Voodoo 2\" can draw to a window; found: ";
         assert!(message.contains(cause), "{message}");
     }
 }
 
 #[test]
-fn no_adapter_at_all_is_told() {
-    // Direct3D, which this system does not have.
+fn a_system_without_adapters_is_reported() {
+    // Selects Direct3D, which Linux does not have.
     let env = [("WGPU_BACKEND", "dx12")];
-    let test = "no_adapter_at_all_is_told";
+    let test = "a_system_without_adapters_is_reported";
     if under_xvfb(test, &env) {
         refusal();
     }
 }
 
-/// Returns the message of a playground that does not open.
+/// Starts the playground, which must fail. Returns its error message.
 fn refusal() -> String {
     let mut playground = Command::new(env!("CARGO_BIN_EXE_playground"));
-    let ended = playground.output().expect("it starts");
-    let message = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{message}");
+    let output = playground.output().expect("the playground starts");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
     // Mesa may print messages, too.
     let lines = message
         .lines()
         .filter(|line| !line.contains("XDG_RUNTIME_DIR"));
     let [line] = lines.collect::<Vec<_>>()[..] else {
-        panic!("not a line: {message}");
+        panic!("needed one line: {message}");
     };
-    let cause = "playground: there is no adapter to draw with: ";
-    assert!(line.starts_with(cause), "{line}");
+    let start = "playground: no adapter found that can draw: ";
+    assert!(line.starts_with(start), "{line}");
     line.into()
 }
 
-/// Compares every plotted value with the formulas for the kernel's factors.
+/// Compares every plotted value with its formula, with the factors rounded as in the kernel.
 fn check_plotted(window: &Window) {
     let alpha = window.app().alpha();
-    let values = pollster::block_on(window.app().plotted()).expect("it can be read");
+    let values = pollster::block_on(window.app().plotted()).expect("the points are read");
     let rows: Vec<&[f32]> = values.chunks(POINTS).collect();
     assert_eq!(rows.len(), 1 + Curve::ALL.len());
     let x = rows[0];
@@ -198,16 +207,17 @@ fn check_plotted(window: &Window) {
         let round = |factor: f64| f64::from(factor as f32);
         let (scale, input_scale) = (round(factors.scale()), round(factors.input_scale()));
         let negative = round(factors.alpha() * factors.scale());
-        let rounded = Factors::new(negative / scale, scale, input_scale).expect("they are");
+        let rounded =
+            Factors::new(negative / scale, scale, input_scale).expect("the factors are valid");
         // The bounds that wgpu-elu guarantees.
-        let most_ulp = if input_scale == 1.0 { 1.0 } else { 2.0 };
+        let bound = if input_scale == 1.0 { 1.0 } else { 2.0 };
         for (&x, &y) in x.iter().zip(*y) {
             let exact = curve.exact(rounded, x.into());
             let nearest = (exact as f32).abs();
             let ulp = (f64::from(y) - exact).abs() / f64::from(nearest.next_up() - nearest);
             assert!(
-                ulp <= most_ulp,
-                "{curve:?} of {x} is {exact}, not {y}: {ulp} ULP off"
+                ulp <= bound,
+                "{curve:?} of {x} is {y}, exact {exact}: off by {ulp} ULP"
             );
         }
     }
@@ -215,8 +225,8 @@ fn check_plotted(window: &Window) {
 
 // ---- Windows ----
 
-/// Returns whether this process has a screen. Otherwise it runs the test in a process with a screen and checks that it
-/// passes.
+/// Returns whether this process runs under `xvfb-run`. If not, runs the test in a new process under `xvfb-run`, and
+/// checks that it passes there.
 fn under_xvfb(test: &str, env: &[(&str, &str)]) -> bool {
     const INSIDE: &str = "PLAYGROUND_TEST_IS_UNDER_XVFB";
     if env::var_os(INSIDE).is_some() {
@@ -228,24 +238,29 @@ fn under_xvfb(test: &str, env: &[(&str, &str)]) -> bool {
     let screen = format!("-screen 0 {}x{}x24", SIZE[0], SIZE[1]);
     let status = Command::new("xvfb-run")
         .args(["--auto-servernum", "--server-args", &screen])
-        .arg(env::current_exe().expect("it has a path"))
+        .arg(env::current_exe().expect("the test has a path"))
         .args([test, "--exact", "--nocapture"])
         .env(INSIDE, "yes")
         .env_remove("WAYLAND_DISPLAY")
         .envs(env.iter().copied())
         .status()
-        .expect("xvfb-run is there: Debian has it in xvfb, which needs xauth");
-    assert!(status.success(), "it failed under xvfb-run, see above");
+        .expect("xvfb-run starts: it needs Debian's packages xvfb and xauth");
+    assert!(
+        status.success(),
+        "the test failed under xvfb-run: see above"
+    );
     false
 }
 
-/// Opens the playground at a panel in a process of its own, because a process can have only one event loop.
+/// Runs a test with the window of a playground that shows `panel`. Each test runs in its own process, because a process
+/// can have only one event loop.
 fn in_a_window(test: &str, env: &[(&str, &str)], panel: Panel, drive: fn(&Window)) {
     if under_xvfb(test, env) {
         drive(&Window::open(panel));
     }
 }
 
+/// The playground's window, with a connection to the X server that sends events to it.
 struct Window {
     app: Arc<Mutex<App>>,
     context: Context,
@@ -254,7 +269,7 @@ struct Window {
     root: xproto::Window,
 }
 
-/// The state that eframe and the test share.
+/// The app that eframe runs. It shares its state with the test.
 struct Shared {
     app: Arc<Mutex<App>>,
     frames: Arc<AtomicUsize>,
@@ -262,7 +277,10 @@ struct Shared {
 
 impl eframe::App for Shared {
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
-        self.app.lock().expect("no test has failed").ui(ui, frame);
+        self.app
+            .lock()
+            .expect("the test has not failed")
+            .ui(ui, frame);
         self.frames.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -290,8 +308,8 @@ impl Window {
             };
             eframe::run_native("playground", options, Box::new(create)).expect("a window opens");
         });
-        let (app, context) = opening.recv_timeout(PATIENCE).expect("a window opens");
-        let (x, screen) = x11rb::connect(None).expect("there is an X server");
+        let (app, context) = opening.recv_timeout(TIMEOUT).expect("a window opens");
+        let (x, screen) = x11rb::connect(None).expect("the X server is available");
         let root = x.setup().roots[screen].root;
         let window = Self {
             app,
@@ -302,8 +320,8 @@ impl Window {
         };
         window.settle();
         window.focus();
-        // The window may be slow while other tests run.
-        let forever = PATIENCE.as_secs_f64();
+        // The window may be slow while other tests run, so a click may take as long as the timeout.
+        let forever = TIMEOUT.as_secs_f64();
         let options = |options: &mut Options| options.input_options.max_click_duration = forever;
         window.context.options_mut(options);
         window.settle();
@@ -314,29 +332,31 @@ impl Window {
         self.app.lock().expect("the window has not failed")
     }
 
-    /// Waits until all events so far are drawn.
+    /// Waits for three frames, so that the effects of all events so far are drawn.
     fn settle(&self) {
         let (start, frames) = (Instant::now(), self.frames.load(Ordering::Relaxed));
         while self.frames.load(Ordering::Relaxed) < frames + 3 {
-            assert!(start.elapsed() < PATIENCE, "no frames are drawn");
+            assert!(start.elapsed() < TIMEOUT, "no frames are drawn");
             self.context.request_repaint();
             thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Sets the focus, because there is no window manager.
+    /// Sets the keyboard focus to the window, because there is no window manager that would do so.
     fn focus(&self) {
         let (x, time) = (&self.x, x11rb::CURRENT_TIME);
-        let tree = x.query_tree(self.root).expect("it is sent");
-        for window in tree.reply().expect("there are windows").children {
-            let attributes = x.get_window_attributes(window).expect("it is sent");
-            let attributes = attributes.reply().expect("it is there");
+        let tree = x.query_tree(self.root).expect("the request is sent");
+        for window in tree.reply().expect("the server replies").children {
+            let attributes = x
+                .get_window_attributes(window)
+                .expect("the request is sent");
+            let attributes = attributes.reply().expect("the server replies");
             if attributes.map_state == xproto::MapState::VIEWABLE {
                 x.set_input_focus(InputFocus::PARENT, window, time)
-                    .expect("it is sent");
+                    .expect("the request is sent");
             }
         }
-        x.flush().expect("it is sent");
+        x.flush().expect("the request is sent");
     }
 
     /// Sends an event of the mouse or the keyboard.
@@ -345,7 +365,7 @@ impl Window {
         self.x
             .xtest_fake_input(kind, detail, x11rb::CURRENT_TIME, self.root, x, y, 0)
             .and_then(|_| self.x.flush())
-            .expect("it is sent");
+            .expect("the request is sent");
         self.settle();
     }
 
@@ -364,15 +384,18 @@ impl Window {
         self.settle();
     }
 
+    /// Presses and releases the key with this keysym.
     fn press(&self, symbol: u32) {
         let (first, last) = (self.x.setup().min_keycode, self.x.setup().max_keycode);
         let symbols = self.x.get_keyboard_mapping(first, last - first + 1);
         let symbols = symbols
-            .expect("it is sent")
+            .expect("the request is sent")
             .reply()
-            .expect("there are keys");
+            .expect("the server replies");
         let mut keys = symbols.keysyms.chunks(symbols.keysyms_per_keycode.into());
-        let key = keys.position(|key| key[0] == symbol).expect("it is there");
+        let key = keys
+            .position(|key| key[0] == symbol)
+            .expect("the keyboard has the key");
         let key = first + u8::try_from(key).expect("a key code has 8 bits");
         self.input(xproto::KEY_PRESS_EVENT, key, Pos2::ZERO);
         self.input(xproto::KEY_RELEASE_EVENT, key, Pos2::ZERO);
@@ -380,13 +403,16 @@ impl Window {
     }
 
     /// Returns the current picture of the screen.
-    fn glance(&self) -> Picture {
+    fn screenshot(&self) -> Picture {
         let [width, height] = SIZE;
         let (format, planes) = (ImageFormat::Z_PIXMAP, !0);
         let image = self
             .x
             .get_image(format, self.root, 0, 0, width, height, planes);
-        let image = image.expect("it is sent").reply().expect("it is there");
+        let image = image
+            .expect("the request is sent")
+            .reply()
+            .expect("the server replies");
         let (pixels, _) = image.data.as_chunks::<4>();
         Picture {
             rgb: pixels.iter().flat_map(|&[b, g, r, _]| [r, g, b]).collect(),
@@ -397,14 +423,14 @@ impl Window {
     fn picture(&self) -> Picture {
         let start = Instant::now();
         self.settle();
-        let mut last = self.glance();
+        let mut last = self.screenshot();
         loop {
             thread::sleep(Duration::from_millis(300));
-            let next = self.glance();
+            let next = self.screenshot();
             if next.rgb == last.rgb {
                 return next;
             }
-            assert!(start.elapsed() < PATIENCE, "it never stands still");
+            assert!(start.elapsed() < TIMEOUT, "the picture keeps changing");
             last = next;
         }
     }
@@ -417,7 +443,7 @@ struct Picture {
 }
 
 impl Picture {
-    /// Returns the share of the pixels that differ.
+    /// Returns the share of the pixels that differ, from 0 to 1.
     fn difference(&self, other: &Self) -> f64 {
         let (a, _) = self.rgb.as_chunks::<3>();
         let (b, _) = other.rgb.as_chunks::<3>();
@@ -425,11 +451,9 @@ impl Picture {
             std::iter::zip(*a, *b).any(|(a, b)| a.abs_diff(*b) > SAME_COLOR)
         };
         let width = usize::from(SIZE[0]);
-        let is_name = |at: usize| at / width < BAR && (NAME[0]..NAME[1]).contains(&(at % width));
+        let is_name = |i: usize| i / width < BAR && (NAME[0]..NAME[1]).contains(&(i % width));
         let pixels = a.iter().zip(b).enumerate();
-        let compared = pixels
-            .filter(|(at, _)| !is_name(*at))
-            .map(|(_, pixel)| pixel);
+        let compared = pixels.filter(|(i, _)| !is_name(*i)).map(|(_, pixel)| pixel);
         compared.filter(differs).count() as f64 / a.len() as f64
     }
 
@@ -437,9 +461,14 @@ impl Picture {
         let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut decoder = png::Decoder::new(BufReader::new(file));
         decoder.set_transformations(png::Transformations::EXPAND);
-        let mut reader = decoder.read_info().expect("it is a PNG");
-        let mut rgb = vec![0; reader.output_buffer_size().expect("it is small")];
-        let frame = reader.next_frame(&mut rgb).expect("it has pixels");
+        let mut reader = decoder.read_info().expect("the file is a PNG");
+        let mut rgb = vec![
+            0;
+            reader
+                .output_buffer_size()
+                .expect("the picture fits into memory")
+        ];
+        let frame = reader.next_frame(&mut rgb).expect("the file has pixels");
         assert_eq!([frame.width, frame.height], SIZE.map(u32::from));
         assert_eq!(frame.color_type, png::ColorType::Rgb);
         Self { rgb }
@@ -450,16 +479,16 @@ impl Picture {
         let mut encoder = png::Encoder::new(file, SIZE[0].into(), SIZE[1].into());
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_compression(png::Compression::High);
-        let mut writer = encoder.write_header().expect("it can be written");
+        let mut writer = encoder.write_header().expect("the file is written");
         writer
             .write_image_data(&self.rgb)
-            .expect("it can be written");
+            .expect("the file is written");
     }
 }
 
-/// Returns a path for pictures that people can look at.
+/// Returns the path for a picture that is kept for people to look at.
 fn artifact(name: &str) -> std::path::PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("web-artifacts");
-    std::fs::create_dir_all(&folder).expect("it can be made");
+    std::fs::create_dir_all(&folder).expect("the folder is created");
     folder.join(format!("native-{name}.png"))
 }

@@ -1,4 +1,4 @@
-//! A function in naga's IR, and queries about its expressions.
+//! A function in naga's IR, with queries about its expressions.
 
 use naga::{
     BinaryOperator, Expression, Function, Handle, MathFunction, Module, RelationalFunction, Scalar,
@@ -27,7 +27,7 @@ impl<'a> Body<'a> {
         self.scalar(handle).map(|scalar| scalar.kind) == Some(ScalarKind::Float)
     }
 
-    /// Returns whether the value is a float, or a struct, an array or a pointer, which may contain floats.
+    /// Returns whether the value is a float, or whether it may contain floats: structs, arrays and pointers.
     pub(super) fn may_have_floats(&self, handle: Handle<Expression>) -> bool {
         self.scalar(handle).is_none() || self.is_float(handle)
     }
@@ -51,7 +51,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Returns the name of the floating-point operation, if the expression is one.
+    /// Returns the name of the floating-point operation if the expression is one.
     pub(super) fn operation(&self, handle: Handle<Expression>) -> Option<String> {
         use BinaryOperator::{Add, Divide, Modulo, Multiply, Subtract};
         let name = match *self.expression(handle) {
@@ -109,7 +109,7 @@ impl<'a> Body<'a> {
     }
 
     /// Returns whether an expression only rearranges the values of its operands.
-    pub(super) fn arranges(&self, handle: Handle<Expression>) -> bool {
+    pub(super) fn rearranges(&self, handle: Handle<Expression>) -> bool {
         match *self.expression(handle) {
             Expression::Compose { .. }
             | Expression::Splat { .. }
@@ -169,14 +169,14 @@ impl<'a> Body<'a> {
         else {
             return false;
         };
-        let Some((ScalarKind::Float, hidden)) = self.bitcast(value) else {
+        let Some((ScalarKind::Float, bits)) = self.bitcast(value) else {
             return false;
         };
         let Expression::Binary {
             op: BinaryOperator::ExclusiveOr,
             left,
             right,
-        } = *self.expression(hidden)
+        } = *self.expression(bits)
         else {
             return false;
         };
@@ -190,7 +190,7 @@ impl<'a> Body<'a> {
             && (are_bits(left) && self.is_zero(right) || are_bits(right) && self.is_zero(left))
     }
 
-    /// Returns the target type of a bitcast, and the value that is cast.
+    /// Returns the target type of a bitcast, and the value that is cast. Returns `None` for other expressions.
     fn bitcast(&self, handle: Handle<Expression>) -> Option<(ScalarKind, Handle<Expression>)> {
         match *self.expression(handle) {
             Expression::As {
@@ -220,7 +220,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Returns the operands of an expression, if the check knows this kind of expression.
+/// Returns the operands of an expression, or `None` for a kind of expression that the check does not know.
 pub(super) fn operands(expression: &Expression) -> Option<Vec<Handle<Expression>>> {
     Some(match *expression {
         Expression::Literal(_)

@@ -1,8 +1,8 @@
 //! The rules, checked on naga's IR.
 //!
-//! A *raw* value is the result of a floating-point operation or of an `any_order_` function. Its components, and
-//! vectors and structs that contain it, are raw, too. Only a barrier turns it into a value that a compiler cannot look
-//! behind.
+//! A *raw* value is the result of a floating-point operation or of an `any_order_` function. Its components are raw,
+//! too, and so are vectors and structs that contain it. A compiler can rearrange the operations behind a raw value.
+//! Only a barrier turns it into a value that is not raw.
 //!
 //! - A barrier is a function whose name begins with `barrier`. Its body is `return bitcast(bitcast(v) ^ zero)`. `zero`
 //!   must be known only at run time: it comes from a uniform, a storage buffer or the entry point, and may be passed
@@ -10,11 +10,12 @@
 //! - A raw value may only be used as the `v` of a barrier. It must not be an operand, or be stored, returned or passed
 //!   to another function. An unused raw value is allowed.
 //! - Only `any_order_` functions may have variables that hold floats.
-//! - A function whose name begins with `any_order_` lets the compiler choose the order. Its raw values may be operands,
-//!   results, arguments of other `any_order_` functions, and contents of local variables. They must not become
-//!   integers. The function must not store anything else, and must not call functions other than these and barriers.
-//! - No function may compare or select floats, or take their minimum, maximum, absolute value or sign. Integer
-//!   operations do that.
+//! - A function whose name begins with `any_order_` allows the compiler to choose the order of its operations. Its raw
+//!   values may be operands, results, arguments of other `any_order_` functions, and contents of local variables. They
+//!   must not become integers. The function may store to local variables only, and may call only other `any_order_`
+//!   functions and barriers.
+//! - No function may compare or select floats, or take their minimum, maximum, absolute value or sign. Shaders use
+//!   integer operations instead.
 //! - The check rejects expressions and statements that it does not know.
 
 use naga::{
@@ -25,7 +26,7 @@ use naga::{
 
 use super::body::{Body, operands};
 
-/// Returns every violation in a shader: the function, the rule and the source.
+/// Returns a message for every violation in a shader. It names the function, the rule and the expression.
 pub(crate) fn violations(source: &str, capabilities: Capabilities) -> Vec<String> {
     let module =
         wgsl::parse_str(source).unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
@@ -46,7 +47,7 @@ pub(crate) fn violations(source: &str, capabilities: Capabilities) -> Vec<String
     });
 
     let mut found = Vec::new();
-    let mut callees = Vec::new(); // A valid module has callees before their callers.
+    let mut callees = Vec::new(); // in a valid module, callees come before their callers
     for (name, function, info) in functions.chain(entry_points) {
         let body = Body {
             source,
@@ -54,17 +55,17 @@ pub(crate) fn violations(source: &str, capabilities: Capabilities) -> Vec<String
             function,
             info,
         };
-        let (own, in_function) = Check::new(body, &callees, name).run();
-        let in_function = in_function
+        let (callee, violations) = Check::new(body, &callees, name).run();
+        let violations = violations
             .iter()
-            .map(|what| format!("{}: {what}", own.name));
-        found.extend(in_function);
-        callees.push(own);
+            .map(|violation| format!("{}: {violation}", callee.name));
+        found.extend(violations);
+        callees.push(callee);
     }
     found
 }
 
-/// A function as its callers see it.
+/// The properties of a function that matter to its callers.
 struct Callee {
     name: String,
     role: Role,
@@ -103,23 +104,24 @@ impl Callee {
 /// Removes the prefix that `wgpu_elu::shader::function` adds to names.
 fn without_prefix(name: &str) -> &str {
     let dtypes = ["f16", "bf16", "f32", "f64"].iter();
-    let mut rests = dtypes.filter_map(|dtype| {
+    let mut unprefixed = dtypes.filter_map(|dtype| {
         let rest = name.strip_prefix("wgpu_elu_")?.strip_prefix(dtype)?;
         rest.strip_prefix('_')
     });
-    rests.next().unwrap_or(name)
+    unprefixed.next().unwrap_or(name)
 }
 
 /// The check of one function.
 struct Check<'a> {
     body: Body<'a>,
     callees: &'a [Callee],
-    own: Callee,
+    /// The properties of the checked function, for the checks of its callers.
+    summary: Callee,
     /// For every expression, the operations that make it raw.
     origins: Vec<Vec<Handle<Expression>>>,
     /// For every expression, whether it is known only at run time.
     runtime: Vec<bool>,
-    found: Vec<String>,
+    violations: Vec<String>,
 }
 
 impl<'a> Check<'a> {
@@ -127,19 +129,19 @@ impl<'a> Check<'a> {
         Self {
             body,
             callees,
-            own: Callee::new(name),
+            summary: Callee::new(name),
             origins: vec![],
             runtime: vec![],
-            found: vec![],
+            violations: vec![],
         }
     }
 
     fn run(mut self) -> (Callee, Vec<String>) {
-        if self.own.role == Role::Barrier {
+        if self.summary.role == Role::Barrier {
             if !self.body.is_barrier() {
                 self.report("barrier body", "not `return bitcast(bitcast(v) ^ zero)`");
             }
-            return (self.own, self.found);
+            return (self.summary, self.violations);
         }
         // Operands come before the expressions that use them.
         for (handle, expression) in self.body.function.expressions.iter() {
@@ -149,19 +151,19 @@ impl<'a> Check<'a> {
             });
             let is_runtime = self.is_runtime(handle, &operands);
             self.runtime.push(is_runtime);
-            self.expression(handle, &operands);
+            self.check_expression(handle, &operands);
         }
-        if !self.is_free() {
+        if !self.is_any_order() {
             for name in self.body.float_variables() {
                 self.report("float variable", &format!("`{name}`"));
             }
         }
-        self.block(&self.body.function.body);
-        (self.own, self.found)
+        self.check_block(&self.body.function.body);
+        (self.summary, self.violations)
     }
 
-    fn is_free(&self) -> bool {
-        self.own.role == Role::AnyOrder
+    fn is_any_order(&self) -> bool {
+        self.summary.role == Role::AnyOrder
     }
 
     /// Returns whether the value of an expression is known only at run time.
@@ -185,8 +187,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Checks an expression, and records what makes it raw.
-    fn expression(&mut self, handle: Handle<Expression>, operands: &[Handle<Expression>]) {
+    /// Checks an expression, and records the operations that make it raw.
+    fn check_expression(&mut self, handle: Handle<Expression>, operands: &[Handle<Expression>]) {
         if let Some(rule) = self.body.forbidden(handle) {
             self.report(&rule, &self.body.text(handle));
         }
@@ -196,12 +198,12 @@ impl<'a> Check<'a> {
             .collect();
         origins.sort_unstable();
         origins.dedup();
-        if self.body.arranges(handle) {
-            if self.is_free() && !self.body.may_have_floats(handle) {
+        if self.body.rearranges(handle) {
+            if self.is_any_order() && !self.body.may_have_floats(handle) {
                 origins.clear(); // an integer component of a parameter
             }
         } else {
-            if !self.is_free() || !self.body.is_float(handle) {
+            if !self.is_any_order() || !self.body.is_float(handle) {
                 let how = match self.body.expression(handle) {
                     Expression::As { convert: None, .. } => "bitcast",
                     _ => "used",
@@ -211,16 +213,16 @@ impl<'a> Check<'a> {
             }
             origins.clear();
         }
-        origins.extend(self.raw(handle).map(|_| handle));
+        origins.extend(self.raw_operation(handle).map(|_| handle));
         self.origins.push(origins);
     }
 
-    /// Returns the operation that makes an expression raw.
-    fn raw(&self, handle: Handle<Expression>) -> Option<String> {
-        if self.body.arranges(handle) {
+    /// Returns the name of the operation that makes an expression raw, or `None` if it adds no operation.
+    fn raw_operation(&self, handle: Handle<Expression>) -> Option<String> {
+        if self.body.rearranges(handle) {
             return None;
         }
-        let may_be_raw = self.is_free() && self.body.may_have_floats(handle);
+        let may_be_raw = self.is_any_order() && self.body.may_have_floats(handle);
         match *self.body.expression(handle) {
             Expression::CallResult(function) => {
                 let callee = &self.callees[function.index()];
@@ -237,7 +239,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn block(&mut self, block: &Block) {
+    fn check_block(&mut self, block: &Block) {
         for statement in block {
             match *statement {
                 Statement::Emit(_)
@@ -246,7 +248,7 @@ impl<'a> Check<'a> {
                 | Statement::Return { value: None }
                 | Statement::ControlBarrier(_)
                 | Statement::MemoryBarrier(_) => {}
-                Statement::Block(ref block) => self.block(block),
+                Statement::Block(ref block) => self.check_block(block),
                 Statement::If {
                     accept: ref first,
                     reject: ref second,
@@ -257,8 +259,8 @@ impl<'a> Check<'a> {
                     continuing: ref second,
                     ..
                 } => {
-                    self.block(first);
-                    self.block(second);
+                    self.check_block(first);
+                    self.check_block(second);
                 }
                 Statement::Switch {
                     selector,
@@ -266,31 +268,31 @@ impl<'a> Check<'a> {
                 } => {
                     self.report_raw(&self.origins_of(selector), "is a selector");
                     for case in cases {
-                        self.block(&case.body);
+                        self.check_block(&case.body);
                     }
                 }
                 Statement::Return { value: Some(value) } => {
-                    self.own.is_runtime &= self.runtime[value.index()];
-                    if !self.is_free() {
+                    self.summary.is_runtime &= self.runtime[value.index()];
+                    if !self.is_any_order() {
                         self.report_raw(&self.origins_of(value), "is returned");
                     }
                 }
-                Statement::Store { pointer, value } => self.store(pointer, value),
+                Statement::Store { pointer, value } => self.check_store(pointer, value),
                 Statement::Call {
                     function,
                     ref arguments,
                     ..
-                } => self.call(&self.callees[function.index()], arguments),
+                } => self.check_call(&self.callees[function.index()], arguments),
                 ref other => self.report("unknown statement", &format!("{other:?}")),
             }
         }
     }
 
-    fn store(&mut self, pointer: Handle<Expression>, value: Handle<Expression>) {
-        let to = self.body.variable(pointer);
-        let is_local = matches!(self.body.expression(to), Expression::LocalVariable(_));
-        let name = self.body.text(to);
-        if !self.is_free() {
+    fn check_store(&mut self, pointer: Handle<Expression>, value: Handle<Expression>) {
+        let variable = self.body.variable(pointer);
+        let is_local = matches!(self.body.expression(variable), Expression::LocalVariable(_));
+        let name = self.body.text(variable);
+        if !self.is_any_order() {
             let how = format!("is stored in {name}");
             self.report_raw(&self.origins_of(value), &how);
         } else if !is_local {
@@ -298,13 +300,13 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn call(&mut self, callee: &Callee, arguments: &[Handle<Expression>]) {
-        if self.is_free() && callee.role == Role::Strict {
+    fn check_call(&mut self, callee: &Callee, arguments: &[Handle<Expression>]) {
+        if self.is_any_order() && callee.role == Role::Strict {
             self.report("any_order call", &format!("`{}`", callee.name));
         }
         for (i, &argument) in (0..).zip(arguments) {
-            let is_hidden = callee.role == Role::Barrier && i == 0;
-            if !is_hidden && !self.is_free() {
+            let is_behind_barrier = callee.role == Role::Barrier && i == 0;
+            if !is_behind_barrier && !self.is_any_order() {
                 let how = format!("is passed to `{}`", callee.name);
                 self.report_raw(&self.origins_of(argument), &how);
             }
@@ -313,19 +315,19 @@ impl<'a> Check<'a> {
                     let what = format!("{} for `{}`", self.body.text(argument), callee.name);
                     self.report("constant zero", &what);
                 }
-                self.note_zeros(argument);
+                self.record_zeros(argument);
             }
         }
     }
 
-    /// Records the parameters that a barrier's `zero` is computed from.
-    fn note_zeros(&mut self, zero: Handle<Expression>) {
+    /// Records the parameters from which a barrier's `zero` is computed. Callers must pass runtime values for them.
+    fn record_zeros(&mut self, zero: Handle<Expression>) {
         let expression = self.body.expression(zero);
         if let Expression::FunctionArgument(i) = *expression {
-            self.own.zeros.push(i);
+            self.summary.zeros.push(i);
         }
         for operand in operands(expression).unwrap_or_default() {
-            self.note_zeros(operand);
+            self.record_zeros(operand);
         }
     }
 
@@ -333,14 +335,15 @@ impl<'a> Check<'a> {
         self.origins[handle.index()].clone()
     }
 
+    /// Reports a wrong use of the raw values that come from `origins`.
     fn report_raw(&mut self, origins: &[Handle<Expression>], how: &str) {
         for &origin in origins {
-            let rule = format!("raw {}", self.raw(origin).unwrap_or_default());
+            let rule = format!("raw {}", self.raw_operation(origin).unwrap_or_default());
             self.report(&rule, &format!("{} {how}", self.body.text(origin)));
         }
     }
 
     fn report(&mut self, rule: &str, what: &str) {
-        self.found.push(format!("{rule}: {what}"));
+        self.violations.push(format!("{rule}: {what}"));
     }
 }

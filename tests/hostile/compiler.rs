@@ -1,4 +1,4 @@
-//! Compiles shaders with clang as C++ for this CPU, with fast math, and runs them.
+//! Compiles shaders as C++ for this CPU, with clang and fast math, and runs them.
 
 use std::{
     env, fmt, fs,
@@ -21,11 +21,11 @@ pub(crate) struct Shader {
     pub(crate) constants: Vec<(&'static str, f64)>,
 }
 
-/// The liberties of the compiler and the processor. Fast math is always on.
+/// A compiler and a processor, as hostile as these settings allow. Fast math is always on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Machine {
-    /// Whether an fma may become a product and a sum, each rounded, which the compiler may regroup; and whether a
-    /// float64 keeps its value when it is converted to float32 and back.
+    /// Whether the compiler is loose. A loose compiler turns an fma into a product and a sum, each rounded, and may
+    /// regroup them with other operations. It also drops a conversion of a float64 to float32 and back.
     is_loose: bool,
     /// Whether subnormal arguments and results become zero.
     flushes: bool,
@@ -64,13 +64,13 @@ impl fmt::Debug for Machine {
     }
 }
 
-/// The bytes of the bindings 0 to 3, and the number of invocations.
+/// The bytes of the buffers at bindings 0 to 3, and the number of workgroups.
 pub(crate) struct Dispatch {
     pub(crate) buffers: [Vec<u8>; 4],
     pub(crate) groups: u32,
 }
 
-/// Compiled shaders of one language.
+/// Shaders of one language, compiled once per kind of compiler: strict and loose.
 pub(crate) struct Program {
     folder: TempDir,
     shaders: Vec<Shader>,
@@ -81,7 +81,7 @@ impl Program {
     pub(crate) fn compile(shaders: impl IntoIterator<Item = Shader>) -> Option<Self> {
         if !can_run() {
             assert!(
-                std::env::var_os("WGPU_ELU_VALIDATORS").is_none_or(|wish| wish != "require"),
+                std::env::var_os("WGPU_ELU_VALIDATORS").is_none_or(|setting| setting != "require"),
                 "the hostile compiler needs x86-64 with FMA and AVX2, on Unix"
             );
             skip("x86-64 with FMA and AVX2, on Unix");
@@ -114,10 +114,10 @@ impl Program {
             .collect();
         let compilers = match compilers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let wish = env::var("WGPU_ELU_VALIDATORS").unwrap_or_default();
+                let setting = env::var("WGPU_ELU_VALIDATORS").unwrap_or_default();
                 assert!(
-                    wish != "require",
-                    "WGPU_ELU_VALIDATORS=require, and there is no clang++: scripts/test installs it"
+                    setting != "require",
+                    "WGPU_ELU_VALIDATORS=require, but clang++ was not found: scripts/test installs it"
                 );
                 skip("clang++ (scripts/test installs it)");
                 return None;
@@ -126,8 +126,8 @@ impl Program {
         };
         for compiler in compilers {
             let output = compiler.wait_with_output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "clang++: {said}");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "clang++: {errors}");
         }
         Some(program)
     }
@@ -137,7 +137,7 @@ impl Program {
         let index = self.shaders.iter().position(|other| other == shader);
         let invocations = shader.constants.iter().find(|c| c.0 == "workgroup_size");
         let mut child = Command::new(self.folder.path().join(program(machine.is_loose)))
-            .arg(index.expect("it is compiled").to_string())
+            .arg(index.expect("the shader is compiled").to_string())
             .arg(if machine.flushes { "flush" } else { "keep" })
             .arg(dispatch.groups.to_string())
             .arg(invocations.map_or(1.0, |c| c.1).to_string())
@@ -168,8 +168,8 @@ const FLAGS: &[&str] = &[
     "-ffp-contract=fast",
     "-mavx2",
     "-mllvm",
-    "-inline-threshold=10000", // all in one function, as drivers do it
-    "-fno-strict-aliasing",    // naga's bit casts of buffers
+    "-inline-threshold=10000", // inlines everything, as drivers do
+    "-fno-strict-aliasing",    // the buffers are read as structs and vectors
     "-w",
     concat!("-I", env!("CARGO_MANIFEST_DIR"), "/tests/hostile"),
 ];
@@ -177,7 +177,7 @@ const FLAGS: &[&str] = &[
 const STRICT: &[&str] = &["-mfma"];
 const LOOSE: &[&str] = &["-DLOOSE", "-mno-fma"];
 
-/// Returns the name of the file.
+/// Returns the file name of the compiled program.
 const fn program(is_loose: bool) -> &'static str {
     if is_loose { "loose" } else { "strict" }
 }
@@ -192,8 +192,9 @@ fn can_run() -> bool {
     false
 }
 
+/// Prints that the tests are skipped.
 fn skip(needed: &str) {
     announce(&format!(
-        "SKIPPED: the shaders under a hostile compiler, which needs {needed}"
+        "SKIPPED: the shaders under a hostile compiler (it needs {needed})"
     ));
 }

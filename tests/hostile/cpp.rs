@@ -1,6 +1,6 @@
 //! Translates shaders to C++: naga's MSL and HLSL, with replacements for what C++ does not accept.
 //!
-//! `metal.h` and `hlsl.h` replace the languages' libraries, and `dispatch.h` runs the entry points.
+//! `metal.h` and `hlsl.h` replace the standard libraries of the two languages, and `dispatch.h` runs the entry points.
 
 use wgpu_elu::DType;
 
@@ -49,7 +49,7 @@ pub(crate) fn cpp(shaders: &[Shader]) -> String {
 /// A shader as C++.
 struct Translated {
     text: String,
-    /// Statements that bind the buffers of a `dispatch` to those of the shader.
+    /// Statements that bind the buffers of a `dispatch` to the global variables of the shader.
     bind: String,
     /// The arguments of the entry point, for a function with the parameters `dispatch`, `group` and `invocation`.
     arguments: Vec<String>,
@@ -59,7 +59,7 @@ struct Translated {
 
 fn from_msl(shader: &Shader) -> Translated {
     let entry_point = shader.entry_point;
-    let msl = translated(shader, shader.source.clone(), Language::Msl);
+    let msl = translate(shader, shader.source.clone(), Language::Msl);
     let lines = msl.lines().filter(|line| !line.starts_with("#include"));
     // naga declares arrays of run-time length with one element.
     let lines = lines.map(|line| match line.strip_prefix("typedef ") {
@@ -98,7 +98,7 @@ fn from_msl(shader: &Shader) -> Translated {
 
 fn from_hlsl(shader: &Shader) -> Translated {
     let entry_point = shader.entry_point;
-    let hlsl = translated(
+    let hlsl = translate(
         shader,
         with_visible_bit_casts(&shader.source),
         Language::Hlsl,
@@ -140,8 +140,8 @@ fn from_hlsl(shader: &Shader) -> Translated {
     }
 }
 
-/// Replaces expressions that C++ does not have for classes: swizzles of scalars, conditional operators, and zeros of
-/// any type. A conversion from double to float and back becomes a function call.
+/// Replaces syntax that C++ does not support: swizzles of scalars, `? :` with vectors, and `(T)0` for zeros of any
+/// type. A conversion from double to float and back becomes a call of `through_float`.
 fn without_hlsl_syntax(mut text: String) -> String {
     for (conversions, inner) in [("double2(float2(", 14), ("double(float(", 12)] {
         let mut from = 0;
@@ -183,7 +183,7 @@ fn without_hlsl_syntax(mut text: String) -> String {
     text
 }
 
-fn translated(shader: &Shader, source: String, language: Language) -> String {
+fn translate(shader: &Shader, source: String, language: Language) -> String {
     let Shader {
         dtype,
         entry_point,
@@ -194,8 +194,8 @@ fn translated(shader: &Shader, source: String, language: Language) -> String {
     String::from_utf8(bytes.unwrap_or_else(|error| panic!("{shader:?}: {error}"))).unwrap()
 }
 
-/// Turns 64-bit bit casts into function calls, because naga's HLSL omits them: C++ would see a vector that is returned
-/// as another type.
+/// Turns 64-bit bit casts into calls of functions. naga's HLSL omits these casts, so that an expression has a different
+/// type than its use expects. A function with an explicit return type shows C++ where to convert.
 fn with_visible_bit_casts(wgsl: &str) -> String {
     const CASTS: [(&str, &str, &str); 4] = [
         (
@@ -241,11 +241,11 @@ fn without_aliases(wgsl: &str) -> String {
             .split_once(" = ")
             .unwrap();
         text.replace_range(start..end, "\n");
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let is_in_name = |c: char| c.is_alphanumeric() || c == '_';
         let mut from = 0;
         while let Some(at) = text[from..].find(name).map(|at| from + at) {
             from = at + name.len();
-            if !text[..at].ends_with(is_part) && !text[from..].starts_with(is_part) {
+            if !text[..at].ends_with(is_in_name) && !text[from..].starts_with(is_in_name) {
                 text.replace_range(at..from, ty);
                 from = at + ty.len();
             }
@@ -257,35 +257,35 @@ fn without_aliases(wgsl: &str) -> String {
 /// Returns the position of the parenthesis that opens the expression around `at`.
 fn opening(text: &str, at: usize) -> usize {
     let mut depth = 1;
-    let found = text[..at].char_indices().rev().find(|&(_, c)| {
+    let position = text[..at].char_indices().rev().find(|&(_, c)| {
         depth += i32::from(c == ')') - i32::from(c == '(');
         depth == 0
     });
-    found.expect("it is within parentheses").0
+    position.expect("parentheses surround the position").0
 }
 
 /// Returns the position of the parenthesis that closes the expression around `at`.
 fn closing(text: &str, at: usize) -> usize {
     let mut depth = 1;
-    let found = text[at..].char_indices().find(|&(_, c)| {
+    let position = text[at..].char_indices().find(|&(_, c)| {
         depth += i32::from(c == '(') - i32::from(c == ')');
         depth == 0
     });
-    at + found.expect("it is within parentheses").0
+    at + position.expect("parentheses surround the position").0
 }
 
 /// Returns the position of the ` : ` that belongs to the `?` before `at`.
 fn separator(text: &str, at: usize) -> usize {
     let mut depth = 0;
-    let found = text[at..].char_indices().find(|&(i, c)| {
+    let position = text[at..].char_indices().find(|&(i, c)| {
         depth += i32::from(c == '(') - i32::from(c == ')');
         depth == 0 && text[at + i..].starts_with(" : ")
     });
-    at + found.expect("naga writes both sides of it").0
+    at + position.expect("a `?` has a ` : `").0
 }
 
-/// Adds suffixes to literals. Without one, C++ reads a literal as a double, while naga writes it for a float; HLSL
-/// marks doubles with `L`.
+/// Changes the suffixes of literals to those of C++. Floats get the suffix `f`, because naga writes them without one,
+/// which C++ reads as double. Doubles lose the suffix `L` of HLSL.
 fn with_float_literals(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,11 +1,12 @@
-// Runs compute shaders on the CPU: the command line, the buffers, and the workgroups.
+// Runs compute shaders on the CPU: parses the command line, reads the buffers, and runs the workgroups.
 //
-// The generated source includes this file first. It then defines one namespace per shader, and the table `shaders`.
+// The generated source includes this file, and then defines one namespace per shader and the table `shaders`.
 //
 //     program SHADER flush|keep GROUPS INVOCATIONS
 //
-// runs the shader with that index. Standard input contains the lengths in bytes of the buffers at bindings 0 to 3, 32
-// bits each, followed by their contents. Standard output receives the final contents of binding 3.
+// runs the shader with the index SHADER. Standard input has the lengths in bytes of the buffers at bindings 0 to 3, 32
+// bits each, and then their contents. The program writes the final contents of the buffer at binding 3 to standard
+// output.
 #pragma once
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ struct Buffer {
 };
 
 struct Dispatch {
-    Buffer buffers[5]; // the last holds the sizes of the others, for naga's bounds checks in MSL
+    Buffer buffers[5]; // the last has the sizes of the others, for naga's bounds checks in MSL
     uint groups;
     uint invocations; // in a workgroup
 
@@ -34,7 +35,7 @@ typedef void (*Bind)(const Dispatch&);
 typedef void (*Invoke)(const Dispatch&, WorkgroupId, uint invocation);
 typedef void (*Run)(const Dispatch&);
 
-// One entry per shader, and the number of them.
+// The shaders, and their number.
 extern const Run shaders[];
 extern const int shader_count;
 
@@ -48,7 +49,7 @@ template <Bind bind, Invoke invoke> void run(const Dispatch& dispatch) {
 
 // ---- With barriers: every invocation of a workgroup is a fiber, and a barrier switches to the next one ----
 
-const uint MOST_INVOCATIONS = 256;
+const uint MAX_INVOCATIONS = 256;
 const size_t STACK = 1 << 16;
 
 struct Workgroup {
@@ -56,12 +57,12 @@ struct Workgroup {
     Invoke invoke;
     WorkgroupId id;
     uint current;
-    bool is_done[MOST_INVOCATIONS];
+    bool is_done[MAX_INVOCATIONS];
     ucontext_t scheduler;
-    ucontext_t fibers[MOST_INVOCATIONS];
+    ucontext_t fibers[MAX_INVOCATIONS];
 };
 Workgroup workgroup;
-// The values of MSL's `threadgroup` parameters.
+// The memory of MSL's `threadgroup` parameters.
 alignas(16) unsigned char threadgroup_memory[1 << 16];
 
 void workgroup_barrier() { swapcontext(&workgroup.fibers[workgroup.current], &workgroup.scheduler); }
@@ -72,22 +73,23 @@ void run_fiber() {
 }
 
 template <Bind bind, Invoke invoke> void run_with_barriers(const Dispatch& dispatch) {
-    static unsigned char stacks[MOST_INVOCATIONS][STACK];
+    static unsigned char stacks[MAX_INVOCATIONS][STACK];
     bind(dispatch);
-    if (dispatch.invocations > MOST_INVOCATIONS) abort();
+    if (dispatch.invocations > MAX_INVOCATIONS) abort();
     for (uint group = 0; group < dispatch.groups; group++) {
         workgroup.dispatch = &dispatch;
         workgroup.invoke = invoke;
         workgroup.id = WorkgroupId(group, 0, 0);
         for (uint i = 0; i < dispatch.invocations; i++) {
             workgroup.is_done[i] = false;
-            getcontext(&workgroup.fibers[i]); // includes this thread's handling of subnormals
+            // Copies this thread's MXCSR, so that the fiber flushes or keeps subnormals, too.
+            getcontext(&workgroup.fibers[i]);
             workgroup.fibers[i].uc_stack.ss_sp = stacks[i];
             workgroup.fibers[i].uc_stack.ss_size = STACK;
             workgroup.fibers[i].uc_link = &workgroup.scheduler;
             makecontext(&workgroup.fibers[i], run_fiber, 0);
         }
-        // All invocations reach the same barriers, so they end in the same round.
+        // All invocations reach the same barriers, so all end in the same round.
         while (!workgroup.is_done[0]) {
             for (uint i = 0; i < dispatch.invocations; i++) {
                 workgroup.current = i;
@@ -99,7 +101,7 @@ template <Bind bind, Invoke invoke> void run_with_barriers(const Dispatch& dispa
 
 // ---- The command line ----
 
-// Sets whether subnormal results and arguments become zero, with the bits FTZ and DAZ of MXCSR.
+// Sets whether subnormal results and arguments become zero: the bits FTZ and DAZ of MXCSR.
 inline void set_flushing(bool flushes) {
     const uint FTZ_AND_DAZ = 0x8040;
     uint before = __builtin_ia32_stmxcsr();
@@ -119,7 +121,7 @@ int main(int count, char** arguments) {
     dispatch.invocations = uint(atoi(arguments[4]));
     uint lengths[4];
     read(lengths, sizeof lengths);
-    // All buffers get the length of the longest, so that one size serves for the bounds checks.
+    // All buffers get the size of the longest, so that the bounds checks need only one size.
     uint size = 0;
     for (uint length : lengths) size = length > size ? length : size;
     size = (size + 63) & ~63u;
@@ -129,7 +131,7 @@ int main(int count, char** arguments) {
         read(dispatch.buffers[i].bytes, lengths[i]);
     }
     uint sizes[8];
-    for (uint& each : sizes) each = size;
+    for (uint& entry : sizes) entry = size;
     dispatch.buffers[4] = {reinterpret_cast<unsigned char*>(sizes), sizeof sizes};
     set_flushing(strcmp(arguments[2], "flush") == 0);
     shaders[shader](dispatch);

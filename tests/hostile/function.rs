@@ -1,4 +1,4 @@
-//! ELU as a function in a host's shader, whose surrounding code the compiler can use for its optimizations.
+//! Tests ELU as a function in a host's shader. The compiler can use the code around the call for its optimizations.
 
 use std::fmt::Write;
 
@@ -38,7 +38,8 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
 }
 ";
 
-/// An arbitrary call, a call with a constant alpha, and a call for which the compiler knows that no x is 0.
+/// Calls, each with its alpha: two with an alpha that is known only at run time, one with a constant alpha, and one in
+/// a branch in which the compiler knows that no x is 0.
 const CALLS: [(&str, f64); 4] = [
     ("wgpu_elu_f32x4(x, alpha)", 0.3),
     ("wgpu_elu_f32x4(x, alpha)", 1.0),
@@ -50,7 +51,7 @@ const CALLS: [(&str, f64); 4] = [
 ];
 
 #[test]
-fn the_function_for_other_shaders_keeps_the_contract() {
+fn the_function_in_another_shader_keeps_the_contract() {
     let shader = |call: &str| Shader {
         source: function(DType::F32) + &HOST.replace("CALL", call),
         dtype: DType::F32,
@@ -65,10 +66,7 @@ fn the_function_for_other_shaders_keeps_the_contract() {
         let judge = judge(DType::F32, Op::Forward, Factors::elu(alpha));
         let (x, grad) = inputs(judge);
         let uniform = |params: Params| {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "rounding is what is wanted"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
             let alpha = [alpha as f32; 4];
             [bytemuck::bytes_of(&params), bytemuck::bytes_of(&alpha)].concat()
         };
@@ -80,5 +78,8 @@ fn the_function_for_other_shaders_keeps_the_contract() {
             writeln!(failures, "{call}: {report}").unwrap();
         }
     }
-    assert!(failures.is_empty(), "outside of the contract:\n{failures}");
+    assert!(
+        failures.is_empty(),
+        "results outside the contract:\n{failures}"
+    );
 }

@@ -1,9 +1,10 @@
-// The part of HLSL that naga's HLSL uses.
+// Replaces the parts of HLSL that naga's output uses.
 #pragma once
 #include "dispatch.h"
 #include "vectors.h"
 
-// Not `static`: other invocations write to it while one waits at a barrier, and the compiler must know that.
+// Not `static`, so that the compiler must assume that a call changes the variable: while one invocation waits at a
+// barrier, others write to it.
 #define groupshared
 
 namespace hlsl {
@@ -25,7 +26,7 @@ inline int asint(uint v) { return same_bits<int>(v); }
 inline void GroupMemoryBarrierWithGroupSync() { workgroup_barrier(); }
 template <class T> inline T mad(T a, T b, T c) { return fma(a, b, c); }
 
-// (v).xx, and condition ? accepted : rejected, which C++ does not support for classes.
+// Functions for `(v).xx` and `condition ? accepted : rejected`, which C++ supports neither for scalars nor for vectors.
 template <class T> inline vec<T, 2> splat2(T v) { return vec<T, 2>(v); }
 template <class T> inline vec<T, 3> splat3(T v) { return vec<T, 3>(v); }
 template <class T> inline vec<T, 4> splat4(T v) { return vec<T, 4>(v); }
@@ -33,7 +34,7 @@ template <class C, class T> inline T conditional(C condition, T accepted, T reje
     return select(rejected, accepted, condition);
 }
 
-// double(float(v)). The compiler may remove the two conversions, and then nothing is rounded.
+// Computes double(float(v)). With LOOSE it does not round, as if the compiler had dropped both conversions.
 #ifdef LOOSE
 inline double through_float(double v) { return v; }
 #else
@@ -46,7 +47,7 @@ class RWByteAddressBuffer {
 
   public:
     void bind(Buffer b) { buffer = b; }
-    // As in Direct3D, reads outside a buffer return 0, and writes are dropped.
+    // Outside the buffer, reads return 0 and writes are dropped, as in Direct3D.
     template <class T> T Load(uint offset) const {
         T value = {};
         if (offset + sizeof(T) <= buffer.size) memcpy(&value, buffer.bytes + offset, sizeof(T));

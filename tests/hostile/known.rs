@@ -1,4 +1,4 @@
-//! Single results that earlier shaders got wrong, and those shaders, which must fail.
+//! Checks single results that earlier shaders computed wrongly, and that the hostile compiler breaks earlier shaders.
 
 use std::fmt::Write;
 
@@ -16,32 +16,32 @@ use super::{
 };
 use wgpu_elu::accuracy::{bits, from_bytes, value};
 
-/// One element, with its approximate result.
+/// One element, with its approximate result `expected`.
 struct Known {
     dtype: DType,
     op: Op,
     factors: Factors,
     x: f64,
     grad: f64,
-    due: f64,
+    expected: f64,
 }
 
 fn known_results() -> Vec<Known> {
-    let forward = |alpha, x, due| Known {
+    let forward = |alpha, x, expected| Known {
         dtype: DType::F64,
         op: Op::Forward,
         factors: Factors::elu(alpha),
         x,
         grad: 0.0,
-        due,
+        expected,
     };
-    let backward = |dtype, x, grad, due| Known {
+    let backward = |dtype, x, grad, expected| Known {
         dtype,
         op: Op::Backward,
         factors: Factors::elu(1.0),
         x,
         grad,
-        due,
+        expected,
     };
     let from_output = |alpha: f64, part: f64| {
         let [x, negative] = [-alpha * part, alpha].map(|v| value(DType::F32, bits(DType::F32, v)));
@@ -51,7 +51,7 @@ fn known_results() -> Vec<Known> {
             factors: Factors::elu(alpha),
             x,
             grad: 1.0,
-            due: x + negative,
+            expected: x + negative,
         }
     };
     let x = -0.346_523_035_665_058_3;
@@ -62,11 +62,11 @@ fn known_results() -> Vec<Known> {
         backward(DType::BF16, -167.0, -9.7e36, -2.9e-36),
         // A compiler may drop a conversion to float32 and back. The product of the two high parts is then not exact.
         forward(3.41, x, 3.41 * x.exp_m1()),
-        // If a subnormal x is flushed, a normal result becomes 0.
+        // If the processor flushes a subnormal x, a normal result becomes 0.
         forward(-2.0, -2e-308, 4e-308),
         forward(1e300, -1e-308, -1e-8),
     ];
-    // A small difference of the output and -alpha, which loses its low part if sums are regrouped.
+    // The slope is a small difference of the output and -alpha. It loses its low part if sums are regrouped.
     for alpha in [1.0, 0.3, 1.673_263_2] {
         known.extend([0.999, 0.999_999_7, 0.3].map(|part| from_output(alpha, part)));
     }
@@ -94,13 +94,15 @@ fn results_that_were_wrong_before() {
                 let y = from_bytes(dtype, &y)[0];
                 let verdict = judge.judge(x, grad, y);
                 let y = value(dtype, y);
-                if verdict.is_allowed && (y / known.due - 1.0).abs() < 0.03 {
+                if verdict.is_allowed && (y / known.expected - 1.0).abs() < 0.03 {
                     continue;
                 }
-                let Known { x, grad, due, .. } = known;
+                let Known {
+                    x, grad, expected, ..
+                } = known;
                 writeln!(
                     failures,
-                    "{judge:?}, {machine:?}: x {x:e}, grad {grad:e} gives {y:e}, needed {due:e}: {:.2} ULP",
+                    "{judge:?}, {machine:?}: x {x:e}, grad {grad:e} gives {y:e}, expected about {expected:e}: off by {:.2} ULP",
                     verdict.ulp
                 )
                 .unwrap();
@@ -117,7 +119,7 @@ macro_rules! old {
     };
 }
 
-/// The compiler is hostile enough to break earlier shaders, even without flushing subnormals.
+/// Proves that the compiler is hostile enough: it breaks earlier shaders, even without flushing subnormals.
 #[test]
 fn earlier_shaders_break() {
     use Op::{Backward, BackwardFromOutput, Forward};
@@ -154,13 +156,13 @@ fn earlier_shaders_break() {
         );
         assert!(
             findings.worst > judge.most_ulp(),
-            "{judge:?} is within {} ULP",
+            "{judge:?}: errors are at most {} ULP, which the contract allows",
             findings.worst
         );
     }
 }
 
-/// Returns the uniform of these shaders for ELU.
+/// Returns the uniform's bytes for an earlier shader, for ELU.
 fn old_uniform(dtype: DType, alpha: f64, params: Params) -> Vec<u8> {
     // The fields: count, the first elements of x, grad and y, groups_per_row, head, gap, end, zero and padding.
     let Params {
@@ -171,10 +173,7 @@ fn old_uniform(dtype: DType, alpha: f64, params: Params) -> Vec<u8> {
         ..
     } = params;
     let params = [count, 0, 0, 0, groups_per_row, head, 0, end, 0, 0, 0, 0];
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding is what is wanted"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
     let factors = if dtype == DType::F64 {
         // The fields: negative, negative_high, positive, input_scale, input_scale_high, slope, odd, padding.
         let high = f64::from_bits(alpha.to_bits() & !0x1fff_ffff);

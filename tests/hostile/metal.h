@@ -1,4 +1,4 @@
-// The part of metal_stdlib that naga's MSL uses.
+// Replaces the parts of metal_stdlib that naga's MSL uses.
 #pragma once
 #include "dispatch.h"
 #include "vectors.h"

@@ -1,4 +1,4 @@
-//! The penalty's four entry points, in the order in which a step runs them.
+//! Tests the penalty's four entry points, in the order in which a step runs them.
 
 use wgpu_elu::{
     DType,
@@ -11,7 +11,7 @@ use wgpu_elu::{
 use super::{
     compiler::{Dispatch, Machine, Program, Shader},
     inputs::scattered,
-    small,
+    to_u32,
 };
 use conformance::regularizer;
 use wgpu_elu::accuracy::{bits, from_bytes, to_bytes, value};
@@ -19,16 +19,17 @@ use wgpu_elu::accuracy::{bits, from_bytes, to_bytes, value};
 /// The number of elements, including one before and one after those that are summed.
 const LEN: u64 = 40_000;
 
-/// Elements by their index, and the factors of their penalty.
+/// A function from an index to an element, and the factors of the penalty.
 struct Case {
-    what: &'static str,
+    name: &'static str,
     factors: [f64; 2],
     element: fn(u64, Sizes) -> f64,
     /// The expected result, if it is not the rounded sum.
-    due: Option<f64>,
+    expected: Option<f64>,
 }
 
-/// The sizes of the elements: either the sum of their squares is finite, or the square of one element overflows.
+/// The sizes of elements. The sum of squares is finite for sizes from `tiny` to `huge`. The square of `overflows` is
+/// not finite in the dtype of the arithmetic.
 #[derive(Clone, Copy)]
 struct Sizes {
     tiny: f64,
@@ -50,7 +51,7 @@ impl Sizes {
         }
     }
 
-    /// Returns a number of any size in this range, with any sign.
+    /// Returns a number between `tiny` and `huge`, with either sign.
     fn any(self, i: u64) -> f64 {
         let part = (scattered(i) % 1000) as f64 / 1000.0;
         let sign = [1.0, -1.0][(i % 2) as usize];
@@ -60,49 +61,49 @@ impl Sizes {
 
 const CASES: [Case; 9] = [
     Case {
-        what: "moderate",
+        name: "moderate",
         factors: [0.1, 0.2],
         element: |i, _| (scattered(i) % 1000) as f64 / 300.0 - 1.5,
-        due: None,
+        expected: None,
     },
     Case {
-        what: "of all sizes",
+        name: "of all sizes",
         factors: [0.1, 0.2],
         element: |i, sizes| sizes.any(i),
-        due: None,
+        expected: None,
     },
     Case {
-        what: "of all sizes, without l2",
+        name: "of all sizes, without l2",
         factors: [0.1, 0.0],
         element: |i, sizes| sizes.any(i),
-        due: None,
+        expected: None,
     },
     Case {
-        what: "tiny, and one that is not",
+        name: "tiny, except one",
         factors: [0.0, 0.1],
         element: |i, sizes| if i == 9 { 1.0 } else { sizes.tiny },
-        due: None,
+        expected: None,
     },
     Case {
-        what: "one, and half an ULP of it",
+        name: "1, and many halves of its ULP",
         factors: [1.0, 0.0],
         element: |i, _| if i == 9 { 1.0 } else { 0.5f64.powi(24) },
-        due: None,
+        expected: None,
     },
     Case {
-        what: "subnormal, and one that is not",
+        name: "subnormal, except one",
         factors: [0.1, 0.2],
         element: |i, _| if i == 9 { 1.0 } else { 1e-39 },
-        due: None,
+        expected: None,
     },
     Case {
-        what: "too large",
+        name: "one whose square overflows",
         factors: [0.0, 1.0],
         element: |i, sizes| if i == 9 { sizes.overflows } else { 1.0 },
-        due: Some(f64::INFINITY),
+        expected: Some(f64::INFINITY),
     },
     Case {
-        what: "infinite",
+        name: "one infinite",
         factors: [0.1, 0.0],
         element: |i, sizes| {
             if i == LEN / 2 {
@@ -111,13 +112,13 @@ const CASES: [Case; 9] = [
                 sizes.any(i)
             }
         },
-        due: Some(f64::INFINITY),
+        expected: Some(f64::INFINITY),
     },
     Case {
-        what: "NaN and infinite",
+        name: "NaN and infinite",
         factors: [0.1, 0.2],
         element: |i, _| [f64::NAN, f64::INFINITY][(i % 2) as usize],
-        due: Some(f64::NAN),
+        expected: Some(f64::NAN),
     },
 ];
 
@@ -137,20 +138,20 @@ fn penalties_are_within_the_tolerance() {
             let mut y: Vec<u64> = (0..LEN).map(|i| bits(dtype, y(i))).collect();
             let ends = [0, y.len() - 1];
             let summed = y[1..ends[1]].iter().map(|&bits| value(dtype, bits));
-            let due = regularizer::exact(case.factors, summed);
-            let due = case.due.unwrap_or(due);
+            let expected = regularizer::exact(case.factors, summed);
+            let expected = case.expected.unwrap_or(expected);
             for end in ends {
                 y[end] = bits(dtype, f64::NAN);
             }
             for shape in shapes {
                 for machine in Machine::ALL {
-                    let found = run(&program, (dtype, shape, machine), case.factors, &y);
-                    let what = format!("{}, {machine:?}, {shape:?}", case.what);
-                    if due.is_nan() {
-                        let found = value(dtype.arithmetic(), found);
-                        assert!(found.is_nan(), "{what}, {dtype}: {found}");
+                    let actual = run(&program, (dtype, shape, machine), case.factors, &y);
+                    let what = format!("{}, {machine:?}, {shape:?}", case.name);
+                    if expected.is_nan() {
+                        let actual = value(dtype.arithmetic(), actual);
+                        assert!(actual.is_nan(), "{what}, {dtype}: {actual}, expected NaN");
                     } else {
-                        regularizer::check(&what, dtype, found, due);
+                        regularizer::check(&what, dtype, actual, expected);
                     }
                 }
             }
@@ -162,10 +163,7 @@ fn penalties_are_within_the_tolerance() {
 
 /// Returns the uniform's bytes, for a sum that is not divided.
 fn uniform(dtype: DType, [l1, l2]: [f64; 2], params: Params) -> Vec<u8> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding is what is wanted"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
     let factors = match dtype {
         DType::F64 => bytemuck::bytes_of(&Factors64 {
             l1,
@@ -202,13 +200,13 @@ fn run(
     factors: [f64; 2],
     y: &[u64],
 ) -> u64 {
-    let result = dtype.arithmetic();
-    let sum_size = 2 * result.size();
+    let result_dtype = dtype.arithmetic();
+    let sum_size = 2 * result_dtype.size();
     let groups_of = |items: usize, per_invocation: u32| {
         items.div_ceil((shape.workgroup_size * per_invocation) as usize)
     };
     let run = |entry_point, [from, to]: [Vec<u8>; 2], groups, params: Params| {
-        let groups = small(groups);
+        let groups = to_u32(groups);
         let params = Params {
             groups_per_row: groups,
             ..params
@@ -221,29 +219,34 @@ fn run(
         program.run(&shader, machine, &dispatch)
     };
 
-    let vectors = y.len() * dtype.size() / 16 - 2; // without the first and the last
-    let of_vectors = groups_of(vectors, penalty::vectors_per_invocation(shape));
+    let vectors = y.len() * dtype.size() / 16 - 2; // without the first and the last vector
+    let vector_groups = groups_of(vectors, penalty::vectors_per_invocation(shape));
     let params = Params {
         first: 1,
-        count: small(vectors),
+        count: to_u32(vectors),
         begin: 1,
-        end: small(y.len() - 1),
+        end: to_u32(y.len() - 1),
         ..Params::default()
     };
     let y = to_bytes(dtype, y);
-    let sums = vec![0; (of_vectors + 1) * sum_size];
-    let sums = run(VECTORS, [y.clone(), sums], of_vectors, params);
-    let to = small(of_vectors);
+    let sums = vec![0; (vector_groups + 1) * sum_size];
+    let sums = run(VECTORS, [y.clone(), sums], vector_groups, params);
+    let to = to_u32(vector_groups);
     let sums = run(ELEMENTS, [y, sums], 1, Params { to, ..params });
 
-    let of_all = |count| Params {
-        count: small(count),
+    let params_for = |count| Params {
+        count: to_u32(count),
         ..Params::default()
     };
-    let of_sums = groups_of(of_vectors + 1, SUMS_PER_INVOCATION);
-    let fewer = vec![0; of_sums * sum_size];
-    let fewer = run(SUMS, [sums, fewer], of_sums, of_all(of_vectors + 1));
-    let found = vec![0; result.size()];
-    let found = run(LAST, [fewer, found], 1, of_all(of_sums));
-    from_bytes(result, &found)[0]
+    let sum_groups = groups_of(vector_groups + 1, SUMS_PER_INVOCATION);
+    let fewer_sums = vec![0; sum_groups * sum_size];
+    let fewer_sums = run(
+        SUMS,
+        [sums, fewer_sums],
+        sum_groups,
+        params_for(vector_groups + 1),
+    );
+    let result = vec![0; result_dtype.size()];
+    let result = run(LAST, [fewer_sums, result], 1, params_for(sum_groups));
+    from_bytes(result_dtype, &result)[0]
 }

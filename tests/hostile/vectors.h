@@ -1,5 +1,5 @@
-// Vectors of 2 to 4 components, as in shading languages. Operators work on components, and comparisons return vectors
-// of bool. metal.h and hlsl.h add what differs between the two languages.
+// Defines vectors of 2 to 4 components, as in shading languages: operators work component by component, and comparisons
+// return vectors of bool. metal.h and hlsl.h add the parts that differ between the two languages.
 #pragma once
 #include <stdint.h>
 #include <string.h>
@@ -18,7 +18,7 @@ template <class T> struct alignas(2 * sizeof(T)) vec<T, 2> {
     vec(T a, T b) : x(a), y(b) {}
     // Converts values.
     template <class U> explicit vec(vec<U, 2> v) : x(T(v.x)), y(T(v.y)) {}
-    // Keeps the bits. naga omits 64-bit bit casts in HLSL: see `with_visible_bit_casts` in cpp.rs.
+    // Reinterprets the bits. naga's HLSL omits 64-bit bit casts: see `with_visible_bit_casts` in cpp.rs.
     template <class U> operator vec<U, 2>() const {
         static_assert(sizeof(T) == 8 && sizeof(U) == 8, "only 64-bit bit casts are implicit");
         return __builtin_bit_cast(vec<U, 2>, *this);
@@ -47,7 +47,7 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 4> {
     T operator[](int i) const { return (&x)[i]; }
 };
 
-// `a op b`, where either side may be a scalar.
+// Defines `a op b` for two vectors, and for a vector and a scalar on either side.
 #define OPERATOR(op)                                                                                        \
     template <class T, int N> inline vec<T, N> operator op(vec<T, N> a, vec<T, N> b) {                      \
         vec<T, N> r;                                                                                        \
@@ -59,7 +59,7 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 4> {
 OPERATOR(+) OPERATOR(-) OPERATOR(*) OPERATOR(/) OPERATOR(&) OPERATOR(|) OPERATOR(^)
 #undef OPERATOR
 
-// 64-bit integers are shifted by 32-bit integers.
+// The shift count is a vector of uint, for 64-bit integers, too.
 #define SHIFT(op)                                                                                           \
     template <class T, int N> inline vec<T, N> operator op(vec<T, N> a, vec<uint, N> b) {                   \
         vec<T, N> r;                                                                                        \
@@ -93,20 +93,20 @@ template <int N> inline bool any(vec<bool, N> v) {
 }
 template <int N> inline bool all(vec<bool, N> v) { return !any(!v); }
 
-// The built-in functions for scalars. Float functions are clang's builtins, so that fast math applies to them.
+// The built-in functions of scalars. Float functions are builtins of clang, so that fast math applies to them.
 #define FLOATS(T, suffix)                                                                                   \
     inline T floor(T a) { return __builtin_floor##suffix(a); }                                              \
     inline T ceil(T a) { return __builtin_ceil##suffix(a); }                                                \
     inline T trunc(T a) { return __builtin_trunc##suffix(a); }                                              \
     inline T rint(T a) { return __builtin_rint##suffix(a); }                                                \
-    inline T round(T a) { return __builtin_rint##suffix(a); } /* HLSL's takes ties to even, too */          \
+    inline T round(T a) { return __builtin_rint##suffix(a); } /* ties to even, as in HLSL */                \
     inline T abs(T a) { return __builtin_fabs##suffix(a); }                                                 \
     inline T min(T a, T b) { return __builtin_fmin##suffix(a, b); }                                         \
     inline T max(T a, T b) { return __builtin_fmax##suffix(a, b); }
 FLOATS(float, f) FLOATS(double, )
 #undef FLOATS
 
-// WGSL allows two roundings in an fma, so the compiler may regroup across it.
+// WGSL allows an fma to round twice. With LOOSE it is a product and a sum, which the compiler may regroup with others.
 #ifdef LOOSE
 inline float fma(float a, float b, float c) { return a * b + c; }
 inline double fma(double a, double b, double c) { return a * b + c; }
@@ -123,7 +123,7 @@ INTEGERS(uint32_t) INTEGERS(int32_t) INTEGERS(uint64_t) INTEGERS(int64_t)
 
 template <class T> inline T clamp(T a, T low, T high) { return min(max(a, low), high); }
 
-// The same functions for vectors, component by component.
+// Applies the same functions component by component.
 #define UNARY(f)                                                                                            \
     template <class T, int N> inline vec<T, N> f(vec<T, N> a) {                                             \
         for (int i = 0; i < N; i++) a[i] = f(a[i]);                                                         \
@@ -143,14 +143,14 @@ template <class T, int N> inline vec<T, N> fma(vec<T, N> a, vec<T, N> b, vec<T, 
     return a;
 }
 
-// `b` where `condition` holds, else `a`: the order of WGSL and Metal.
+// Returns `b` where `condition` is true, else `a`. The order of the arguments is that of WGSL and Metal.
 template <class T> inline T select(T a, T b, bool condition) { return condition ? b : a; }
 template <class T, int N> inline vec<T, N> select(vec<T, N> a, vec<T, N> b, vec<bool, N> condition) {
     for (int i = 0; i < N; i++) a[i] = condition[i] ? b[i] : a[i];
     return a;
 }
 
-// The same bits with another type.
+// Returns the same bits as another type.
 template <class T, class U> inline T same_bits(U u) {
     static_assert(sizeof(T) == sizeof(U));
     return __builtin_bit_cast(T, u);

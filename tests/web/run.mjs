@@ -12,18 +12,18 @@ import { chromium } from "playwright-core";
 process.chdir(fileURLToPath(new URL("../..", import.meta.url)));
 const ARTIFACTS = "target/web-artifacts";
 mkdirSync(ARTIFACTS, { recursive: true });
-/** For each test, the playground's build among them. */
-const PATIENCE = 20 * 60_000;
+/** The timeout of each test, in milliseconds. It includes the playground's build. */
+const TIMEOUT = 20 * 60_000;
 
 // ---- Tests ----
 
-test("the tests that run everywhere", { timeout: PATIENCE }, async (t) => {
+test("the tests of conformance pass", { timeout: TIMEOUT }, async (t) => {
   const { page, complaints } = await open(t, await conformance(t), WEBGPU);
   await results(t, page);
   assert.deepEqual(complaints, []);
 });
 
-test("the CPU path in a page without WebGPU", { timeout: PATIENCE }, async (t) => {
+test("the CPU path works in a page without WebGPU", { timeout: TIMEOUT }, async (t) => {
   const url = await conformance(t, "--include-ignored", "--exact", "browser::without_webgpu");
   const { page, complaints } = await open(t, insecure(url), WEBGPU);
   assert.equal(await page.evaluate(() => navigator.gpu), undefined);
@@ -31,7 +31,7 @@ test("the CPU path in a page without WebGPU", { timeout: PATIENCE }, async (t) =
   assert.deepEqual(complaints, []);
 });
 
-test("a GPU process that ends", { timeout: PATIENCE }, async (t) => {
+test("a device is lost when the GPU process ends", { timeout: TIMEOUT }, async (t) => {
   const url = await conformance(t, "--include-ignored", "--exact", "browser::the_gpu_process_ends");
   const { page, browser, complaints } = await open(t, url, WEBGPU);
   await page.locator("#output", { hasText: "running 1 test" }).waitFor();
@@ -42,31 +42,31 @@ test("a GPU process that ends", { timeout: PATIENCE }, async (t) => {
   assert.deepEqual(errors, []);
 });
 
-test("the playground", { timeout: PATIENCE }, async (t) => {
+test("the playground works", { timeout: TIMEOUT }, async (t) => {
   const url = await serve(t, "scripts/web", ["serve", "0"]);
-  await t.test("computes what the formulas say, and moves with the slider", (t) => curves(t, url));
+  await t.test("plots the values of the formulas, and follows the slider", (t) => curves(t, url));
   await t.test("computes and draws a field in every frame", (t) => field(t, url));
   await t.test("compares the GPU with the CPU", (t) => comparison(t, url));
   await t.test("shows the panel that the address names", (t) => panels(t, url));
-  await t.test("says that the GPU was lost", async (t) => {
+  await t.test("shows that the GPU was lost", async (t) => {
     const { page, browser } = await open(t, url, WEBGPU);
     await started(page);
     await crash(browser);
-    const told = page.getByRole("heading", { name: "The GPU was lost" });
-    await told.waitFor();
+    const heading = page.getByRole("heading", { name: "The GPU was lost" });
+    await heading.waitFor();
     await frames(page);
-    assert(await told.isVisible(), "something else is told");
+    assert(await heading.isVisible(), "another message has replaced it");
     await page.screenshot({ path: `${ARTIFACTS}/gpu-lost.png` });
   });
-  await t.test("says that there is no WebGPU", async (t) => {
+  await t.test("shows that WebGPU is not available", async (t) => {
     const { page, complaints } = await open(t, insecure(url), WEBGPU);
-    await page.getByRole("heading", { name: "This browser has no WebGPU here" }).waitFor();
+    await page.getByRole("heading", { name: "WebGPU is not available" }).waitFor();
     await page.screenshot({ path: `${ARTIFACTS}/no-webgpu.png` });
     assert.deepEqual(complaints, []);
   });
-  await t.test("says that there is no adapter", async (t) => {
+  await t.test("shows that no adapter was found", async (t) => {
     const { page, complaints } = await open(t, url, []);
-    await page.getByRole("heading", { name: "WebGPU finds no GPU" }).waitFor();
+    await page.getByRole("heading", { name: "No GPU found" }).waitFor();
     await page.screenshot({ path: `${ARTIFACTS}/no-adapter.png` });
     assert.deepEqual(complaints, ["warning: No available adapters."]);
   });
@@ -75,12 +75,12 @@ test("the playground", { timeout: PATIENCE }, async (t) => {
 async function curves(t, url) {
   const { page, complaints } = await open(t, url, WEBGPU);
   await started(page);
-  const one = await plotted(page);
-  assert.equal(one.alpha, 1);
+  const initial = await plotted(page);
+  assert.equal(initial.alpha, 1);
   const before = await pixels(page, PICTURE, "curves");
   for (const [name, color] of Object.entries(LINES)) {
     const drawn = before.colors[color] ?? 0;
-    assert(drawn > 300, `${name} has ${drawn} pixels`);
+    assert(drawn > 300, `the line of ${name} has ${drawn} pixels`);
   }
 
   // With the mouse.
@@ -90,19 +90,19 @@ async function curves(t, url) {
   await page.mouse.down();
   for (const x of [120, 160, 200]) await page.mouse.move(left + x, y);
   await page.mouse.up();
-  const more = await plotted(page);
-  assert(more.alpha > 2, `alpha is ${more.alpha}`);
-  const least = (curve) => Math.min(...curve);
-  assert(least(more.curves[0]) < 2 * least(one.curves[0]), "ELU went down with alpha");
-  assert.deepEqual(more.curves[2], one.curves[2], "SELU has an alpha of its own");
+  const dragged = await plotted(page);
+  assert(dragged.alpha > 2, `alpha is ${dragged.alpha}`);
+  const lowest = (curve) => Math.min(...curve);
+  assert(lowest(dragged.curves[0]) < 2 * lowest(initial.curves[0]), "ELU did not follow alpha");
+  assert.deepEqual(dragged.curves[2], initial.curves[2], "SELU changed, although it has its own alpha");
   const after = await pixels(page, PICTURE, "curves-moved");
   assert(difference(before, after) > 0.005, "the curves did not move in the picture");
 
   // With the keyboard. The slider has the focus since the mouse released it.
   await page.keyboard.press("ArrowRight", { delay: 100 });
-  const most = await plotted(page);
-  assert(most.alpha > more.alpha, `${most.alpha} is not more than ${more.alpha}`);
-  assert(least(most.curves[0]) < least(more.curves[0]), "ELU went down further");
+  const stepped = await plotted(page);
+  assert(stepped.alpha > dragged.alpha, `${stepped.alpha} is not more than ${dragged.alpha}`);
+  assert(lowest(stepped.curves[0]) < lowest(dragged.curves[0]), "ELU did not follow alpha");
 
   await page.emulateMedia({ colorScheme: "dark" });
   await frames(page);
@@ -113,10 +113,11 @@ async function curves(t, url) {
 async function field(t, url) {
   const { page, complaints } = await open(t, `${url}/#field`, WEBGPU);
   await started(page);
-  const one = await pixels(page, PICTURE, "field");
-  assert(Object.keys(one.colors).length > 100, "a field has many colours");
+  const before = await pixels(page, PICTURE, "field");
+  const count = Object.keys(before.colors).length;
+  assert(count > 100, `the field has only ${count} colours`);
   await frames(page);
-  assert(difference(one, await pixels(page, PICTURE)) > 0.1, "nothing moves");
+  assert(difference(before, await pixels(page, PICTURE)) > 0.1, "the field does not move");
   await page.emulateMedia({ colorScheme: "dark" });
   await frames(page);
   await page.screenshot({ path: `${ARTIFACTS}/field-dark.png` });
@@ -151,10 +152,10 @@ async function comparison(t, url) {
     })(last);
   });
   // The comparison fails if a result is off by more than 1 ULP.
-  await page.waitForFunction(() => window.playground.compared() === 1, null, { timeout: 300_000 });
+  await page.waitForFunction(() => window.playground.comparison_progress() === 1, null, { timeout: 300_000 });
   await frames(page);
-  const [longest, whole] = await page.evaluate(() => [window.longest, performance.now() - window.start]);
-  assert(longest < whole / 3, `no frame for ${longest} ms of ${whole}`);
+  const [longest, total] = await page.evaluate(() => [window.longest, performance.now() - window.start]);
+  assert(longest < total / 3, `no frame for ${longest} ms of ${total} ms`);
   await page.screenshot({ path: `${ARTIFACTS}/comparison.png` });
   await page.emulateMedia({ colorScheme: "dark" });
   await frames(page);
@@ -174,7 +175,7 @@ const WEBGPU = [
   "--use-angle=vulkan",
 ];
 
-/** A browser with a page, and what it complained of. */
+/** Opens a browser with a page, and collects the page's errors and warnings in `complaints`. */
 async function open(t, url, args) {
   const hosts = "--host-resolver-rules=MAP elsewhere.test 127.0.0.1";
   const sandbox = process.getuid() === 0 ? ["--no-sandbox"] : [];
@@ -196,18 +197,21 @@ async function open(t, url, args) {
   return { browser, page, complaints };
 }
 
-/** Browsers keep WebGPU from pages that come neither by https nor from this machine. */
+/**
+ * Returns the same address with another host name. Browsers enable WebGPU only in secure contexts: pages that come over
+ * https or from this machine.
+ */
 function insecure(url) {
   return url.replace("127.0.0.1", "elsewhere.test");
 }
 
-/** Chromium or Chrome, the first on the path. */
+/** Returns the path of the first Chromium or Chrome in PATH. */
 function program() {
   const names = ["chromium", "chromium-browser", "google-chrome"];
   const paths = process.env.PATH.split(delimiter);
-  const found = names.flatMap((name) => paths.map((path) => join(path, name))).find(isExecutable);
-  assert(found, `none of ${names.join(", ")} is on the path`);
-  return found;
+  const path = names.flatMap((name) => paths.map((path) => join(path, name))).find(isExecutable);
+  assert(path, `none of ${names.join(", ")} is in PATH`);
+  return path;
 }
 
 function isExecutable(path) {
@@ -219,25 +223,25 @@ function isExecutable(path) {
   }
 }
 
-/** Starts a server, and gives the address that it prints. */
+/** Starts a server, and returns the address that it prints. */
 async function serve(t, command, args, env = {}) {
   const server = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   t.after(() => server.kill());
-  let said = "";
+  let output = "";
   return new Promise((resolve, reject) => {
     server.on("error", reject);
-    server.on("exit", (code) => reject(new Error(`${command} ended with ${code}: ${said}`)));
+    server.on("exit", (code) => reject(new Error(`${command} exited with code ${code}: ${output}`)));
     for (const stream of [server.stdout, server.stderr]) {
       stream.on("data", (data) => {
-        said += data;
-        const address = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
+        output += data;
+        const address = /http:\/\/127\.0\.0\.1:\d+/.exec(output);
         if (address) resolve(address[0]);
       });
     }
   });
 }
 
-/** The page of wasm-bindgen's own runner. */
+/** Serves the tests of `conformance` with wasm-bindgen's test runner, and returns the address. */
 function conformance(t, ...args) {
   const wasm = "target/wasm32-unknown-unknown/release/conformance_web.wasm";
   const env = {
@@ -248,13 +252,13 @@ function conformance(t, ...args) {
   return serve(t, "target/tools/bin/wasm-bindgen-test-runner", [wasm, ...args], env);
 }
 
-/** Ends the process that all of its WebGPU is in. */
+/** Crashes the GPU process, which runs all WebGPU of the browser. */
 async function crash(browser) {
   const session = await browser.newBrowserCDPSession();
   await session.send("Browser.crashGpuProcess");
 }
 
-/** Waits for its tests, and reports each. */
+/** Waits until the tests in the page end, and reports each as a test of its own. */
 async function results(t, page) {
   await page.locator("#output", { hasText: "test result:" }).waitFor({ timeout: 900_000 });
   const output = await page.locator("#output").innerText();
@@ -268,40 +272,44 @@ async function results(t, page) {
 
 // ---- The playground ----
 
-/** Within the plot, and within the field. */
+/** An area inside the plot, and inside the field, in pixels. */
 const PICTURE = { x: 240, y: 120, width: 540, height: 540 };
 
-/** As in palette.rs, on light. */
+/** The colours of the lines in the light theme. Must equal those in palette.rs. */
 const LINES = { ELU: "0,114,178", "ELU's gradient": "213,94,0", SELU: "0,140,105", CELU: "180,80,140" };
 
-/** What is shown there, and how many pixels of it have which colour. A picture of all is kept if it has a name. */
+/**
+ * Returns the pixels of an area, and the number of pixels of each colour. If `name` is given, a screenshot of the whole
+ * page is saved under this name.
+ */
 async function pixels(page, { x, y, width, height }, name) {
   const path = name && `${ARTIFACTS}/${name}.png`;
   const png = (await page.screenshot({ path })).toString("base64");
-  const place = [x, y, width, height];
-  const rgb = await page.evaluate(async ([png, place]) => {
+  const area = [x, y, width, height];
+  const rgb = await page.evaluate(async ([png, area]) => {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
     const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
     context.drawImage(image, 0, 0);
-    const { data } = context.getImageData(...place);
+    const { data } = context.getImageData(...area);
     return Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join());
-  }, [png, place]);
+  }, [png, area]);
   const colors = {};
   for (const color of rgb) colors[color] = (colors[color] ?? 0) + 1;
   return { rgb, colors };
 }
 
-/** The part of the pixels that have another colour. */
+/** Returns the share of the pixels whose colours differ. */
 function difference(one, other) {
   return one.rgb.filter((color, i) => color !== other.rgb[i]).length / one.rgb.length;
 }
 
+/** Waits until the playground has started and drawn its first frames. */
 async function started(page) {
   await page.waitForFunction(() => window.playground, null, { timeout: 60_000 });
   await frames(page);
 }
 
-/** Some frames later, however slow they are. */
+/** Waits for ten frames, however slow they are. */
 async function frames(page) {
   for (let frame = 0; frame < 10; frame += 1) {
     await page.evaluate(() => new Promise(requestAnimationFrame));
@@ -312,26 +320,29 @@ function alphaOf(page) {
   return page.evaluate(() => window.playground.alpha());
 }
 
-/** Reads back what is plotted, and checks every value. */
+/** Reads back the plotted points, and checks every value against its formula. */
 async function plotted(page) {
   await frames(page);
   const alpha = await alphaOf(page);
   const values = await page.evaluate(async () => [...(await window.playground.plotted())]);
   const points = values.length / 5;
   const [x, ...curves] = [0, 1, 2, 3, 4].map((i) => values.slice(i * points, (i + 1) * points));
-  const rises = x.every((here, i) => i === 0 || here > x[i - 1]);
+  const rises = x.every((value, i) => i === 0 || value > x[i - 1]);
   assert(rises && x[0] < -4 && x[points - 1] > 2, `x goes from ${x[0]} to ${x[points - 1]}`);
-  formulas(alpha).forEach(([name, formula, mostUlp], i) => {
+  formulas(alpha).forEach(([name, formula, bound], i) => {
     curves[i].forEach((y, j) => {
       const exact = formula(x[j]);
       const ulp = Math.abs(y - exact) / spacing(exact);
-      assert(ulp <= mostUlp, `${name} of ${x[j]} with alpha ${alpha} is ${exact}, not ${y}: ${ulp} ULP off`);
+      assert(ulp <= bound, `${name}(${x[j]}) with alpha ${alpha} is ${y}, exact ${exact}: off by ${ulp} ULP`);
     });
   });
   return { alpha, curves };
 }
 
-/** The curves in the playground's order. Factors are rounded as the kernel has them. */
+/**
+ * Returns the name, the formula and the error bound in ULP of each curve, in the playground's order. The factors are
+ * rounded to float32, as the kernel rounds them.
+ */
 function formulas(alpha) {
   const [a, scale] = [Math.fround(alpha), 1.0507009873554805];
   const [positive, negative] = [Math.fround(scale), Math.fround(scale * 1.6732632423543772)];
@@ -344,12 +355,12 @@ function formulas(alpha) {
   ];
 }
 
-/** The distance from one float32 to the next there. */
+/** Returns the distance from `value` to the next float32. */
 function spacing(value) {
   const bits = new Int32Array(1);
   const float = new Float32Array(bits.buffer);
   float[0] = Math.abs(value);
-  const here = float[0];
+  const rounded = float[0];
   bits[0] += 1;
-  return float[0] - here;
+  return float[0] - rounded;
 }

@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         burn.identity()
     );
     println!(
-        "| elements | what | median | quartiles | GB/s | largest error | copy | share of it |"
+        "| elements | measurement | median | quartiles | GB/s | largest error | copy | share of its speed |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for len in sizes {
@@ -58,13 +58,13 @@ fn main() -> Result<()> {
                     .with_context(|| measurement.name())?,
             );
         }
-        let found = rounds(&Measurement::ALL, started, |measurement| {
+        let results = rounds(&Measurement::ALL, started, |measurement| {
             bench.sample(measurement)
         })?;
-        for ((measurement, stats), error) in found.iter().zip(errors) {
+        for ((measurement, stats), error) in results.iter().zip(errors) {
             let copy = measurement
                 .copy()
-                .and_then(|copy| found.iter().find(|(measurement, _)| *measurement == copy));
+                .and_then(|copy| results.iter().find(|(measurement, _)| *measurement == copy));
             let [copy_name, share] = match copy {
                 Some((copy, copied)) => [
                     copy.name().into(),
@@ -82,7 +82,7 @@ fn main() -> Result<()> {
             );
         }
         let median = |wanted| {
-            found
+            results
                 .iter()
                 .find(|(measurement, _)| *measurement == wanted)
                 .map_or(f64::NAN, |(_, stats)| stats.median)
@@ -97,12 +97,12 @@ fn main() -> Result<()> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Measurement {
-    /// Writes to an existing slice.
+    /// Writes into an existing slice.
     Cpu,
     /// Creates a new tensor each time.
     Candle,
     CpuCopy,
-    /// Records, submits and waits; writes to an existing buffer.
+    /// Records, submits and waits. Writes into an existing buffer.
     Kernel,
     /// Creates a new tensor each time.
     Tensor,
@@ -127,16 +127,17 @@ impl Measurement {
         match self {
             Self::Cpu => "wgpu-elu, CPU path",
             Self::Candle => "candle, CPU",
-            Self::CpuCopy => "memcpy by all threads",
+            Self::CpuCopy => "memcpy on all threads",
             Self::Kernel => "wgpu-elu, kernel, submit and wait",
             Self::Tensor => "wgpu-elu, `Elu::forward`, wait",
             Self::Burn if cfg!(feature = "fusion") => "burn-wgpu with fusion, `elu`, sync",
             Self::Burn => "burn-wgpu without fusion, `elu`, sync",
-            Self::ShaderCopy => "shader that copies",
+            Self::ShaderCopy => "copy by a shader",
             Self::BufferCopy => "buffer copy",
         }
     }
 
+    /// Returns the copy to compare with, or `None` for a copy.
     fn copy(self) -> Option<Self> {
         match self {
             Self::Cpu | Self::Candle => Some(Self::CpuCopy),
@@ -182,7 +183,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Returns the largest error. For a copy, it checks that the copy equals its source and returns 0.
+    /// Returns the largest error of the results, after a check that it is small. A copy must equal its source.
     fn error(&mut self, measurement: Measurement) -> Result<f64> {
         let y = match measurement {
             Measurement::Cpu | Measurement::CpuCopy => {
@@ -214,10 +215,12 @@ impl<'a> Bench<'a> {
             .zip(&y)
             .map(|(&x, &y)| (f64::from(y) - exact(x)).abs());
         let largest = errors.fold(0.0, f64::max);
-        let most = if is_copy { 0.0 } else { 1e-6 };
+        let bound = if is_copy { 0.0 } else { 1e-6 };
         ensure!(
-            y.len() == self.x.len() && largest <= most,
-            "wrong by {largest:e}"
+            y.len() == self.x.len() && largest <= bound,
+            "{} results with errors up to {largest:e}; needed {} with errors up to {bound:e}",
+            y.len(),
+            self.x.len()
         );
         Ok(largest)
     }
