@@ -1,8 +1,14 @@
-// Computes the largest float32 errors of exp, expm1 and ELU with alpha = 1 over every float32, for the orders that a
-// compiler may choose. docs/numerics.md quotes them.
+// Prints the largest float32 errors of the shaders' exp, expm1 and ELU with alpha = 1, over every float32 and for
+// several orders of operations that a compiler may choose. docs/numerics.md quotes them.
 //
-// The functions use the operations and the names of shaders/exponential.wgsl and shaders/unit_forward.wgsl. The errors
-// of the pairs are relative, in units of 2^-24: half of the spacing at 1. The program runs for about a minute.
+// 1. The functions do the same operations as those with the same names in shaders/exponential.wgsl and
+//    shaders/unit_forward.wgsl.
+// 2. Each is evaluated for every float for which its result is used: exp between -330 and -2^-30, expm1 between -19 and
+//    -2^-30, and ELU between -18 and -2^-25.
+// 3. The result is compared with a float64 result: the pairs by their relative error in units of u = 2^-24, which is
+//    half of the spacing at 1, and ELU in ULP.
+//
+// It runs for about a minute.
 //
 // usage: c++ -O2 -march=native -ffp-contract=off scripts/pair-errors.cpp -o /tmp/pair-errors && /tmp/pair-errors
 
@@ -19,12 +25,12 @@ static float leading_bits(float v) { return of_bits(bits(v) & 0xfffff000u); }
 struct Pair { float high, low; };
 struct Reduced { uint32_t rounder; float r, rest; };
 
-// `fuses`: whether an fma rounds once. `order`: the order of the product r^3 p(r), as (r r^2) p, r (r^2 p) or (r p)
-// r^2.
-template <bool fuses, int order> struct Compiler {
+// The choices of a compiler. `has_fma`: whether an fma rounds once. `order`: how r^3 p(r) is multiplied, as (r r^2) p
+// for 0, r (r^2 p) for 1, or (r p) r^2 for 2.
+template <bool has_fma, int order> struct Compiler {
     static constexpr float log2_e = 1.44269502f, ln2_high = 0.693145752f, ln2_low = 1.42860677e-6f, rounder = 12583039.0f;
 
-    static float fma(float a, float b, float c) { return fuses ? std::fma(a, b, c) : a * b + c; }
+    static float fma(float a, float b, float c) { return has_fma ? std::fma(a, b, c) : a * b + c; }
 
     static float p(float r) {
         float v = fma(0.000150461448f, r, 0.00139305403f);
@@ -33,6 +39,7 @@ template <bool fuses, int order> struct Compiler {
         return fma(v, r, 0.166666359f);
     }
 
+    // Range reduction and polynomial: t = n ln 2 + r, and expm1(r) = r + rest.
     static Reduced reduce(float t, uint32_t smallest) {
         uint32_t nearest = std::max(bits(fma(t, log2_e, rounder)), smallest);
         float n = of_bits(nearest) - rounder;
@@ -43,6 +50,7 @@ template <bool fuses, int order> struct Compiler {
         return {nearest, r, fma(square, 0.5f, fma(exp_of_r, growth, cube))};
     }
 
+    // Returns the significand of exp(t).
     static Pair exp_of(float t, int& exponent) {
         Reduced reduced = reduce(t, 0);
         float high = leading_bits(1.0f + reduced.r);
@@ -52,9 +60,9 @@ template <bool fuses, int order> struct Compiler {
 
     static Pair expm1_of(float t) {
         Reduced reduced = reduce(t, bits(rounder) - 24);
-        float power = of_bits(reduced.rounder << 23), less = power - 1.0f;
-        float high = leading_bits(fma(power, reduced.r + reduced.rest, less));
-        return {high, fma(power, reduced.rest, fma(power, reduced.r, less - high))};
+        float power = of_bits(reduced.rounder << 23), power_minus_1 = power - 1.0f;
+        float high = leading_bits(fma(power, reduced.r + reduced.rest, power_minus_1));
+        return {high, fma(power, reduced.rest, fma(power, reduced.r, power_minus_1 - high))};
     }
 
     static float unit_forward(float x) {
@@ -70,6 +78,7 @@ template <bool fuses, int order> struct Compiler {
             float t = of_bits(b);
             int exponent;
             Pair pair = exp_of(t, exponent);
+            // exp(t) / 2^n, with ln 2 in two parts.
             double exact = std::exp(t - exponent * 0x1.62e42fefa39efp-1 - exponent * 0x1.abc9e3b39803fp-56);
             exp_error = std::max(exp_error, std::fabs((double(pair.high) + pair.low) / exact - 1.0));
             if (t < -19.0f) continue;
@@ -79,7 +88,7 @@ template <bool fuses, int order> struct Compiler {
             if (t < -18.0f || t >= -0x1p-25f) continue;
             unit_error = std::max(unit_error, std::fabs(unit_forward(t) - exact) * 0x1p23 / std::exp2(std::ilogb(exact)));
         }
-        printf("%s, order %d: expm1 pair %.3f, exp pair %.3f, alpha 1 %.3f ULP\n", fuses ? "fused" : "unfused", order,
+        printf("%s, order %d: expm1 pair %.3f, exp pair %.3f, alpha 1 %.3f ULP\n", has_fma ? "with fma" : "without fma", order,
                expm1_error * 0x1p24, exp_error * 0x1p24, unit_error);
     }
 };

@@ -1,7 +1,7 @@
-//! The judge of results. It checks whether a device keeps the contract on accuracy, and samples the values at which
-//! results are most likely to be wrong. `elu check` prints the report of this module.
+//! Checks whether a device's results are as accurate as documented, on a sample that contains the values at which
+//! results are most likely to be wrong. `elu check` prints the [`Report`].
 //!
-//! A test in your own CI can hold your device to the contract:
+//! You can test your own device in your own CI:
 //!
 //! ```
 //! use wgpu_elu::{DType, Device, Op, accuracy::{self, Extent}};
@@ -15,11 +15,12 @@
 //!
 //! # The contract
 //!
-//! Every result is within [`Judge::most_ulp`] ULP of the exact value: 1 ULP, or 2 ULP for `float64`. (A ULP, unit in
-//! the last place, is the distance between two neighbouring numbers.) The exact value is computed in higher precision:
-//! in `f64` for `f32` and the 16-bit formats, and with 160 bits for `f64`. Zeros, infinities and NaN must be exact,
-//! including the sign of zero. For 16-bit formats, forward with alpha 1 must return the number nearest to the exact
-//! value.
+//! The contract is the documented error bound, and [`Judge`] decides whether a result keeps it. Every result is within
+//! [`Judge::most_ulp`] ULP of the exact value: 1 ULP, or 2 ULP for `float64`. (A ULP, unit in the last place, is the
+//! distance between two neighbouring numbers.) The exact value is computed in higher precision: in `f64` for `f32` and
+//! the 16-bit formats, and with 160 bits for `f64`. If the exact result is a zero, an infinity or NaN, the result must
+//! be the same, including the sign of zero. Forward must return a NaN input bit by bit; elsewhere any NaN is allowed.
+//! For 16-bit formats, forward with alpha 1 must return the number nearest to the exact value.
 
 mod examination;
 mod format;
@@ -39,8 +40,8 @@ pub use report::{Others, Report};
 pub use sample::{Extent, Sample};
 pub use tally::{Case, Findings, Tally, Worst};
 
-/// Judges a device's results of one operation on one dtype, for `elu` (a number is alpha) and for more than a hundred
-/// other factors: alphas from subnormal to infinite, SELU, CELU, and combinations of all three factors.
+/// Judges a device's results of one operation on one dtype, for `elu` (a number is alpha) and for about a hundred
+/// other sets of factors: alphas from subnormal to infinite, SELU, CELU, and combinations of all three factors.
 ///
 /// With [`Extent::Default`] it judges tens of millions of `float32` results, which takes some seconds.
 ///
@@ -96,7 +97,7 @@ pub async fn check_with<F: Findings>(
 ///
 /// # Errors
 ///
-/// Returns the errors of [`check`].
+/// Returns the same errors as [`check`].
 #[cfg(not(target_family = "wasm"))]
 pub fn check_blocking(
     device: &Device,
@@ -108,7 +109,7 @@ pub fn check_blocking(
     pollster::block_on(check(device, op, dtype, elu, extent))
 }
 
-/// Returns the samples for other factors that belong to a sample of this extent.
+/// Returns a smaller sample for each of the other factors that are tested together with a sample of this extent.
 pub fn other_samples(judge: Judge, extent: Extent) -> Vec<Sample> {
     let is_exhaustive = extent == Extent::Exhaustive;
     let other_extent = if is_exhaustive {

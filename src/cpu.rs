@@ -29,11 +29,12 @@ use crate::{
     factors::{Factors, Penalty},
     op::Op,
 };
-use lanes::{walk, walk_with_grad};
+use lanes::{map, map_with_grad};
 use sum::{Sum, sum};
 
-/// Expands to `$run::<T, E>($arguments)`. `T` is the concrete type of `E`, for which the vector code is implemented.
-macro_rules! with_walk {
+/// Expands to `$run::<T, E>($arguments)`. `E` is generic; `T` is the same type by name, for which vector code is
+/// implemented.
+macro_rules! with_vector_code {
     ($E:ident, $run:ident($($argument:expr),*)) => {
         match $E::DTYPE {
             DType::F32 => $run::<f32, $E>($($argument),*),
@@ -45,13 +46,15 @@ macro_rules! with_walk {
 }
 
 /// Applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op` takes a gradient, and
-/// writes the result to `out`. The functions below are named after their operation and call this one.
+/// writes the result to `out`. The functions that are named after an operation call this one.
 ///
 /// # Errors
 ///
-/// Returns [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`]; [`Error::NotInvertible`] for
-/// [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite; [`Error::LengthMismatch`] if the slices
-/// differ in length. After an error `out` is unchanged.
+/// - Returns [`Error::Inputs`] if a gradient is asked for without `grad`, or [`Op::Forward`] is given a `grad`.
+/// - Returns [`Error::NotInvertible`] for [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite.
+/// - Returns [`Error::LengthMismatch`] if the slices differ in length.
+///
+/// After an error `out` is unchanged.
 pub fn apply<E: Element>(
     op: Op,
     elu: impl Into<Elu>,
@@ -68,7 +71,7 @@ pub fn apply<E: Element>(
 ///
 /// # Errors
 ///
-/// Returns the errors of [`apply`].
+/// Returns the same errors as [`apply`].
 pub fn apply_in_place<E: Element>(
     op: Op,
     elu: impl Into<Elu>,
@@ -93,8 +96,8 @@ pub fn forward_in_place<E: Element>(elu: impl Into<Elu>, x: &mut [E]) {
     run_forward(elu.into(), None, x);
 }
 
-/// Writes to `out` the gradient with respect to `x`: `grad`, the gradient with respect to the output, times the slope
-/// at `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`; at 0 it is alpha.
+/// Writes to `out` the gradient with respect to `x`: the incoming gradient `grad`, which is the gradient with respect
+/// to the output, times the slope at `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`; at 0 it is alpha.
 ///
 /// NaN in `x` or `grad` gives NaN. An infinite `grad` gives NaN where the slope rounds to zero.
 ///
@@ -115,7 +118,7 @@ pub fn backward_in_place<E: Element>(elu: impl Into<Elu>, x: &[E], grad: &mut [E
 }
 
 /// Writes to `out` the gradient with respect to `x`, computed from the output `y`: the slope is 1 where `y > 0`, else
-/// `y + alpha`. Use it if [`forward_in_place`] has overwritten `x`.
+/// `y + alpha`. It needs no `x`, so it can be used after [`forward_in_place`] has overwritten `x`.
 ///
 /// # Errors
 ///
@@ -134,7 +137,7 @@ pub fn backward_from_output<E: Element>(
 ///
 /// # Errors
 ///
-/// Returns the errors of [`backward_from_output`]; `grad` is then unchanged.
+/// Returns the same errors as [`backward_from_output`]; `grad` is then unchanged.
 pub fn backward_from_output_in_place<E: Element>(
     elu: impl Into<Elu>,
     y: &[E],
@@ -150,7 +153,7 @@ pub fn backward_from_output_in_place<E: Element>(
 /// The sum does not depend on the number of threads. Its error bound is that of
 /// [`Regularizer`](crate::Regularizer#accuracy), without the rounding to `f32`.
 pub fn penalty<E: Element>(l1: f64, l2: f64, y: &[E]) -> f64 {
-    fn run_as<T: Walk, E: Element>(penalty: Penalty, y: &[E]) -> f64 {
+    fn run_as<T: VectorCode, E: Element>(penalty: Penalty, y: &[E]) -> f64 {
         let level = Level::new();
         let sum = sum_up(bytemuck::cast_slice(y), &|y| T::penalty(level, penalty, y));
         sum.value() * T::rescale(penalty)
@@ -158,11 +161,11 @@ pub fn penalty<E: Element>(l1: f64, l2: f64, y: &[E]) -> f64 {
     match Penalty::new(l1, l2) {
         Err(_) => f64::NAN,
         Ok(penalty) if penalty.is_zero() => 0.0,
-        Ok(penalty) => with_walk!(E, run_as(penalty, y)),
+        Ok(penalty) => with_vector_code!(E, run_as(penalty, y)),
     }
 }
 
-/// Returns the instruction set that this machine uses.
+/// Returns the name of the SIMD instruction set that the functions of this module use on this machine.
 pub fn simd_level() -> &'static str {
     name(Level::new())
 }
@@ -177,15 +180,15 @@ pub fn threads() -> usize {
 
 // ---- Internals ----
 
-/// The smallest number of elements for which several threads are faster. With 2^16 elements, two threads that had to be
-/// woken took 34 microseconds, and one thread took 23.
+/// The smallest number of elements that is divided among several threads, because waking them takes time. 2^16 elements
+/// took 34 microseconds on two threads that had to be woken, and 23 microseconds on one thread.
 #[cfg(feature = "threads")]
-const THREADS_FROM: usize = 1 << 18;
+const MIN_LEN_FOR_THREADS: usize = 1 << 18;
 
-/// The number of elements that a thread takes at a time. Each thread takes several long pieces, so that all threads
-/// finish at about the same time.
+/// Returns the number of elements that a thread takes at a time. Each thread takes about four pieces, so that all
+/// threads finish at about the same time.
 #[cfg(feature = "threads")]
-fn chunk_len(len: usize) -> usize {
+fn piece_len(len: usize) -> usize {
     (len / (4 * threads())).clamp(1 << 14, 1 << 17)
 }
 
@@ -210,9 +213,9 @@ fn name(level: Level) -> &'static str {
     "portable"
 }
 
-/// Returns whether `mul_add` is known to round once.
+/// Returns whether `mul_add` is known to be a fused multiply-add (FMA), which rounds once.
 #[inline(always)]
-fn fuses(level: Level) -> bool {
+fn has_fma(level: Level) -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     return matches!(level, Level::Avx512(_) | Level::Avx2(_));
     #[cfg(target_arch = "aarch64")]
@@ -236,7 +239,7 @@ fn check_len(role: Role, needed: usize, found: usize) -> Result<()> {
     }
 }
 
-/// Applies `op`. If an input is `None`, it is the last input of the operation, and `out` holds it.
+/// Applies `op`. If the last input of the operation is `None`, `out` holds it.
 pub(crate) fn run<E: Element>(
     op: Op,
     elu: Elu,
@@ -268,20 +271,20 @@ pub(crate) fn run<E: Element>(
 
 /// Writes ELU of `x` to `y`, which has the same length. If `x` is `None`, `y` holds it.
 fn run_forward<E: Element>(elu: Elu, x: Option<&[E]>, y: &mut [E]) {
-    fn run_as<T: Walk, E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
+    fn run_as<T: VectorCode, E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
         let (x, y) = (x.map(bytemuck::cast_slice), bytemuck::cast_slice_mut(y));
         let level = Level::new();
         match x {
-            Some(x) => share_out([x], y, |[x], y| T::forward(level, factors, Some(x), y)),
-            None => share_out([], y, |[], y| T::forward(level, factors, None, y)),
+            Some(x) => for_each_piece([x], y, |[x], y| T::forward(level, factors, Some(x), y)),
+            None => for_each_piece([], y, |[], y| T::forward(level, factors, None, y)),
         }
     }
-    with_walk!(E, run_as(elu.factors(), x, y));
+    with_vector_code!(E, run_as(elu.factors(), x, y));
 }
 
 /// Writes the gradient of `op` to `out`, which has the length of `x`. If `grad` is `None`, `out` holds it.
 fn run_gradient<E: Element>(op: Op, elu: Elu, x: &[E], grad: Option<&[E]>, out: &mut [E]) {
-    fn run_as<T: Walk, E: Element>(
+    fn run_as<T: VectorCode, E: Element>(
         op: Op,
         factors: Factors,
         x: &[E],
@@ -292,27 +295,27 @@ fn run_gradient<E: Element>(op: Op, elu: Elu, x: &[E], grad: Option<&[E]>, out: 
         let out = bytemuck::cast_slice_mut(out);
         let level = Level::new();
         match grad {
-            Some(grad) => share_out([x, grad], out, |[x, grad], out| {
+            Some(grad) => for_each_piece([x, grad], out, |[x, grad], out| {
                 T::gradient(level, op, factors, x, Some(grad), out);
             }),
-            None => share_out([x], out, |[x], out| {
+            None => for_each_piece([x], out, |[x], out| {
                 T::gradient(level, op, factors, x, None, out);
             }),
         }
     }
-    with_walk!(E, run_as(op, elu.factors(), x, grad, out));
+    with_vector_code!(E, run_as(op, elu.factors(), x, grad, out));
 }
 
-/// Runs `work` on pieces of slices of equal length, on several threads if the slices are long.
-fn share_out<T: Send + Sync, const N: usize>(
+/// Divides slices of equal length into pieces and runs `work` on each, on several threads if the slices are long.
+fn for_each_piece<T: Send + Sync, const N: usize>(
     inputs: [&[T]; N],
     out: &mut [T],
     work: impl Fn([&[T]; N], &mut [T]) + Sync,
 ) {
     #[cfg(feature = "threads")]
-    if out.len() >= THREADS_FROM {
+    if out.len() >= MIN_LEN_FOR_THREADS {
         use rayon::prelude::*;
-        let len = chunk_len(out.len());
+        let len = piece_len(out.len());
         out.par_chunks_mut(len).enumerate().for_each(|(i, out)| {
             let piece = i * len..i * len + out.len();
             work(inputs.map(|input| &input[piece.clone()]), out);
@@ -322,27 +325,27 @@ fn share_out<T: Send + Sync, const N: usize>(
     work(inputs, out);
 }
 
-/// The number of elements in a piece of a sum. The pieces do not depend on the number of threads, so the sum does not
-/// either.
-const SUMMED_TOGETHER: usize = 1 << 15;
+/// The number of elements in a piece of a sum. It does not depend on the number of threads, so the sum does not either.
+const SUM_PIECE_LEN: usize = 1 << 15;
 
-/// Adds the sums of all pieces, on several threads if there are many pieces.
+/// Returns the sum of the sums of all pieces. Divides the slice in halves until one piece is left, on several threads
+/// if the slice is long.
 fn sum_up<T: Send + Sync>(y: &[T], sum: &(impl Fn(&[T]) -> Sum + Sync)) -> Sum {
-    let pieces = y.len().div_ceil(SUMMED_TOGETHER);
+    let pieces = y.len().div_ceil(SUM_PIECE_LEN);
     if pieces <= 1 {
         return sum(y);
     }
-    let (first, last) = y.split_at(pieces / 2 * SUMMED_TOGETHER);
+    let (first, last) = y.split_at(pieces / 2 * SUM_PIECE_LEN);
     #[cfg(feature = "threads")]
-    if y.len() >= THREADS_FROM {
+    if y.len() >= MIN_LEN_FOR_THREADS {
         let (first, last) = rayon::join(|| sum_up(first, sum), || sum_up(last, sum));
         return first.add(last);
     }
     sum_up(first, sum).add(sum_up(last, sum))
 }
 
-/// An element type with vector code.
-trait Walk: Element {
+/// An element type for which vector code exists.
+trait VectorCode: Element {
     /// Writes ELU of `x` to `y`. If `x` is `None`, `y` holds it.
     fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]);
     /// Writes the gradient of `op` to `out`. If `grad` is `None`, `out` holds it.
@@ -354,28 +357,29 @@ trait Walk: Element {
         grad: Option<&[Self]>,
         out: &mut [Self],
     );
+    /// Returns the sum of the terms of a penalty, divided by [`VectorCode::rescale`].
     fn penalty(level: Level, penalty: Penalty, y: &[Self]) -> Sum;
-    /// Returns the number by which a sum of penalties must be multiplied.
+    /// Returns the power of two by which the penalty's sum must be multiplied.
     fn rescale(penalty: Penalty) -> f64;
 }
 
-macro_rules! walks {
+macro_rules! vector_code {
     ($type:ty, $arithmetic:ident, $products:ident, $($forward:ident)::+) => {
-        impl Walk for $type {
+        impl VectorCode for $type {
             fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]) {
                 use arithmetic::$arithmetic::{DegenerateForward, ScaledForward, UnitForward};
                 let products = factors.$products();
                 let class = products.class(Op::Forward);
                 if class.degenerate {
                     dispatch!(level, simd => {
-                        walk(simd, DegenerateForward::new(simd, products), x, y)
+                        map(simd, DegenerateForward::new(simd, products), x, y)
                     });
                 } else if class.unit_factors {
-                    dispatch!(level, simd => walk(simd, UnitForward, x, y));
+                    dispatch!(level, simd => map(simd, UnitForward, x, y));
                 } else if class.unit_input_scale {
-                    dispatch!(level, simd => walk(simd, $($forward)::+::new(simd, products), x, y));
+                    dispatch!(level, simd => map(simd, $($forward)::+::new(simd, products), x, y));
                 } else {
-                    dispatch!(level, simd => walk(simd, ScaledForward::new(simd, products), x, y));
+                    dispatch!(level, simd => map(simd, ScaledForward::new(simd, products), x, y));
                 }
             }
 
@@ -392,15 +396,15 @@ macro_rules! walks {
                 let class = products.class(op);
                 if op == Op::BackwardFromOutput {
                     dispatch!(level, simd => {
-                        walk_with_grad(simd, BackwardFromOutput::new(simd, products), x, grad, out)
+                        map_with_grad(simd, BackwardFromOutput::new(simd, products), x, grad, out)
                     });
-                } else if class.unit_factors && fuses(level) {
+                } else if class.unit_factors && has_fma(level) {
                     dispatch!(level, simd => {
-                        walk_with_grad(simd, UnitBackward::new(simd, products), x, grad, out)
+                        map_with_grad(simd, UnitBackward::new(simd, products), x, grad, out)
                     });
                 } else {
                     dispatch!(level, simd => {
-                        walk_with_grad(simd, Backward::new(simd, products), x, grad, out)
+                        map_with_grad(simd, Backward::new(simd, products), x, grad, out)
                     });
                 }
             }
@@ -422,10 +426,10 @@ macro_rules! walks {
     };
 }
 
-walks!(f32, f32, in_f32, arithmetic::f32::Forward);
-walks!(f16, f32, in_f32, arithmetic::NarrowForward);
-walks!(bf16, f32, in_f32, arithmetic::NarrowForward);
-walks!(f64, f64, in_f64, arithmetic::f64::Forward);
+vector_code!(f32, f32, in_f32, arithmetic::f32::Forward);
+vector_code!(f16, f32, in_f32, arithmetic::NarrowForward);
+vector_code!(bf16, f32, in_f32, arithmetic::NarrowForward);
+vector_code!(f64, f64, in_f64, arithmetic::f64::Forward);
 
 #[cfg(test)]
 mod tests;

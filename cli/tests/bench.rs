@@ -166,7 +166,7 @@ fn bench_without_any_adapter() {
     assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(
-        table.contains("\nGPU: none: no adapter has compute shaders\n"),
+        table.contains("\nGPU: none: wgpu finds no adapter\n"),
         "{table}"
     );
     assert!(

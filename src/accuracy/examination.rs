@@ -1,4 +1,4 @@
-//! Judges the results of a device or of a function.
+//! Judges the results of a device or of a function, piece by piece.
 
 use std::ops::Range;
 
@@ -17,8 +17,9 @@ use crate::{
     tensor::Tensor,
 };
 
-/// Judges the results of `compute` for one of the [`pieces`] of the sample. `compute` receives equally many `x` and
-/// gradients, as bits, and returns as many results.
+/// Judges the results of `compute` for one of the [`pieces`] of the sample. `compute` takes the `x` and the incoming
+/// gradients of the piece, as bits, and returns a result for each. `empty` creates the collection that the results are
+/// added to.
 ///
 /// # Errors
 ///
@@ -31,7 +32,7 @@ pub fn examine<F: Findings, E: From<Error>>(
 ) -> Result<F, E> {
     let (x, grad) = pairs(sample, piece);
     let y = compute(&x, &grad)?;
-    Ok(count(&x, &grad, &y, &empty)?)
+    Ok(judge_all(&x, &grad, &y, &empty)?)
 }
 
 /// Divides a sample into ranges of at most `len` pairs. Each range is judged in memory; the whole sample may be larger
@@ -41,8 +42,8 @@ pub fn pieces(sample: &Sample, len: u64) -> impl Iterator<Item = Range<u64>> + u
     (0..end.div_ceil(len)).map(move |i| i * len..end.min((i + 1) * len))
 }
 
-/// Judges a device's results for the whole sample. `progress` is called after each piece with the number of its
-/// results.
+/// Judges a device's results for the whole sample. `empty` creates the collection that the results are added to.
+/// `progress` is called after each piece with the number of its results.
 ///
 /// # Errors
 ///
@@ -58,7 +59,7 @@ pub async fn examine_device<F: Findings>(
     for piece in pieces(sample, piece_len(judge.dtype)) {
         let (x, grad) = pairs(sample, piece);
         let y = compute(device, judge, &x, &grad).await?;
-        findings = findings.and(count(&x, &grad, &y, &empty)?);
+        findings = findings.and(judge_all(&x, &grad, &y, &empty)?);
         progress(x.len() as u64);
     }
     Ok(findings)
@@ -108,17 +109,17 @@ pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Vec<u64> {
 
 // ---- Internals ----
 
-/// Returns a number of results that is large enough to occupy a device.
+/// Returns the number of results in a piece, which is large enough to occupy a device.
 fn piece_len(dtype: DType) -> u64 {
     match dtype {
-        DType::F64 => 1 << 12, // judging one takes hundreds of times as long
+        DType::F64 => 1 << 12, // judging a float64 result takes hundreds of times as long
         DType::F32 | DType::F16 | DType::BF16 => 1 << 21,
     }
 }
 
 /// The smallest number of results that a thread judges at a time.
 #[cfg(feature = "threads")]
-const TOGETHER: usize = 1 << 8;
+const MIN_LEN_PER_THREAD: usize = 1 << 8;
 
 /// The number of consecutive pairs that a thread makes at a time.
 #[cfg(feature = "threads")]
@@ -141,7 +142,7 @@ fn pairs(sample: &Sample, piece: Range<u64>) -> (Vec<u64>, Vec<u64>) {
 }
 
 /// Judges the results `y`, which must be as many as there are `x`.
-fn count<F: Findings>(
+fn judge_all<F: Findings>(
     x: &[u64],
     grad: &[u64],
     y: &[u64],
@@ -160,7 +161,11 @@ fn count<F: Findings>(
     };
     #[cfg(feature = "threads")]
     {
-        let cases = x.par_iter().zip(grad).zip(y).with_min_len(TOGETHER);
+        let cases = x
+            .par_iter()
+            .zip(grad)
+            .zip(y)
+            .with_min_len(MIN_LEN_PER_THREAD);
         Ok(cases.fold(empty, add).reduce(empty, F::and))
     }
     #[cfg(not(feature = "threads"))]

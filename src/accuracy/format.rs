@@ -8,7 +8,7 @@ use crate::dtype::DType;
 pub fn value(dtype: DType, bits: u64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the upper bits are those of no format"
+        reason = "a narrower dtype uses only the lower bits"
     )]
     match dtype {
         DType::F16 => f16::from_bits(bits as u16).into(),
@@ -21,7 +21,7 @@ pub fn value(dtype: DType, bits: u64) -> f64 {
 /// Returns the bits of the number of `dtype` that is nearest to `value`.
 pub fn bits(dtype: DType, value: f64) -> u64 {
     match dtype {
-        // The crate's own conversion from f64 drops 32 bits before it rounds.
+        // `from_f64` of the crate `half` drops 32 bits before it rounds.
         DType::F16 => f16::from_f32(round_to_odd(value)).to_bits().into(),
         DType::BF16 => bf16::from_f32(round_to_odd(value)).to_bits().into(),
         DType::F64 => value.to_bits(),
@@ -40,13 +40,14 @@ pub fn smallest_normal(dtype: DType) -> f64 {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "rounding is what is wanted"
+    reason = "the conversion is meant to round"
 )]
 fn round(value: f64) -> f32 {
     value as f32
 }
 
-/// Rounds to odd, so that a second rounding to at most half the bits gives the same result as a single rounding.
+/// Rounds to `f32`, to odd: an inexact result gets 1 as its last bit. A second rounding to at most half the bits then
+/// gives the same result as a single rounding.
 fn round_to_odd(value: f64) -> f32 {
     let rounded = round(value);
     if f64::from(rounded) == value || !rounded.is_finite() {

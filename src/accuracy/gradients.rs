@@ -13,9 +13,10 @@ use crate::op::Op;
 #[derive(Debug)]
 pub(super) struct Gradients {
     judge: Judge,
-    /// The exponents of the format's smallest and largest numbers.
-    least: f64,
-    most: f64,
+    /// The binary logarithms of the dtype's smallest and largest numbers.
+    min_exponent: f64,
+    max_exponent: f64,
+    /// Magnitudes at which a number changes its kind, as bits.
     edges: [u64; 12],
 }
 
@@ -41,14 +42,15 @@ impl Gradients {
         ];
         Self {
             judge,
-            least: value(dtype, 1).log2(),
-            most: value(dtype, infinity - 1).log2(),
+            min_exponent: value(dtype, 1).log2(),
+            max_exponent: value(dtype, infinity - 1).log2(),
             edges,
         }
     }
 
-    /// Returns a gradient of one of four kinds: of moderate size; near a threshold; an arbitrary bit pattern; or, for
-    /// half of all cases, a gradient that gives a result of a chosen size, mostly subnormal.
+    /// Returns the gradient for pair `i`, which is of one of four kinds: of moderate size, at an edge, an arbitrary bit
+    /// pattern, or, in half of all cases, one that gives a result of a random size. One eighth of all cases aim at
+    /// subnormal results.
     pub(super) fn gradient(&self, i: u64, x: u64) -> u64 {
         const MODERATE: [f64; 4] = [1.0, -0.37, 1234.567, 3e-5];
         let dtype = self.judge.dtype;
@@ -64,22 +66,22 @@ impl Gradients {
             1 => self.edges[(random % 12) as usize] | sign,
             2 | 3 => mix(random) & all_bits(dtype),
             _ => {
-                let part = (mix(random) >> 11) as f64 * 0.5f64.powi(53);
-                let most = if kind == 4 {
+                let fraction = (mix(random) >> 11) as f64 * 0.5f64.powi(53);
+                let max = if kind == 4 {
                     smallest_normal(dtype).log2()
                 } else {
-                    self.most
+                    self.max_exponent
                 };
-                let least = self.least - 3.0;
-                let exponent = least + part * (most + 2.0 - least);
-                self.aimed_at(exponent, value(dtype, x), part) | sign
+                let min = self.min_exponent - 3.0;
+                let exponent = min + fraction * (max + 2.0 - min);
+                self.aimed_at(exponent, value(dtype, x), fraction) | sign
             }
         }
     }
 
-    /// Returns the gradient that gives the result 2^`exponent` at `x`. If the format has no such gradient, returns one
-    /// of its largest numbers or the smallest.
-    fn aimed_at(&self, exponent: f64, x: f64, part: f64) -> u64 {
+    /// Returns the magnitude of the gradient that gives the result 2^`exponent` at `x`. If the dtype has no such
+    /// number, returns its smallest number or, depending on `fraction`, one of its largest numbers.
+    fn aimed_at(&self, exponent: f64, x: f64, fraction: f64) -> u64 {
         let products = self.judge.products();
         let slope = if x > 0.0 {
             products.positive.log2()
@@ -89,7 +91,7 @@ impl Gradients {
             let slope = products.negative.abs().log2() + products.input_scale.log2();
             slope + products.input_scale * x * LOG2_E
         };
-        let grad = (exponent - slope).clamp(self.least, self.most - 1e-6 - part);
+        let grad = (exponent - slope).clamp(self.min_exponent, self.max_exponent - 1e-6 - fraction);
         bits(self.judge.dtype, grad.exp2())
     }
 }

@@ -12,16 +12,16 @@ pub struct Judge {
     pub op: Op,
     /// The dtype of the inputs and results.
     pub dtype: DType,
-    /// The function.
+    /// The function, with its factors.
     pub elu: Elu,
 }
 
 /// The verdict on one result.
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict {
-    /// The distance from the exact value, in units of the spacing of the dtype's numbers there. It is infinite for a
-    /// result of the wrong kind or sign: NaN or infinity instead of a number, a number instead of NaN or infinity, or
-    /// -0 instead of 0.
+    /// The distance from the exact value in ULP: the spacing of the dtype's numbers around the exact value. It is
+    /// infinite for a result of the wrong kind or sign: NaN or infinity instead of a number, a number instead of NaN or
+    /// infinity, or -0 instead of 0.
     pub ulp: f64,
     /// Whether no other number of the dtype is nearer to the exact value.
     pub is_nearest: bool,
@@ -29,18 +29,18 @@ pub struct Verdict {
     pub is_allowed: bool,
 }
 
-/// The result that the contract requires.
+/// The results that the contract allows.
 #[derive(Clone, Debug)]
-enum Due {
+enum Expected {
     /// Any result, because no input has this output.
     Anything,
     /// Exactly these bits.
     Same(u64),
     /// This zero, this infinity, or any NaN.
     Special(f64),
-    /// A number near this one, which has dozens of bits more than the dtype.
+    /// A number near this exact value, which has dozens of bits more than the dtype.
     Near(f64),
-    /// A number near this one, for float64.
+    /// A float64 near this exact value.
     NearWide(Wide),
 }
 
@@ -73,23 +73,23 @@ impl Verdict {
 }
 
 impl Judge {
-    /// Judges the result `y` for `x` (for a gradient from the output, the output) and `grad`, all as bits. Forward
-    /// ignores `grad`.
+    /// Judges the result `y` for `x` (for [`Op::BackwardFromOutput`], the output) and the incoming gradient `grad`, all
+    /// as bits. Forward ignores `grad`.
     pub fn judge(&self, x_bits: u64, grad_bits: u64, y_bits: u64) -> Verdict {
         let y = value(self.dtype, y_bits);
-        match self.due(x_bits, grad_bits) {
-            Due::Anything => Verdict::RIGHT,
-            Due::Same(bits) => Verdict::right_if(y_bits == bits),
-            Due::Special(due) => {
-                Verdict::right_if(y.to_bits() == due.to_bits() || (y.is_nan() && due.is_nan()))
+        match self.expected(x_bits, grad_bits) {
+            Expected::Anything => Verdict::RIGHT,
+            Expected::Same(bits) => Verdict::right_if(y_bits == bits),
+            Expected::Special(expected) => Verdict::right_if(
+                y.to_bits() == expected.to_bits() || (y.is_nan() && expected.is_nan()),
+            ),
+            Expected::Near(expected) => {
+                let nearest = nearest(self.dtype, expected);
+                self.compare(y, nearest, || distance(self.dtype, y, expected))
             }
-            Due::Near(due) => {
-                let nearest = nearest(self.dtype, due);
-                self.compare(y, nearest, || distance(self.dtype, y, due))
-            }
-            Due::NearWide(due) => {
-                let (nearest, unit) = nearest_wide(&due);
-                self.compare(y, nearest, || distance_wide(y, due, unit))
+            Expected::NearWide(expected) => {
+                let (nearest, ulp_exponent) = nearest_wide(&expected);
+                self.compare(y, nearest, || distance_wide(y, expected, ulp_exponent))
             }
         }
     }
@@ -97,15 +97,16 @@ impl Judge {
     /// Returns the bits of the number that is nearest to the exact result, or `None` if any result is allowed.
     pub fn nearest(&self, x_bits: u64, grad_bits: u64) -> Option<u64> {
         let dtype = self.dtype;
-        match self.due(x_bits, grad_bits) {
-            Due::Anything => None,
-            Due::Same(bits) => Some(bits),
-            Due::Special(due) | Due::Near(due) => Some(bits(dtype, due)),
-            Due::NearWide(due) => Some(bits(dtype, nearest_wide(&due).0)),
+        match self.expected(x_bits, grad_bits) {
+            Expected::Anything => None,
+            Expected::Same(bits) => Some(bits),
+            Expected::Special(expected) | Expected::Near(expected) => Some(bits(dtype, expected)),
+            Expected::NearWide(expected) => Some(bits(dtype, nearest_wide(&expected).0)),
         }
     }
 
-    /// Returns whether some input has this output. Returns `true` for operations that take the input.
+    /// Returns whether an `x` can occur: for [`Op::BackwardFromOutput`], whether some input has this output, else
+    /// `true`.
     pub fn is_possible(&self, x_bits: u64) -> bool {
         let x = value(self.dtype, x_bits);
         // The smallest output is -negative, rounded to the dtype.
@@ -154,45 +155,45 @@ impl Judge {
             && self.elu == Elu::new(1.0)
     }
 
-    fn due(&self, x_bits: u64, grad_bits: u64) -> Due {
+    fn expected(&self, x_bits: u64, grad_bits: u64) -> Expected {
         let [x, grad] = [x_bits, grad_bits].map(|bits| value(self.dtype, bits));
         match self.op {
-            Op::Forward => self.due_forward(x_bits, x),
-            _ if x.is_nan() || grad.is_nan() => Due::Special(f64::NAN),
-            _ if x > 0.0 => self.due_above_zero(grad_bits, grad),
-            op => self.due_below_zero(op, x, grad),
+            Op::Forward => self.expected_forward(x_bits, x),
+            _ if x.is_nan() || grad.is_nan() => Expected::Special(f64::NAN),
+            _ if x > 0.0 => self.expected_above_zero(grad_bits, grad),
+            op => self.expected_below_zero(op, x, grad),
         }
     }
 
-    fn due_forward(&self, x_bits: u64, x: f64) -> Due {
+    fn expected_forward(&self, x_bits: u64, x: f64) -> Expected {
         let Rounded {
             negative,
             positive,
             input_scale,
         } = self.products();
         if x.is_nan() || x == 0.0 || (x > 0.0 && positive == 1.0) {
-            Due::Same(x_bits)
+            Expected::Same(x_bits)
         } else if x > 0.0 {
             self.product(x, positive)
         } else if !is_finite_and_not_zero(negative) {
-            Due::Special(-negative)
+            Expected::Special(-negative)
         } else if self.dtype == DType::F64 {
-            Due::NearWide(exponential(input_scale, x, FBig::exp_m1) * wide(negative))
+            Expected::NearWide(exponential(input_scale, x, FBig::exp_m1) * wide(negative))
         } else {
-            Due::Near(reference::family(x, negative, 1.0, input_scale))
+            Expected::Near(reference::family(x, negative, 1.0, input_scale))
         }
     }
 
-    /// Returns the required gradient where x > 0.
-    fn due_above_zero(&self, grad_bits: u64, grad: f64) -> Due {
+    /// Returns the expected gradient where x > 0.
+    fn expected_above_zero(&self, grad_bits: u64, grad: f64) -> Expected {
         match self.products().positive {
-            1.0 => Due::Same(grad_bits),
+            1.0 => Expected::Same(grad_bits),
             positive => self.product(grad, positive),
         }
     }
 
-    /// Returns the required gradient where x <= 0.
-    fn due_below_zero(&self, op: Op, x: f64, grad: f64) -> Due {
+    /// Returns the expected gradient where x <= 0.
+    fn expected_below_zero(&self, op: Op, x: f64, grad: f64) -> Expected {
         let Rounded {
             negative,
             input_scale,
@@ -200,9 +201,9 @@ impl Judge {
         } = self.products();
         let from_output = op == Op::BackwardFromOutput;
         if from_output && x < -2.0 * negative {
-            return Due::Anything;
+            return Expected::Anything;
         }
-        // `sign` has the sign of the slope, and is 0, infinite or NaN if the slope is.
+        // `sign` is 0, infinite or NaN if the slope is, else a number with the slope's sign.
         let sign = if from_output {
             x + negative
         } else {
@@ -216,7 +217,7 @@ impl Judge {
             }
         };
         if !is_finite_and_not_zero(grad) || !is_finite_and_not_zero(sign) {
-            return Due::Special(grad * sign);
+            return Expected::Special(grad * sign);
         }
         if self.dtype == DType::F64 {
             let slope = if from_output {
@@ -224,7 +225,7 @@ impl Judge {
             } else {
                 exponential(input_scale, x, FBig::exp) * wide(negative)
             };
-            return Due::NearWide(slope * wide(input_scale) * wide(grad));
+            return Expected::NearWide(slope * wide(input_scale) * wide(grad));
         }
         let slope = if from_output {
             x + negative
@@ -232,23 +233,24 @@ impl Judge {
             negative * (input_scale * x).exp()
         };
         match grad * (slope * input_scale) {
-            0.0 => Due::Special(0.0f64.copysign(grad * sign)),
-            due => Due::Near(due),
+            0.0 => Expected::Special(0.0f64.copysign(grad * sign)),
+            expected => Expected::Near(expected),
         }
     }
 
-    /// Returns the required product of a number that is not NaN and a finite factor.
-    fn product(&self, v: f64, factor: f64) -> Due {
+    /// Returns the expected product of a number that is not NaN and a finite factor.
+    fn product(&self, v: f64, factor: f64) -> Expected {
         if !is_finite_and_not_zero(v) {
-            Due::Special(v * factor)
+            Expected::Special(v * factor)
         } else if self.dtype == DType::F64 {
-            Due::NearWide(wide(v) * wide(factor))
+            Expected::NearWide(wide(v) * wide(factor))
         } else {
-            Due::Near(v * factor) // exact
+            Expected::Near(v * factor) // exact
         }
     }
 
-    /// Returns whether exp(t) rounds to 0 in the type of the arithmetic. An infinite gradient then gives NaN.
+    /// Returns whether exp(t) rounds to 0 in the type of the arithmetic. The product with an infinite gradient is then
+    /// NaN.
     fn underflows(&self, t: f64) -> bool {
         match self.dtype {
             DType::F64 => t.exp() == 0.0,
@@ -285,49 +287,51 @@ fn is_finite_and_not_zero(value: f64) -> bool {
 
 type Wide = FBig<HalfEven, 2>;
 
-/// Converts to a precision that leaves dozens of correct bits in a difference from an `f64`.
+/// Converts to 160 bits, which leaves dozens of correct bits in the difference from an `f64`.
 fn wide(value: f64) -> Wide {
     let value = Wide::try_from(value).unwrap_or(Wide::ZERO);
     value.with_precision(160).value()
 }
 
-/// Returns `of(input_scale * x)` for a finite `x`.
-fn exponential(input_scale: f64, x: f64, of: fn(&Wide) -> Wide) -> Wide {
-    // For such arguments exp is zero and expm1 is -1 in every bit that matters, and computing them takes long.
+/// Returns `function(input_scale * x)` for a finite `x`. The function is exp or expm1.
+fn exponential(input_scale: f64, x: f64, function: fn(&Wide) -> Wide) -> Wide {
+    // Replaces arguments below -1e5, for which the computation takes long: exp is 0 and expm1 is -1 in every bit that
+    // matters.
     if input_scale * x < -1e5 {
-        of(&wide(-1e5))
+        function(&wide(-1e5))
     } else {
-        of(&(wide(input_scale) * wide(x)))
+        function(&(wide(input_scale) * wide(x)))
     }
 }
 
-/// Returns the `f64` nearest to `exact`, which must not be 0, and the exponent of the spacing of numbers there.
+/// Returns the `f64` nearest to `exact`, which must not be 0, and the exponent of one ULP: the ULP is 2^exponent.
 fn nearest_wide(exact: &Wide) -> (f64, isize) {
     let repr = exact.repr();
     let exponent = repr.exponent() + repr.digits() as isize - 1;
-    let unit = exponent.max(-1022) - 52;
-    // Counts up to 2^53 units. The crate's own conversion turns subnormal numbers into 0.
-    let units = (exact.clone() >> unit).round().to_f64().value();
-    let half = power_of_two(unit / 2);
-    let nearest = units.abs() * half * power_of_two(unit - unit / 2);
+    let ulp_exponent = exponent.max(-1022) - 52;
+    // Rounds to an integer number of ULPs, at most 2^53. `FBig::to_f64` would turn a subnormal number into
+    // 0.
+    let ulps = (exact.clone() >> ulp_exponent).round().to_f64().value();
+    let half = power_of_two(ulp_exponent / 2);
+    let nearest = ulps.abs() * half * power_of_two(ulp_exponent - ulp_exponent / 2);
     (
         if *exact < Wide::ZERO {
             -nearest
         } else {
             nearest
         },
-        unit,
+        ulp_exponent,
     )
 }
 
-/// Returns the distance in units of 2^`unit`. An infinite `y` counts as 2^1024.
-fn distance_wide(y: f64, exact: Wide, unit: isize) -> f64 {
+/// Returns the distance of `y` from `exact` in units of 2^`ulp_exponent`. An infinite `y` counts as 2^1024.
+fn distance_wide(y: f64, exact: Wide, ulp_exponent: isize) -> f64 {
     let y = if y.is_infinite() {
         wide(y.signum()) << 1024
     } else {
         wide(y)
     };
-    ((y - exact) >> unit).to_f64().value().abs()
+    ((y - exact) >> ulp_exponent).to_f64().value().abs()
 }
 
 /// Returns 2^`exponent`, even if that is 0 or infinite.
@@ -341,8 +345,8 @@ fn nearest(dtype: DType, exact: f64) -> f64 {
     value(dtype, bits(dtype, exact))
 }
 
-/// Returns the distance in units of the dtype's spacing. An infinite `y` counts as the smallest power of two that is
-/// too large for the dtype.
+/// Returns the distance of `y` from `exact` in ULP. An infinite `y` counts as the smallest power of two that is too
+/// large for the dtype.
 fn distance(dtype: DType, y: f64, exact: f64) -> f64 {
     let y = if y.is_infinite() {
         let exponent = if dtype == DType::F16 { 16 } else { 128 };
@@ -361,7 +365,7 @@ fn spacing(dtype: DType, value: f64) -> f64 {
         DType::F64 => 52,
         _ => 23,
     };
-    // The largest power of two that is not larger, from the bits of the exponent.
+    // The largest power of two up to the value's magnitude: only the bits of the exponent are kept.
     let power =
         f64::from_bits(value.abs().max(smallest_normal(dtype)).to_bits() & f64::INFINITY.to_bits());
     power * 0.5f64.powi(precision)

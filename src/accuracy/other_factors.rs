@@ -1,10 +1,11 @@
-//! The factors that a report tests in addition to those of its table.
+//! The other factors that are tested, in addition to those that the user chose.
 
 use super::{judge::Judge, sample::mix};
 use crate::{dtype::DType, elu::Elu, factors::Factors, op::Op};
 
 /// Returns judges for alphas with exponents from the whole range, special alphas, SELU, CELU, and combinations of all
-/// three factors up to the limits of their ranges. `every` selects every exponent of alpha instead of some.
+/// three factors up to the limits of their ranges. If `every` is true, alpha takes more exponents: every exponent of
+/// `f32`, or every 7th of `f64`.
 pub fn other_judges(op: Op, dtype: DType, every: bool) -> Vec<Judge> {
     let alphas = alphas(dtype, every).into_iter().map(Factors::elu);
     alphas
@@ -18,11 +19,13 @@ pub fn other_judges(op: Op, dtype: DType, every: bool) -> Vec<Judge> {
         .collect()
 }
 
+/// Returns whether the slope can be computed from the output.
 fn is_invertible(judge: &Judge) -> bool {
     let negative = judge.products().negative;
     negative > 0.0 && negative.is_finite()
 }
 
+/// Returns alphas of every size, of which some are zero, subnormal, infinite or NaN in the type of the arithmetic.
 fn alphas(dtype: DType, every: bool) -> Vec<f64> {
     let (exponents, step, ends) = match dtype {
         DType::F64 => (
@@ -85,8 +88,8 @@ fn families() -> Vec<Factors> {
     }
     // Arbitrary significands, with exponents from the whole range.
     let scattered = |i: u64, exponents: f64| {
-        let part = (mix(i) >> 11) as f64 * 0.5f64.powi(53);
-        ((2.0 * part - 1.0) * exponents).exp2()
+        let fraction = (mix(i) >> 11) as f64 * 0.5f64.powi(53);
+        ((2.0 * fraction - 1.0) * exponents).exp2()
     };
     for i in 0..24 {
         let [alpha, scale, input_scale] = [(0, 150.0), (1, 64.0), (2, 64.0)]

@@ -1,4 +1,4 @@
-//! Counts judged results by ranges of x, and for other factors.
+//! The report on a device: judged results by ranges of x, and those for other factors.
 
 use std::fmt::{self, Write as _};
 
@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{dtype::DType, factors::Factors};
 
-/// The judged results of an operation by ranges of x, and those for other factors together. It displays as a table.
+/// The judged results of an operation, by ranges of x, and those for all other factors together.
+///
+/// `Display` writes a table, as `elu check` prints it.
 #[derive(Clone, Debug)]
 pub struct Report {
     judge: Judge,
@@ -26,6 +28,7 @@ pub struct Others {
     tally: Tally,
 }
 
+/// The names of the ranges of x. "normal" is the smallest normal number, and "special" are zeros, infinities and NaN.
 const RANGES: [&str; 9] = [
     "below -17.4",
     "-17.4 .. -1",
@@ -48,7 +51,7 @@ impl Report {
         }
     }
 
-    /// Returns the report with the results for other factors added.
+    /// Sets the results for other factors.
     #[must_use]
     pub fn with_others(self, others: Others) -> Self {
         Self { others, ..self }
@@ -88,8 +91,8 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// Writes the table, whether the contract is kept, and the worst result if it is broken; then the same for other
-    /// factors.
+    /// Writes the table, whether the contract is kept, and the worst result if it is broken. Then writes the same for
+    /// the other factors, without a table.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let judge = self.judge;
         let mut text = format!("{} results\n\n", self.count());
@@ -124,12 +127,12 @@ impl fmt::Display for Report {
         if let (Some(judge), Some(worst)) = (judge, tally.worst) {
             let _ = writeln!(
                 text,
-                "\n{factors} other factors: {} results, max ULP {}",
+                "\n{factors} other sets of factors: {} results, max ULP {}",
                 tally.count,
                 ulp(tally.max_ulp)
             );
             if worst.verdict.is_allowed {
-                let _ = writeln!(text, "at {}", short(worst.judge.elu.factors()));
+                let _ = writeln!(text, "worst at {}", describe(worst.judge.elu.factors()));
             }
             let _ = writeln!(text, "{}", contract(*judge, tally.broken));
             if !worst.verdict.is_allowed {
@@ -159,17 +162,17 @@ impl Findings for Report {
 }
 
 impl Others {
-    /// Returns the judge for the first of the factors, or `None` if no other factors were tested.
+    /// Returns the judge with the first of the other factors, or `None` if no other factors were tested.
     pub fn judge(&self) -> Option<Judge> {
         self.judge
     }
 
-    /// Returns the number of factors.
+    /// Returns the number of other factors: sets of alpha, `scale` and `input_scale`.
     pub fn factors(&self) -> u64 {
         self.factors
     }
 
-    /// Returns the results for all factors together.
+    /// Returns the results for all other factors together.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -212,7 +215,7 @@ impl Findings for Others {
 
 // ---- Internals ----
 
-/// Formats an error in few characters, however large it is.
+/// Formats an error in ULP. Large errors are written with an exponent, so that they need few characters.
 fn ulp(v: f64) -> String {
     if v < 1e4 || v.is_infinite() {
         format!("{v:.3}")
@@ -241,6 +244,7 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
+/// Says what the contract requires and whether it is kept.
 fn contract(judge: Judge, broken: u64) -> String {
     let contract = if judge.is_rounded_correctly() {
         "the nearest number".to_owned()
@@ -249,11 +253,12 @@ fn contract(judge: Judge, broken: u64) -> String {
     };
     match broken {
         0 => format!("contract: {contract}: kept"),
-        broken => format!("contract: {contract}: BROKEN by {broken}"),
+        broken => format!("contract: {contract}: BROKEN by {broken} results"),
     }
 }
 
-fn short(factors: Factors) -> String {
+/// Formats the factors in one line.
+fn describe(factors: Factors) -> String {
     let (alpha, scale, input_scale) = (factors.alpha(), factors.scale(), factors.input_scale());
     if scale == 1.0 && input_scale == 1.0 {
         format!("alpha {alpha:e}")
@@ -262,15 +267,19 @@ fn short(factors: Factors) -> String {
     }
 }
 
+/// Formats the worst result with all its numbers, one in a line.
 fn as_lines(worst: &Worst) -> String {
-    let mut text = format!("the worst result is {} ULP off:\n", ulp(worst.verdict.ulp));
+    let mut text = format!(
+        "the worst result is {} ULP from the exact value:\n",
+        ulp(worst.verdict.ulp)
+    );
     for (name, value, bits) in worst.numbers() {
         let _ = writeln!(text, "  {name:<11}  {value:e} ({bits:#x})");
     }
     text
 }
 
-/// Returns the index in [`RANGES`].
+/// Returns the index in [`RANGES`] of the range of `x`.
 fn range(dtype: DType, x: f64) -> usize {
     if x == 0.0 || !x.is_finite() {
         8

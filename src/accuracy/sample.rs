@@ -1,7 +1,9 @@
-//! The sampled values: bit patterns from the whole range of a dtype, and the critical numbers at which something
-//! changes.
+//! The sample of inputs and incoming gradients that results are judged for.
 //!
-//! Nothing is random: a judge always gets the same sample, on every machine.
+//! 1. Critical numbers: those at which the arithmetic, the dtype or the result changes, and their neighbours.
+//! 2. Strided patterns: bit patterns at equal distances from the whole range of the dtype.
+//!
+//! Nothing is random: the sample for a judge is the same on every machine.
 
 use std::f64::consts::LN_2;
 
@@ -16,19 +18,21 @@ use crate::{dtype::DType, op::Op};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Extent {
-    /// A few thousand numbers, which is enough for one of many factors.
+    /// A few thousand numbers, for each of many factors.
     Few,
-    /// All critical numbers, and a hundred thousand others.
+    /// All critical numbers, and a hundred thousand strided patterns.
     Many,
-    /// Every 97th pattern of `float32`, all patterns of a 16-bit dtype, or 131,072 patterns of `float64`.
+    /// All critical numbers, and every 97th bit pattern of `float32`, all patterns of a 16-bit dtype, or 131,072
+    /// patterns of `float64`.
     Default,
-    /// All numbers of the dtype; not available for float64.
+    /// All bit patterns of the dtype, with more gradients. For `float64`, the patterns are those of
+    /// [`Extent::Default`].
     Exhaustive,
 }
 
-/// Pairs of `x` (for a gradient from the output, the output) and gradient, as bits.
+/// Pairs of `x` (for [`Op::BackwardFromOutput`], the output) and incoming gradient, as bits.
 ///
-/// The critical numbers come first, then the patterns from the whole range.
+/// The critical numbers come first, then the strided patterns.
 #[derive(Debug)]
 pub struct Sample {
     judge: Judge,
@@ -45,7 +49,7 @@ impl Sample {
     /// Creates the sample for a judge.
     pub fn new(judge: Judge, extent: Extent) -> Self {
         let Judge { op, dtype, .. } = judge;
-        let is_wide = dtype == DType::F64; // judging it takes a hundred times as long
+        let is_wide = dtype == DType::F64; // judging a result takes a hundred times as long
         let is_half = dtype.size() == 2;
         let strided = Strided::new(dtype, extent);
         let mut critical = critical(judge);
@@ -62,7 +66,7 @@ impl Sample {
             Extent::Exhaustive => (rounds(2, 64, 64), rounds(1, 256, 1)),
         };
         if extent == Extent::Few {
-            // Different patterns for different factors.
+            // Takes every `step`th critical number, and different ones for different alphas.
             let step = if is_wide { 61 } else { 5 };
             let first = mix(judge.elu.alpha().to_bits()) % step;
             let chosen = critical.into_iter().skip(index(first));
@@ -95,7 +99,7 @@ impl Sample {
         self.judge
     }
 
-    /// Returns one of the [`Sample::len`] pairs.
+    /// Returns the pair with the index `i`, which must be less than [`Sample::len`].
     pub fn pair(&self, i: u64) -> (u64, u64) {
         let x = match i.checked_sub(self.critical_len()) {
             None => self.critical[index(i / self.critical_rounds)],
@@ -115,21 +119,22 @@ impl Sample {
 
 // ---- Patterns from the whole range ----
 
-/// Bit patterns at equal distances, in several passes over the whole range.
+/// Bit patterns at equal distances. They wrap around at the end of the range, so a large distance passes through it
+/// many times.
 #[derive(Debug)]
 struct Strided {
     dtype: DType,
     /// The distance between two patterns; 1 selects every pattern.
     step: u64,
     count: u64,
-    /// This many of the first patterns lie where the negative side bends. Elsewhere the sample would contain almost
-    /// none of them in float64.
+    /// The number of patterns, the first ones, that lie between -2^-60 and -40, where ELU is curved. Of all `float64`,
+    /// only a small share lies there.
     dense: u64,
 }
 
 impl Strided {
     fn new(dtype: DType, extent: Extent) -> Self {
-        // 2^64 divided by the golden ratio. Its multiples leave no large gap anywhere and share no bit pattern.
+        // 2^64 divided by the golden ratio. Its multiples modulo 2^64 are all different and leave no large gap.
         const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
         let few = extent == Extent::Few;
         let (step, count, dense) = match dtype {
@@ -155,13 +160,13 @@ impl Strided {
     }
 
     fn pattern(&self, i: u64) -> u64 {
-        let anywhere = i.wrapping_mul(self.step);
+        let position = i.wrapping_mul(self.step);
         if i >= self.dense {
-            return anywhere & all_bits(self.dtype);
+            return position & all_bits(self.dtype);
         }
-        // Scales the distance between 0 and 2^64 to the distance between these two.
+        // Scales the position, which is between 0 and 2^64, to the range between these two numbers.
         let [first, last] = [-0.5f64.powi(60), -40.0].map(f64::to_bits);
-        let offset = (u128::from(anywhere) * u128::from(last - first)) >> 64;
+        let offset = (u128::from(position) * u128::from(last - first)) >> 64;
         first + offset as u64
     }
 }
@@ -175,21 +180,21 @@ fn critical(judge: Judge) -> Vec<u64> {
     let is_wide = dtype == DType::F64;
     let mut all = Neighbours {
         dtype,
-        found: Vec::new(),
+        numbers: Vec::new(),
     };
 
     // The range reduction gives |r| <= ln 2 / 2. n changes at the odd multiples of ln 2 / 2, and r is 0 at the even
     // ones.
-    let deepest = match op {
+    let largest_t = match op {
         Op::Forward if is_wide => 120.0,
         Op::Forward => 60.0,
-        // Below this, exp times the largest gradient and the largest slope rounds to 0.
+        // Beyond this, exp(-t) times the largest gradient and the largest slope rounds to 0.
         Op::Backward if is_wide => 2240.0,
         Op::Backward => 330.0,
         Op::BackwardFromOutput => 0.0,
     };
     let multiples = (1..).map(|n| f64::from(n) * (LN_2 / 2.0));
-    for t in multiples.take_while(|&t| t <= deepest) {
+    for t in multiples.take_while(|&t| t <= largest_t) {
         all.add(-t / products.input_scale, if is_wide { 1 } else { 4 });
     }
     for t in thresholds(dtype) {
@@ -210,13 +215,13 @@ fn critical(judge: Judge) -> Vec<u64> {
         // Outputs near -negative, where the slope is a small difference, and much smaller outputs.
         let precision = if is_wide { 53 } else { 24 };
         for i in 0..(precision + 4) * 40 {
-            let part = 1.0 - 0.5f64.powf(f64::from(i) / 40.0);
-            all.add(-products.negative * part, 0);
+            let fraction = 1.0 - 0.5f64.powf(f64::from(i) / 40.0);
+            all.add(-products.negative * fraction, 0);
         }
         all.add(-products.negative, 16);
         let exponents = if is_wide { 2200 } else { 300 };
         for k in 0..exponents {
-            // In two steps, because the power may be smaller than any number.
+            // Multiplies by 2^-k in two steps, because the power may be smaller than any number.
             let half = 0.5f64.powi(k / 2);
             all.add(-products.negative * half * 0.5f64.powi(k - k / 2), 2);
         }
@@ -232,12 +237,13 @@ fn critical(judge: Judge) -> Vec<u64> {
     for i in 0..256 {
         all.add_bits(mix(i) % normal, 0);
     }
-    all.found.sort_unstable();
-    all.found.dedup();
-    all.found
+    all.numbers.sort_unstable();
+    all.numbers.dedup();
+    all.numbers
 }
 
-/// Magnitudes of `input_scale * x` or of x at which the code takes another branch.
+/// Returns magnitudes of `input_scale * x` or of x at which the code takes another branch, or the result becomes
+/// constant.
 fn thresholds(dtype: DType) -> Vec<f64> {
     let power = |n| 0.5f64.powi(n);
     let mut all = match dtype {
@@ -245,7 +251,7 @@ fn thresholds(dtype: DType) -> Vec<f64> {
             39.0,                    // EXPM1_LARGEST in float64.wgsl, expm1_smallest on the CPU
             40.0,                    // unit_expm1_smallest on the CPU
             power(60),               // EXPM1_SMALL in float64.wgsl, expm1_small on the CPU
-            power(54),               // above it, expm1(-x) rounds to -x
+            power(54),               // below it, expm1(x) rounds to x
             53.5 * LN_2,             // SMALLEST_EXPM1_POWER in float64.wgsl
             37.429_947_750_237_05,   // expm1 rounds to -1
             2240.0,                  // Factors64::largest of gradients, exp_smallest on the CPU
@@ -260,15 +266,15 @@ fn thresholds(dtype: DType) -> Vec<f64> {
             19.0,          // EXPM1_LARGEST in float32.wgsl, expm1_smallest on the CPU
             18.0,          // UNIT_LOWEST in unit_forward.wgsl, unit_expm1_smallest on the CPU
             power(30),     // EXPM1_SMALL in float32.wgsl, expm1_small on the CPU
-            power(25), // above it, expm1(-x) rounds to -x: UNIT_CURVE_START in unit_forward.wgsl
-            24.5 * LN_2, // SMALLEST_EXPM1_POWER in float32.wgsl
-            17.328_680, // expm1 rounds to -1
-            330.0,     // Factors32::largest of gradients, exp_smallest on the CPU
-            power(40), // Factors32::small of gradients
-            power(60), // Scale::small on the CPU
-            103.972_084, // EXP_UNDERFLOWS in float32.wgsl, exp_underflows on the CPU
-            87.0,      // exp_normal on the CPU
-            87.336_55, // exp becomes subnormal
+            power(25),     // UNIT_CURVE_START in unit_forward.wgsl: below it, expm1(x) rounds to x
+            24.5 * LN_2,   // SMALLEST_EXPM1_POWER in float32.wgsl
+            17.328_680,    // expm1 rounds to -1
+            330.0,         // Factors32::largest of gradients, exp_smallest on the CPU
+            power(40),     // Factors32::small of gradients
+            power(60),     // Scale::small on the CPU
+            103.972_084,   // EXP_UNDERFLOWS in float32.wgsl, exp_underflows on the CPU
+            87.0,          // exp_normal on the CPU
+            87.336_55,     // exp becomes subnormal
             0.346_523_035, // the largest errors of expm1 are near here
         ],
     };
@@ -279,7 +285,7 @@ fn thresholds(dtype: DType) -> Vec<f64> {
     all
 }
 
-/// Results at which the dtype's numbers change from subnormal to normal, or overflow.
+/// Returns results at the limits of the subnormal and the normal numbers, and 1.
 fn result_edges(dtype: DType) -> [f64; 5] {
     let largest = value(dtype, bits(dtype, f64::INFINITY) - 1);
     let smallest = value(dtype, 1);
@@ -292,14 +298,15 @@ fn result_edges(dtype: DType) -> [f64; 5] {
     ]
 }
 
-/// Collects numbers of both signs with their neighbours.
+/// Collects numbers and their neighbours.
 struct Neighbours {
     dtype: DType,
-    found: Vec<u64>,
+    numbers: Vec<u64>,
 }
 
 impl Neighbours {
-    /// Adds the numbers around `v`, with its sign, unless `v` is zero, infinite or NaN.
+    /// Adds `v` and this many neighbours on each side, with the sign of `v`. Adds nothing if `v` is zero, infinite or
+    /// NaN.
     fn add(&mut self, v: f64, neighbours: u64) {
         let middle = bits(self.dtype, v);
         if v.is_finite() && v != 0.0 {
@@ -307,23 +314,24 @@ impl Neighbours {
             let magnitude = middle & !sign;
             let first = magnitude.saturating_sub(neighbours);
             let around = first..=magnitude + neighbours;
-            self.found.extend(around.map(|magnitude| magnitude | sign));
+            self.numbers
+                .extend(around.map(|magnitude| magnitude | sign));
         }
     }
 
-    /// Adds the patterns around `magnitude`, with both signs.
+    /// Adds the bit pattern `magnitude` and this many neighbours on each side, with both signs.
     fn add_bits(&mut self, magnitude: u64, neighbours: u64) {
         let sign = sign_bit(self.dtype);
         let first = magnitude.saturating_sub(neighbours);
         let around = first..=magnitude + neighbours;
-        self.found
+        self.numbers
             .extend(around.flat_map(|bits| [bits, bits | sign]));
     }
 }
 
 // ---- Bits ----
 
-/// Converts the number of an element in memory to an index.
+/// Converts an index into a slice. The slice is in memory, so the index fits in a `usize`.
 fn index(i: u64) -> usize {
     usize::try_from(i).unwrap_or(usize::MAX)
 }
@@ -336,7 +344,7 @@ pub(super) fn sign_bit(dtype: DType) -> u64 {
     1 << (8 * dtype.size() - 1)
 }
 
-/// Returns bits that look random, from any number: the finalizer of SplitMix64.
+/// Returns bits that look random, computed from `i`: the finalizer of `SplitMix64`.
 pub(super) fn mix(i: u64) -> u64 {
     let i = i.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let i = (i ^ i >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! Counts judged results.
+//! Counts of judged results.
 
 use super::{
     format::value,
@@ -8,7 +8,7 @@ use super::{
 /// One result, as bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// The input, or for a gradient from the output the output.
+    /// The input `x`; for [`Op::BackwardFromOutput`](crate::Op::BackwardFromOutput), the output.
     pub x: u64,
     /// The incoming gradient; 0 for forward.
     pub grad: u64,
@@ -25,7 +25,7 @@ pub trait Findings: Send {
     fn and(self, other: Self) -> Self;
 }
 
-/// Counts of judged results.
+/// The number of judged results, and their errors.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// The number of results.

@@ -1,19 +1,35 @@
-//! The formulas for a vector of floats. One macro generates them for `f32` and `f64`, each with its own constants.
+//! The formulas of ELU and its gradients, on vectors of floats.
 //!
-//! 1. Range reduction: t = n ln 2 + r with an integer n and |r| <= ln 2 / 2. r is a pair of floats, of which the first
-//!    is exact.
-//! 2. Polynomial: expm1(r) = r + r^2 / 2 + r^3 p(r). The coefficients of p come from `scripts/expm1-coefficients`.
-//! 3. Reconstruction: exp(t) = 2^n (1 + expm1(r)), and expm1(t) = 2^n expm1(r) + (2^n - 1), as a pair of floats with
-//!    few bits in the first.
-//! 4. Product with the factor, also a pair, by error-free transformations: it is rounded once.
-//! 5. Scaling by the sum of all exponents, so that nothing overflows or underflows on the way.
+//! ```text
+//! t = input_scale * x                           x <= 0; t is a pair of floats
+//! 1. range reduction:  t = n ln 2 + r           n is an integer, |r| <= ln 2 / 2
+//! 2. polynomial:       expm1(r) = r + r^2 / 2 + r^3 p(r)
+//! 3. reconstruction:   exp(t)   = 2^n (1 + expm1(r))
+//!                      expm1(t) = 2^n expm1(r) + (2^n - 1)
+//! 4. product:          expm1(t) * negative, or exp(t) * slope * grad
+//! 5. final scaling:    the product * 2^(the sum of all exponents)
+//! ```
 //!
-//! Unit factors need only steps 1 to 3, and without pairs. docs/numerics.md derives the error bounds.
+//! Why each step is needed:
+//!
+//! 1. A short polynomial is accurate only near 0. ln 2 is split into two parts so that n times the first part is exact.
+//!    r is then exact, and `r_low`, the remainder of the second part, is small.
+//! 2. exp(r) - 1 would cancel where r is near 0, so expm1(r) is computed directly. Its largest term, r, is exact; the
+//!    rounding errors are in the smaller terms.
+//! 3. 2^n - 1 is exact, and 0 for n = 0, so that expm1(t) does not cancel either. The result is a pair: rounding it to
+//!    one float here and the product again in step 4 would exceed 1 ULP.
+//! 4. Error-free transformations multiply pairs as exactly as if they were numbers of higher precision. Only the result
+//!    is rounded.
+//! 5. The factors may be near the ends of the range although their product is not. Therefore steps 3 and 4 compute with
+//!    significands near 1, and the exponents are added separately and applied once, at the end.
+//!
+//! Forward with unit factors (all three are 1) needs only steps 1 to 3, and no pairs. docs/numerics.md derives the
+//! error bounds.
 //!
 //! The functions have the same names and do the same as those in `shaders/primitives.wgsl` and
 //! `shaders/exponential.wgsl`. Three things are simpler here, because Rust does not change floating-point operations:
-//! nothing must be hidden from the compiler, subnormal numbers are not flushed, and exponents can be floats with
-//! integer values.
+//! there is no optimization barrier, subnormal numbers are not flushed, and exponents can be floats with integer
+//! values. On machines with FMA, pairs need not be split either: `mul_add` gives the rounding error of a product.
 
 #[macro_use]
 mod primitives;
@@ -31,15 +47,32 @@ mod polynomials;
 
 use fearless_simd::prelude::*;
 
-use super::fuses;
+use super::has_fma;
 use crate::factors::{Products, Split};
 use polynomials::*;
 
-/// A formula for every element, from `x` and, for a gradient, `grad`.
+/// A formula that is applied to every element: to `x` and, for a gradient, `grad`. Forward ignores `grad`.
 pub(super) trait Formula<S: Simd, V>: Copy {
     fn apply(self, simd: S, x: V, grad: V) -> V;
 }
 
+/// Generates the formulas for one type of floats, with these constants:
+///
+/// - `mantissa`: the number of bits of the fraction.
+/// - `leading`: the bits that a split number keeps: the sign, the exponent, and 12 (in `f64`, 26) bits of the
+///   significand.
+/// - `expm1_smallest`: t is bounded to it. Below, expm1(t) rounds to -1.
+/// - `expm1_smallest_power`: the smallest n for which 2^n - 1 is exact. Smaller n are replaced by it.
+/// - `expm1_small`: if |t| is smaller, expm1(t) rounds to t.
+/// - `exp_smallest`: t is bounded to it. Below, exp(t) times the largest slope and gradient rounds to 0.
+/// - `exp_underflows`: at and below it, exp(t) rounds to 0.
+/// - `exp_normal`: from it up, 2^n is normal.
+/// - `largest_power`: the bound of the exponents in `scale_by_power`. Beyond it, every result is 0 or infinite.
+/// - `unit_expm1_smallest`: `expm1_smallest` for unit factors.
+/// - `ln_2_for_unit`: ln 2 for unit factors and for machines with FMA, in one part or two.
+/// - `ln_2`: ln 2 in the two parts of step 1.
+/// - `p`, `q`, `q_centered`: the polynomials.
+/// - `center_shift`: what moves the range of r for `q_centered`.
 macro_rules! arithmetic {
     (
         $float:ident, $bits:ident, $floats:ident, $uints:ident,
@@ -87,8 +120,8 @@ arithmetic! {
     p: p_of_f64, q: q_of_f64, center_shift: 0.0, q_centered: q_of_f64,
 }
 
-/// ELU with factors that are not degenerate and an `input_scale` of 1, for results that are rounded to 16 bits. Their
-/// error budget has room for some roundings.
+/// ELU for 16-bit results, with factors that are not degenerate and an `input_scale` of 1. It uses single floats
+/// instead of pairs: their rounding errors are small compared with that of the final rounding to 16 bits.
 #[derive(Clone, Copy)]
 pub(super) struct NarrowForward<S: Simd> {
     negative: S::f32s,

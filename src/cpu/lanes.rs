@@ -20,31 +20,31 @@ pub(super) trait Lanes<S: Simd>: Pod {
     type Elements: Copy;
     /// The floats that the arithmetic uses.
     type Floats: Copy + Add<Output = Self::Floats>;
-    /// The number of elements that are processed together, at most [`MOST`].
+    /// The number of elements that are processed together, at most [`MAX_LEN`].
     const LEN: usize;
 
     /// Loads `LEN` elements.
     fn load(simd: S, elements: &[Self]) -> Self::Elements;
     /// Stores `LEN` elements.
     fn store(simd: S, elements: Self::Elements, to: &mut [Self]);
-    /// Converts the elements to floats, applies `op`, and converts the results back.
-    fn apply<O: Formula<S, Self::Floats>>(
+    /// Converts the elements to floats, applies the formula, and converts the results back.
+    fn apply<F: Formula<S, Self::Floats>>(
         simd: S,
-        op: O,
+        formula: F,
         x: Self::Elements,
         grad: Self::Elements,
     ) -> Self::Elements;
 
-    /// Returns zeros, the start of a sum.
+    /// Returns a vector of zeros, with which a sum starts.
     fn zeros(simd: S) -> Self::Floats;
-    /// Applies `op` to the elements, and adds the results of elements that share a lane.
-    fn terms<O: Formula<S, Self::Floats>>(simd: S, op: O, x: Self::Elements) -> Self::Floats;
-    /// Converts a vector of sums to `f64` and adds its parts to half as many lanes.
+    /// Applies the formula to the elements. If two elements share a lane of the floats, adds their results.
+    fn terms<F: Formula<S, Self::Floats>>(simd: S, formula: F, x: Self::Elements) -> Self::Floats;
+    /// Converts a vector of sums to `f64`. Two lanes of `f32` are added to one lane of `f64`.
     fn total(floats: Self::Floats) -> S::f64s;
 }
 
 /// The largest number of elements that any SIMD level processes together: `u16`s in 512 bits.
-const MOST: usize = 32;
+const MAX_LEN: usize = 32;
 
 macro_rules! floats {
     ($float:ident, $floats:ident, $total:expr) => {
@@ -64,13 +64,13 @@ macro_rules! floats {
             }
 
             #[inline(always)]
-            fn apply<O: Formula<S, Self::Floats>>(
+            fn apply<F: Formula<S, Self::Floats>>(
                 simd: S,
-                op: O,
+                formula: F,
                 x: Self::Elements,
                 grad: Self::Elements,
             ) -> Self::Elements {
-                op.apply(simd, x, grad)
+                formula.apply(simd, x, grad)
             }
 
             #[inline(always)]
@@ -79,12 +79,12 @@ macro_rules! floats {
             }
 
             #[inline(always)]
-            fn terms<O: Formula<S, Self::Floats>>(
+            fn terms<F: Formula<S, Self::Floats>>(
                 simd: S,
-                op: O,
+                formula: F,
                 x: Self::Elements,
             ) -> Self::Floats {
-                op.apply(simd, x, x)
+                formula.apply(simd, x, x)
             }
 
             #[inline(always)]
@@ -117,9 +117,9 @@ macro_rules! halves {
             }
 
             #[inline(always)]
-            fn apply<O: Formula<S, Self::Floats>>(
+            fn apply<F: Formula<S, Self::Floats>>(
                 simd: S,
-                op: O,
+                formula: F,
                 x: Self::Elements,
                 grad: Self::Elements,
             ) -> Self::Elements {
@@ -127,15 +127,21 @@ macro_rules! halves {
                 let infinity = S::u16s::splat(simd, $infinity);
                 let is_nan =
                     (x & magnitude).simd_gt(infinity) | (grad & magnitude).simd_gt(infinity);
-                // Without a NaN among the elements, conversions can use fewer operations. For numbers, both versions
-                // give the same bits.
+                // If no element is NaN, faster conversions can be used. For numbers, both versions give the same
+                // bits.
                 if is_nan.any_true() {
                     let (x, grad) = ($widen(simd, x), $widen(simd, grad));
-                    let results = [op.apply(simd, x[0], grad[0]), op.apply(simd, x[1], grad[1])];
+                    let results = [
+                        formula.apply(simd, x[0], grad[0]),
+                        formula.apply(simd, x[1], grad[1]),
+                    ];
                     return $narrow(simd, results);
                 }
                 let (x, grad) = ($widen_numbers(simd, x), $widen_numbers(simd, grad));
-                let results = [op.apply(simd, x[0], grad[0]), op.apply(simd, x[1], grad[1])];
+                let results = [
+                    formula.apply(simd, x[0], grad[0]),
+                    formula.apply(simd, x[1], grad[1]),
+                ];
                 $narrow_numbers(simd, results)
             }
 
@@ -145,13 +151,13 @@ macro_rules! halves {
             }
 
             #[inline(always)]
-            fn terms<O: Formula<S, Self::Floats>>(
+            fn terms<F: Formula<S, Self::Floats>>(
                 simd: S,
-                op: O,
+                formula: F,
                 x: Self::Elements,
             ) -> Self::Floats {
                 let [a, b] = $widen_numbers(simd, x);
-                op.apply(simd, a, a) + op.apply(simd, b, b)
+                formula.apply(simd, a, a) + formula.apply(simd, b, b)
             }
 
             #[inline(always)]
@@ -165,11 +171,11 @@ macro_rules! halves {
 halves!(f16, infinity: 0x7c00, widen_f16, narrow_f16, widen_f16_numbers, narrow_f16_numbers);
 halves!(bf16, infinity: 0x7f80, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16_numbers);
 
-/// Writes `op` of `x` to `y`. If `x` is `None`, `y` holds it.
+/// Applies the formula to `x` and writes the results to `y`. If `x` is `None`, `y` holds it.
 #[inline(always)]
-pub(super) fn walk<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
+pub(super) fn map<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
     simd: S,
-    op: O,
+    formula: F,
     x: Option<&[E]>,
     y: &mut [E],
 ) {
@@ -177,26 +183,26 @@ pub(super) fn walk<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     let Some(x) = x else {
         for y in ys.by_ref() {
             let x = E::load(simd, y);
-            E::store(simd, E::apply(simd, op, x, x), y);
+            E::store(simd, E::apply(simd, formula, x, x), y);
         }
         let y = ys.into_remainder();
         let x = padded(y);
-        return tail(simd, op, x, x, y);
+        return tail(simd, formula, x, x, y);
     };
     let mut xs = x.chunks_exact(E::LEN);
     for (x, y) in xs.by_ref().zip(ys.by_ref()) {
         let x = E::load(simd, x);
-        E::store(simd, E::apply(simd, op, x, x), y);
+        E::store(simd, E::apply(simd, formula, x, x), y);
     }
     let x = padded(xs.remainder());
-    tail(simd, op, x, x, ys.into_remainder());
+    tail(simd, formula, x, x, ys.into_remainder());
 }
 
-/// Writes `op` of `x` and `grad` to `out`. If `grad` is `None`, `out` holds it.
+/// Applies the formula to `x` and `grad` and writes the results to `out`. If `grad` is `None`, `out` holds it.
 #[inline(always)]
-pub(super) fn walk_with_grad<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
+pub(super) fn map_with_grad<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
     simd: S,
-    op: O,
+    formula: F,
     x: &[E],
     grad: Option<&[E]>,
     out: &mut [E],
@@ -205,50 +211,52 @@ pub(super) fn walk_with_grad<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
     let Some(grad) = grad else {
         for (x, out) in xs.by_ref().zip(outs.by_ref()) {
             let x = E::load(simd, x);
-            E::store(simd, E::apply(simd, op, x, E::load(simd, out)), out);
+            E::store(simd, E::apply(simd, formula, x, E::load(simd, out)), out);
         }
         let out = outs.into_remainder();
-        return tail(simd, op, padded(xs.remainder()), padded(out), out);
+        return tail(simd, formula, padded(xs.remainder()), padded(out), out);
     };
     let mut grads = grad.chunks_exact(E::LEN);
     for ((x, grad), out) in xs.by_ref().zip(grads.by_ref()).zip(outs.by_ref()) {
         let (x, grad) = (E::load(simd, x), E::load(simd, grad));
-        E::store(simd, E::apply(simd, op, x, grad), out);
+        E::store(simd, E::apply(simd, formula, x, grad), out);
     }
     let (x, grad) = (padded(xs.remainder()), padded(grads.remainder()));
-    tail(simd, op, x, grad, outs.into_remainder());
+    tail(simd, formula, x, grad, outs.into_remainder());
 }
 
 // ---- Internals ----
 
+/// Adds the two halves of a vector in `f64`.
 #[inline(always)]
 fn total<S: Simd>(floats: S::f32s) -> S::f64s {
     let (low, high) = floats.widen();
     low + high
 }
 
-/// Processes fewer than `LEN` elements as a full vector, so that they pass through the same code as all others.
+/// Processes the tail, which has fewer than `LEN` elements, as a full vector. It therefore passes through the same code
+/// as all other elements.
 #[inline(always)]
-fn tail<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(
+fn tail<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
     simd: S,
-    op: O,
-    mut x: [E; MOST],
-    grad: [E; MOST],
+    formula: F,
+    mut x: [E; MAX_LEN],
+    grad: [E; MAX_LEN],
     y: &mut [E],
 ) {
     if y.is_empty() {
         return;
     }
     let elements = E::load(simd, &x[..E::LEN]);
-    let results = E::apply(simd, op, elements, E::load(simd, &grad[..E::LEN]));
+    let results = E::apply(simd, formula, elements, E::load(simd, &grad[..E::LEN]));
     E::store(simd, results, &mut x[..E::LEN]);
     y.copy_from_slice(&x[..y.len()]);
 }
 
-/// Copies up to `MOST` elements and fills up with zeros.
+/// Copies up to `MAX_LEN` elements and fills the rest with zeros.
 #[inline(always)]
-pub(super) fn padded<E: Pod>(elements: &[E]) -> [E; MOST] {
-    let mut lanes = [E::zeroed(); MOST];
+pub(super) fn padded<E: Pod>(elements: &[E]) -> [E; MAX_LEN] {
+    let mut lanes = [E::zeroed(); MAX_LEN];
     lanes[..elements.len()].copy_from_slice(elements);
     lanes
 }

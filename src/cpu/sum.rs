@@ -1,5 +1,9 @@
-//! Sums of slices. Short runs are added in the elements' own arithmetic, and their totals in `f64` together with the
-//! rounding error of every addition.
+//! Sums of slices.
+//!
+//! 1. The terms of a block of 16 vectors are added in the elements' own arithmetic, which is fast.
+//! 2. The block's sum is converted to `f64` and added to a running sum by `TwoSum`. The rounding errors of these
+//!    additions are added up in a second number, so that the length of the slice does not matter.
+//! 3. The sums of all lanes and of all pieces are added in the same way.
 
 use std::ops::{Add, Sub};
 
@@ -36,18 +40,24 @@ impl Sum {
     }
 }
 
-/// The number of vectors that are added in the elements' own arithmetic. In `f32` that is at most 8 roundings, one more
-/// for 16-bit elements, and 4 for each term. With the rounding of the result, the relative error is below 1e-6.
+/// The number of vectors that are added in the elements' own arithmetic. In `f32`, adding them rounds at most 8 times,
+/// or 9 times for 16-bit elements, and computing a term rounds at most 4 times. With the rounding of the result, the
+/// relative error is below 1e-6.
 const BLOCK: usize = 16;
 
-/// Returns the sum of `op` of every element. No result may be negative, and `op` of 0 must be 0.
+/// Returns the sum of the results of `formula` for every element. No result may be negative, and that for 0 must be 0,
+/// because the last vector is filled up with zeros.
 #[inline(always)]
-pub(super) fn sum<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(simd: S, op: O, x: &[E]) -> Sum {
+pub(super) fn sum<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
+    simd: S,
+    formula: F,
+    x: &[E],
+) -> Sum {
     let mut highs = S::f64s::splat(simd, 0.0);
     let mut lows = highs;
     for block in x.chunks(BLOCK * E::LEN) {
-        let terms = |x: &[E]| E::terms(simd, op, E::load(simd, x));
-        // Four independent sums, because each addition waits for the previous one.
+        let terms = |x: &[E]| E::terms(simd, formula, E::load(simd, x));
+        // Uses four independent sums, because an addition must wait for the previous addition to the same sum.
         let mut sums = [E::zeros(simd); 4];
         let mut fours = block.chunks_exact(4 * E::LEN);
         for four in fours.by_ref() {
@@ -74,7 +84,7 @@ pub(super) fn sum<S: Simd, E: Lanes<S>, O: Formula<S, E::Floats>>(simd: S, op: O
 
 // ---- Internals ----
 
-/// Knuth's TwoSum: the sum and its rounding error, for any order of magnitude.
+/// Knuth's `TwoSum`: returns the sum of two numbers and its rounding error, whichever number is larger.
 #[inline(always)]
 fn two_sum<T: Copy + Add<Output = T> + Sub<Output = T>>(a: T, b: T) -> (T, T) {
     let sum = a + b;

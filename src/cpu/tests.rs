@@ -1,4 +1,4 @@
-//! Tests of every SIMD level of this machine.
+//! Tests of the vector code at every SIMD level of this machine, not only at the best.
 
 use super::*;
 use crate::reference;
@@ -16,7 +16,7 @@ pub(super) fn levels() -> Vec<Level> {
 }
 
 #[test]
-fn every_level_is_within_an_ulp() {
+fn every_level_is_within_1_ulp() {
     for level in levels() {
         let x: Vec<f32> = (0..=u32::MAX).step_by(9973).map(f32::from_bits).collect();
         let mut y = vec![0.0; x.len()];
@@ -40,7 +40,7 @@ fn every_level_is_within_an_ulp() {
 }
 
 #[test]
-fn every_level_has_gradients_within_an_ulp() {
+fn gradients_of_every_level_are_within_1_ulp() {
     let mut random = 1u32;
     for level in levels() {
         let x: Vec<f32> = (0x8000_0000..0xc2e0_0000u32)
@@ -48,7 +48,7 @@ fn every_level_has_gradients_within_an_ulp() {
             .chain((0xbf80_0000..0xc1a0_0000).step_by(101))
             .map(f32::from_bits)
             .collect();
-        // Gradients from 1 to 2 with either sign; a few are arbitrary numbers.
+        // Magnitudes from 1 to 2 with either sign. Every 16th gradient is an arbitrary bit pattern.
         let grads = (0..x.len()).map(|i| {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let kept = if i % 16 == 0 { u32::MAX } else { 0x807f_ffff };
@@ -78,16 +78,16 @@ fn every_level_has_gradients_within_an_ulp() {
 /// Results that are too small for the format are 0 with the sign of the exact value.
 #[test]
 fn every_level_keeps_the_sign_of_zero() {
-    fn signs<T: Walk + Copy>(level: Level, alpha: f64, tiny: T, zero: T, bits: fn(T) -> u64) {
+    fn signs<T: VectorCode + Copy>(level: Level, alpha: f64, tiny: T, zero: T, bits: fn(T) -> u64) {
         for input_scale in [1.0, 0.5] {
             for sign in [1.0, -1.0] {
                 let factors = Factors::new(sign * alpha, 1.0, input_scale).unwrap();
-                let due = bits(zero) ^ if sign < 0.0 { bits(zero) } else { 0 };
+                let expected = bits(zero) ^ if sign < 0.0 { bits(zero) } else { 0 };
                 let mut y = [zero; 5];
                 T::forward(level, factors, Some(&[tiny; 5]), &mut y);
                 assert_eq!(
                     y.map(bits),
-                    [due; 5],
+                    [expected; 5],
                     "forward, {}, {factors:?}",
                     name(level)
                 );
@@ -101,7 +101,7 @@ fn every_level_keeps_the_sign_of_zero() {
                 );
                 assert_eq!(
                     y.map(bits),
-                    [due; 5],
+                    [expected; 5],
                     "backward, {}, {factors:?}",
                     name(level)
                 );
@@ -115,7 +115,7 @@ fn every_level_keeps_the_sign_of_zero() {
                         Some(&[tiny; 5]),
                         &mut y,
                     );
-                    assert_eq!(y.map(bits), [due; 5], "{}, {factors:?}", name(level));
+                    assert_eq!(y.map(bits), [expected; 5], "{}, {factors:?}", name(level));
                 }
             }
         }
@@ -127,10 +127,10 @@ fn every_level_keeps_the_sign_of_zero() {
     }
 }
 
-/// The cases of `tests/conformance/src/numbers.rs`, at every level. Each case has alpha, `input_scale`, `x`, a
-/// gradient, and the expected result.
+/// Checks the results that were wrong in earlier versions, as `tests/conformance/src/numbers.rs` does on devices. Each
+/// case has alpha, `input_scale`, `x`, an incoming gradient, and the expected result.
 #[test]
-fn every_level_gets_right_what_was_wrong_before() {
+fn every_level_passes_earlier_failures() {
     let cases: [(f64, f64, [u32; 3]); 7] = [
         (0.0, 1.0, [0xbf80_0000, 0x5f80_0000, 0]),
         (1e-33, 1.0, [0xbf80_0000, 0x60ad_78ec, 0x2925_ad9d]),
@@ -149,19 +149,23 @@ fn every_level_gets_right_what_was_wrong_before() {
         (3e38, 2f64.powi(64), [0x8000_0100, 0x8001_2345, 0xdd00_6507]),
     ];
     for level in levels() {
-        for (alpha, input_scale, [x, grad, due]) in cases {
+        for (alpha, input_scale, [x, grad, expected]) in cases {
             let factors = Factors::new(alpha, 1.0, input_scale).unwrap();
             let [x, grad] = [x, grad].map(f32::from_bits);
             let mut y = [0.0];
             f32::gradient(level, Op::Backward, factors, &[x], Some(&[grad]), &mut y);
             let y = y[0].to_bits();
-            assert!(y.abs_diff(due) <= 1, "{}: {factors:?}, {y:#x}", name(level));
+            assert!(
+                y.abs_diff(expected) <= 1,
+                "{}: {factors:?}, {y:#x}",
+                name(level)
+            );
         }
     }
 }
 
 #[test]
-fn every_level_sums() {
+fn penalties_of_every_level_are_accurate() {
     for level in levels() {
         for len in (0..=67u16).chain([1023, 4099]) {
             let y: Vec<f32> = (0..len).map(|i| f32::from(i) - 33.0).collect();
@@ -170,10 +174,10 @@ fn every_level_sums() {
                 .map(|&y| 0.5 * f64::from(y.abs()) + 0.25 * f64::from(y).powi(2))
                 .sum();
             let penalty = Penalty::new(0.5, 0.25).unwrap();
-            let found = f32::penalty(level, penalty, &y).value();
+            let sum = f32::penalty(level, penalty, &y).value();
             assert!(
-                (found - exact).abs() <= 8e-7 * exact,
-                "{}: {found} instead of {exact}",
+                (sum - exact).abs() <= 8e-7 * exact,
+                "{}: {sum} instead of {exact}",
                 name(level)
             );
         }
@@ -181,7 +185,7 @@ fn every_level_sums() {
 }
 
 #[test]
-fn every_level_does_every_length() {
+fn every_level_handles_every_length() {
     for level in levels() {
         for len in 0..=67u16 {
             let x: Vec<f32> = (0..len).map(|i| f32::from(i) - 33.0).collect();

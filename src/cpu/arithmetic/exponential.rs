@@ -1,4 +1,4 @@
-//! exp and expm1 as pairs.
+//! exp and expm1 as pairs: range reduction, polynomial and reconstruction.
 
 macro_rules! exponential {
     ($float:ident, $floats:ident, $uints:ident, p: $p:ident, expm1_smallest_power: $expm1_smallest_power:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+]) => {
@@ -10,7 +10,13 @@ macro_rules! exponential {
             rest: S::$floats,
         }
 
-        /// Reduces t. n is at least `smallest`.
+        /// Range reduction and polynomial:
+        ///
+        /// 1. n = t / ln 2, rounded to an integer. n is at least `smallest`.
+        /// 2. r = t.high - n `LN2[0]`, which is exact.
+        /// 3. `r_low` = t.low - n `LN2[1]`, the small remainder.
+        /// 4. exp(r + `r_low`) = exp(r) (1 + `r_low` + `r_low`^2 / 2), where exp(r) = 1 + r + r^2 / 2 + r^3 p(r).
+        ///    `rest` is this without 1 and r.
         #[inline(always)]
         fn reduce<S: Simd>(simd: S, t: Pair<S>, smallest: $float) -> Reduced<S> {
             let splat = |v: $float| S::$floats::splat(simd, v);
@@ -21,7 +27,6 @@ macro_rules! exponential {
             let r_low = n.mul_add(splat(-ln2_low), t.low);
             let square = r * r;
             let cube = r * square * super::$p(simd, r);
-            // exp(r + r_low) = exp(r) (1 + r_low + r_low^2 / 2)
             let exp_of_r = splat(1.0) + (r + square.mul_add(splat(0.5), cube));
             let growth = r_low * r_low.mul_add(splat(0.5), splat(1.0));
             let smaller_terms = exp_of_r.mul_add(growth, cube);
@@ -32,7 +37,7 @@ macro_rules! exponential {
             }
         }
 
-        /// Returns exp(t) with a split significand.
+        /// Returns exp(t) = 2^n (1 + r + rest). The significand is a split pair.
         #[inline(always)]
         fn exp_of<S: Simd>(simd: S, t: Pair<S>) -> Normalized<S, Pair<S>> {
             let Reduced { n, r, rest } = reduce(simd, t, -<$float>::MAX);
@@ -48,24 +53,23 @@ macro_rules! exponential {
             }
         }
 
-        /// Returns exp(t) - 1 as a split pair.
+        /// Returns expm1(t) = 2^n (r + rest) + (2^n - 1) as a split pair.
         #[inline(always)]
         fn expm1_of<S: Simd>(simd: S, t: Pair<S>) -> Pair<S> {
             let Reduced { n, r, rest } = reduce(simd, t, $expm1_smallest_power);
             let power = power_of_two(simd, n);
-            let less = power - 1.0;
-            // The exact value of `high` does not matter as long as it is close to the result, since `low` takes the
-            // difference.
-            let high = leading_bits(simd, power.mul_add(r + rest, less));
-            let lost = power.mul_add(r, less - high);
+            let power_minus_1 = power - 1.0;
+            // `high` need only be close to the result, because `low` takes up the difference.
+            let high = leading_bits(simd, power.mul_add(r + rest, power_minus_1));
+            let lost = power.mul_add(r, power_minus_1 - high);
             Pair {
                 high,
                 low: power.mul_add(rest, lost),
             }
         }
 
-        /// Returns exp(t) - 1 for machines whose `mul_add` rounds once. There r is exact where 2^n is not small, so
-        /// fewer parts of ln 2 are needed.
+        /// Returns expm1(t) as a pair, on machines with FMA. There r is exact unless 2^n is small, so `f32` needs only
+        /// one part of ln 2.
         #[inline(always)]
         fn expm1_of_float<S: Simd>(simd: S, t: S::$floats) -> Pair<S> {
             let splat = |v: $float| S::$floats::splat(simd, v);
@@ -77,9 +81,9 @@ macro_rules! exponential {
             $(let r = n.mul_add(splat(-$ln_2_part), r);)+
             let square = r * r;
             let rest = square.mul_add(splat(0.5), r * square * super::$p(simd, r));
-            let less = power - 1.0;
-            let high = power.mul_add(r, less);
-            let lost = power.mul_add(r, less - high);
+            let power_minus_1 = power - 1.0;
+            let high = power.mul_add(r, power_minus_1);
+            let lost = power.mul_add(r, power_minus_1 - high);
             Pair {
                 high,
                 low: power.mul_add(rest, lost),

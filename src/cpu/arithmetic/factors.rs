@@ -18,15 +18,15 @@ macro_rules! factors {
                     low,
                     exponent,
                 } = factor;
-                // If `mul_add` rounds once, `high` may have all bits, and more bits in `high` save operations.
-                let all = if fuses(simd.level()) {
+                // With FMA, `high` may have all bits, which saves operations.
+                let full = if has_fma(simd.level()) {
                     high + low
                 } else {
                     high
                 };
                 Self {
-                    high: S::$floats::splat(simd, all),
-                    low: S::$floats::splat(simd, low - (all - high)),
+                    high: S::$floats::splat(simd, full),
+                    low: S::$floats::splat(simd, low - (full - high)),
                     exponent: S::$floats::splat(simd, exponent as $float),
                 }
             }
@@ -40,19 +40,21 @@ macro_rules! factors {
             }
         }
 
-        /// `input_scale`.
+        /// The factor `input_scale` of x, and the bounds of x for which it is needed exactly.
         #[derive(Clone, Copy)]
         struct Scale<S: Simd> {
             /// The significand of `input_scale`, and 2 to the power of its exponent.
             factor: S::$floats,
             power: S::$floats,
             is_one: bool,
+            /// Smaller x give the same result.
             smallest: S::$floats,
+            /// For x above it, exp(t) rounds to 1, and `t` may be 0.
             small: S::$floats,
         }
 
         impl<S: Simd> Scale<S> {
-            /// Creates the scale. Products below `smallest` are not needed exactly.
+            /// Creates the factor. x is bounded so that `input_scale * x` is at least `smallest`.
             #[inline(always)]
             fn new(simd: S, products: Products<$float>, smallest: $float) -> Self {
                 let factor = Factor::new(simd, products.split_input_scale());
@@ -66,7 +68,7 @@ macro_rules! factors {
                 }
             }
 
-            /// Returns the product with an x <= 0, as exactly as the result needs it.
+            /// Returns t = `input_scale * x` for x <= 0, as a pair. Where a product might be subnormal, t is 0.
             #[inline(always)]
             fn times(self, simd: S, x: S::$floats) -> Pair<S> {
                 let bounded = x.max(self.smallest);
@@ -80,7 +82,8 @@ macro_rules! factors {
                 two_product(simd, x, self.factor)
             }
         }
-        /// The positive side, which is a product.
+
+        /// The factor of the positive side.
         #[derive(Clone, Copy)]
         pub(super) struct Positive<S: Simd> {
             scale: S::$floats,
@@ -97,7 +100,7 @@ macro_rules! factors {
                 }
             }
 
-            /// Returns `v` itself, with the same bits, if the scale is 1 or `v` is NaN.
+            /// Returns `v * scale`. If the scale is 1 or `v` is NaN, the result has the bits of `v`.
             #[inline(always)]
             pub(super) fn times(self, v: S::$floats) -> S::$floats {
                 let is_same = self.is_one | !v.simd_eq(v);

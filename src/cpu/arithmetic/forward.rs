@@ -1,8 +1,9 @@
-//! The formulas of ELU.
+//! ELU: `positive * x` where x > 0, else `negative * expm1(input_scale * x)`.
 
 macro_rules! forward {
     ($float:ident, $floats:ident, $uints:ident, unit_expm1_smallest: $unit_expm1_smallest:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+], q: $q:ident, expm1_smallest: $expm1_smallest:literal, expm1_small: $expm1_small:literal) => {
-        /// ELU with unit factors.
+        /// ELU with unit factors: x, or expm1(x) = 2^n (r + r^2 q(r)) + (2^n - 1). No product follows, so
+        /// single floats are accurate enough.
         #[derive(Clone, Copy)]
         pub(in super::super) struct UnitForward;
 
@@ -14,7 +15,7 @@ macro_rules! forward {
                 let rounder = bounded.mul_add(splat(LOG2_E), splat(ROUNDER));
                 let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
                 let n = rounder - ROUNDER;
-                // The multiplication by 2^n makes the error of n ln 2 small for large negative n.
+                // n ln 2 has an error for large negative n, but the multiplication by 2^n makes it small.
                 let r = bounded;
                 $(let r = n.mul_add(splat(-$ln_2_part), r);)+
                 let y = power.mul_add((r * r).mul_add(super::$q(simd, r), r), power - 1.0);
@@ -37,10 +38,11 @@ macro_rules! forward {
             pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
                 let mut negative = Factor::new(simd, products.split_negative());
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                // The quotient is an exact power of two, because even the smallest subnormal number is one.
+                // The quotient 2^exponent is exact, because subnormal numbers include small powers of two.
                 let mut power = products.negative / (negative.high[0] + negative.low[0]);
                 if power >= 1.0 {
-                    // Nothing underflows before the result does.
+                    // Scales the factor up before the product and down after it. The product then underflows only
+                    // if the result does.
                     negative.high *= power;
                     negative.low *= power;
                     power = 1.0;
@@ -59,15 +61,16 @@ macro_rules! forward {
             fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
                 let bounded = x.max(splat($expm1_smallest));
-                let y = if fuses(simd.level()) {
-                    let curve = expm1_of_float(simd, bounded);
-                    // `high` contains the whole factor.
+                let y = if has_fma(simd.level()) {
+                    let expm1 = expm1_of_float(simd, bounded);
+                    // With FMA, `high` is the whole factor.
                     let factor = self.negative.high;
-                    factor.mul_add(curve.high, factor * curve.low) * self.power
+                    factor.mul_add(expm1.high, factor * expm1.low) * self.power
                 } else {
-                    let curve = expm1_of(simd, Pair::from(simd, bounded));
-                    let y = product(self.negative.pair(), curve) * self.power;
-                    // For x near 0, the parts of the pair may be subnormal, so the product is computed directly.
+                    let expm1 = expm1_of(simd, Pair::from(simd, bounded));
+                    let y = product(self.negative.pair(), expm1) * self.power;
+                    // Near 0, expm1(x) rounds to x. The parts of the pair may be subnormal there and lose bits, so
+                    // the product is computed directly.
                     x.simd_gt(splat(-$expm1_small))
                         .select(x * self.negative_value, y)
                 };
@@ -82,7 +85,7 @@ macro_rules! forward {
             slope: Factor<S>,
             positive: Positive<S>,
             input_scale: Scale<S>,
-            /// The result is linear in x where x is above this bound.
+            /// For x above it, expm1(t) rounds to t, and the result is `slope * x`.
             small: S::$floats,
         }
 
@@ -105,19 +108,20 @@ macro_rules! forward {
             fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
                 let zero = S::$floats::splat(simd, 0.0);
                 let is_small = x.simd_gt(self.small);
-                let curve = expm1_of(simd, self.input_scale.times(simd, x));
+                let expm1 = expm1_of(simd, self.input_scale.times(simd, x));
                 let normalized = normalize(simd, x);
-                let line = split(simd, Pair::from(simd, normalized.significand));
-                let curve = line.or(curve, is_small);
+                let linear = split(simd, Pair::from(simd, normalized.significand));
+                let expm1 = linear.or(expm1, is_small);
                 let factor = self.slope.pair().or(self.negative.pair(), is_small);
                 let exponent = is_small
                     .select(normalized.exponent + self.slope.exponent, self.negative.exponent);
-                let y = scale_by_power(simd, product(factor, curve), exponent);
+                let y = scale_by_power(simd, product(factor, expm1), exponent);
                 x.simd_lt(zero).select(y, self.positive.times(x))
             }
         }
 
-        /// ELU with a `negative` that is zero, infinite or NaN. Its product with any negative number is `-negative`.
+        /// ELU with degenerate factors: `negative` is zero, infinite or NaN. Its product with any negative number is
+        /// `-negative`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct DegenerateForward<S: Simd> {
             negated: S::$floats,

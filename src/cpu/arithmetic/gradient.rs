@@ -1,8 +1,17 @@
-//! The formulas of the gradients.
+//! The gradients: `grad * positive` on the positive side, else `grad` times the slope.
+//!
+//! 1. The slope's significand is computed as a pair, and its exponent separately: exp(t), or `y + negative`.
+//! 2. `grad` is split into its significand and its exponent.
+//! 3. The three significands are multiplied as pairs and rounded once.
+//! 4. The result is scaled by the sum of the exponents.
+//!
+//! Steps 1 and 3 use pairs, because two roundings would exceed 1 ULP. Exponents are kept apart, because the factors may
+//! be near the ends of the range although the result is not.
 
 macro_rules! gradient {
     ($float:ident, $floats:ident, $uints:ident, exp_smallest: $exp_smallest:literal, exp_underflows: $exp_underflows:literal, center_shift: $center_shift:literal, mantissa: $mantissa:literal, q_centered: $q_centered:ident, exp_normal: $exp_normal:literal) => {
-        /// The gradient from the input: `grad * positive` where `x > 0`, else `grad * slope * exp(input_scale * x)`.
+        /// The gradient from the input: `grad * positive` where `x > 0`, else `grad * slope * exp(input_scale * x)`,
+        /// where `slope` is `negative * input_scale`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct Backward<S: Simd> {
             input_scale: Scale<S>,
@@ -38,8 +47,10 @@ macro_rules! gradient {
             }
         }
 
-        /// The gradient from the input for ELU with unit factors. It requires that `mul_add` rounds once, because two
-        /// roundings would add up to more than 1 ULP.
+        /// The gradient from the input for unit factors, on machines with FMA: `grad * (1 + e) * 2^n`, where
+        /// e = expm1(r).
+        ///
+        /// `mul_add(grad, e, grad)` rounds once. With a second rounding, the error would exceed 1 ULP.
         #[derive(Clone, Copy)]
         pub(in super::super) struct UnitBackward<S: Simd>(Backward<S>);
 
@@ -54,23 +65,22 @@ macro_rules! gradient {
             #[inline(always)]
             fn apply(self, simd: S, x: S::$floats, grad: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                // In `f32`, n is chosen so that exp(r) lies between 0.75 and 1.5, which minimizes the error of the
-                // number that is added to 1.
+                // In `f32`, the shift moves exp(r) to the range from 0.75 to 1.5, which minimizes the error of e.
                 let centered = x - splat($center_shift);
-                let biased = centered.mul_add(splat(LOG2_E), splat(ROUNDER));
-                let s = (biased.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
-                let n = biased - ROUNDER;
-                // r = high + low, and `high` is exact. Rounding it would cost a quarter of an ULP.
+                let rounder = centered.mul_add(splat(LOG2_E), splat(ROUNDER));
+                let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
+                let n = rounder - ROUNDER;
+                // r = high + low, and `high` is exact. Using the rounded r in its place would cost 0.25 ULP.
                 let [ln_2_high, ln_2_low] = LN2;
                 let high = n.mul_add(splat(-ln_2_high), x);
                 let low = n * splat(-ln_2_low);
                 let r = high + low;
                 let e = high + (r * r).mul_add(super::$q_centered(simd, r), low);
-                // The addition loses the sign of a zero, so it is restored.
-                let product = (grad.mul_add(e, grad) * s).copysign(grad);
+                // The addition may lose the sign of a zero `grad`, so it is restored.
+                let product = (grad.mul_add(e, grad) * power).copysign(grad);
 
-                // If s is subnormal or the product overflows, the general formula is used. It is selected per lane and
-                // not per vector, because an element's bits must not depend on its neighbours.
+                // Uses the general formula where 2^n may be subnormal or `grad * (1 + e)` may overflow. It is selected
+                // by lane and not by vector, because an element's bits must not depend on its neighbours.
                 let is_moderate =
                     x.simd_ge(splat($exp_normal)) & grad.abs().simd_le(splat(0.5 * <$float>::MAX));
                 let is_negative = x.simd_le(splat(0.0));
@@ -87,7 +97,7 @@ macro_rules! gradient {
         /// The gradient from the output: `grad * positive` where `y > 0`, else `grad * input_scale * (y + negative)`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct BackwardFromOutput<S: Simd> {
-            /// The significand of `negative`, and 2 to the power of its negated exponent as a product of two factors.
+            /// The significand of `negative`, and 2^-exponent in two factors.
             negative: S::$floats,
             powers: [S::$floats; 2],
             exponent: S::$floats,
@@ -114,7 +124,8 @@ macro_rules! gradient {
             #[inline(always)]
             fn apply(self, simd: S, y: S::$floats, grad: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                // Both summands are scaled so that `negative` is near 1. No output is below -negative.
+                // Scales both summands so that `negative` is near 1. y is bounded, because no output is below
+                // `-negative`.
                 let [power, rest] = self.powers;
                 let scaled = (y * power * rest).max(splat(-4.0)).min(splat(0.0));
                 let sum = two_sum(scaled, self.negative);
@@ -128,7 +139,8 @@ macro_rules! gradient {
                     .apply(simd, y, grad, self.input_scale.pair(), slope, sign)
             }
         }
-        /// The part that both gradients share.
+
+        /// The part that both gradients share: the product of `grad`, a factor and the slope, and the special values.
         #[derive(Clone, Copy)]
         struct Gradient<S: Simd> {
             positive: Positive<S>,
@@ -146,6 +158,7 @@ macro_rules! gradient {
                 } else {
                     (1.0 as $float).copysign(products.negative)
                 };
+                // The comparison makes a mask of the `bool`.
                 let [one, other] = [1.0, if is_degenerate { 1.0 } else { 0.0 }];
                 Self {
                     positive: Positive::new(simd, products.positive),
@@ -156,7 +169,7 @@ macro_rules! gradient {
             }
 
             /// Returns `grad * positive` where `x > 0`, else `grad * factor * slope`, and `x` where it is NaN. `sign`
-            /// has the sign of the slope, and is 0, infinite or NaN if the slope is.
+            /// is 0, infinite or NaN if the slope is, else a number with the slope's sign.
             #[inline(always)]
             fn apply(
                 self,
@@ -176,7 +189,7 @@ macro_rules! gradient {
                     product(scaled, slope.significand),
                     normalized.exponent + slope.exponent,
                 );
-                // Zeros, infinities and NaN follow the rules of IEEE 754.
+                // For zeros, infinities and NaN, `grad * sign` gives the value that IEEE 754 requires.
                 let is_number = grad.abs().simd_gt(splat(0.0))
                     & grad.abs().simd_le(splat(<$float>::MAX))
                     & slope.significand.high.abs().simd_gt(splat(0.0))

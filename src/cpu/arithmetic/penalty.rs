@@ -2,7 +2,8 @@
 
 macro_rules! penalty {
     ($float:ident, $floats:ident) => {
-        /// The penalty `l1 * |y|`. The other formula with an `l2` of 0 would give NaN for an infinite `y`.
+        /// The penalty `l1 * |y|`. For an infinite `y`, `L1L2` with an `l2` of 0 would compute 0 * infinity, which is
+        /// NaN.
         #[derive(Clone, Copy)]
         pub(in super::super) struct L1<S: Simd>(S::$floats);
 
@@ -20,7 +21,8 @@ macro_rules! penalty {
             }
         }
 
-        /// The penalty `l1 * |y| + l2 * y^2`. In this order of operations nothing overflows unless the penalty does.
+        /// The penalty `l1 * |y| + l2 * y^2`, computed as `|y| * (|y| * l2 + l1)`. Intermediate results overflow only
+        /// if the penalty does.
         #[derive(Clone, Copy)]
         pub(in super::super) struct L1L2<S: Simd> {
             l1: S::$floats,

@@ -1,8 +1,12 @@
-//! The polynomials of expm1, with the coefficients that `scripts/expm1-coefficients` prints.
+//! The polynomials of expm1, with the coefficients that `scripts/expm1-coefficients` prints:
+//!
+//! expm1(r) = r + r^2 q(r) = r + r^2 / 2 + r^3 p(r), so that q(r) = 1 / 2 + r p(r).
+//!
+//! They are evaluated in Estrin's order. It has more operations than Horner's, but a shorter chain of operations that
+//! depend on each other, and this chain limits the speed of a core.
 
 use fearless_simd::prelude::*;
 
-/// Evaluates p in Estrin's order. The chain of dependent operations limits the speed of a core, not their number.
 #[inline(always)]
 pub(super) fn p_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     let splat = |v: f32| S::f32s::splat(simd, v);
@@ -41,7 +45,6 @@ pub(super) fn p_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
     r4.mul_add(p4, r2.mul_add(p23, p01))
 }
 
-/// Evaluates q in Estrin's order, for the same reason.
 #[inline(always)]
 pub(super) fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     let splat = |v: f32| S::f32s::splat(simd, v);
@@ -52,7 +55,8 @@ pub(super) fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     r2.mul_add(r2.mul_add(q45, q23), q01)
 }
 
-/// Evaluates q for r between ln 0.75 and ln 1.5, with the coefficients of `scripts/expm1-coefficients centered`.
+/// Evaluates q for r between ln 0.75 and ln 1.5, with the coefficients that `scripts/expm1-coefficients centered`
+/// prints.
 #[inline(always)]
 pub(super) fn q_of_f32_centered<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     let splat = |v: f32| S::f32s::splat(simd, v);

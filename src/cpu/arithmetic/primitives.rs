@@ -1,11 +1,21 @@
-//! Error-free transformations, normalized numbers and powers of two.
+//! Error-free transformations, and scaling by powers of two.
+//!
+//! - A `Pair` holds a number with more bits than a float has: `high`, and its rounding error `low`.
+//! - `two_sum` and `two_product` are error-free transformations: they return a sum or product together with its
+//!   rounding error. With FMA, the error of a product is `mul_add(a, b, -(a * b))`. Without FMA, both numbers are split
+//!   into halves whose products are exact.
+//! - `split_product` and `product` multiply pairs: the product of the high parts plus the cross terms. The first
+//!   returns a pair; the second rounds once.
+//! - `normalize` and `scale_by_power` keep exponents apart from significands, so that no product overflows or
+//!   underflows on the way.
 
 macro_rules! primitives {
     ($float:ident, $bits:ident, $floats:ident, $uints:ident, ln_2: $ln_2:expr, mantissa: $mantissa:literal, bias: $bias:literal, leading: $leading:literal, largest_power: $largest_power:literal) => {
         const LOG2_E: $float = std::$float::consts::LOG2_E;
-        /// ln 2 in two parts. The product of the first part with n is exact.
+        /// ln 2 in two parts. n times the first part is exact.
         const LN2: [$float; 2] = $ln_2;
-        /// Adding this number rounds to an integer. The bias in it leaves the biased exponent of 2^n in the last bits.
+        /// 1.5 * 2^mantissa + bias. Adding it rounds a number to an integer n and leaves the biased exponent of 2^n in
+        /// the last bits.
         const ROUNDER: $float = (3u64 << ($mantissa - 1)) as $float + $bias as $float;
         const FRACTION: $bits = (1 << $mantissa) - 1;
 
@@ -42,17 +52,16 @@ macro_rules! primitives {
             exponent: S::$floats,
         }
 
-        /// Keeps so few bits that the product of two such numbers is exact. If `mul_add` rounds once, all bits can
-        /// stay.
+        /// Keeps so few bits that the product of two such numbers is exact. With FMA, keeps all bits.
         #[inline(always)]
         fn leading_bits<S: Simd>(simd: S, v: S::$floats) -> S::$floats {
-            if fuses(simd.level()) {
+            if has_fma(simd.level()) {
                 return v;
             }
             (v.bitcast::<S::$uints>() & S::$uints::splat(simd, $leading)).bitcast()
         }
 
-        /// Knuth's TwoSum: a + b as an exact pair, for any order of magnitude.
+        /// Knuth's `TwoSum`: returns a + b as an exact pair, whichever number is larger.
         #[inline(always)]
         fn two_sum<S: Simd>(a: S::$floats, b: S::$floats) -> Pair<S> {
             let sum = a + b;
@@ -63,10 +72,10 @@ macro_rules! primitives {
             }
         }
 
-        /// Moves bits from `high` to `low`, so that the product of two high parts is exact.
+        /// Moves bits from `high` to `low`, so that the product of two high parts is exact. With FMA, changes nothing.
         #[inline(always)]
         fn split<S: Simd>(simd: S, v: Pair<S>) -> Pair<S> {
-            if fuses(simd.level()) {
+            if has_fma(simd.level()) {
                 return v;
             }
             let high = leading_bits(simd, v.high);
@@ -81,7 +90,7 @@ macro_rules! primitives {
         fn split_product<S: Simd>(simd: S, a: Pair<S>, b: Pair<S>) -> Pair<S> {
             let product = a.high * b.high;
             let cross_terms = cross_terms(a, b);
-            if fuses(simd.level()) {
+            if has_fma(simd.level()) {
                 let lost = a
                     .high
                     .mul_add(b.high, S::$floats::splat(simd, 0.0) - product);
@@ -97,12 +106,13 @@ macro_rules! primitives {
             }
         }
 
-        /// Dekker's TwoProduct: a * b for two floats as a pair. It is exact in `f32`, and accurate to 2^-104 in `f64`.
+        /// Dekker's `TwoProduct`: returns a * b for two floats as a pair. It is exact in `f32`, and accurate to 2^-104
+        /// in `f64`.
         #[inline(always)]
         fn two_product<S: Simd>(simd: S, a: S::$floats, b: S::$floats) -> Pair<S> {
             let zero = S::$floats::splat(simd, 0.0);
             let high = a * b;
-            if fuses(simd.level()) {
+            if has_fma(simd.level()) {
                 let low = a.mul_add(b, zero - high);
                 return Pair { high, low };
             }
@@ -110,10 +120,10 @@ macro_rules! primitives {
                 split(simd, Pair::from(simd, a)),
                 split(simd, Pair::from(simd, b)),
             );
-            let most = a.low.mul_add(b.high, a.high * b.high - high);
+            let first_terms = a.low.mul_add(b.high, a.high * b.high - high);
             Pair {
                 high,
-                low: a.low.mul_add(b.low, a.high.mul_add(b.low, most)),
+                low: a.low.mul_add(b.low, a.high.mul_add(b.low, first_terms)),
             }
         }
 
@@ -123,18 +133,21 @@ macro_rules! primitives {
             a.high.mul_add(b.high, cross_terms(a, b))
         }
 
+        /// Returns a * b without the product of the high parts.
         #[inline(always)]
         fn cross_terms<S: Simd>(a: Pair<S>, b: Pair<S>) -> S::$floats {
             a.high.mul_add(b.low, a.low * (b.high + b.low))
         }
 
+        /// Returns 2^n, which must be normal, for a float n with an integer value.
         #[inline(always)]
         fn power_of_two<S: Simd>(simd: S, n: S::$floats) -> S::$floats {
             let rounder = n + S::$floats::splat(simd, ROUNDER);
             (rounder.bitcast::<S::$uints>() << $mantissa).bitcast()
         }
 
-        /// Returns 2^exponent as a product of two factors, each bounded where a larger exponent makes no difference.
+        /// Returns 2^exponent as two factors, each of which is normal. The exponent is bounded to `largest_power`,
+        /// beyond which every result of `scale_by_power` is 0 or infinite.
         #[inline(always)]
         fn powers_of_two<S: Simd>(simd: S, exponent: S::$floats) -> [S::$floats; 2] {
             let splat = |v: $float| S::$floats::splat(simd, v);
@@ -145,22 +158,24 @@ macro_rules! primitives {
             [power_of_two(simd, half), power_of_two(simd, bounded - half)]
         }
 
-        /// Returns v * 2^exponent, also if the result is subnormal or overflows.
+        /// Returns v * 2^exponent. The result may be subnormal or infinite.
         #[inline(always)]
         fn scale_by_power<S: Simd>(simd: S, v: S::$floats, exponent: S::$floats) -> S::$floats {
             let [power, rest] = powers_of_two(simd, exponent);
             v * power * rest
         }
 
-        /// Normalizes a number that is finite and not 0: its significand with its sign, and its exponent.
+        /// Splits a number that is finite and not 0 into its significand, with its sign, and its exponent.
         #[inline(always)]
         fn normalize<S: Simd>(simd: S, v: S::$floats) -> Normalized<S, S::$floats> {
             let splat = |v: $float| S::$floats::splat(simd, v);
             let uints = |v: $bits| S::$uints::splat(simd, v);
             let unit = (1u64 << ($mantissa + 1)) as $float;
+            // Scales subnormal numbers up, so that their exponent bits count.
             let is_subnormal = v.abs().simd_lt(splat(<$float>::MIN_POSITIVE));
             let normal = is_subnormal.select(v * unit, v);
             let bits = normal.bitcast::<S::$uints>();
+            // Converts the exponent bits to a float: adds them to the last bits of a large float, then subtracts it.
             let biased = ((bits >> $mantissa) & uints((1 << (<$bits>::BITS - 1 - $mantissa)) - 1))
                 + uints((ROUNDER - $bias as $float).to_bits());
             let exponent = biased.bitcast::<S::$floats>() - splat(ROUNDER);

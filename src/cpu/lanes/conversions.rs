@@ -3,7 +3,9 @@
 use fearless_simd::prelude::*;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use fearless_simd::{Level, f32x8, f32x16, u16x8, u16x16};
-/// Returns the elements at even positions, then those at odd positions. This order needs no moves across lanes.
+
+/// Converts to `f32`: returns the elements at even positions, then those at odd positions. This order needs no moves
+/// across lanes.
 #[inline(always)]
 pub(super) fn widen_bf16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     let pairs: S::u32s = h.bitcast();
@@ -11,30 +13,31 @@ pub(super) fn widen_bf16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     [(pairs << 16).bitcast(), (pairs & upper).bitcast()]
 }
 
-/// Rounds to nearest, ties to even. A number that is too large becomes infinite by the carry.
+/// Converts to bfloat16, rounding to nearest, ties to even. If a number is too large, the carry makes it infinite.
 #[inline(always)]
 pub(super) fn narrow_bf16<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
-    let (even, odd) = (with_payload(simd, even), with_payload(simd, odd));
+    let (even, odd) = (keep_nan(simd, even), keep_nan(simd, odd));
     narrow_bf16_numbers(simd, [even, odd])
 }
 
-/// Keeps a NaN's payload, although the lower half is lost.
+/// Sets the quiet bit of a NaN whose payload lies in the lower half only. Cutting off the lower half would turn it into
+/// an infinity.
 #[inline(always)]
-fn with_payload<S: Simd>(simd: S, v: S::f32s) -> S::f32s {
+fn keep_nan<S: Simd>(simd: S, v: S::f32s) -> S::f32s {
     let bits: S::u32s = v.bitcast();
     let is_lost = (bits & 0x007f_0000).simd_eq(S::u32s::splat(simd, 0));
     let quiet = is_lost.select(bits | 0x0040_0000, bits);
     v.simd_eq(v).select(v, quiet.bitcast())
 }
 
-/// Does the same if every NaN has payload bits in its upper half.
+/// Converts like [`narrow_bf16`], but requires that every NaN has payload bits in its upper half.
 #[inline(always)]
 pub(super) fn narrow_bf16_numbers<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
     let (even, odd) = (rounded_to_bf16(simd, even), rounded_to_bf16(simd, odd));
     ((even >> 16) | (odd & S::u32s::splat(simd, 0xffff_0000))).bitcast()
 }
 
-/// Returns the result in the upper half of each word.
+/// Rounds to bfloat16. The result is in the upper half of each word.
 #[inline(always)]
 fn rounded_to_bf16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let bits: S::u32s = v.bitcast();
@@ -42,7 +45,7 @@ fn rounded_to_bf16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     v.simd_eq(v).select(rounded, bits)
 }
 
-/// Returns the elements at even positions, then those at odd positions.
+/// Converts to `f32`: returns the elements at even positions, then those at odd positions.
 #[inline(always)]
 pub(super) fn widen_f16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     let pairs: S::u32s = h.bitcast();
@@ -52,23 +55,25 @@ pub(super) fn widen_f16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     ]
 }
 
+/// Converts the float16 in the upper half of each word.
 #[inline(always)]
 fn widen_upper_f16<S: Simd>(simd: S, bits: S::u32s) -> S::f32s {
     let splat = |v: u32| S::u32s::splat(simd, v);
     let shifted = (bits >> 3) & 0x0fff_e000;
-    // The exponents' biases differ by 112. The multiplication is exact and makes subnormals normal.
+    // The exponent biases of the formats differ by 112. The multiplication is exact and normalizes subnormals.
     let finite = shifted.bitcast::<S::f32s>() * (1u128 << 112) as f32;
     let special = shifted.simd_ge(splat(0x7c00 << 13));
     let magnitude = special.select(shifted | 0x7f80_0000, finite.bitcast());
     (magnitude | (bits & splat(0x8000_0000))).bitcast()
 }
 
+/// Converts elements in the order that [`widen_f16`] returns.
 #[inline(always)]
 pub(super) fn narrow_f16<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
     (narrow_to_f16(simd, even) | (narrow_to_f16(simd, odd) << 16)).bitcast()
 }
 
-/// Rounds to nearest, ties to even.
+/// Rounds to float16, to nearest, ties to even. The result is in the lower half of each word.
 #[inline(always)]
 fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let splat = |v: u32| S::u32s::splat(simd, v);
@@ -85,33 +90,40 @@ fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let rounded = magnitude
         .simd_lt(splat(0x4780_0000)) // 65536
         .select(finite, splat(0x7c00));
-    // A NaN must keep some of its payload.
+    // A NaN needs a payload that is not 0, so one whose upper payload bits are 0 gets the quiet bit.
     let payload = kept & 0x03ff;
     let payload = payload.simd_eq(splat(0)).select(splat(0x0200), payload);
     let rounded = v.simd_eq(v).select(rounded, payload | 0x7c00);
     rounded | ((bits >> 16) & 0x8000)
 }
 
-/// Uses the machine's own conversions if they exist. They change only the bits of signalling NaNs.
+/// Converts to `f32` with the machine's own instructions if they exist. These differ from [`widen_f16`] in the order of
+/// the elements, and in the bits of signalling NaNs.
 #[inline(always)]
 pub(super) fn widen_f16_numbers<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     {
         let (first, last) = h.as_slice().split_at(S::u16s::LEN / 2);
         match simd.level() {
-            Level::Avx512(own) => {
-                let first = x86::widen_16(own, u16x16::from_slice(own, first).into());
-                let last = x86::widen_16(own, u16x16::from_slice(own, last).into());
-                let floats = [f32x16::simd_from(own, first), f32x16::simd_from(own, last)];
+            Level::Avx512(level) => {
+                let first = x86::widen_16(level, u16x16::from_slice(level, first).into());
+                let last = x86::widen_16(level, u16x16::from_slice(level, last).into());
+                let floats = [
+                    f32x16::simd_from(level, first),
+                    f32x16::simd_from(level, last),
+                ];
                 return [
                     S::f32s::from_slice(simd, floats[0].as_slice()),
                     S::f32s::from_slice(simd, floats[1].as_slice()),
                 ];
             }
-            Level::Avx2(own) => {
-                let first = x86::widen_8(own, u16x8::from_slice(own, first).into());
-                let last = x86::widen_8(own, u16x8::from_slice(own, last).into());
-                let floats = [f32x8::simd_from(own, first), f32x8::simd_from(own, last)];
+            Level::Avx2(level) => {
+                let first = x86::widen_8(level, u16x8::from_slice(level, first).into());
+                let last = x86::widen_8(level, u16x8::from_slice(level, last).into());
+                let floats = [
+                    f32x8::simd_from(level, first),
+                    f32x8::simd_from(level, last),
+                ];
                 return [
                     S::f32s::from_slice(simd, floats[0].as_slice()),
                     S::f32s::from_slice(simd, floats[1].as_slice()),
@@ -128,16 +140,16 @@ pub(super) fn widen_f16_numbers<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
 pub(super) fn narrow_f16_numbers<S: Simd>(simd: S, [first, last]: [S::f32s; 2]) -> S::u16s {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     match simd.level() {
-        Level::Avx512(own) => {
-            let first = x86::narrow_16(own, f32x16::from_slice(own, first.as_slice()).into());
-            let last = x86::narrow_16(own, f32x16::from_slice(own, last.as_slice()).into());
-            let halves = u16x16::simd_from(own, first).combine(u16x16::simd_from(own, last));
+        Level::Avx512(level) => {
+            let first = x86::narrow_16(level, f32x16::from_slice(level, first.as_slice()).into());
+            let last = x86::narrow_16(level, f32x16::from_slice(level, last.as_slice()).into());
+            let halves = u16x16::simd_from(level, first).combine(u16x16::simd_from(level, last));
             return S::u16s::from_slice(simd, halves.as_slice());
         }
-        Level::Avx2(own) => {
-            let first = x86::narrow_8(own, f32x8::from_slice(own, first.as_slice()).into());
-            let last = x86::narrow_8(own, f32x8::from_slice(own, last.as_slice()).into());
-            let halves = u16x8::simd_from(own, first).combine(u16x8::simd_from(own, last));
+        Level::Avx2(level) => {
+            let first = x86::narrow_8(level, f32x8::from_slice(level, first.as_slice()).into());
+            let last = x86::narrow_8(level, f32x8::from_slice(level, last.as_slice()).into());
+            let halves = u16x8::simd_from(level, first).combine(u16x8::simd_from(level, last));
             return S::u16s::from_slice(simd, halves.as_slice());
         }
         _ => {}
@@ -189,11 +201,11 @@ mod tests {
     use half::{bf16, f16};
 
     use super::*;
-    use crate::cpu::{Walk, tests::levels};
+    use crate::cpu::{VectorCode, tests::levels};
 
     /// Conversions agree with the crate `half`, except for the bits of a NaN.
     #[test]
-    fn conversions_are_those_of_half() {
+    fn conversions_agree_with_the_half_crate() {
         let inputs = (0..=u32::MAX)
             .step_by(64_153)
             .chain((0..=u16::MAX).flat_map(|h| {
@@ -221,26 +233,27 @@ mod tests {
             }
             for h in 0..=u16::MAX {
                 let (from_f16, from_bf16) = dispatch!(level, simd => widened(simd, h));
-                let (half, brain) = (f16::from_bits(h), bf16::from_bits(h));
+                let (half, bfloat) = (f16::from_bits(h), bf16::from_bits(h));
                 if half.is_nan() {
                     assert!(from_f16.is_nan());
                 } else {
                     assert_eq!(from_f16.to_bits(), half.to_f32().to_bits());
                 }
-                assert_eq!(from_bf16.to_bits(), u32::from(brain.to_bits()) << 16);
+                assert_eq!(from_bf16.to_bits(), u32::from(bfloat.to_bits()) << 16);
                 let back = dispatch!(level, simd => narrowed(simd, from_f16)).0;
-                assert_eq!(back, h, "there and back");
+                assert_eq!(back, h, "round trip");
                 let back = dispatch!(level, simd => narrowed(simd, from_bf16)).1;
-                assert_eq!(back, h, "there and back");
+                assert_eq!(back, h, "round trip");
             }
         }
     }
 
-    /// Blocks with a NaN are converted by other code, which must keep every element at its position, too.
+    /// Blocks with a NaN are converted by different code, which must also keep every element at its position.
     #[test]
-    fn every_level_keeps_places_and_payloads() {
-        fn check<E: Walk>(level: Level, infinity: u16) {
-            // Values that are returned unchanged: first in order, then mixed so that most blocks contain a NaN.
+    fn blocks_with_nan_keep_positions_and_payloads() {
+        fn check<E: VectorCode>(level: Level, infinity: u16) {
+            // Numbers of 0 and more, and NaNs, are returned unchanged: first in order, then mixed so that most blocks
+            // contain a NaN.
             let is_kept = |&h: &u16| h < 0x8000 || h & 0x7fff > infinity;
             let mixed = (0..=u16::MAX).map(|h| h.wrapping_mul(0x9e37));
             let x: Vec<u16> = (0..=u16::MAX).chain(mixed).filter(is_kept).collect();
@@ -255,7 +268,7 @@ mod tests {
         }
     }
 
-    /// Converts with all available versions, which must agree on numbers.
+    /// Converts to both formats with both versions of the code, which must agree on numbers.
     fn narrowed<S: Simd>(simd: S, v: f32) -> (u16, u16) {
         let floats = [S::f32s::splat(simd, v); 2];
         let bits = (narrow_f16(simd, floats)[0], narrow_bf16(simd, floats)[0]);
@@ -266,6 +279,7 @@ mod tests {
         bits
     }
 
+    /// Converts from both formats.
     fn widened<S: Simd>(simd: S, h: u16) -> (f32, f32) {
         let elements = S::u16s::splat(simd, h);
         let from_f16 = widen_f16(simd, elements)[0][0];
