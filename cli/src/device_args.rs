@@ -16,7 +16,7 @@ use wgpu_elu::{
 
 use crate::usage;
 
-/// Rejects unknown words in WGPU_BACKEND. wgpu ignores them and then finds no adapter.
+/// Rejects unknown words in `WGPU_BACKEND`. wgpu ignores them and then finds no adapter.
 pub(crate) fn check_environment() -> Result<()> {
     let Ok(backends) = std::env::var("WGPU_BACKEND") else {
         return Ok(());

@@ -253,7 +253,8 @@ fn contract(judge: Judge, broken: u64) -> String {
     };
     match broken {
         0 => format!("contract: {contract}: kept"),
-        broken => format!("contract: {contract}: BROKEN by {broken} results"),
+        1 => format!("contract: {contract}: BROKEN by 1 result"),
+        _ => format!("contract: {contract}: BROKEN by {broken} results"),
     }
 }
 

@@ -33,7 +33,7 @@ fn one_bad_result_breaks_the_contract() {
     assert!(
         text.ends_with(
             "
-contract: the nearest number: BROKEN by 1 results
+contract: the nearest number: BROKEN by 1 result
 the worst result is 1.350 ULP from the exact value:
   alpha        1e0 (0x3ff0000000000000)
   scale        1e0 (0x3ff0000000000000)
@@ -75,7 +75,7 @@ fn a_bad_result_of_other_factors_breaks_the_contract() {
         "\ncontract: the nearest number: kept\n\n1 other sets of factors: 1 results, max ULP "
     ));
     assert!(
-        text.contains("\ncontract: within 1 ULP: BROKEN by 1 results\n"),
+        text.contains("\ncontract: within 1 ULP: BROKEN by 1 result\n"),
         "{text}"
     );
     assert!(
