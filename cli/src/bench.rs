@@ -1,4 +1,4 @@
-//! `elu bench`: compares GPU and CPU, each next to a copy of the same bytes.
+//! `elu bench`: compares the speed of GPU and CPU with each other, and with copies of the same number of bytes.
 
 mod chart;
 mod json;
@@ -26,18 +26,19 @@ use crate::{
 use chart::SpeedChart;
 use measurement::Round;
 use on_cpu::OnCpu;
-use on_gpu::{OnGpu, Trips};
+use on_gpu::{OnGpu, RoundTrips};
 use table::{ComparedGpu, Machine, Report, Row, size_name};
 use workload::{Data, Workload, zeros};
 
-/// Compare the speed of ELU on the GPU and on the CPU, by size, each next to a copy of the same bytes
+/// Compare the speed of ELU on the GPU and on the CPU for many sizes, and with copies of the same number of bytes
 ///
-/// "CPU path" is the time from slice to slice, on all threads. "kernel" is the work on the GPU alone, by the device's
-/// timestamps. "submit + wait" is the time that the caller waits when the data is on the GPU. "round trip" is the time
-/// from a slice to a vector. Results are checked before anything is timed.
+/// Four times are measured. "CPU path": from one slice to another, on all threads. "kernel": the work on the GPU alone,
+/// measured by the device's timestamps. "submit + wait": from the submission until the GPU has finished, if the data is
+/// on the GPU already. "round trip": from slices in the memory of the CPU to a vector there, with upload and download.
+/// Results are checked before anything is timed.
 ///
-/// If no hardware GPU exists, the CPU is compared with the best software adapter, which runs on the same CPU. If no
-/// adapter exists, the CPU is measured alone.
+/// If no hardware GPU is found, the CPU is compared with the best software adapter, which runs on the same CPU. If no
+/// adapter is found, the CPU is measured alone.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -45,13 +46,14 @@ pub(crate) struct Args {
     /// The number format of the elements
     #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
-    /// The operation; for backward-from-output, x is the output
+    /// The operation; backward-from-output is the gradient, computed from the output, which takes the place of x
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
     op: Op,
     #[command(flatten)]
     alpha: Alpha,
-    /// The largest number of elements, such as 2^20, 1e6 or 4096; smaller sizes are 2^10, 2^12, 2^14 and so on
-    #[arg(long, value_name = "N", default_value = "2^26", value_parser = max)]
+    /// The largest number of elements, from 2^10 to 2^30, such as 2^20, 1e6 or 4096. The smaller sizes are 2^10, 2^12,
+    /// 2^14 and so on
+    #[arg(long, value_name = "N", default_value = "2^26", value_parser = parse_len)]
     max: usize,
     #[command(flatten)]
     files: FileArgs,
@@ -59,7 +61,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check();
-    let work = Workload::new(args.op, args.dtype, args.alpha.of(args.dtype)?.into());
+    let work = Workload::new(
+        args.op,
+        args.dtype,
+        args.alpha.parse_for(args.dtype)?.into(),
+    );
     let files = Files::open(&args.files)?;
     let selected = args.device_args.comparison_device()?;
     let device = selected.for_dtype(args.dtype)?;
@@ -70,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let timer = gpu.map(Timer::new).transpose()?.flatten();
     let machine = Machine {
         cpu: format!("{}, threads: {}", cpu::simd_level(), cpu::threads()),
-        about_gpu: about_gpu(&selected, &device, args.dtype),
+        gpu_description: describe_gpu(&selected, &device, args.dtype),
         gpu: gpu.map(|_| ComparedGpu {
             name: device.to_string(),
             is_software: is_software(&device),
@@ -95,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
-/// What is compared.
+/// The workload and the GPU that is compared with the CPU, if any.
 struct Bench<'a> {
     work: &'a Workload,
     gpu: Option<&'a Gpu>,
@@ -103,44 +109,46 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Measures every size and adds the results to `report`.
     fn run<E: Element>(&self, sizes: &[usize], report: &mut Report<'_>) -> Result<()> {
-        let groups = if self.gpu.is_some() { 3 } else { 1 };
+        let phases = if self.gpu.is_some() { 3 } else { 1 };
         let bar = if std::io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{bar:40} {msg}")?;
-            ProgressBar::new((sizes.len() * groups) as u64).with_style(style)
+            ProgressBar::new((sizes.len() * phases) as u64).with_style(style)
         } else {
             ProgressBar::hidden()
         };
         for &len in sizes {
             let show_phase = |what: &str| bar.set_message(format!("{} {what}", size_name(len)));
             show_phase("on the CPU");
-            let room = || Ok((Data::<E>::new(self.work, len)?, zeros(len)?));
-            let (data, y) = match room() {
-                Ok(room) => room,
+            let allocate = || Ok((Data::<E>::new(self.work, len)?, zeros(len)?));
+            let (data, y) = match allocate() {
+                Ok(buffers) => buffers,
                 Err::<_, anyhow::Error>(error) => {
                     report.leave_out(len, error.to_string());
-                    bar.inc(groups as u64);
+                    bar.inc(phases as u64);
                     continue;
                 }
             };
-            let mut found = OnCpu::new(self.work, &data, y).time()?;
+            let mut round = OnCpu::new(self.work, &data, y).time()?;
             bar.inc(1);
             if let Some(gpu) = self.gpu {
                 match self.time_gpu(gpu, &data, &bar, show_phase) {
-                    Ok(of_gpu) => found.extend(of_gpu),
-                    Err(error) if lacks_room(&error) => {
+                    Ok(gpu_round) => round.extend(gpu_round),
+                    Err(error) if is_too_large(&error) => {
                         report.leave_out(len, format!("on the GPU: {error}"));
-                        bar.set_position(bar.position().next_multiple_of(groups as u64));
+                        bar.set_position(bar.position().next_multiple_of(phases as u64));
                     }
                     Err(error) => return Err(error),
                 }
             }
-            report.add(Row { len, found });
+            report.add(Row { len, round });
         }
         bar.finish_and_clear();
         Ok(())
     }
 
+    /// Measures one size on the GPU.
     fn time_gpu<E: Element>(
         &self,
         gpu: &Gpu,
@@ -149,28 +157,29 @@ impl Bench<'_> {
         show_phase: impl Fn(&str),
     ) -> Result<Round> {
         show_phase("on the GPU");
-        // One after the other, because both together would need more memory.
-        let mut found = OnGpu::new(self.work, data, gpu, self.timer)?.time(data)?;
+        // Drops the tensors of the first part before the second part, because both together would need more memory.
+        let mut round = OnGpu::new(self.work, data, gpu, self.timer)?.time(data)?;
         bar.inc(1);
         show_phase("round trips");
-        found.extend(Trips::new(self.work, data, gpu).time()?);
+        round.extend(RoundTrips::new(self.work, data, gpu).time()?);
         bar.inc(1);
-        Ok(found)
+        Ok(round)
     }
 }
 
-/// Returns whether a device lacks memory for a size. It may still have enough for smaller sizes.
-fn lacks_room(error: &anyhow::Error) -> bool {
+/// Returns whether the error means that a size is too large for the device. Other sizes may still fit.
+fn is_too_large(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<Error>();
     matches!(error, Some(Error::Limit { .. } | Error::OutOfMemory { .. }))
 }
 
+/// Returns whether the device is a software adapter.
 fn is_software(device: &Device) -> bool {
     matches!(device, Device::Gpu(gpu) if gpu.info().device_type == wgpu::DeviceType::Cpu)
 }
 
-/// Describes the GPU, or says why there is none.
-fn about_gpu(selected: &SelectedDevice, device: &Device, dtype: DType) -> String {
+/// Describes the GPU, or gives the reason why only the CPU is measured.
+fn describe_gpu(selected: &SelectedDevice, device: &Device, dtype: DType) -> String {
     match (device, &selected.device) {
         (Device::Gpu(_), _) if is_software(device) && !selected.requested => {
             format!("{device}: software adapter; no hardware GPU found")
@@ -188,32 +197,36 @@ fn about_gpu(selected: &SelectedDevice, device: &Device, dtype: DType) -> String
     }
 }
 
-const LEAST: usize = 1 << 10;
-const MOST: usize = 1 << 30;
+/// The smallest number of elements.
+const MIN_LEN: usize = 1 << 10;
+/// The largest number of elements that `--max` accepts.
+const MAX_LEN: usize = 1 << 30;
 
-/// Returns every power of 4 from 2^10 up to `max`, and `max`.
+/// Returns 2^10, 2^12, 2^14 and so on below `max`, and `max`.
 fn sizes(max: usize) -> Vec<usize> {
-    let powers = (0..).map(|i| LEAST << (2 * i)).take_while(|&len| len < max);
+    let powers = (0..)
+        .map(|i| MIN_LEN << (2 * i))
+        .take_while(|&len| len < max);
     powers.chain([max]).collect()
 }
 
-/// Parses `2^26`, `1e6` or `4096`.
-fn max(text: &str) -> Result<usize, String> {
+/// Parses a number of elements, such as `2^26`, `1e6` or `4096`.
+fn parse_len(text: &str) -> Result<usize, String> {
     let number = match text.split_once('^') {
         Some(("2", power)) => power.parse().ok().and_then(|power| 1u64.checked_shl(power)),
         _ => text.parse().ok().or_else(|| {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "the code rejects numbers that are not whole or too large"
+                reason = "fractions are rejected here, and negative and too large numbers by the range check below"
             )]
-            let whole = |number: f64| (number.fract() == 0.0).then_some(number as u64);
-            text.parse().ok().and_then(whole)
+            let integer = |number: f64| (number.fract() == 0.0).then_some(number as u64);
+            text.parse().ok().and_then(integer)
         }),
     };
     number
         .and_then(|number| usize::try_from(number).ok())
-        .filter(|number| (LEAST..=MOST).contains(number))
+        .filter(|number| (MIN_LEN..=MAX_LEN).contains(number))
         .ok_or_else(|| "needed a number from 2^10 to 2^30, such as 2^20, 1e6 or 4096".into())
 }
 
@@ -222,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_elements() {
+    fn lengths_are_parsed() {
         for (text, number) in [
             ("2^10", 1024),
             ("2^30", 1 << 30),
@@ -230,18 +243,18 @@ mod tests {
             ("1.5e3", 1500),
             ("4096", 4096),
         ] {
-            assert_eq!(max(text), Ok(number), "{text}");
+            assert_eq!(parse_len(text), Ok(number), "{text}");
         }
         for text in [
             "", "2^9", "2^31", "2^64", "2^", "3^12", "1e3", "1e400", "-4096", "4096.5", "nan",
             "many",
         ] {
-            assert!(max(text).is_err(), "{text}");
+            assert!(parse_len(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn sizes_up_to_the_largest() {
+    fn sizes_end_with_the_largest() {
         assert_eq!(sizes(1024), [1024]);
         assert_eq!(sizes(1500), [1024, 1500]);
         assert_eq!(sizes(1 << 15), [1 << 10, 1 << 12, 1 << 14, 1 << 15]);

@@ -1,4 +1,4 @@
-//! Readers and writers that check the number of bytes, convert the byte order, and measure the time.
+//! Wrappers around readers and writers that check the number of bytes, convert the byte order, or measure the time.
 
 use std::{
     cell::Cell,
@@ -10,66 +10,78 @@ use std::{
 use wgpu_elu::Error;
 
 /// Reads until `bytes` is full or the source ends. Returns the number of bytes read.
+///
+/// # Errors
+///
+/// Returns the errors of `reader`, except for [`io::ErrorKind::Interrupted`], after which it tries again.
 pub fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
-    let mut found = 0;
-    while found < bytes.len() {
-        match reader.read(&mut bytes[found..]) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match reader.read(&mut bytes[filled..]) {
             Ok(0) => break,
-            Ok(count) => found += count,
+            Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(found)
+    Ok(filled)
 }
 
-/// Copies all of `source` to `sink`. The error says which of the two failed.
+/// Copies all of `source` to `sink`.
+///
+/// # Errors
+///
+/// Returns [`Error::Read`] if `source` fails, and [`Error::Write`] if `sink` fails.
 pub fn copy(mut source: impl Read, mut sink: impl Write) -> Result<(), Error> {
     let mut bytes = vec![0; 1 << 18];
     loop {
-        let found = fill(&mut source, &mut bytes).map_err(read_error)?;
-        if found == 0 {
+        let count = fill(&mut source, &mut bytes).map_err(read_error)?;
+        if count == 0 {
             return Ok(());
         }
-        sink.write_all(&bytes[..found]).map_err(write_error)?;
+        sink.write_all(&bytes[..count]).map_err(write_error)?;
     }
 }
 
-/// Wraps an error of the writer.
+/// Converts an error of a writer.
 pub(crate) fn write_error(error: io::Error) -> Error {
     let error = Arc::new(error);
     Error::Write { error }
 }
 
+/// Converts an error of a reader.
 fn read_error(error: io::Error) -> Error {
     let error = Arc::new(error);
     Error::Read { error }
 }
 
-/// Reads exactly this number of bytes from a reader, which must then be at its end.
+/// Reads a known number of bytes, and fails if the inner reader returns fewer or more.
 #[derive(Debug)]
 pub struct Exact<R> {
     reader: R,
+    /// The expected number of bytes.
     needed: u64,
-    found: u64,
+    /// The number of bytes that were read so far.
+    read_so_far: u64,
+    /// Whether the end of the inner reader was checked.
     is_checked: bool,
-    /// The owner of the bytes, for the error.
+    /// The subject of the error message, such as `shape [3] of float32`.
     what: String,
 }
 
 impl<R: Read> Exact<R> {
-    /// Creates the reader. Its error says that `what` needs `needed` bytes of data.
+    /// Creates a reader of `needed` bytes. Its error message says that `what` needs this number of bytes.
     pub fn new(reader: R, needed: u64, what: String) -> Self {
         Self {
             reader,
             needed,
-            found: 0,
+            read_so_far: 0,
             is_checked: false,
             what,
         }
     }
 
-    /// Returns the error for data of another size.
+    /// Returns the error for data of another size. `found` is that size in bytes, or a word such as `more`.
     pub fn wrong_size(&self, found: impl std::fmt::Display) -> io::Error {
         let Self { needed, what, .. } = self;
         io::Error::other(format!(
@@ -80,19 +92,22 @@ impl<R: Read> Exact<R> {
 
 impl<R: Read> Read for Exact<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let left = self.needed - self.found;
-        let room = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let remaining = self.needed - self.read_so_far;
+        let room = bytes
+            .len()
+            .min(usize::try_from(remaining).unwrap_or(usize::MAX));
         let count = if room == 0 {
             0
         } else {
             self.reader.read(&mut bytes[..room])?
         };
-        self.found += count as u64;
+        self.read_so_far += count as u64;
         if count == 0 && room > 0 {
-            return Err(self.wrong_size(self.found));
+            return Err(self.wrong_size(self.read_so_far));
         }
-        // Checks the end together with the last bytes, before the caller may write results for them.
-        if self.found == self.needed && !self.is_checked {
+        // Checks for trailing bytes before it returns the last bytes, so that the caller cannot complete its output
+        // first.
+        if self.read_so_far == self.needed && !self.is_checked {
             if fill(&mut self.reader, &mut [0])? > 0 {
                 return Err(self.wrong_size("more"));
             }
@@ -102,36 +117,40 @@ impl<R: Read> Read for Exact<R> {
     }
 }
 
-/// Reads or writes elements of a fixed size, and reverses the bytes of each if the file's byte order differs from this
-/// machine's.
+/// Reads or writes elements of a fixed size, and reverses the bytes of each element if the byte order of the file
+/// differs from that of this machine.
 #[derive(Debug)]
 pub struct Ordered<T> {
     inner: T,
-    element: usize,
+    /// The size of an element in bytes.
+    element_size: usize,
+    /// Whether the byte orders differ.
     is_swapped: bool,
-    /// The buffered elements; empty if the byte order does not change.
+    /// The buffered elements. The buffer stays empty if the byte orders are the same.
     bytes: Vec<u8>,
-    /// The start of the bytes that were not read yet.
-    at: usize,
+    /// The index in `bytes` of the first byte that the caller has not read yet.
+    position: usize,
 }
 
-/// The size of the buffer, a multiple of every element's size.
-const ON_THEIR_WAY: usize = 1 << 16;
+/// The size of the buffer in bytes. It is a multiple of every element size.
+const BUFFER_SIZE: usize = 1 << 16;
 
 impl<T> Ordered<T> {
-    /// Wraps `inner`, which has elements of `element` bytes in this byte order.
-    pub fn new(inner: T, element: usize, big_endian: bool) -> Self {
+    /// Wraps `inner`, which contains elements of `element_size` bytes: big-endian if `big_endian` is set, else
+    /// little-endian.
+    pub fn new(inner: T, element_size: usize, big_endian: bool) -> Self {
         Self {
             inner,
-            element,
+            element_size,
             is_swapped: big_endian != cfg!(target_endian = "big"),
             bytes: Vec::new(),
-            at: 0,
+            position: 0,
         }
     }
 
+    /// Reverses the bytes of each element in the buffer.
     fn swap(&mut self) {
-        for element in self.bytes.chunks_exact_mut(self.element) {
+        for element in self.bytes.chunks_exact_mut(self.element_size) {
             element.reverse();
         }
     }
@@ -142,30 +161,30 @@ impl<R: Read> Read for Ordered<R> {
         if !self.is_swapped {
             return self.inner.read(bytes);
         }
-        if self.at == self.bytes.len() {
-            self.bytes.resize(ON_THEIR_WAY, 0);
-            let found = fill(&mut self.inner, &mut self.bytes);
-            self.bytes.truncate(*found.as_ref().unwrap_or(&0));
-            self.at = 0;
-            found?;
+        if self.position == self.bytes.len() {
+            self.bytes.resize(BUFFER_SIZE, 0);
+            let filled = fill(&mut self.inner, &mut self.bytes);
+            self.bytes.truncate(*filled.as_ref().unwrap_or(&0));
+            self.position = 0;
+            filled?;
             self.swap();
         }
-        let count = bytes.len().min(self.bytes.len() - self.at);
-        bytes[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
-        self.at += count;
+        let count = bytes.len().min(self.bytes.len() - self.position);
+        bytes[..count].copy_from_slice(&self.bytes[self.position..self.position + count]);
+        self.position += count;
         Ok(count)
     }
 }
 
-/// Must be flushed at the end.
+/// After the last write the caller must call `flush`: dropping the writer loses the buffered elements.
 impl<W: Write> Write for Ordered<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.is_swapped {
             return self.inner.write(bytes);
         }
-        let count = bytes.len().min(ON_THEIR_WAY - self.bytes.len());
+        let count = bytes.len().min(BUFFER_SIZE - self.bytes.len());
         self.bytes.extend_from_slice(&bytes[..count]);
-        if self.bytes.len() == ON_THEIR_WAY {
+        if self.bytes.len() == BUFFER_SIZE {
             self.flush()?;
         }
         Ok(count)
@@ -179,7 +198,7 @@ impl<W: Write> Write for Ordered<W> {
     }
 }
 
-/// Wraps a reader or a writer, and adds the time that is spent in it to `spent`.
+/// Wraps a reader or a writer, and adds up the time that is spent in it.
 #[derive(Debug)]
 pub struct Timed<'a, T> {
     inner: T,
@@ -187,16 +206,16 @@ pub struct Timed<'a, T> {
 }
 
 impl<'a, T> Timed<'a, T> {
-    /// Wraps `inner`.
+    /// Wraps `inner`. Each call of it adds its duration to `spent`.
     pub fn new(inner: T, spent: &'a Cell<Duration>) -> Self {
         Self { inner, spent }
     }
 
     fn time<U>(&mut self, work: impl FnOnce(&mut T) -> U) -> U {
         let start = Instant::now();
-        let done = work(&mut self.inner);
+        let result = work(&mut self.inner);
         self.spent.set(self.spent.get() + start.elapsed());
-        done
+        result
     }
 }
 

@@ -1,4 +1,4 @@
-//! `elu check`: compares a device's results with exact values.
+//! `elu check`: measures the errors of a device's results.
 
 mod chart;
 mod curve;
@@ -23,20 +23,24 @@ use curve::Curve;
 use json::as_json;
 
 const AFTER_HELP: &str = "\
-JSON: device, op, dtype and alpha; results, contract (max_ulp, nearest, kept) and ranges (x, results, max_ulp, mean_ulp, \
-nearest, broken, worst) for that alpha; other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract). \
-A worst case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and bits, and ulp.";
+The JSON has these fields. What was tested: device, op, dtype and alpha. For that alpha: results (their number), \
+contract (max_ulp, nearest, kept) and ranges of x (x, results, max_ulp, mean_ulp, nearest, broken, worst). For the \
+other factors together: other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract). A worst \
+case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and bits, and ulp, the \
+error of y.";
 
-/// Measure the errors of a device's results against exact values, by ranges of x
+/// Measure the errors of a device's results, by ranges of x
 ///
-/// The sample contains every 97th bit pattern of float32, all patterns of a 16-bit format, or 131,072 patterns of
-/// float64. It also contains the numbers at which results are most likely to be wrong: around the multiples of ln 2 /
-/// 2, around the thresholds in the code, powers of two, subnormal numbers and special values. Incoming gradients have
-/// all exponents and both signs.
+/// Errors are differences from the exact values, in ULP (units in the last place: the distance between two neighbouring
+/// numbers). The contract is the documented bound of these errors. The exit code is 1 if any result breaks it.
 ///
-/// The table is for the given alpha. A smaller sample is then tested with a hundred other factors: alphas from
-/// subnormal to infinite, SELU, CELU, and combinations of all three factors. The exit code is 1 if any result breaks
-/// the contract.
+/// The sample of x contains every 97th bit pattern of float32, all patterns of a 16-bit format, or 131,072 patterns of
+/// float64. It also contains the numbers at which results are most likely to be wrong: those around the multiples of
+/// (ln 2) / 2 and around the thresholds in the code, powers of two, subnormal numbers and special values. Incoming
+/// gradients have all exponents and both signs.
+///
+/// The table is for the given alpha. A smaller sample is then tested with about a hundred other sets of factors: alphas
+/// from subnormal to infinite, SELU, CELU, and combinations of all three factors (alpha, scale and `input_scale`).
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -45,12 +49,13 @@ pub(crate) struct Args {
     /// The number format of the elements
     #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
-    /// The operation; for backward-from-output, x is the output
+    /// The operation; backward-from-output is the gradient, computed from the output, which takes the place of x
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
     op: Op,
     #[command(flatten)]
     alpha: Alpha,
-    /// Test every bit pattern, more gradients and more other factors; takes minutes for float32
+    /// Test every bit pattern, more incoming gradients and more other factors. It takes minutes for float32, and is not
+    /// possible for float64
     #[arg(long)]
     exhaustive: bool,
     #[command(flatten)]
@@ -60,7 +65,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check();
     let (op, dtype) = (args.op, args.dtype);
-    let elu = args.alpha.of(dtype)?.into();
+    let elu = args.alpha.parse_for(dtype)?.into();
     if args.exhaustive && dtype == DType::F64 {
         return Err(crate::usage(
             "--exhaustive: float64 has 2^64 values, which would take centuries; omit the option to test a sample",
@@ -75,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         Extent::Default
     };
-    let (report, curve) = examine_all(&device, judge, extent, args.files.plots())?;
+    let (report, curve) = examine_all(&device, judge, extent, args.files.has_plot())?;
 
     let title = format!(
         "{} {dtype}, alpha {}, on {}",
@@ -86,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let chart = ErrorChart {
         title: &title,
         points: &curve.points(),
-        most: judge.most_ulp(),
+        max_ulp: judge.most_ulp(),
     };
     let text = format!("{title}\n{report}");
     files.write(&chart, &as_json(&report, &device), &text)?;
@@ -95,11 +100,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
+/// Judges the results for the given factors and for all others. The curve is empty if no chart is drawn.
 fn examine_all(
     device: &Device,
     judge: Judge,
     extent: Extent,
-    is_drawn: bool,
+    needs_curve: bool,
 ) -> Result<(Report, Curve)> {
     let bar = if std::io::stderr().is_terminal() {
         let style = ProgressStyle::with_template("{bar:40} {percent}%  {eta} left")?;
@@ -112,11 +118,11 @@ fn examine_all(
         bar.set_position(done);
     };
 
-    // Drawing takes longer, because the naive formula is judged, too.
-    let (report, curve, others) = if is_drawn {
-        let empty = || Drawn(Report::new(judge), Curve::new(judge));
+    // Collects the curve only if it is drawn, because the textbook formula must be judged for it, too.
+    let (report, curve, others) = if needs_curve {
+        let empty = || ReportAndCurve(Report::new(judge), Curve::new(judge));
         let checked = block_on(check_with(device, judge, extent, empty, progress))?;
-        let (Drawn(report, curve), others) = checked;
+        let (ReportAndCurve(report, curve), others) = checked;
         (report, curve, others)
     } else {
         let empty = || Report::new(judge);
@@ -127,10 +133,10 @@ fn examine_all(
     Ok((report.with_others(others), curve))
 }
 
-/// Collects a report and a curve of the same results.
-struct Drawn(Report, Curve);
+/// Collects a report and a curve from the same results.
+struct ReportAndCurve(Report, Curve);
 
-impl Findings for Drawn {
+impl Findings for ReportAndCurve {
     fn add(&mut self, case: Case) {
         self.0.add(case);
         self.1.add(case);

@@ -1,4 +1,4 @@
-//! Arguments that several commands share: the device, alpha, and names.
+//! The arguments that several commands share: the device, alpha, and names of dtypes and operations.
 
 use std::fmt;
 
@@ -16,14 +16,14 @@ use wgpu_elu::{
 
 use crate::usage;
 
-/// Rejects unknown words in `WGPU_BACKEND`. wgpu ignores them and then finds no adapter.
+/// Rejects unknown words in `WGPU_BACKEND`. Without this check, wgpu would ignore them and find no adapter.
 pub(crate) fn check_environment() -> Result<()> {
     let Ok(backends) = std::env::var("WGPU_BACKEND") else {
         return Ok(());
     };
-    let ours =
+    let supported =
         wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::GL;
-    let is_known = |word| ours.intersects(wgpu::Backends::from_comma_list(word));
+    let is_known = |word| supported.intersects(wgpu::Backends::from_comma_list(word));
     let mut words = backends.split(',').filter(|word| !word.trim().is_empty());
     if words.all(is_known) {
         return Ok(());
@@ -36,22 +36,22 @@ pub(crate) fn check_environment() -> Result<()> {
 /// Arguments that select a device.
 #[derive(clap::Args)]
 pub(crate) struct DeviceArgs {
-    /// The device that computes
+    /// The device that computes the results
     #[arg(short, long, value_enum, default_value = "auto")]
     device: Choice,
-    /// The best adapter whose name contains NAME, in upper or lower case, software adapters included; `elu info` lists
-    /// them
+    /// Use the best adapter whose name contains NAME, which may be a software adapter; upper and lower case are the
+    /// same. `elu info` lists the names
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     adapter: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Choice {
-    /// A hardware GPU if one exists, else the CPU
+    /// The best hardware GPU, or the CPU if no hardware GPU is found
     Auto,
-    /// The CPU path
+    /// The CPU
     Cpu,
-    /// A GPU; it is an error if no adapter exists
+    /// The best GPU, or a software adapter if no hardware GPU is found. Without any adapter the command fails
     Gpu,
 }
 
@@ -67,6 +67,7 @@ impl DeviceArgs {
         }
     }
 
+    /// Selects the device that the arguments and the environment variables request.
     pub(crate) fn select(&self) -> Result<SelectedDevice> {
         if self.device != Choice::Cpu {
             check_environment()?;
@@ -92,8 +93,8 @@ impl DeviceArgs {
         })
     }
 
-    /// Selects the device to compare with the CPU: as [`DeviceArgs::select`] does, but a software adapter if no hardware
-    /// GPU exists.
+    /// Selects the device to compare with the CPU. It is the same as that of [`DeviceArgs::select`], except that it is
+    /// the best software adapter if `--device auto` finds no hardware GPU.
     pub(crate) fn comparison_device(&self) -> Result<SelectedDevice> {
         let selected = self.select()?;
         if selected.device != Device::Cpu || selected.requested {
@@ -111,9 +112,10 @@ impl DeviceArgs {
     }
 }
 
-/// The selected device, and whether the user requested it.
+/// The selected device.
 pub(crate) struct SelectedDevice {
     pub(crate) device: Device,
+    /// Whether the user requested this device, with an argument or an environment variable.
     pub(crate) requested: bool,
     /// The reason for the selection, unless the CPU was requested.
     pub(crate) reason: Option<Reason>,
@@ -128,8 +130,11 @@ impl SelectedDevice {
         }
     }
 
-    /// Returns the device for `dtype`. If the GPU cannot compute `dtype`, that is the CPU, unless the user requested
-    /// the GPU.
+    /// Returns the device for `dtype`: the CPU if the GPU lacks a feature that `dtype` needs, else the selected device.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error instead of the CPU if the user requested the GPU.
     pub(crate) fn for_dtype(&self, dtype: DType) -> Result<Device> {
         let Some(feature) = self.missing_feature(dtype) else {
             return Ok(self.device.clone());
@@ -142,10 +147,14 @@ impl SelectedDevice {
         Ok(Device::Cpu)
     }
 
-    /// Describes the devices for all of `dtypes`, and says why the CPU is used instead of a GPU.
+    /// Describes the devices that compute `dtypes`. If the CPU replaces a GPU, the description contains the reason:
+    ///
+    /// - `CPU (AVX2+FMA, 2 threads; no hardware GPU found)`
+    /// - `CPU (AVX2+FMA, 2 threads; llvmpipe (GL) has no SHADER_F64)`
+    /// - `llvmpipe (GL), float64 on CPU (AVX2+FMA, 2 threads; no SHADER_F64)`, if other dtypes run on the GPU
     pub(crate) fn describe(&self, dtypes: &[DType]) -> String {
         let device = &self.device;
-        // Such as `CPU (AVX2+FMA, 2 threads; no hardware GPU found)`.
+        // Inserts the reason before the closing parenthesis of the CPU's description.
         let cpu_because = |reason: &str| {
             let cpu = Device::Cpu.to_string();
             format!("{}; {reason})", cpu.trim_end_matches(')'))
@@ -168,7 +177,7 @@ impl SelectedDevice {
         }
     }
 
-    /// Returns a feature that `dtype` needs and the device lacks.
+    /// Returns the name of a feature that `dtype` needs and the device lacks, or `None` if it lacks none.
     pub(crate) fn missing_feature(&self, dtype: DType) -> Option<&'static str> {
         match &self.device {
             Device::Gpu(gpu) => gpu.missing_feature(dtype),
@@ -177,10 +186,10 @@ impl SelectedDevice {
     }
 }
 
-/// Alpha, as the user wrote it.
+/// The argument `--alpha`, as text.
 #[derive(clap::Args)]
 pub(crate) struct Alpha {
-    /// Alpha: the negative side tends to -A
+    /// The factor alpha of ELU, which is A * (exp(x) - 1) for negative x; a number, inf or -inf
     #[arg(
         id = "alpha",
         short,
@@ -193,12 +202,13 @@ pub(crate) struct Alpha {
 }
 
 impl Alpha {
-    /// Parses alpha. Infinity must be written as such: a number that overflows to infinity is a mistake.
+    /// Parses alpha. Infinity must be written as `inf` or `infinity`: a number that overflows to infinity, such as
+    /// 1e400, is rejected as a mistake.
     pub(crate) fn parse(&self) -> Result<f64> {
-        let by_name = self.text.to_ascii_lowercase().contains("inf");
+        let is_written_as_infinity = self.text.to_ascii_lowercase().contains("inf");
         let alpha = self.text.trim().parse::<f64>().ok();
         alpha
-            .filter(|alpha| alpha.is_finite() || by_name)
+            .filter(|alpha| alpha.is_finite() || is_written_as_infinity)
             .ok_or_else(|| {
                 usage(format!(
                     "--alpha {:?}: needed a number, such as 1 or 0.5",
@@ -207,13 +217,14 @@ impl Alpha {
             })
     }
 
-    /// Parses alpha, and rejects numbers that overflow in the type that `dtype` is computed in.
-    pub(crate) fn of(&self, dtype: DType) -> Result<f64> {
+    /// Parses alpha, and rejects numbers that overflow in the type that `dtype` is computed in: float64 for float64,
+    /// float32 for all other dtypes.
+    pub(crate) fn parse_for(&self, dtype: DType) -> Result<f64> {
         let alpha = self.parse()?;
         let fits = dtype == DType::F64 || alpha.is_infinite() || alpha.abs() <= f32::MAX.into();
         fits.then_some(alpha).ok_or_else(|| {
             usage(format!(
-                "--alpha {:?}: for {dtype}, needed a float32 number, at most {:e}",
+                "--alpha {:?}: for {dtype}, needed inf or a float32 number, at most {:e} in magnitude",
                 self.text,
                 f32::MAX
             ))
@@ -221,18 +232,20 @@ impl Alpha {
     }
 }
 
+/// Displays alpha as the user wrote it.
 impl fmt::Display for Alpha {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text.trim())
     }
 }
 
-/// Parses the names of dtypes, and the short names of Rust and safetensors, which the help does not list.
+/// Returns a parser for the names of dtypes. It also accepts the short names that Rust and safetensors use, such as
+/// `f32`, which the help does not list.
 pub(crate) fn dtypes() -> impl TypedValueParser<Value = DType> {
     by_name_or_alias(&DType::ALL, DType::name, |dtype| Some(dtype.short_name()))
 }
 
-/// Parses the names of `all`.
+/// Returns a parser for the names of the values in `all`.
 pub(crate) fn by_name<T>(
     all: &'static [T],
     name: fn(T) -> &'static str,
@@ -245,6 +258,7 @@ where
 
 // ---- Internals ----
 
+/// Returns a parser for the names and the aliases of the values in `all`. The help lists only the names.
 fn by_name_or_alias<T>(
     all: &'static [T],
     name: fn(T) -> &'static str,
@@ -256,13 +270,13 @@ where
     let names = all
         .iter()
         .map(|&value| PossibleValue::new(name(value)).aliases(alias(value)));
-    PossibleValuesParser::new(names).map(move |given| {
-        let is_given = |&&value: &&T| {
+    PossibleValuesParser::new(names).map(move |text| {
+        let has_name = |&&value: &&T| {
             let alias = alias(value).unwrap_or_default();
-            name(value).eq_ignore_ascii_case(&given) || alias.eq_ignore_ascii_case(&given)
+            name(value).eq_ignore_ascii_case(&text) || alias.eq_ignore_ascii_case(&text)
         };
         *all.iter()
-            .find(is_given)
+            .find(has_name)
             .expect("clap accepts no other name")
     })
 }
@@ -271,8 +285,8 @@ where
 mod tests {
     use super::*;
 
-    /// Returns a GPU without any feature.
-    fn gpu(requested: bool) -> SelectedDevice {
+    /// Returns a device without any feature, as if the user had requested it or not.
+    fn gpu_without_features(requested: bool) -> SelectedDevice {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
         let device = Device::from(wgpu_elu::Gpu::from_wgpu(&device, &queue));
         SelectedDevice {
@@ -282,13 +296,13 @@ mod tests {
     }
 
     #[test]
-    fn float64_leaves_a_gpu_that_cannot_for_the_cpu() {
-        let selected = gpu(false);
+    fn float64_falls_back_to_the_cpu() {
+        let selected = gpu_without_features(false);
         assert_eq!(selected.for_dtype(DType::F64).unwrap(), Device::Cpu);
         assert_eq!(selected.for_dtype(DType::F32).unwrap(), selected.device);
         let (gpu, cpu) = (&selected.device, Device::Cpu.to_string());
         let cpu = cpu.trim_end_matches(')');
-        for (dtypes, described) in [
+        for (dtypes, description) in [
             (&[DType::F32][..], gpu.to_string()),
             (&[DType::F64], format!("{cpu}; {gpu} has no SHADER_F64)")),
             (
@@ -296,13 +310,13 @@ mod tests {
                 format!("{gpu}, float64 on {cpu}; no SHADER_F64)"),
             ),
         ] {
-            assert_eq!(selected.describe(dtypes), described);
+            assert_eq!(selected.describe(dtypes), description);
         }
     }
 
     #[test]
-    fn a_gpu_that_was_asked_for_is_not_left() {
-        let selected = gpu(true);
+    fn a_requested_gpu_does_not_fall_back_to_the_cpu() {
+        let selected = gpu_without_features(true);
         assert_eq!(
             selected.for_dtype(DType::F64).unwrap_err().to_string(),
             format!(

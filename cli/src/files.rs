@@ -1,4 +1,4 @@
-//! The files for the reports of `elu check` and `elu bench`.
+//! The report files of `elu check` and `elu bench`: JSON and charts.
 
 use std::path::PathBuf;
 
@@ -10,33 +10,35 @@ use crate::{
     plot::{Chart, Picture},
 };
 
-/// Arguments for the files that a report is written to.
+/// The arguments that name the report files.
 #[derive(clap::Args)]
 pub(crate) struct FileArgs {
     /// Write the results as JSON to FILE; `-` writes them to standard output instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw a chart; FILE must end in .svg or .png
+    /// Draw a chart into FILE, whose name must end in .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Replace FILE if it exists
+    /// Replace the files of --json and --plot if they exist
     #[arg(short, long)]
     force: bool,
 }
 
 impl FileArgs {
-    pub(crate) fn plots(&self) -> bool {
+    /// Returns whether a chart is requested.
+    pub(crate) fn has_plot(&self) -> bool {
         self.plot.is_some()
     }
 }
 
-/// The outputs for `--json` and `--plot`.
+/// The checked outputs for `--json` and `--plot`.
 pub(crate) struct Files {
     json: Option<Output>,
     plot: Option<(Picture, Output)>,
 }
 
 impl Files {
+    /// Checks the arguments and that both files can be written, before the work starts.
     pub(crate) fn open(args: &FileArgs) -> Result<Self> {
         let open = |path: &PathBuf| Output::open(path, args.force);
         let json = args.json.as_ref().map(open).transpose()?;
@@ -57,8 +59,8 @@ impl Files {
 
     /// Writes the files, and the table to standard output unless the JSON goes there.
     pub(crate) fn write(self, chart: &impl Chart, json: &Value, table: &str) -> Result<()> {
-        let to_stdout = matches!(self.json, Some(Output::Stdout));
-        // The files are written first, so that they exist even if standard output is closed.
+        let json_is_on_stdout = matches!(self.json, Some(Output::Stdout));
+        // Writes the files first, so that they exist even if standard output is closed.
         if let Some((picture, output)) = self.plot {
             let bytes = picture.draw(chart)?;
             output.write(&bytes)?;
@@ -66,18 +68,18 @@ impl Files {
         if let Some(output) = self.json {
             output.write_text(&format!("{json:#}\n"))?;
         }
-        if to_stdout {
+        if json_is_on_stdout {
             return Ok(());
         }
         Output::Stdout.write_text(table)
     }
 }
 
-/// Converts a number. JSON has no infinity.
-pub(crate) fn number(v: f64) -> Value {
-    if v.is_finite() {
-        json!(v)
+/// Converts a number to JSON. Infinities and NaN become strings, because JSON has no such numbers.
+pub(crate) fn number(value: f64) -> Value {
+    if value.is_finite() {
+        json!(value)
     } else {
-        json!(v.to_string())
+        json!(value.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! `elu info`: lists the devices.
+//! `elu info`: lists the adapters and the CPU path.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ use wgpu_elu::{
 
 use crate::{device_args::check_environment, output::Output};
 
-/// List every adapter that wgpu finds, which one `auto` selects and why, and the CPU path
+/// List every adapter that wgpu finds, the CPU path, and the device that `--device auto` selects
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
-/// The features that this crate uses or may use in the future.
+/// The features to list: those that this package uses or may use in the future.
 const FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::SHADER_F64)
     .union(wgpu::Features::SHADER_INT64)
@@ -41,10 +41,13 @@ const FEATURES: wgpu::Features = wgpu::Features::SHADER_F16
     .union(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
     .union(wgpu::Features::SUBGROUP);
 
+/// The properties of an adapter that are printed.
 struct Report {
     info: wgpu::AdapterInfo,
+    /// The names of those of [`FEATURES`] that the adapter supports.
     features: Vec<String>,
     limits: wgpu::Limits,
+    /// The reason why `auto` never selects the adapter, if any.
     objection: Option<&'static str>,
 }
 
@@ -67,7 +70,7 @@ impl Report {
             wgpu::DeviceType::DiscreteGpu => "discrete GPU",
             wgpu::DeviceType::IntegratedGpu => "integrated GPU",
             wgpu::DeviceType::VirtualGpu => "virtual GPU",
-            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Cpu => "software adapter",
             wgpu::DeviceType::Other => "GPU of unknown kind",
         }
     }
@@ -80,7 +83,7 @@ impl Report {
     }
 }
 
-/// Returns what `auto` selects, and why.
+/// Returns the name of the device that `auto` selects, and the reason.
 fn auto(adapters: &[wgpu::Adapter]) -> (String, String) {
     let (selection, reason) = Wish::from_env().select(adapters);
     let selected = match selection {
@@ -153,7 +156,7 @@ fn as_json(adapters: &[Report], (selected, why): &(String, String)) -> Value {
     })
 }
 
-/// Formats a size, such as `128 MiB`.
+/// Formats a size in bytes, such as `128 MiB`.
 fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
@@ -162,7 +165,7 @@ fn bytes(count: u64) -> String {
         value /= 1024;
         unit += 1;
     }
-    // 2 GiB less 1 is a common limit of drivers, and easier to read in this form.
+    // Drivers often report a limit of one byte less than a power of two, which is easier to read as `2 GiB less 1`.
     if unit == 0 && (count + 1).is_power_of_two() && count > 1 {
         format!("{} less 1", bytes(count + 1))
     } else {

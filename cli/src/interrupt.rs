@@ -1,4 +1,4 @@
-//! Ctrl-C and other signals that end the process. They leave no half-written file.
+//! Handles Ctrl-C and other signals that end the process, so that they leave no half-written file.
 
 use std::{
     fs,
@@ -6,11 +6,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The files that are not complete yet.
+/// The temporary files that are not complete yet.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Installs a handler that removes these files when a signal arrives. A signal that is ignored, for example by nohup,
-/// stays ignored.
+/// Installs a handler that removes the unfinished files when a signal arrives, and ends the process. A signal that the
+/// process was started to ignore, for example by nohup, stays ignored.
 pub(crate) fn listen() {
     // If the handler cannot be installed, signals keep their default effect.
     #[cfg(target_os = "linux")]
@@ -24,17 +24,20 @@ pub(crate) fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Removes the unfinished files and ends the process.
 fn end(exit_code: i32) {
-    // The lock is held until the process ends, so that no file is created or renamed meanwhile.
+    // Holds the lock until the process ends, so that no other thread creates or renames a file.
     let unfinished = unfinished();
     for path in unfinished.iter() {
         let _ = fs::remove_file(path);
     }
-    // std's own exit runs the drivers' exit handlers while other threads may still use them, which has crashed Mesa.
+    // Does not run exit handlers. `std::process::exit` would run those of the drivers while other threads may still use
+    // the drivers, which has crashed Mesa.
     signal_hook::low_level::exit(exit_code);
 }
 
-/// Listens to each signal separately, because ctrlc listens to none if it cannot listen to all.
+/// Handles each signal separately. The crate ctrlc handles either all of them or none, so one ignored signal would
+/// leave the others unhandled.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::{fs, io, sync::mpsc, thread};
@@ -46,12 +49,12 @@ mod linux {
 
     pub(super) fn listen() -> io::Result<()> {
         let ignored = ignored().unwrap_or(0);
-        let heard = [SIGINT, SIGTERM, SIGHUP].into_iter();
-        let heard = heard.filter(move |s| ignored >> (s - 1) & 1 == 0);
+        let signals = [SIGINT, SIGTERM, SIGHUP].into_iter();
+        let handled = signals.filter(move |signal| ignored >> (signal - 1) & 1 == 0);
         let (sender, receiver) = mpsc::channel();
-        // Starts the thread before the signals are registered. A registered signal without a thread would have no
-        // effect.
-        thread::Builder::new().spawn(move || match Signals::new(heard) {
+        // Registers the signals in the thread that handles them. If the thread cannot be started, no signal is
+        // registered, and all keep their default effect. A registered signal without a thread would have no effect.
+        thread::Builder::new().spawn(move || match Signals::new(handled) {
             Ok(mut signals) => {
                 let _ = sender.send(Ok(()));
                 for signal in signals.forever() {
@@ -63,7 +66,8 @@ mod linux {
         receiver.recv().unwrap_or(Ok(()))
     }
 
-    /// Returns a bit for each ignored signal, starting with signal 1 (`proc_pid_status(5)`).
+    /// Returns the signals that this process ignores, as a mask: bit 0 is signal 1 (see `SigIgn` in
+    /// `proc_pid_status(5)`).
     fn ignored() -> io::Result<u64> {
         let status = fs::read_to_string("/proc/self/status")?;
         let mask = status.lines().find_map(|line| {

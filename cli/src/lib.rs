@@ -1,5 +1,5 @@
-//! The command `elu`, and the parts of it that other packages use: the readers of `.npy` and `.safetensors` files, and
-//! timing.
+//! The command `elu`. The modules that are public are used by the benchmarks and the fuzz targets: the readers of
+//! `.npy` and `.safetensors` files, and timing.
 
 mod bench;
 pub mod bytes;
@@ -21,14 +21,15 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 failed, and no file was written, or `elu check` found a broken contract; 2 the command line is wrong; \
-130 stopped by Ctrl-C; more than 128 stopped by another signal. No file is left half-written, but standard output may have \
-received a part, except with 2.
+Exit codes: 0 success; 1 an error, or `elu check` found a result that breaks the contract; 2 a wrong command line; 130 \
+stopped by Ctrl-C; any other code above 128 stopped by another signal. Files are written completely or not at all. \
+After a failure, standard output may have received a part of the result, except with exit code 2.
 
-Environment: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME and WGPU_POWER_PREF (low, high) select an adapter; \
-RAYON_NUM_THREADS limits the CPU path; RUST_LOG=info shows wgpu's log.";
+Environment variables: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME (a part of the name) and \
+WGPU_POWER_PREF (low, high) select an adapter; RAYON_NUM_THREADS sets the number of threads of the CPU path; \
+RUST_LOG=info prints wgpu's log to standard error.";
 
-/// The ELU activation on any GPU that wgpu supports, and on the CPU
+/// Compute the ELU activation on a GPU, through wgpu, or on the CPU
 #[derive(Parser)]
 #[command(name = "elu", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
@@ -45,28 +46,33 @@ enum Command {
     Shader(shader::Args),
 }
 
-/// Runs the command and returns its exit code. The first argument is the program's name. Help and a wrong command line
-/// end the process.
+/// Runs the command and returns its exit code. The first of `args` is the program's name.
+///
+/// If `args` ask for help or are wrong, this function ends the process and does not return.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Fails if the process already has a logger, which then stays.
     let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off"))
         .try_init();
     let command = Cli::parse_from(args).command;
     interrupt::listen();
-    let done = match command {
+    let result = match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Shader(args) => shader::run(&args),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Names of files and types may contain control characters; escaping them keeps the message on one line.
-            let line: String = format!("{error:#}").chars().flat_map(visible).collect();
+            // File names and dtype names may contain control characters. Escapes them, so that the message stays on one
+            // line.
+            let line: String = format!("{error:#}")
+                .chars()
+                .flat_map(escape_control)
+                .collect();
             eprintln!("elu: {line}");
-            if is_of_the_command_line(&error) {
+            if is_usage_error(&error) {
                 ExitCode::from(2)
             } else {
                 ExitCode::FAILURE
@@ -75,14 +81,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// An error in the command line that clap cannot detect.
+/// An error in the command line that clap does not detect.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
 
-fn is_of_the_command_line(error: &anyhow::Error) -> bool {
-    let by_library = error.downcast_ref::<wgpu_elu::Error>();
-    error.is::<Usage>() || matches!(by_library, Some(wgpu_elu::Error::NotInvertible { .. }))
+/// Returns whether the command line caused the error.
+fn is_usage_error(error: &anyhow::Error) -> bool {
+    let library_error = error.downcast_ref::<wgpu_elu::Error>();
+    error.is::<Usage>() || matches!(library_error, Some(wgpu_elu::Error::NotInvertible { .. }))
 }
 
 /// Builds a usage error (exit code 2).
@@ -90,8 +97,8 @@ fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }
 
-/// Escapes a control character, for example to `\n`, and returns every other character unchanged.
-fn visible(c: char) -> impl Iterator<Item = char> {
+/// Escapes a control character, for example as `\n`, and returns every other character unchanged.
+fn escape_control(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control().then(|| c.escape_default());
     let unchanged = (!c.is_control()).then_some(c);
     escaped.into_iter().flatten().chain(unchanged)

@@ -1,4 +1,4 @@
-//! Reads `.npy` files of floats, and writes them with the same header.
+//! Reads `.npy` files of floating-point numbers, and writes files with the same header.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use wgpu_elu::DType;
 
 use crate::bytes::{Exact, Ordered, fill};
 
-/// The properties of a file's array: shape, order of axes, dtype and byte order. They are kept in the output.
+/// The format of a file's array: its shape, axis order, dtype and byte order. The output has the same format.
 #[derive(Debug)]
 pub struct Form {
     header: Header,
@@ -21,10 +21,14 @@ pub struct Form {
     len: usize,
 }
 
-/// The elements of a file, in this machine's byte order.
+/// A reader of a file's elements, which it returns in this machine's byte order.
 pub type Elements<R> = Ordered<Exact<R>>;
 
-/// Opens a file; `-` stands for standard input.
+/// Opens a file and reads its header. The path `-` is standard input.
+///
+/// # Errors
+///
+/// Returns the errors of [`read`] and of opening the file, with the file's path.
 pub fn open(path: &Path) -> Result<(Form, Elements<Box<dyn Read>>)> {
     let open = || {
         if path == Path::new("-") {
@@ -39,7 +43,7 @@ pub fn open(path: &Path) -> Result<(Form, Elements<Box<dyn Read>>)> {
     open().with_context(|| name(path))
 }
 
-/// Returns the input's name for errors.
+/// Returns the name of an input for error messages.
 pub fn name(path: &Path) -> String {
     if path == Path::new("-") {
         "standard input".into()
@@ -48,10 +52,15 @@ pub fn name(path: &Path) -> String {
     }
 }
 
-/// Reads the header. `size` is the size of the whole file, if it is known.
+/// Reads the header, and returns it with a reader of the elements. `size` is the size of the whole file in bytes, if it
+/// is known.
 ///
-/// If the number of bytes is wrong, this function fails if `size` is known; otherwise the elements' reader fails at the
-/// end.
+/// # Errors
+///
+/// Returns an error if reading fails, if the header is invalid or longer than 10,000 bytes, if the dtype is not
+/// float16, float32 or float64, if the array has more than 64 dimensions or more elements than this machine can
+/// address, or if `size` does not match the shape. If `size` is unknown and the data is too short or too long, reading
+/// the elements fails.
 pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Form, Elements<R>)> {
     let mut reader = Counted { reader, count: 0 };
     let header = read_header(&mut reader)?;
@@ -94,7 +103,7 @@ impl Form {
         self.dtype
     }
 
-    /// Returns the dimensions, in the file's order.
+    /// Returns the dimensions as the header lists them.
     pub fn shape(&self) -> &[usize] {
         &self.header.shape
     }
@@ -109,7 +118,12 @@ impl Form {
         self.len
     }
 
-    /// Writes the header as it was read, and returns a writer that takes elements in this machine's byte order.
+    /// Writes the header, and returns a writer that takes elements in this machine's byte order and writes them in the
+    /// file's byte order.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of `writer`.
     pub fn write<W: Write>(&self, mut writer: W) -> io::Result<Ordered<W>> {
         let mut header = Vec::new();
         self.header.write(&mut header).map_err(io::Error::other)?;
@@ -120,25 +134,26 @@ impl Form {
 
 // ---- Internals ----
 
-/// NumPy also rejects longer headers by default (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
+/// The longest header in bytes. It is also NumPy's default limit (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
 const MAX_HEADER: usize = 10_000;
 
-/// A bound on the parser's work. It is enough for the longest header of a supported array, which has one brace and one
-/// parenthesis.
+/// A bound on the parser's work: the header's length in bytes, times 2 for each doubling that [`read_header`] counts.
+/// It is enough for the longest header of a supported array, which has one brace and one parenthesis.
 const MAX_WORK: usize = 1 << 17;
 
-/// NumPy's limit (`NPY_MAXDIMS`). With many more dimensions, the header that is written could be longer than the one
-/// that was read, and too long to be read.
+/// The largest number of dimensions, as in NumPy (`NPY_MAXDIMS`). With many more dimensions, the written header could
+/// exceed [`MAX_HEADER`] although the header that was read did not.
 const MAX_DIMENSIONS: usize = 64;
 
+/// Reads and parses everything before the data.
 fn read_header(reader: &mut impl Read) -> Result<Header> {
     let mut start = [0; 12];
-    let found = fill(reader, &mut start)?;
+    let start_len = fill(reader, &mut start)?;
     ensure!(
         start.starts_with(b"\x93NUMPY"),
         "not a .npy file: it does not start with \\x93NUMPY"
     );
-    // The code below rejects other versions, whatever these bytes mean there.
+    // For an unknown version, reads only the start. The parser below rejects the version.
     let (prefix, length) = match start[6] {
         1 => (10, usize::from(u16::from_le_bytes([start[8], start[9]]))),
         2 | 3 => {
@@ -151,20 +166,21 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
         length <= MAX_HEADER,
         "header of {length} bytes, needed at most {MAX_HEADER}"
     );
-    let mut bytes = start[..found].to_vec();
-    bytes.resize(found.max(prefix + length), 0);
-    let found = found + fill(reader, &mut bytes[found..])?;
-    bytes.truncate(found);
-    // The parser reads the contents of a bracket twice and those of a brace up to four times, and brackets can be
-    // nested. A few dozen of them would take practically forever.
+    let mut bytes = start[..start_len].to_vec();
+    bytes.resize(start_len.max(prefix + length), 0);
+    let count = start_len + fill(reader, &mut bytes[start_len..])?;
+    bytes.truncate(count);
+    // The parser reads the contents of a parenthesis or square bracket twice, and those of a brace up to four times.
+    // Because brackets can be nested, each of them may double the work once, and each brace twice. A few dozen would
+    // take practically forever.
     let doublings = |byte: &u8| match byte {
         b'(' | b'[' => 1,
         b'{' => 2,
         _ => 0,
     };
-    let doubled: u32 = bytes.iter().skip(prefix).map(doublings).sum();
+    let all_doublings: u32 = bytes.iter().skip(prefix).map(doublings).sum();
     ensure!(
-        doubled <= (MAX_WORK / bytes.len()).ilog2(),
+        all_doublings <= (MAX_WORK / bytes.len()).ilog2(),
         "bad .npy header: too many brackets; structured dtypes are not supported"
     );
     Header::from_reader(&mut &*bytes).map_err(|error| match error {
@@ -181,7 +197,7 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
     })
 }
 
-/// Returns the dtype, and whether it is big-endian.
+/// Returns the dtype, and whether the elements are big-endian.
 fn format(header: &Header) -> Result<(DType, bool)> {
     const NEEDED: &str = "float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')";
     let descriptor = &header.type_descriptor;
@@ -201,7 +217,7 @@ fn format(header: &Header) -> Result<(DType, bool)> {
     }
 }
 
-/// Returns NumPy's name for a type string, together with the string.
+/// Returns NumPy's name for a type string, followed by the string, such as `int64 ('<i8')`.
 fn describe(type_string: &str) -> String {
     let name = match type_string.trim_start_matches(['<', '>', '=', '|']) {
         "f2" => "float16",
@@ -225,11 +241,12 @@ fn describe(type_string: &str) -> String {
     format!("{name} ('{type_string}')")
 }
 
+/// Replaces line breaks and repeated spaces with one space.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A reader that counts the bytes read.
+/// A reader that counts the bytes that were read from it.
 struct Counted<R> {
     reader: R,
     count: u64,

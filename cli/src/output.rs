@@ -1,5 +1,5 @@
-//! Outputs: files, which appear completely or not at all, and standard output, pipes and devices, which are written
-//! directly.
+//! The outputs of the commands. Files appear completely or not at all, because they are written to a temporary file
+//! that is renamed at the end. Standard output, pipes and devices are written directly.
 
 use std::{
     fs::{self, File},
@@ -12,22 +12,24 @@ use tempfile::NamedTempFile;
 
 use crate::interrupt::unfinished;
 
-/// An output that was checked before any work is done.
+/// An output that is known to be writable.
 pub(crate) enum Output {
     Stdout,
-    /// A device or a pipe, which is written directly.
+    /// A device or a pipe.
     Special(PathBuf, File),
     File {
+        /// The path that the user gave, for errors.
         path: PathBuf,
-        /// The file that `path` links to if it is a link, else `path`.
+        /// The file that is written: the file that `path` points to if it is a link, else `path`.
         target: PathBuf,
-        /// The permissions of the file that is replaced, if it exists.
+        /// The permissions of the file that is replaced, or `None` if the file is new.
         permissions: Option<fs::Permissions>,
     },
 }
 
 impl Output {
-    /// Checks an output; `-` is standard output. An existing file is accepted only if `replace` is set.
+    /// Checks whether `path` can be written; `-` is standard output. An existing file is accepted only if `replace` is
+    /// set.
     pub(crate) fn open(path: &Path, replace: bool) -> Result<Self> {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
@@ -57,15 +59,15 @@ impl Output {
             }
             Err(error) => return Err(error.into()),
         };
-        // If the path is a link, the file that it points to is replaced, not the link.
+        // If the path is a link, replaces the file that it points to, not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
         ensure!(
-            folder(&target).is_dir(),
+            directory(&target).is_dir(),
             "directory {} does not exist",
-            folder(&target).display()
+            directory(&target).display()
         );
-        // Tests now, before the work, that a file can be created. It is removed immediately.
-        Temporary::beside(&target)?;
+        // Checks before the work that the directory accepts a file. The file is removed immediately.
+        Temporary::create_next_to(&target)?;
         Ok(Self::File {
             path: path.into(),
             target,
@@ -73,21 +75,23 @@ impl Output {
         })
     }
 
-    /// Returns whether both are the same file, however their paths are written.
+    /// Returns whether both outputs are the same file, even if their paths are written differently.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File { target: one, .. }, Self::File { target: other, .. }) => {
-                let whole = |path: &Path| std::path::absolute(path).ok();
-                whole(one) == whole(other)
+                let absolute = |path: &Path| std::path::absolute(path).ok();
+                absolute(one) == absolute(other)
             }
             _ => false,
         }
     }
 
+    /// Writes `text` as the complete output.
     pub(crate) fn write_text(self, text: &str) -> Result<()> {
         self.write(text.as_bytes())
     }
 
+    /// Writes `bytes` as the complete output.
     pub(crate) fn write(self, bytes: &[u8]) -> Result<()> {
         let mut pending = self.begin()?;
         let written = pending.write_all(bytes);
@@ -95,7 +99,7 @@ impl Output {
         pending.finish()
     }
 
-    /// Starts writing. The file appears only in [`Pending::finish`].
+    /// Starts writing. A file appears at its path only when [`Pending::finish`] succeeds.
     pub(crate) fn begin(self) -> Result<Pending> {
         let (path, target) = match self {
             Self::Stdout => (None, Target::Stdout(io::stdout())),
@@ -105,8 +109,8 @@ impl Output {
                 target,
                 permissions,
             } => {
-                let file =
-                    Temporary::beside(&target).with_context(|| path.display().to_string())?;
+                let file = Temporary::create_next_to(&target)
+                    .with_context(|| path.display().to_string())?;
                 let target = Target::File {
                     file,
                     target,
@@ -120,11 +124,12 @@ impl Output {
     }
 }
 
-/// An output that is being written. If it is dropped before [`Pending::finish`], no file is left, and the buffered
-/// bytes are not written.
+/// An output that is being written. If it is dropped before [`Pending::finish`], the temporary file is removed, and the
+/// buffered bytes are discarded.
 pub(crate) struct Pending {
+    /// The path for errors, or `None` for standard output.
     path: Option<PathBuf>,
-    /// `None` once it is finished or dropped.
+    /// The buffered writer, or `None` after the output is finished or dropped.
     writer: Option<BufWriter<Target>>,
 }
 
@@ -137,7 +142,7 @@ impl Pending {
         }
     }
 
-    /// Writes the buffered bytes, and moves the file to its path.
+    /// Writes the buffered bytes, and renames the temporary file to its path.
     pub(crate) fn finish(mut self) -> Result<()> {
         let finish = |pending: &mut Self| -> io::Result<()> {
             pending.flush()?;
@@ -168,20 +173,22 @@ impl Write for Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // Dropping the `BufWriter` itself would write its buffer.
+        // A `BufWriter` writes its buffer when it is dropped. Taking it apart discards the buffer.
         let _ = self.writer.take().map(BufWriter::into_parts);
     }
 }
 
 // ---- Internals ----
 
-fn folder(path: &Path) -> &Path {
+/// Returns the directory that contains `path`.
+fn directory(path: &Path) -> &Path {
     match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
+        Some(directory) if directory != Path::new("") => directory,
         _ => Path::new("."),
     }
 }
 
+/// The place that a [`Pending`] writes to.
 enum Target {
     Stdout(io::Stdout),
     Special(File),
@@ -212,35 +219,38 @@ impl Write for Target {
     }
 }
 
-/// A temporary file that is removed when it is dropped or when a signal ends the process, unless it is persisted.
+/// A temporary file. Unless it is persisted, it is removed when it is dropped or when a signal ends the process.
 struct Temporary(NamedTempFile);
 
 impl Temporary {
-    fn beside(path: &Path) -> Result<Self> {
+    /// Creates the file in the directory of `path`, so that it can be renamed to `path`.
+    fn create_next_to(path: &Path) -> Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".elu-").suffix(".tmp");
+        // The umask still applies, as for any new file.
         #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // minus the umask, like any new file
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut unfinished = unfinished();
         let file = builder
-            .tempfile_in(folder(path))
-            // tempfile's own message names the temporary file, which does not help the user.
+            .tempfile_in(directory(path))
+            // Drops tempfile's message, because it names the temporary file, which the user does not know.
             .map_err(|error| io::Error::from(error.kind()))
-            .with_context(|| format!("cannot write to directory {}", folder(path).display()))?;
-        // The path stays in the list after the drop, which is harmless, because no other file has this random name.
+            .with_context(|| format!("cannot write to directory {}", directory(path).display()))?;
+        // Nothing removes the path from the list. This is harmless, because no other file gets this random name.
         unfinished.push(file.path().into());
         Ok(Self(file))
     }
 
-    /// Renames the file to `target`. If `permissions` are given, `target` exists and is replaced.
+    /// Renames the file to `target`. If `permissions` are given, `target` may exist and is replaced; otherwise an
+    /// existing `target` is an error.
     fn persist(self, target: &Path, permissions: Option<fs::Permissions>) -> io::Result<()> {
-        // The lock delays a signal until this is done.
+        // The lock delays the signal handler until the file is renamed.
         let _unfinished = unfinished();
         if let Some(permissions) = permissions {
             self.0.as_file().set_permissions(permissions)?;
             self.0.persist(target).map_err(|error| error.error)?;
         } else {
-            // The target may have been created meanwhile; it must not be overwritten.
+            // Does not overwrite a file that another process created since `target` was checked.
             let persisted = self.0.persist_noclobber(target);
             persisted.map_err(|error| error.error)?;
         }

@@ -9,16 +9,18 @@ use plotters::{
     style::{FontStyle, register_font},
 };
 
-/// The format of a picture.
+/// The file format of a picture.
 #[derive(Clone, Copy)]
 pub(crate) enum Picture {
     Svg,
     Png,
 }
 
+/// The width and height in pixels.
 const SIZE: (u32, u32) = (1200, 700);
 
 impl Picture {
+    /// Returns the format for the file's extension. Other extensions are a usage error.
     pub(crate) fn by_extension(path: &Path) -> Result<Self> {
         let extension = path.extension().map(|e| e.to_ascii_lowercase());
         match extension.as_ref().and_then(|e| e.to_str()) {
@@ -33,10 +35,11 @@ impl Picture {
 
     /// Draws the chart and returns the bytes of the file.
     pub(crate) fn draw(self, chart: &impl Chart) -> Result<Vec<u8>> {
-        // Text is measured, and drawn in a PNG, with an included font, because a machine may not have any.
+        // Registers an embedded font, because the machine may have none. plotters measures text with it, and draws the
+        // text of a PNG with it.
         let font = epaint_default_fonts::UBUNTU_LIGHT;
         if register_font("sans-serif", FontStyle::Normal, font).is_err() {
-            bail!("the font cannot be read");
+            bail!("the embedded font cannot be read");
         }
         match self {
             Self::Svg => {
@@ -61,6 +64,7 @@ impl Picture {
 
 /// A chart with an area of 1200 x 700 pixels.
 pub(crate) trait Chart {
+    /// Draws the chart into the area.
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
     where
         B::ErrorType: 'static;

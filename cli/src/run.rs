@@ -20,21 +20,21 @@ use crate::{
     safetensors::{self, Entry},
 };
 
-/// Apply ELU to every number in a .npy file, or to tensors in a .safetensors file
+/// Apply ELU to every number in a .npy file, or to the tensors in a .safetensors file
 ///
-/// The file may be larger than memory. A summary on standard error says what was computed, on which device, and how
-/// long it took, without the time for reading and writing.
+/// The file may be larger than memory. When the work is done, the command prints one line on standard error: what it
+/// computed, on which device, and how long it took without the time for reading and writing the files.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A .npy file, version 1 to 3, of float16, float32 or float64; `-` for a .npy file on standard input; or a
-    /// .safetensors file. In a .safetensors file every F16, BF16, F32 and F64 tensor is replaced by its ELU, and
-    /// everything else is kept
+    /// A .npy file (version 1 to 3; float16, float32 or float64), `-` for a .npy file on standard input, or a
+    /// .safetensors file, in which every F16, BF16, F32 and F64 tensor is replaced by its ELU and everything else is
+    /// kept
     input: PathBuf,
-    /// The file for the result, which has INPUT's format, shape, order and byte order; `-` for standard output
-    /// [default: INPUT with .elu before its extension, or `-` if INPUT is standard input]
-    #[arg(short, long, verbatim_doc_comment)]
+    /// The file for the result, or `-` for standard output. The result has the format, shape, axis order and byte order
+    /// of INPUT [default: INPUT with .elu before its extension, or `-` if INPUT is `-`]
+    #[arg(short, long)]
     output: Option<PathBuf>,
-    /// Replace only this tensor of a .safetensors file; can be given several times
+    /// Replace only the tensor NAME of a .safetensors file; can be given several times
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
     #[command(flatten)]
@@ -60,25 +60,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| default_output(&args.input));
-    let (format, other) = if is_safetensors {
+    let (format, other_format) = if is_safetensors {
         ("safetensors", "npy")
     } else {
         ("npy", "safetensors")
     };
-    if has_extension(&path, other) {
+    if has_extension(&path, other_format) {
         return Err(crate::usage(format!(
             "{}: the result is a .{format} file like INPUT: use another extension",
             path.display()
         )));
     }
     let output = Output::open(&path, args.force)?;
-    let (what, where_it_ran, took) = if is_safetensors {
+    let (what, devices, took) = if is_safetensors {
         run_safetensors(args, output)?
     } else {
         run_npy(args, output)?
     };
     let summary = format!(
-        "{what} on {where_it_ran}, alpha {}, {} -> {}",
+        "{what} on {devices}, alpha {}, {} -> {}",
         args.alpha,
         milliseconds(took),
         if path == Path::new("-") {
@@ -87,21 +87,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             path.display().to_string()
         },
     );
-    // The work is done, so a closed standard error is not a failure.
-    let summary: String = summary.chars().flat_map(crate::visible).collect();
+    let summary: String = summary.chars().flat_map(crate::escape_control).collect();
+    // The result is written, so the command succeeds even if standard error is closed.
     let _ = writeln!(std::io::stderr(), "{summary}");
     Ok(())
 }
 
 // ---- Internals ----
 
-/// What was computed, on which device, and how long it took.
-type Done = (String, String, Duration);
+/// A description of the results, a description of the devices, and the time without reading and writing.
+type Summary = (String, String, Duration);
 
-fn run_npy(args: &Args, output: Output) -> Result<Done> {
+fn run_npy(args: &Args, output: Output) -> Result<Summary> {
     let (form, elements) = npy::open(&args.input)?;
     let (dtype, len) = (form.dtype(), form.len() as u64);
-    let alpha = args.alpha.of(dtype)?;
+    let alpha = args.alpha.parse_for(dtype)?;
     let selected = args.device_args.select()?;
     let elu = Elu::new(alpha);
     let mut stream = Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?.with_expected_len(len);
@@ -109,58 +109,59 @@ fn run_npy(args: &Args, output: Output) -> Result<Done> {
     let mut pending = output.begin()?;
     let name = pending.name();
     let sink = form.write(bar.wrap_write(&mut pending));
-    let done = sink
+    let took = sink
         .map_err(write_error)
         .and_then(|sink| forward(&mut stream, elements, sink));
-    let took = done.map_err(|error| with_path(error, &npy::name(&args.input), &name))?;
+    let took = took.map_err(|error| with_path(error, &npy::name(&args.input), &name))?;
     bar.finish_and_clear();
     pending.finish()?;
     let what = format!("{} {dtype}", Shape(form.shape()));
     Ok((what, selected.describe(&[dtype]), took))
 }
 
-fn run_safetensors(args: &Args, output: Output) -> Result<Done> {
+fn run_safetensors(args: &Args, output: Output) -> Result<Summary> {
     let (tensors, mut data) = safetensors::open(&args.input)?;
     let entries = tensors.entries();
     let file = args.input.display().to_string();
     let selected = args.device_args.select()?;
-    // Finds every problem with the tensors before anything is written.
+    // Creates all streams first, so that an unsuitable tensor is reported before anything is written.
     let streams = streams(args, &selected, entries).with_context(|| file.clone())?;
     let dtypes: Vec<DType> = streams.iter().flatten().map(Stream::dtype).collect();
     let bar = progress_bar(entries.iter().map(|entry| entry.size).sum())?;
     let mut pending = output.begin()?;
     let name = pending.name();
     tensors.write(&mut pending).with_context(|| name.clone())?;
-    let (mut elements, mut left, mut took) = (0, Vec::new(), Duration::ZERO);
+    let (mut elements, mut unchanged, mut took) = (0, Vec::new(), Duration::ZERO);
     for (entry, stream) in entries.iter().zip(streams) {
         let source = (&mut data).take(entry.size);
         let sink = bar.wrap_write(&mut pending);
-        let done = if let Some(mut stream) = stream {
+        let result = if let Some(mut stream) = stream {
             elements += entry.len();
             let size = stream.dtype().size();
             let source = Ordered::new(source, size, safetensors::BIG_ENDIAN);
             let sink = Ordered::new(sink, size, safetensors::BIG_ENDIAN);
             forward(&mut stream, source, sink).map(|time| took += time)
         } else {
-            left.push(format!("{} ({})", entry.name, entry.stored));
+            unchanged.push(format!("{} ({})", entry.name, entry.stored));
             copy(source, sink)
         };
-        done.map_err(|error| with_path(error, &file, &name))?;
+        result.map_err(|error| with_path(error, &file, &name))?;
     }
     // If every tensor is empty, still drain the input to detect trailing bytes.
     copy(data, &mut pending).map_err(|error| with_path(error, &file, &name))?;
     bar.finish_and_clear();
     pending.finish()?;
     let count = dtypes.len();
-    let s = if count == 1 { "" } else { "s" };
-    let mut what = format!("{count} tensor{s} of {elements} elements");
-    if !left.is_empty() {
-        what += &format!(" (unchanged: {})", left.join(", "));
+    let plural = if count == 1 { "" } else { "s" };
+    let mut what = format!("{count} tensor{plural} of {elements} elements");
+    if !unchanged.is_empty() {
+        what += &format!(" (unchanged: {})", unchanged.join(", "));
     }
     Ok((what, selected.describe(&dtypes), took))
 }
 
-/// Creates a stream for every tensor that is replaced. Streams use no memory before they run.
+/// Creates a stream for each tensor that is replaced, and `None` for the others. A stream allocates its buffers only
+/// when it runs.
 fn streams(
     args: &Args,
     selected: &SelectedDevice,
@@ -176,16 +177,17 @@ fn streams(
         );
     }
     let stream = |entry: &Entry| -> Result<Option<Stream>> {
-        let is_wanted = args.tensor.is_empty() || args.tensor.contains(&entry.name);
-        let Some(dtype) = entry.dtype.filter(|_| is_wanted) else {
+        let is_selected = args.tensor.is_empty() || args.tensor.contains(&entry.name);
+        let Some(dtype) = entry.dtype.filter(|_| is_selected) else {
             return Ok(None);
         };
-        let elu = Elu::new(args.alpha.of(dtype)?);
+        let elu = Elu::new(args.alpha.parse_for(dtype)?);
         let stream = Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?;
         Ok(Some(stream.with_expected_len(entry.len())))
     };
-    let named = |entry: &Entry| stream(entry).with_context(|| format!("tensor {:?}", entry.name));
-    let streams: Vec<_> = entries.iter().map(named).collect::<Result<_>>()?;
+    let stream_or_error =
+        |entry: &Entry| stream(entry).with_context(|| format!("tensor {:?}", entry.name));
+    let streams: Vec<_> = entries.iter().map(stream_or_error).collect::<Result<_>>()?;
     ensure!(
         streams.iter().any(Option::is_some),
         "no tensor of F16, BF16, F32 or F64"
@@ -193,7 +195,7 @@ fn streams(
     Ok(streams)
 }
 
-/// Streams from `source` to `sink`, and returns the time without reading and writing.
+/// Computes from `source` to `sink`. Returns the time without the time for reading and writing.
 fn forward(
     stream: &mut Stream,
     source: impl Read,
@@ -207,7 +209,7 @@ fn forward(
     Ok(start.elapsed().saturating_sub(spent.get()))
 }
 
-/// Adds the path of the file that an error comes from.
+/// Adds the path of the file that caused an error of reading or writing.
 fn with_path(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error {
     match error {
         wgpu_elu::Error::Read { error } => anyhow!("{input}: {error}"),
@@ -216,7 +218,7 @@ fn with_path(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error
     }
 }
 
-/// Returns a visible progress bar if the data is large enough to wait for and standard error is a terminal.
+/// Creates a progress bar. It is hidden if the data is small or if standard error is not a terminal.
 fn progress_bar(bytes: u64) -> Result<ProgressBar> {
     if bytes > Stream::BUDGET && std::io::stderr().is_terminal() {
         let template = "{bar:40} {percent}%  {binary_bytes_per_sec}  {eta} left";
@@ -226,6 +228,7 @@ fn progress_bar(bytes: u64) -> Result<ProgressBar> {
     }
 }
 
+/// Returns the output path if the user gives none.
 fn default_output(input: &Path) -> PathBuf {
     if input == Path::new("-") {
         "-".into()
@@ -236,9 +239,10 @@ fn default_output(input: &Path) -> PathBuf {
     }
 }
 
-fn has_extension(path: &Path, wanted: &str) -> bool {
+/// Returns whether the path ends in this extension, in upper or lower case.
+fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
+        .is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 fn milliseconds(took: Duration) -> String {
@@ -250,7 +254,7 @@ fn milliseconds(took: Duration) -> String {
     }
 }
 
-/// Displays a shape, such as `1797 x 128`.
+/// Displays a shape, such as `1797 x 128`, or `one` for an array without dimensions.
 struct Shape<'a>(&'a [usize]);
 
 impl std::fmt::Display for Shape<'_> {

@@ -1,4 +1,4 @@
-//! Reads `.safetensors` files, and writes them with the same header and other values.
+//! Reads `.safetensors` files, and writes files with the same header and other values.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use wgpu_elu::DType;
 
 use crate::bytes::Exact;
 
-/// The header of a file. The tensors' data follow one after the other.
+/// The header of a file. In the file, the data of all tensors follow it without gaps.
 #[derive(Debug)]
 pub struct Tensors {
     /// All bytes before the data.
@@ -26,15 +26,15 @@ pub struct Tensors {
 pub struct Entry {
     /// The tensor's name.
     pub name: String,
-    /// The name of its dtype in the file.
+    /// The name of the dtype in the file, such as `BF16`.
     pub stored: String,
-    /// The dtype, if ELU supports it.
+    /// The dtype, or `None` if ELU does not support it.
     pub dtype: Option<DType>,
     /// The size in bytes.
     pub size: u64,
 }
 
-/// These files are always little-endian.
+/// Whether the elements are big-endian: `.safetensors` files are always little-endian.
 pub const BIG_ENDIAN: bool = false;
 
 impl Entry {
@@ -50,7 +50,7 @@ impl Entry {
     }
 }
 
-/// Opens a file.
+/// Opens a file and reads its header.
 ///
 /// # Errors
 ///
@@ -69,13 +69,16 @@ pub fn open(path: &Path) -> Result<(Tensors, Exact<File>)> {
     open().with_context(|| path.display().to_string())
 }
 
-/// Reads the header. `size` is the size of the whole file, if it is known.
+/// Reads the header, and returns it with a reader of the data. `size` is the size of the whole file in bytes, if it is
+/// known.
 ///
-/// If the number of bytes is wrong, this function fails if `size` is known; otherwise the reader of the data fails at
-/// the end.
+/// # Errors
+///
+/// Returns an error if reading fails, if the header is invalid or longer than 100,000,000 bytes, or if `size` does not
+/// match the header. If `size` is unknown and the data is too short or too long, reading the data fails.
 pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)> {
     let mut reader = reader;
-    let (header, metadata) = read_header(&mut reader).context(NO_SAFETENSORS)?;
+    let (header, metadata) = read_header(&mut reader).context(NOT_SAFETENSORS)?;
     let entry = |name: String| {
         let info = metadata.info(&name)?;
         let (start, end) = info.data_offsets;
@@ -101,7 +104,7 @@ pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)
     if let Some(size) = size {
         let found = size.saturating_sub(header.len() as u64);
         if found != needed {
-            return Err(SafeTensorError::MetadataIncompleteBuffer).context(NO_SAFETENSORS);
+            return Err(SafeTensorError::MetadataIncompleteBuffer).context(NOT_SAFETENSORS);
         }
     }
     let data = Exact::new(reader, needed, "the header".into());
@@ -109,12 +112,16 @@ pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)
 }
 
 impl Tensors {
-    /// Returns the tensors, in the order of their data.
+    /// Returns the tensors in the order of their data.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Writes the header as it was read.
+    /// Writes the header byte by byte as it was read.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of `writer`.
     pub fn write(&self, writer: &mut impl Write) -> std::io::Result<()> {
         writer.write_all(&self.header)
     }
@@ -122,12 +129,13 @@ impl Tensors {
 
 // ---- Internals ----
 
-const NO_SAFETENSORS: &str = "not a .safetensors file";
+const NOT_SAFETENSORS: &str = "not a .safetensors file";
 
-/// The limit of the crate `safetensors`, whose own reader needs the whole file in memory.
+/// The longest header in bytes, as in the crate `safetensors`. That crate's own reader is not used here, because it
+/// needs the whole file in memory.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Returns all bytes before the data, and their meaning.
+/// Reads all bytes before the data. Returns them, and the parsed header.
 fn read_header(reader: &mut impl Read) -> Result<(Vec<u8>, Metadata)> {
     const LENGTH: usize = size_of::<u64>();
     let mut bytes = Vec::new();
@@ -137,7 +145,7 @@ fn read_header(reader: &mut impl Read) -> Result<(Vec<u8>, Metadata)> {
         .map_err(|_| SafeTensorError::HeaderTooSmall)?;
     let length = u64::from_le_bytes(length);
     ensure!(length <= MAX_HEADER, SafeTensorError::HeaderTooLarge);
-    // Allocates only as many bytes as the file has, whatever length it claims.
+    // Allocates only as many bytes as the file contains, even if the header claims a much larger length.
     let found = reader.take(length).read_to_end(&mut bytes)?;
     ensure!(found as u64 == length, SafeTensorError::InvalidHeaderLength);
     let metadata = serde_json::from_slice(&bytes[LENGTH..])?;

@@ -1,4 +1,4 @@
-//! `elu shader`: prints the shader that runs.
+//! `elu shader`: prints the shaders.
 
 use std::{
     io::IsTerminal,
@@ -17,42 +17,47 @@ use crate::{
     output::Output,
 };
 
-/// Print the exact shader that runs, in the language of wgpu or of a driver
+/// Print the exact shader that runs, as WGSL or in the language of a driver
 ///
-/// WGSL is the complete module that is passed to wgpu. The other languages contain one entry point, translated by naga,
-/// as wgpu does for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL (GLSL 4.50).
+/// WGSL is the complete module that is passed to wgpu. The other languages contain one entry point. naga translates it,
+/// as it does inside wgpu, for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL
+/// (GLSL 4.50).
 ///
-/// If factors are 1, the constants `unit_factors` and `unit_input_scale` remove arithmetic. In WGSL they stay open.
+/// If factors are 1, the constants `unit_factors` and `unit_input_scale` are true and remove arithmetic. In WGSL, these
+/// constants and the workgroup size are `override` declarations, which get their values when the pipeline is created,
+/// so --alpha and --software have no effect.
 ///
 /// Binding n is descriptor n of set 0 in SPIR-V, register bn, tn or un in HLSL, binding n in GLSL and buffer n in MSL,
-/// where buffer 4 holds the buffer sizes for naga's bounds checks.
+/// where buffer 4 contains the buffer sizes for naga's bounds checks.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The number format of the elements in memory; wgpu runs float64 on Vulkan only
+    /// The number format of the elements in memory. wgpu can run float64 only on Vulkan
     #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
-    /// The operation
+    /// The operation; backward-from-output is the gradient, computed from the output instead of x
     #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
     op: Op,
     /// The language of the output
     #[arg(short, long, default_value = "wgsl", value_parser = by_name(&Language::ALL, Language::name))]
     language: Language,
-    /// The entry point that is translated: it processes 16 bytes at a time, or one element (two 16-bit elements); WGSL
-    /// contains both
+    /// The entry point that is translated. `vectors` processes 16 bytes at a time, and `elements` one element or two
+    /// 16-bit elements. WGSL contains both
     #[arg(long, default_value = VECTORS, value_parser = by_name(&[VECTORS, ELEMENTS], |name| name))]
     entry: &'static str,
     #[command(flatten)]
     alpha: Alpha,
-    /// For work in place: the result is in the buffer of x, or for a gradient in the buffer of the incoming gradient
+    /// Print the shader that works in place: it writes the result into the buffer of x, or for a gradient into that of
+    /// the incoming gradient
     #[arg(long)]
     in_place: bool,
-    /// With the workgroup size for software adapters instead of that for hardware; in WGSL the size stays open
+    /// Use the workgroup size for software adapters instead of the size for hardware GPUs
     #[arg(long)]
     software: bool,
-    /// Print ELU as functions for your own WGSL shader instead; their names do not collide with yours
+    /// Print ELU as WGSL functions that you can copy into your own shader. All names in it start with `wgpu_elu_`, so
+    /// that they do not collide with yours
     #[arg(long, conflicts_with_all = ["op", "language", "entry", "alpha", "in_place", "software"])]
     function: bool,
-    /// The file for the shader; `-` is standard output, which is the default
+    /// Write the shader to FILE; the default is `-`, standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace FILE if it exists
@@ -89,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         } else {
             Shape::HARDWARE
         },
-        specialization: Specialization::new(args.dtype, args.op, args.alpha.of(args.dtype)?),
+        specialization: Specialization::new(args.dtype, args.op, args.alpha.parse_for(args.dtype)?),
         entry_point: args.entry,
     };
     let shader = translate(variant, args.language)?;

@@ -1,4 +1,4 @@
-//! Timing: alternating samples, the device's timestamps, and copies of the same bytes.
+//! Timing: samples that alternate between measurements, timestamps of a GPU, and a shader that copies for comparison.
 
 mod copy;
 mod stopwatch;

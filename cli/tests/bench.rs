@@ -6,33 +6,34 @@ use conformance::native::gpus;
 
 use crate::common::{ELU, Folder};
 
-/// Runs a benchmark of two sizes, checks its table and its chart, and returns its JSON.
+/// Runs a benchmark of two sizes, and checks its table and its chart. Returns the table and the JSON.
 #[track_caller]
 fn bench(args: &[&str]) -> (String, serde_json::Value) {
     let folder = Folder::new();
-    let files = ["--json", "found.json", "--plot", "speed.svg"];
+    let files = ["--json", "results.json", "--plot", "speed.svg"];
     let output = folder.elu(&[&["bench", "--max", "2^12"], args, &files].concat());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), said.as_str()), (Some(0), ""));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
     let table = String::from_utf8(output.stdout).unwrap();
     let widest = table.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(80), "{table}");
     let picture = fs::read_to_string(folder.path("speed.svg")).unwrap();
     assert!(picture.starts_with("<svg") && picture.contains("GB/s, bytes read plus written"));
-    let found = fs::read(folder.path("found.json")).unwrap();
-    (table, serde_json::from_slice(&found).unwrap())
+    let json = fs::read(folder.path("results.json")).unwrap();
+    (table, serde_json::from_slice(&json).unwrap())
 }
 
-/// Checks that the numbers of a benchmark agree with each other.
+/// Checks that the numbers in the JSON are consistent. The operation reads and writes this number of buffers, whose
+/// elements have `size` bytes.
 #[track_caller]
-fn check_benchmark(found: &serde_json::Value, buffers: u64, size: u64, measurements: &[&str]) {
-    let sizes = found["sizes"].as_array().unwrap();
+fn check_benchmark(json: &serde_json::Value, buffers: u64, size: u64, measurements: &[&str]) {
+    let sizes = json["sizes"].as_array().unwrap();
     let lens: Vec<u64> = sizes
         .iter()
         .map(|row| row["elements"].as_u64().unwrap())
         .collect();
     assert_eq!(lens, [1 << 10, 1 << 12]);
-    assert_eq!(found["left_out"], serde_json::json!([]));
+    assert_eq!(json["left_out"], serde_json::json!([]));
     for row in sizes {
         let bytes = row["bytes"].as_u64().unwrap();
         assert_eq!(bytes, buffers * size * row["elements"].as_u64().unwrap());
@@ -67,32 +68,32 @@ fn check_benchmark(found: &serde_json::Value, buffers: u64, size: u64, measureme
 }
 
 #[test]
-fn bench_of_the_cpu_alone() {
-    let (table, found) = bench(&["--device", "cpu"]);
+fn bench_measures_the_cpu_alone() {
+    let (table, json) = bench(&["--device", "cpu"]);
     assert!(
         table.starts_with("forward float32, alpha 1\nCPU: "),
         "{table}"
     );
     assert!(table.contains("\nGPU: none, as requested\n"), "{table}");
-    check_benchmark(&found, 2, 4, &["cpu", "cpu_copy"]);
+    check_benchmark(&json, 2, 4, &["cpu", "cpu_copy"]);
     assert_eq!(
-        (&found["gpu"], &found["gpu_wins_from"]),
+        (&json["gpu"], &json["gpu_wins_from"]),
         (&serde_json::Value::Null, &serde_json::Value::Null)
     );
     let args = [
         "--device", "cpu", "--dtype", "float64", "--op", "backward", "--alpha", "0.5",
     ];
-    let (table, found) = bench(&args);
+    let (table, json) = bench(&args);
     assert!(
         table.starts_with("backward float64, alpha 0.5\n"),
         "{table}"
     );
-    check_benchmark(&found, 3, 8, &["cpu", "cpu_copy"]);
-    assert_eq!(found["alpha"], 0.5);
+    check_benchmark(&json, 3, 8, &["cpu", "cpu_copy"]);
+    assert_eq!(json["alpha"], 0.5);
 }
 
 #[test]
-fn bench_of_every_adapter() {
+fn bench_compares_every_adapter() {
     let cases = [
         (&["--dtype", "float32"][..], 2, 4),
         (&["--dtype", "float16", "--op", "backward"], 3, 2),
@@ -109,14 +110,14 @@ fn bench_of_every_adapter() {
             .features()
             .contains(wgpu_elu::wgpu::Features::TIMESTAMP_QUERY);
         for (args, buffers, size) in cases {
-            let (table, found) = bench(&[args, &["--adapter", &name]].concat());
+            let (table, json) = bench(&[args, &["--adapter", &name]].concat());
             assert!(table.contains(&format!("\nGPU: {name}")), "{table}");
             assert!(
                 table.contains("\ndata on the GPU: GPU ") && table.contains("\nround trip: GPU "),
                 "{table}"
             );
-            assert_eq!(found["gpu"]["name"], name);
-            let timed_by = found["gpu"]["kernel_timed_by"].as_str().unwrap();
+            assert_eq!(json["gpu"]["name"], name);
+            let timed_by = json["gpu"]["kernel_timed_by"].as_str().unwrap();
             assert!(timed_by == "submit and wait" || has_timestamps);
             let mut measurements = vec!["cpu", "cpu_copy"];
             measurements.extend((timed_by == "timestamps").then_some("kernel"));
@@ -127,20 +128,20 @@ fn bench_of_every_adapter() {
                 "round_trip",
                 "transfers",
             ]);
-            check_benchmark(&found, buffers, size, &measurements);
+            check_benchmark(&json, buffers, size, &measurements);
         }
     }
 }
 
-/// Without a hardware GPU, the CPU is compared with a software adapter.
+/// If no hardware GPU is found, the CPU is compared with a software adapter.
 #[test]
-fn bench_finds_a_rival() {
-    let (table, found) = bench(&[]);
+fn bench_falls_back_to_a_software_adapter() {
+    let (table, json) = bench(&[]);
     if gpus().is_empty() {
-        assert!(found["gpu"].is_null(), "{table}");
+        assert!(json["gpu"].is_null(), "{table}");
         return;
     }
-    let is_software = found["gpu"]["software"].as_bool().unwrap();
+    let is_software = json["gpu"]["software"].as_bool().unwrap();
     assert_eq!(
         table.contains(": software adapter; no hardware GPU found\n"),
         is_software,
@@ -182,15 +183,15 @@ fn bench_without_any_adapter() {
 }
 
 #[test]
-fn bench_draws_png_and_prints_json() {
+fn bench_draws_a_png_and_prints_json() {
     let folder = Folder::new();
     let args = [
         "bench", "--device", "cpu", "--max", "1024", "--dtype", "bf16",
     ];
     let output = folder.elu(&[&args[..], &["--plot", "speed.png", "--json", "-"]].concat());
     assert!(output.status.success());
-    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(found["dtype"], "bfloat16");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["dtype"], "bfloat16");
     let picture = fs::read(folder.path("speed.png")).unwrap();
     assert!(picture.starts_with(b"\x89PNG"));
     assert_eq!(
@@ -200,7 +201,7 @@ fn bench_draws_png_and_prints_json() {
 }
 
 #[test]
-fn bench_refuses() {
+fn bench_rejects_wrong_arguments() {
     let folder = Folder::new();
     for (args, text) in [
         (
@@ -213,11 +214,12 @@ fn bench_refuses() {
         ),
         (
             &["--alpha", "0", "--op", "backward-from-output"],
-            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the slope cannot be computed from the output; use the backward that takes the input",
+            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the \
+             slope cannot be computed from the output; use the backward that takes the input",
         ),
         (
             &["--dtype", "f16", "--alpha", "1e39"],
-            "--alpha \"1e39\": for float16, needed a float32 number, at most 3.4028235e38",
+            "--alpha \"1e39\": for float16, needed inf or a float32 number, at most 3.4028235e38 in magnitude",
         ),
     ] {
         assert_eq!(
@@ -227,11 +229,11 @@ fn bench_refuses() {
     }
     for max in ["0", "1023", "2^31", "3^10", "1e400", "4096.5", "all"] {
         let output = folder.elu(&["bench", "--max", max]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
         let error = format!(
             "error: invalid value '{max}' for '--max <N>': needed a number from 2^10 to 2^30, such as 2^20, 1e6 or 4096\n"
         );
-        assert!(said.starts_with(&error), "{said}");
+        assert!(stderr.starts_with(&error), "{stderr}");
     }
 }

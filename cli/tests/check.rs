@@ -7,42 +7,43 @@ use conformance::native::gpus;
 use crate::common::Folder;
 
 #[test]
-fn check_judges_every_device() {
-    let mut places = vec![vec!["--device", "cpu"]];
+fn every_device_keeps_the_contract() {
+    let mut devices = vec![vec!["--device", "cpu"]];
     let adapters: Vec<String> = gpus()
         .iter()
         .map(|gpu| wgpu_elu::Device::Gpu(gpu.clone()).to_string())
         .collect();
-    places.extend(adapters.iter().map(|name| vec!["--adapter", name.as_str()]));
-    for place in &places {
+    devices.extend(adapters.iter().map(|name| vec!["--adapter", name.as_str()]));
+    for device in &devices {
         for args in [
             &["--dtype", "float16"][..],
             &["--dtype", "bfloat16", "--op", "backward", "--alpha", "0.5"],
             &["--dtype", "float16", "--op", "backward-from-output"],
         ] {
             let folder = Folder::new();
-            let files = ["--json", "found.json", "--plot", "error.svg"];
-            let output = folder.elu(&[&["check"], &place[..], args, &files].concat());
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(0), "{said}");
+            let files = ["--json", "results.json", "--plot", "error.svg"];
+            let output = folder.elu(&[&["check"], &device[..], args, &files].concat());
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{stderr}");
             let table = String::from_utf8(output.stdout).unwrap();
             assert!(table.ends_with(": kept\n"), "{table}");
             assert!(
                 table.lines().all(|line| line.chars().count() <= 80),
                 "{table}"
             );
-            let found: serde_json::Value =
-                serde_json::from_slice(&fs::read(folder.path("found.json")).unwrap()).unwrap();
-            assert_eq!(found["contract"]["kept"], true);
-            assert_eq!(found["dtype"], args[1]);
-            let results = found["results"].as_u64().unwrap();
-            // All 65,536 numbers, several times for a gradient. From an output, only those down to -alpha.
+            let json: serde_json::Value =
+                serde_json::from_slice(&fs::read(folder.path("results.json")).unwrap()).unwrap();
+            assert_eq!(json["contract"]["kept"], true);
+            assert_eq!(json["dtype"], args[1]);
+            let results = json["results"].as_u64().unwrap();
+            // All 65,536 numbers of the dtype; with a gradient, each of them several times. From the output, only
+            // numbers that are outputs: those from -alpha up.
             if args.contains(&"--op") {
                 assert!(results > 500_000, "{results}");
             } else {
                 assert_eq!(results, 65_536);
             }
-            let others = &found["other_factors"];
+            let others = &json["other_factors"];
             assert_eq!(others["contract"]["kept"], true);
             assert!(others["factors"].as_u64().unwrap() > 80, "{others}");
             assert!(others["results"].as_u64().unwrap() > 100_000, "{others}");
@@ -54,7 +55,7 @@ fn check_judges_every_device() {
 }
 
 #[test]
-fn check_refuses() {
+fn check_rejects_wrong_arguments_and_existing_files() {
     let folder = Folder::new();
     for (args, text) in [
         (
@@ -67,21 +68,22 @@ fn check_refuses() {
         ),
         (
             &["--alpha", "0", "--op", "backward-from-output"],
-            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the slope cannot be computed from the output; use the backward that takes the input",
+            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the \
+             slope cannot be computed from the output; use the backward that takes the input",
         ),
         (
             &["--dtype", "f16", "--alpha", "1e39"],
-            "--alpha \"1e39\": for float16, needed a float32 number, at most 3.4028235e38",
+            "--alpha \"1e39\": for float16, needed inf or a float32 number, at most 3.4028235e38 in magnitude",
         ),
         (
             &["--json", "one.svg", "--plot", "./one.svg"],
             "--json and --plot name the same file, needed two files",
         ),
     ] {
-        let said = folder.usage_error(&[&["check", "--device", "cpu"], args].concat());
-        assert_eq!(said, text);
+        let stderr = folder.usage_error(&[&["check", "--device", "cpu"], args].concat());
+        assert_eq!(stderr, text);
     }
-    folder.write("found.json", b"{}");
+    folder.write("results.json", b"{}");
     let args = [
         "check",
         "--device",
@@ -89,11 +91,11 @@ fn check_refuses() {
         "--dtype",
         "float16",
         "--json",
-        "found.json",
+        "results.json",
     ];
     assert_eq!(
         folder.error(&args),
-        "found.json: already exists: use --force to replace it"
+        "results.json: already exists: use --force to replace it"
     );
     assert!(
         folder
@@ -104,13 +106,13 @@ fn check_refuses() {
 }
 
 #[test]
-fn check_draws_png_and_prints_json() {
+fn check_draws_a_png_and_prints_json() {
     let folder = Folder::new();
     let args = ["check", "--device", "cpu", "--dtype", "bfloat16"];
     let output = folder.elu(&[&args[..], &["--plot", "error.png", "--json", "-"]].concat());
     assert!(output.status.success());
-    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(found["ranges"].as_array().unwrap().len(), 9);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["ranges"].as_array().unwrap().len(), 9);
     assert!(
         fs::read(folder.path("error.png"))
             .unwrap()

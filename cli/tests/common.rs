@@ -1,7 +1,7 @@
-//! Helpers: a folder for each test, the command run in it, and files as other programs write them.
+//! Helpers: a folder for each test, in which the command runs, and test files in the formats that other programs write.
 
 use std::{
-    fs::{self},
+    fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -16,8 +16,10 @@ use wgpu_elu::{
     accuracy::{self, Judge, to_bytes},
 };
 
+/// The path of the command.
 pub(crate) const ELU: &str = env!("CARGO_BIN_EXE_elu");
 
+/// The folder with PyTorch's results for the activations of a small network.
 pub(crate) const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/digits");
 
 /// A temporary folder for one test, in which the command runs.
@@ -37,7 +39,7 @@ impl Folder {
         self.path(name)
     }
 
-    /// Returns the names of all files, including hidden ones.
+    /// Returns the names of all files in the folder, including hidden ones.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(self.0.path())
             .unwrap()
@@ -47,20 +49,22 @@ impl Folder {
         names
     }
 
+    /// Runs the command with empty input.
     pub(crate) fn elu(&self, args: &[&str]) -> Output {
         self.elu_with_input(args, &[])
     }
 
-    /// Starts the command with pipes for its input and output.
+    /// Starts the command with pipes for standard input, output and error.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.start_as(Command::new(ELU), args)
     }
 
+    /// Starts `command`, which runs `elu`, in the folder.
     pub(crate) fn start_as(&self, mut command: Command, args: &[&str]) -> Child {
         command
             .args(args)
             .current_dir(self.0.path())
-            .env("XDG_RUNTIME_DIR", self.0.path()) // without it Mesa complains on standard error
+            .env("XDG_RUNTIME_DIR", self.0.path()) // without it, Mesa prints a warning to standard error
             .env_remove("WGPU_ADAPTER_NAME")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -69,25 +73,28 @@ impl Folder {
             .unwrap()
     }
 
+    /// Runs the command with `input` on standard input.
     pub(crate) fn elu_with_input(&self, args: &[&str], input: &[u8]) -> Output {
         let mut child = self.start(args);
-        // The command may fail before it has read everything.
+        // Ignores the error of a closed pipe: the command may fail before it has read all input.
         let _ = child.stdin.take().unwrap().write_all(input);
         child.wait_with_output().unwrap()
     }
 
-    /// Runs the command, which must fail with one line on standard error and leave no new file. Returns that line.
+    /// Runs the command, which must fail with exit code 1. Returns its error message.
     #[track_caller]
     pub(crate) fn error(&self, args: &[&str]) -> String {
         self.fails(1, args)
     }
 
-    /// Returns the error that the command prints for a wrong command line.
+    /// Runs the command, which must fail with exit code 2. Returns its error message.
     #[track_caller]
     pub(crate) fn usage_error(&self, args: &[&str]) -> String {
         self.fails(2, args)
     }
 
+    /// Runs the command, which must fail with this exit code, print one line on standard error, and create no file.
+    /// Returns that line without `elu: `.
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, args: &[&str]) -> String {
         let before = self.names();
@@ -95,18 +102,18 @@ impl Folder {
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
         assert_eq!(output.stdout, b"", "{args:?}");
-        assert_eq!(self.names(), before, "{args:?} left something behind");
+        assert_eq!(self.names(), before, "{args:?} created or removed a file");
         let line = error.strip_suffix('\n').unwrap_or(&error);
         assert!(
             !line.contains('\n'),
-            "{args:?} said more than a line: {error}"
+            "{args:?} printed several lines: {error}"
         );
         line.strip_prefix("elu: ")
             .unwrap_or_else(|| panic!("{args:?}: {error}"))
             .to_owned()
     }
 
-    /// Runs the command, which must succeed, and returns its output.
+    /// Runs the command, which must succeed and print one line on standard error. Returns that line.
     #[track_caller]
     pub(crate) fn success(&self, args: &[&str]) -> String {
         let output = self.elu(args);
@@ -115,13 +122,13 @@ impl Folder {
         assert_eq!(
             error.lines().count(),
             1,
-            "{args:?} said more than a line: {error}"
+            "{args:?} printed several lines: {error}"
         );
         error
     }
 }
 
-/// Builds a `.npy` file as NumPy writes it, with this version and header.
+/// Builds a `.npy` file of this version, as NumPy writes it. `header` is the dictionary without padding.
 pub(crate) fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     let size_bytes = if version == 1 { 2 } else { 4 };
     let padding = 64 - (8 + size_bytes + header.len() + 1) % 64;
@@ -134,12 +141,13 @@ pub(crate) fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Returns the dictionary in the header of a `.npy` file.
 pub(crate) fn header(descr: &str, fortran: bool, shape: &str) -> String {
     let fortran = if fortran { "True" } else { "False" };
     format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}")
 }
 
-/// Returns the header and the numbers of a little-endian float32 file.
+/// Reads a little-endian float32 `.npy` file. Returns its header and its numbers.
 pub(crate) fn read(path: &Path) -> (Header, Vec<f32>) {
     let bytes = fs::read(path).unwrap();
     let mut rest = &bytes[..];
@@ -147,7 +155,7 @@ pub(crate) fn read(path: &Path) -> (Header, Vec<f32>) {
     (header, bytemuck::pod_collect_to_vec(rest))
 }
 
-/// Builds a `.safetensors` file with tensors of every kind and metadata, with the crate `safetensors`.
+/// Builds a `.safetensors` file with metadata and with tensors of every float dtype, of integers, and without elements.
 pub(crate) fn model() -> Vec<u8> {
     let floats = |dtype, len| -> Vec<u8> {
         let bits: Vec<u64> = varied(len)
@@ -171,7 +179,7 @@ pub(crate) fn model() -> Vec<u8> {
     safetensors::serialize(views, Some(notes)).unwrap()
 }
 
-/// Returns the judge of the command's results for alpha 1.
+/// Returns the judge for forward with alpha 1.
 pub(crate) fn unit_alpha(dtype: DType) -> Judge {
     Judge {
         op: Op::Forward,

@@ -1,4 +1,4 @@
-//! Tests of unavailable devices and of wrong command lines.
+//! Tests of unavailable devices and wrong command lines.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use wgpu_elu::DType;
 use crate::common::{ELU, Folder, header, model, npy};
 
 #[test]
-fn adapters_that_are_not_there() {
+fn an_unknown_adapter_name_is_an_error() {
     let folder = Folder::new();
     folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
     let error = folder.error(&["run", "x.npy", "--adapter", "Voodoo 2"]);
@@ -22,7 +22,7 @@ fn adapters_that_are_not_there() {
 }
 
 #[test]
-fn float64_on_a_gpu_that_has_none() {
+fn float64_on_a_requested_gpu_without_float64_is_an_error() {
     let folder = Folder::new();
     folder.write("x.npy", &npy(1, &header("<f8", false, "(1,)"), &[0; 8]));
     folder.write("model.safetensors", &model());
@@ -50,7 +50,7 @@ fn float64_on_a_gpu_that_has_none() {
 }
 
 #[test]
-fn a_backend_that_there_is_not() {
+fn unknown_backends_are_usage_errors() {
     for (backends, code) in [
         ("vulcan", 2),
         ("gl,vulcan", 2),
@@ -61,7 +61,7 @@ fn a_backend_that_there_is_not() {
         let mut info = Command::new(ELU);
         info.arg("info").env("WGPU_BACKEND", backends);
         let output = info.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         let expected = if code == 0 {
             String::new()
         } else {
@@ -69,12 +69,12 @@ fn a_backend_that_there_is_not() {
                 "elu: WGPU_BACKEND {backends:?}: needed vulkan, metal, dx12 or gl, or several separated by commas\n"
             )
         };
-        assert_eq!((output.status.code(), said), (Some(code), expected));
+        assert_eq!((output.status.code(), stderr), (Some(code), expected));
     }
 }
 
 #[test]
-fn wrong_command_lines() {
+fn wrong_command_lines_exit_with_2() {
     let folder = Folder::new();
     for args in [
         &["run"][..],

@@ -1,4 +1,4 @@
-//! Tests of files that are larger than the command's buffers, and of signals.
+//! Tests with files that are larger than the command's buffers, and with signals.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use conformance::native::{announce, gpus, varied};
 
 use crate::common::{ELU, Folder, header, npy};
 
-/// More elements than all chunks hold together.
+/// A number of elements that needs several rounds through all chunks.
 const LEN: usize = 5_000_001;
 
 /// Returns the CPU and every adapter, with the arguments that select them.
@@ -29,12 +29,13 @@ fn devices() -> Vec<(Device, Vec<String>)> {
     devices
 }
 
-fn with<'a>(args: &[&'a str], device: &'a [String]) -> Vec<&'a str> {
+/// Returns `args` followed by the arguments that select the device.
+fn with_device<'a>(args: &[&'a str], device: &'a [String]) -> Vec<&'a str> {
     let device = device.iter().map(String::as_str);
     args.iter().copied().chain(device).collect()
 }
 
-/// Returns ELU of these elements on the device, as bytes.
+/// Computes ELU with alpha 1 on the device. `x` and the result are bytes of elements.
 fn elu(device: &Device, dtype: DType, x: &[u8]) -> Vec<u8> {
     let shape = [x.len() / dtype.size()];
     let x = Tensor::from_bytes(device, dtype, x, &shape).unwrap();
@@ -42,7 +43,7 @@ fn elu(device: &Device, dtype: DType, x: &[u8]) -> Vec<u8> {
     y.to_bytes_blocking().unwrap()
 }
 
-/// Reverses the byte order. The results have the byte order of the file.
+/// Returns the bytes with the other byte order.
 fn swapped(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes.chunks_exact_mut(4).for_each(<[u8]>::reverse);
@@ -50,7 +51,7 @@ fn swapped(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn npy_files_of_many_chunks() {
+fn npy_files_of_many_chunks_have_the_same_results() {
     let x = bytemuck::cast_slice(&varied(LEN)).to_vec();
     for (device, args) in devices() {
         let folder = Folder::new();
@@ -61,15 +62,18 @@ fn npy_files_of_many_chunks() {
         ] {
             let header = header(order, false, &format!("({LEN},)"));
             folder.write("x.npy", &npy(1, &header, &data));
-            folder.success(&with(&["run", "x.npy", "-o", "y.npy", "--force"], &args));
+            folder.success(&with_device(
+                &["run", "x.npy", "-o", "y.npy", "--force"],
+                &args,
+            ));
             let written = fs::read(folder.path("y.npy")).unwrap();
             let start = written.len() - data.len();
             assert!(written[start..] == expected, "{device} {order}");
         }
-        // From a pipe, whose end is not known in advance.
+        // Data from a pipe, whose length is unknown, ends one byte too early.
         let header = header("<f4", false, &format!("({LEN},)"));
         let names = folder.names();
-        let mut child = folder.start(&with(&["run", "-", "-o", "z.npy"], &args));
+        let mut child = folder.start(&with_device(&["run", "-", "-o", "z.npy"], &args));
         let file = npy(1, &header, &x[..x.len() - 1]);
         child.stdin.take().unwrap().write_all(&file).unwrap();
         let output = child.wait_with_output().unwrap();
@@ -83,14 +87,14 @@ fn npy_files_of_many_chunks() {
 }
 
 #[test]
-fn safetensors_files_of_many_chunks() {
+fn safetensors_files_of_many_chunks_have_the_same_results() {
     let x = bytemuck::cast_slice(&varied(LEN)).to_vec();
-    let (whole, even) = (x.len(), x.len() - 4);
+    let (len, len_for_f64) = (x.len(), x.len() - 4);
     let tensors = [
-        ("floats", Dtype::F32, whole / 4, &x[..]),
-        ("bytes", Dtype::U8, whole, &x),
-        ("doubles", Dtype::F64, even / 8, &x[..even]),
-        ("halves", Dtype::BF16, whole / 2, &x),
+        ("floats", Dtype::F32, len / 4, &x[..]),
+        ("bytes", Dtype::U8, len, &x),
+        ("doubles", Dtype::F64, len_for_f64 / 8, &x[..len_for_f64]),
+        ("halves", Dtype::BF16, len / 2, &x),
     ];
     let views = tensors
         .map(|(name, dtype, len, data)| (name, TensorView::new(dtype, vec![len], data).unwrap()));
@@ -98,12 +102,12 @@ fn safetensors_files_of_many_chunks() {
     let model = safetensors::serialize(views, None).unwrap();
     folder.write("x.safetensors", &model);
     for (device, args) in devices() {
-        let named = ["--tensor", "floats", "--tensor", "halves", "--force"];
-        let args = with(&[&["run", "x.safetensors"], &named[..]].concat(), &args);
-        let said = folder.success(&args);
+        let selection = ["--tensor", "floats", "--tensor", "halves", "--force"];
+        let args = with_device(&[&["run", "x.safetensors"], &selection[..]].concat(), &args);
+        let stderr = folder.success(&args);
         assert!(
-            said.starts_with("2 tensors of 15000003 elements (unchanged: "),
-            "{said}"
+            stderr.starts_with("2 tensors of 15000003 elements (unchanged: "),
+            "{stderr}"
         );
         let written = fs::read(folder.path("x.elu.safetensors")).unwrap();
         let written = SafeTensors::deserialize(&written).unwrap();
@@ -113,20 +117,20 @@ fn safetensors_files_of_many_chunks() {
         }
         assert!(written.tensor("bytes").unwrap().data() == x, "{device}");
         assert!(
-            written.tensor("doubles").unwrap().data() == &x[..even],
+            written.tensor("doubles").unwrap().data() == &x[..len_for_f64],
             "{device}"
         );
     }
 }
 
-/// A part of the output is already written when the error occurs, so the exit code must report it.
+/// When the error occurs, a part of the output is already on standard output, so the exit code must report the error.
 #[test]
-fn standard_input_that_ends_too_soon() {
+fn standard_input_that_ends_too_early_is_an_error() {
     let x = bytemuck::cast_slice(&varied(LEN)).to_vec();
     let header = header("<f4", false, &format!("({},)", 2 * LEN));
     for (device, args) in devices() {
         let folder = Folder::new();
-        let mut child = folder.start(&with(&["run", "-", "-o", "-"], &args));
+        let mut child = folder.start(&with_device(&["run", "-", "-o", "-"], &args));
         let mut stdin = child.stdin.take().unwrap();
         let output = thread::scope(|scope| {
             scope.spawn(|| {
@@ -155,24 +159,25 @@ fn standard_input_that_ends_too_soon() {
     }
 }
 
-/// Sends more data than the command may hold in memory, and checks the memory that it used.
+/// Sends more data than the command may hold in memory, and checks its peak memory.
 #[cfg(target_os = "linux")]
 #[test]
-fn constant_memory() {
-    const FILE: usize = 320 << 20;
-    const MOST: usize = 200 << 20;
+fn memory_does_not_grow_with_the_input() {
+    const FILE_SIZE: usize = 320 << 20;
+    const MAX_MEMORY: usize = 200 << 20;
     for (device, args) in devices() {
         let folder = Folder::new();
-        let mut child = folder.start(&with(&["run", "-", "-o", "/dev/null"], &args));
+        let mut child = folder.start(&with_device(&["run", "-", "-o", "/dev/null"], &args));
         let mut stdin = child.stdin.take().unwrap();
         let order = if device == Device::Cpu { ">f4" } else { "<f4" };
-        let header = header(order, false, &format!("({},)", FILE / 4));
+        let header = header(order, false, &format!("({},)", FILE_SIZE / 4));
         stdin.write_all(&npy(1, &header, &[])).unwrap();
         let piece = vec![0x80; 1 << 20];
-        for _ in 0..FILE / piece.len() {
+        for _ in 0..FILE_SIZE / piece.len() {
             stdin.write_all(&piece).unwrap();
         }
-        // The command has read everything except for the contents of the pipe, and waits for the end.
+        // Everything is written to the pipe, which holds little, so the command has read nearly all of it. It waits for
+        // the end of the input.
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         drop(stdin);
         assert!(child.wait().unwrap().success());
@@ -181,18 +186,22 @@ fn constant_memory() {
             kib.trim().parse::<usize>().ok()
         });
         match peak {
-            Some(peak) => assert!(1024 * peak < MOST, "{device}: {peak} KiB of {FILE} bytes"),
-            None => announce("SKIPPED: the peak of memory (/proc does not report it)"),
+            Some(peak) => assert!(
+                1024 * peak < MAX_MEMORY,
+                "{device}: {peak} KiB for {FILE_SIZE} bytes"
+            ),
+            None => announce("SKIPPED: the check of peak memory (/proc does not report it)"),
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 #[test]
-fn constant_memory() {
-    announce("SKIPPED: the peak of memory (only Linux reports it)");
+fn memory_does_not_grow_with_the_input() {
+    announce("SKIPPED: the check of peak memory (only Linux reports it)");
 }
 
+/// Sends a signal to the command.
 fn send(signal: &str, child: &Child) {
     let pid = child.id().to_string();
     let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
@@ -200,9 +209,9 @@ fn send(signal: &str, child: &Child) {
 }
 
 #[test]
-fn signals_leave_nothing_behind() {
+fn signals_leave_no_temporary_file() {
     for (device, args) in devices() {
-        for (signal, code, fed) in [
+        for (signal, code, data_size) in [
             ("-INT", 130, 0),
             ("-INT", 130, 4 * LEN),
             (
@@ -212,61 +221,63 @@ fn signals_leave_nothing_behind() {
             ),
         ] {
             let command = if cfg!(target_os = "linux") {
-                // A shell may have set some signals to be ignored in this process.
-                elu_by_env("--default-signal=INT,TERM")
+                // This process may ignore these signals because its shell did, and would pass that on.
+                elu_through_env("--default-signal=INT,TERM")
             } else {
                 Command::new(ELU)
             };
-            let run = Unfinished::start(command, &device, &args, fed);
+            let run = Unfinished::start(command, &device, &args, data_size);
             send(signal, &run.child);
-            run.leaves_nothing(code);
+            run.check_end(code);
         }
     }
 }
 
-/// A signal that `nohup` ignores stays ignored.
+/// A signal that was ignored when the command started, for example by `nohup`, stays ignored.
 #[cfg(target_os = "linux")]
 #[test]
 fn ignored_signals_stay_ignored() {
     let args = ["--device".into(), "cpu".into()];
-    let nohup = elu_by_env("--ignore-signal=HUP");
+    let nohup = elu_through_env("--ignore-signal=HUP");
     let mut run = Unfinished::start(nohup, &Device::Cpu, &args, 1000);
     send("-HUP", &run.child);
     thread::sleep(Duration::from_millis(200));
     assert!(run.child.try_wait().unwrap().is_none());
     send("-TERM", &run.child);
-    run.leaves_nothing(143);
+    run.check_end(143);
 }
 
-/// `env` replaces itself by the command, so the command has its process id.
-fn elu_by_env(option: &str) -> Command {
+/// Returns the command, started by `env` with an option for signals. `env` replaces its process with the command, so
+/// both have the same process id.
+fn elu_through_env(option: &str) -> Command {
     let mut env = Command::new("env");
     env.args([option, ELU]);
     env
 }
 
-/// The command while it works, with a file that it would replace.
+/// A running command that waits for more input. It would replace the file `y.npy`.
 struct Unfinished {
     folder: Folder,
     child: Child,
-    /// Kept open, so that the command waits for more input.
+    /// The command's input. It stays open, so that the command waits.
     _stdin: ChildStdin,
     device: String,
 }
 
 impl Unfinished {
-    fn start(command: Command, device: &Device, args: &[String], fed: usize) -> Self {
-        let data = vec![0; fed];
+    /// Starts the command, and sends `data_size` bytes of the file's data. Returns when the temporary file exists.
+    fn start(command: Command, device: &Device, args: &[String], data_size: usize) -> Self {
+        let data = vec![0; data_size];
         let header = header("<f4", false, &format!("({},)", 2 * LEN));
         let folder = Folder::new();
         folder.write("y.npy", b"precious");
-        let args = with(&["run", "-", "-o", "y.npy", "--force"], args);
+        let args = with_device(&["run", "-", "-o", "y.npy", "--force"], args);
         let mut child = folder.start_as(command, &args);
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(&npy(1, &header, &data)).unwrap();
-        let begun = Instant::now();
+        let started = Instant::now();
         while folder.names().len() < 2 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{device}");
+            assert!(started.elapsed() < Duration::from_secs(60), "{device}");
             thread::sleep(Duration::from_millis(5));
         }
         Self {
@@ -277,19 +288,21 @@ impl Unfinished {
         }
     }
 
-    fn leaves_nothing(mut self, code: i32) {
+    /// Checks that the command ends with this exit code, prints nothing, leaves `y.npy` unchanged, and leaves no other
+    /// file.
+    fn check_end(mut self, code: i32) {
         let status = self.child.wait().unwrap();
-        let mut said = String::new();
+        let mut errors = String::new();
         let mut stderr = self.child.stderr.take().unwrap();
-        stderr.read_to_string(&mut said).unwrap();
+        stderr.read_to_string(&mut errors).unwrap();
         let device = self.device;
         assert_eq!(
-            (status.code(), &*said),
+            (status.code(), &*errors),
             (Some(code), ""),
             "{device} {status}"
         );
         assert_eq!(self.folder.names(), ["y.npy"], "{device}");
-        let kept = fs::read(self.folder.path("y.npy")).unwrap();
-        assert_eq!(kept, b"precious", "{device}");
+        let content = fs::read(self.folder.path("y.npy")).unwrap();
+        assert_eq!(content, b"precious", "{device}");
     }
 }

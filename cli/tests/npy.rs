@@ -12,7 +12,7 @@ use wgpu_elu::{
 use crate::common::{DIGITS, Folder, header, model, npy, read, unit_alpha};
 
 #[test]
-fn digits_on_every_device_agree_with_pytorch() {
+fn every_device_agrees_with_pytorch() {
     let input = format!("{DIGITS}/digits_preact_f32.npy");
     let (_, x) = read(Path::new(&input));
     let mut devices = vec![vec!["--device", "cpu"], vec![]];
@@ -36,14 +36,15 @@ fn digits_on_every_device_agree_with_pytorch() {
                 device,
             ]
             .concat();
-            let said = folder.success(&args);
-            assert!(said.starts_with("1797 x 128 float32 on "), "{said}");
+            let stderr = folder.success(&args);
+            assert!(stderr.starts_with("1797 x 128 float32 on "), "{stderr}");
             assert!(
-                said.contains(&format!(", alpha {alpha}, ")) && said.ends_with(" ms -> y.npy\n"),
-                "{said}"
+                stderr.contains(&format!(", alpha {alpha}, "))
+                    && stderr.ends_with(" ms -> y.npy\n"),
+                "{stderr}"
             );
             if let ["--adapter", name] = device[..] {
-                assert!(said.contains(&format!(" on {name}, ")), "{said}");
+                assert!(stderr.contains(&format!(" on {name}, ")), "{stderr}");
             }
             let (header, y) = read(&folder.path("y.npy"));
             assert_eq!(header.shape, torch_header.shape);
@@ -58,7 +59,7 @@ fn digits_on_every_device_agree_with_pytorch() {
 }
 
 #[test]
-fn every_layout_comes_out_as_it_went_in() {
+fn every_format_is_kept() {
     let formats = [("f2", DType::F16), ("f4", DType::F32), ("f8", DType::F64)];
     for (version, big_endian, fortran) in [1, 2, 3].into_iter().flat_map(|version| {
         [
@@ -93,8 +94,8 @@ fn every_layout_comes_out_as_it_went_in() {
                 let descriptor = format!("{}{name}", if big_endian { '>' } else { '<' });
                 let header = header(&descriptor, fortran, shape);
                 folder.write("x.npy", &npy(version, &header, &data));
-                let said = folder.success(&["run", "x.npy", "--device", "cpu"]);
-                assert!(said.contains(&format!(" {dtype} on CPU")), "{said}");
+                let stderr = folder.success(&["run", "x.npy", "--device", "cpu"]);
+                assert!(stderr.contains(&format!(" {dtype} on CPU")), "{stderr}");
                 let written = fs::read(folder.path("x.elu.npy")).unwrap();
                 let mut rest = &written[..];
                 let written_header = Header::from_reader(&mut rest).unwrap();
@@ -107,7 +108,7 @@ fn every_layout_comes_out_as_it_went_in() {
 }
 
 #[test]
-fn standard_input_and_output() {
+fn standard_input_and_output_work() {
     let folder = Folder::new();
     let input = npy(
         1,
@@ -115,9 +116,9 @@ fn standard_input_and_output() {
         bytemuck::cast_slice(&[-1.0f32, 0.0, 2.0]),
     );
     let output = folder.elu_with_input(&["run", "-", "--device", "cpu"], &input);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    assert!(said.ends_with(" -> standard output\n"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.ends_with(" -> standard output\n"), "{stderr}");
     let mut rest = &output.stdout[..];
     Header::from_reader(&mut rest).unwrap();
     let y: Vec<f32> = bytemuck::pod_collect_to_vec(rest);
@@ -142,7 +143,7 @@ fn standard_input_and_output() {
 }
 
 #[test]
-fn alpha() {
+fn alphas_are_parsed_and_used() {
     let folder = Folder::new();
     folder.write(
         "x.npy",
@@ -179,19 +180,20 @@ fn alpha() {
     assert_eq!(written[written.len() - 8..], (-1e300f64).to_le_bytes());
     assert_eq!(
         error("x.npy", "-1e39"),
-        "--alpha \"-1e39\": for float32, needed a float32 number, at most 3.4028235e38"
+        "--alpha \"-1e39\": for float32, needed inf or a float32 number, at most 3.4028235e38 in magnitude"
     );
     folder.write("model.safetensors", &model());
     let args = ["run", "model.safetensors", "--alpha", "1e39"];
     assert_eq!(
         folder.usage_error(&[&args[..], &["--tensor", "brain"]].concat()),
-        "model.safetensors: tensor \"brain\": --alpha \"1e39\": for bfloat16, needed a float32 number, at most 3.4028235e38"
+        "model.safetensors: tensor \"brain\": --alpha \"1e39\": for bfloat16, needed inf or a float32 number, at most \
+         3.4028235e38 in magnitude"
     );
     folder.success(&[&args[..], &["--tensor", "double"]].concat());
 }
 
 /// Returns the error for a file with these bytes, without the file's name.
-fn refused(bytes: &[u8]) -> String {
+fn error_for(bytes: &[u8]) -> String {
     let folder = Folder::new();
     folder.write("x.npy", bytes);
     let text = folder.error(&["run", "x.npy"]);
@@ -201,9 +203,10 @@ fn refused(bytes: &[u8]) -> String {
     text.to_owned()
 }
 
-/// Three zeros, and the header for them.
+/// Three float32 zeros.
 const DATA: &[u8] = &[0; 12];
 
+/// Returns the header for [`DATA`].
 fn good_header() -> String {
     header("<f4", false, "(3,)")
 }
@@ -211,22 +214,25 @@ fn good_header() -> String {
 #[test]
 fn files_of_another_format_are_refused() {
     let text = "not a .npy file: it does not start with \\x93NUMPY";
-    assert_eq!(refused(b"x,y\n1,2\n"), text);
-    assert_eq!(refused(b""), text);
+    assert_eq!(error_for(b"x,y\n1,2\n"), text);
+    assert_eq!(error_for(b""), text);
 }
 
 #[test]
 fn truncated_headers_are_refused() {
-    let whole = npy(1, &good_header(), &[]);
-    assert_eq!(refused(b"\x93NUMPY"), "truncated .npy header");
-    assert_eq!(refused(&whole[..40]), "truncated .npy header");
+    let file = npy(1, &good_header(), &[]);
+    assert_eq!(error_for(b"\x93NUMPY"), "truncated .npy header");
+    assert_eq!(error_for(&file[..40]), "truncated .npy header");
 }
 
 #[test]
 fn unknown_versions_are_refused() {
     let mut future = npy(1, &good_header(), DATA);
     future[6] = 9;
-    assert_eq!(refused(&future), ".npy version 9.0, needed 1.0, 2.0 or 3.0");
+    assert_eq!(
+        error_for(&future),
+        ".npy version 9.0, needed 1.0, 2.0 or 3.0"
+    );
 }
 
 #[test]
@@ -234,7 +240,7 @@ fn data_of_another_length_is_refused() {
     for found in [11, 13] {
         let file = npy(1, &good_header(), &vec![0; found]);
         let text = format!("shape [3] of float32 needs 12 bytes of data, found {found}");
-        assert_eq!(refused(&file), text);
+        assert_eq!(error_for(&file), text);
     }
 }
 
@@ -251,7 +257,7 @@ fn other_dtypes_are_refused() {
             "{name} is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')"
         );
         assert_eq!(
-            refused(&npy(1, &header(descr, false, "(3,)"), &[0; 24])),
+            error_for(&npy(1, &header(descr, false, "(3,)"), &[0; 24])),
             text
         );
     }
@@ -261,57 +267,58 @@ fn other_dtypes_are_refused() {
 fn structured_dtypes_are_refused() {
     let header = "{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (3,), }";
     assert_eq!(
-        refused(&npy(1, header, DATA)),
-        "structured dtype [('a', '<f4'), ('b', '<i4')] is not supported, needed float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')"
+        error_for(&npy(1, header, DATA)),
+        "structured dtype [('a', '<f4'), ('b', '<i4')] is not supported, needed float16, float32 or float64 \
+         ('<f2', '<f4', '<f8' or with '>')"
     );
 }
 
 #[test]
-fn shapes_that_no_memory_holds_are_refused() {
-    let shaped = |shape: &str| refused(&npy(1, &header("<f4", false, shape), DATA));
+fn shapes_that_are_too_large_are_refused() {
+    let error = |shape: &str| error_for(&npy(1, &header("<f4", false, shape), DATA));
     assert_eq!(
-        shaped("(4611686018427387904, 8)"),
+        error("(4611686018427387904, 8)"),
         "shape [4611686018427387904, 8] has more elements than this machine can address"
     );
     assert_eq!(
-        shaped("(1000000000, 1000000000)"),
+        error("(1000000000, 1000000000)"),
         "shape [1000000000, 1000000000] of float32 needs 4000000000000000000 bytes of data, found 12"
     );
     assert_eq!(
-        shaped(&format!("({})", "1,".repeat(4000))),
+        error(&format!("({})", "1,".repeat(4000))),
         "shape of 4000 dimensions, needed at most 64"
     );
 }
 
 #[test]
-fn headers_without_what_they_need_are_refused() {
+fn headers_with_missing_or_invalid_values_are_refused() {
     assert_eq!(
-        refused(&npy(1, &header("<f4", false, "(-1,)"), DATA)),
+        error_for(&npy(1, &header("<f4", false, "(-1,)"), DATA)),
         "bad .npy header: illegal value for key shape: (-1,)"
     );
     assert_eq!(
-        refused(&npy(1, "{'descr': '<f4'}", DATA)),
+        error_for(&npy(1, "{'descr': '<f4'}", DATA)),
         "bad .npy header: missing key: fortran_order"
     );
 }
 
 /// The parser would take practically forever for these headers.
 #[test]
-fn headers_that_are_too_deep_or_too_long_are_refused() {
+fn headers_that_are_too_nested_or_too_long_are_refused() {
     let brackets = "[".repeat(100) + &"]".repeat(100);
     assert_eq!(
-        refused(&npy(1, &brackets, DATA)),
+        error_for(&npy(1, &brackets, DATA)),
         "bad .npy header: too many brackets; structured dtypes are not supported"
     );
     assert_eq!(
-        refused(&npy(2, &"(".repeat(20_000), DATA)),
+        error_for(&npy(2, &"(".repeat(20_000), DATA)),
         "header of 20020 bytes, needed at most 10000"
     );
 }
 
-/// The parser's message has several lines; the error has one.
+/// The parser's message has several lines. The command prints it in one line.
 #[test]
-fn headers_that_are_no_dictionary_are_refused() {
+fn headers_that_are_not_dictionaries_are_refused() {
     for text in [
         "",
         "{",
@@ -320,13 +327,13 @@ fn headers_that_are_no_dictionary_are_refused() {
         &"[".repeat(9_000),
         "{'descr': '<f4',\n\n'oops'",
     ] {
-        let refused = refused(&npy(1, text, DATA));
-        assert!(refused.starts_with("bad .npy header: "), "{refused}");
+        let error = error_for(&npy(1, text, DATA));
+        assert!(error.starts_with("bad .npy header: "), "{error}");
     }
 }
 
 #[test]
-fn files_that_are_not_there_are_refused() {
+fn missing_files_and_directories_are_refused() {
     let folder = Folder::new();
     let missing = folder.error(&["run", "missing.npy"]);
     assert!(

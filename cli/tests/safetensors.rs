@@ -9,14 +9,14 @@ use wgpu_elu::{DType, accuracy::from_bytes};
 use crate::common::{Folder, model, unit_alpha};
 
 #[test]
-fn every_float_tensor_of_a_safetensors_file() {
+fn float_tensors_are_replaced() {
     let folder = Folder::new();
     let model = model();
     folder.write("model.safetensors", &model);
-    let said = folder.success(&["run", "model.safetensors", "--device", "cpu"]);
+    let stderr = folder.success(&["run", "model.safetensors", "--device", "cpu"]);
     assert!(
-        said.starts_with("5 tensors of 21 elements (unchanged: ids (I64)) on CPU"),
-        "{said}"
+        stderr.starts_with("5 tensors of 21 elements (unchanged: ids (I64)) on CPU"),
+        "{stderr}"
     );
     let written = fs::read(folder.path("model.elu.safetensors")).unwrap();
     assert_eq!(written.len(), model.len());
@@ -43,7 +43,7 @@ fn every_float_tensor_of_a_safetensors_file() {
         check_results(name, unit_alpha(dtype), &x, &[], &y);
     }
 
-    let said = folder.success(&[
+    let stderr = folder.success(&[
         "run",
         "model.safetensors",
         "--tensor",
@@ -52,8 +52,8 @@ fn every_float_tensor_of_a_safetensors_file() {
         "one.safetensors",
     ]);
     assert!(
-        said.starts_with("1 tensor of 7 elements (unchanged: "),
-        "{said}"
+        stderr.starts_with("1 tensor of 7 elements (unchanged: "),
+        "{stderr}"
     );
     let one = fs::read(folder.path("one.safetensors")).unwrap();
     let one = SafeTensors::deserialize(&one).unwrap();
@@ -68,7 +68,7 @@ fn every_float_tensor_of_a_safetensors_file() {
 }
 
 #[test]
-fn bad_safetensors_files() {
+fn unsuitable_safetensors_files_are_refused() {
     let folder = Folder::new();
     folder.write("model.safetensors", &model());
     folder.write("short.safetensors", &model()[..200]);
@@ -99,11 +99,11 @@ fn bad_safetensors_files() {
             "folder.safetensors: needed a .safetensors file, found a directory",
         ),
     ] {
-        let said = folder.error(&[&["run"], args, &["-o", "y.safetensors"]].concat());
-        assert_eq!(said, text);
+        let stderr = folder.error(&[&["run"], args, &["-o", "y.safetensors"]].concat());
+        assert_eq!(stderr, text);
     }
     let output = folder.elu(&["run", "x.npy", "--tensor", "a"]);
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("--tensor needs a .safetensors file as INPUT"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("--tensor needs a .safetensors file as INPUT"));
 }

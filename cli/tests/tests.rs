@@ -4,9 +4,9 @@
 mod bench;
 // `elu check`.
 mod check;
-// Helpers: a folder for each test, and files as other programs write them.
+// Helpers: a folder for each test, and test files in the formats that other programs write.
 mod common;
-// Unavailable devices, and wrong command lines.
+// Unavailable devices and wrong command lines.
 mod device;
 // `elu info`.
 mod info;
@@ -15,7 +15,7 @@ mod info;
 mod large;
 // `elu run` on `.npy` files.
 mod npy;
-// Outputs, and outputs that cannot be written.
+// Output files, and outputs that cannot be written.
 mod output;
 // The packages that `cargo package` creates.
 mod package;

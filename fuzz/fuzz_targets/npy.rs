@@ -1,5 +1,8 @@
-//! Reads `.npy` files as `elu run` does. It must not panic, and what was read must be readable again after it is
-//! written.
+//! Reads `.npy` files as `elu run` does.
+//!
+//! - Reading must not panic.
+//! - A file and a pipe with the same bytes must give the same array, or both must be rejected.
+//! - An array that is written and read again must be the same.
 
 #![no_main]
 
@@ -10,20 +13,20 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|file: &[u8]| {
     let pipe = Pipe {
-        left: file,
-        full: false,
+        remaining: file,
+        has_read: false,
     };
     let piped = read(pipe, None);
     let read = self::read(file, Some(file.len() as u64));
     let (piped, array) = match (piped, read) {
         (Ok(piped), Ok(array)) => (piped, array),
         (Err(piped), Err(read)) => {
-            // Formats the message that the user would see.
+            // Formats the messages that the user would see.
             let _ = (format!("{piped:#}"), format!("{read:#}"));
             return;
         }
-        (Ok(_), Err(error)) => panic!("a pipe gives it, a file does not: {error:#}"),
-        (Err(error), Ok(_)) => panic!("a file gives it, a pipe does not: {error:#}"),
+        (Ok(_), Err(error)) => panic!("accepted from a pipe, but rejected from a file: {error:#}"),
+        (Err(error), Ok(_)) => panic!("accepted from a file, but rejected from a pipe: {error:#}"),
     };
     assert_same(&piped, &array);
     let (form, elements) = &array;
@@ -38,16 +41,17 @@ fuzz_target!(|file: &[u8]| {
     assert_eq!(elements.len(), len * form.dtype().size());
 
     let written = write(&piped);
-    let again = self::read(&*written, Some(written.len() as u64)).unwrap();
-    assert_same(&again, &array);
-    assert_eq!(write(&again), written);
+    let reread = self::read(&*written, Some(written.len() as u64)).unwrap();
+    assert_same(&reread, &array);
+    assert_eq!(write(&reread), written);
 });
 
+/// The header and the elements of a file.
 type Array = (Form, Vec<u8>);
 
 fn read(reader: impl Read, size: Option<u64>) -> anyhow::Result<Array> {
     let (form, mut elements) = npy::read(reader, size)?;
-    // A header may claim any size, but there are only as many elements as the file has.
+    // Does not allocate the size that the header claims, which may be huge: `read_to_end` allocates as it reads.
     let mut bytes = Vec::new();
     elements.read_to_end(&mut bytes)?;
     Ok((form, bytes))
@@ -68,19 +72,20 @@ fn assert_same(one: &Array, other: &Array) {
     assert_eq!(one.1, other.1);
 }
 
-/// A reader that returns a few bytes at a time and is interrupted in between.
+/// A reader that alternately returns a few bytes and the error [`io::ErrorKind::Interrupted`].
 struct Pipe<'a> {
-    left: &'a [u8],
-    full: bool,
+    remaining: &'a [u8],
+    /// Whether the last call returned bytes.
+    has_read: bool,
 }
 
 impl Read for Pipe<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.full = !self.full;
-        if !self.full {
+        self.has_read = !self.has_read;
+        if !self.has_read {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let count = bytes.len().min(7);
-        self.left.read(&mut bytes[..count])
+        self.remaining.read(&mut bytes[..count])
     }
 }

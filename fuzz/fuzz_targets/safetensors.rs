@@ -1,5 +1,8 @@
-//! Reads `.safetensors` files as `elu run` does. It must not panic, must accept the same files as the crate
-//! `safetensors`, and must write the same bytes again.
+//! Reads `.safetensors` files as `elu run` does.
+//!
+//! - Reading must not panic.
+//! - It must accept the same files as the crate `safetensors`, from a file and from a pipe.
+//! - The header and the data must be the same bytes as in the file.
 
 #![no_main]
 
@@ -29,12 +32,12 @@ fuzz_target!(|file: &[u8]| {
     };
     let mut written = Vec::new();
     tensors.write(&mut written).unwrap();
-    let all = SafeTensors::deserialize(file).unwrap();
+    let expected = SafeTensors::deserialize(file).unwrap();
     for entry in tensors.entries() {
         let mut bytes = Vec::new();
         let mut source = (&mut data).take(entry.size);
         source.read_to_end(&mut bytes).unwrap();
-        let tensor = all.tensor(&entry.name).unwrap();
+        let tensor = expected.tensor(&entry.name).unwrap();
         assert_eq!(bytes, tensor.data(), "{}", entry.name);
         if let Some(dtype) = entry.dtype {
             let len: usize = tensor.shape().iter().product();

@@ -1,4 +1,4 @@
-//! The chart of `elu bench`: GB/s against size, on logarithmic axes.
+//! The chart of `elu bench`: the speed in GB/s against the number of elements, on logarithmic axes.
 
 use anyhow::Result;
 use plotters::{
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::plot::Chart;
 
-/// One line per measurement, with whiskers from the first to the third quartile. Copies are dashed.
+/// A chart with one line for each measurement. Whiskers reach from the first to the third quartile. Lines of copies are
+/// dashed.
 pub(crate) struct SpeedChart<'a>(pub(crate) &'a Report<'a>);
 
 impl Chart for SpeedChart<'_> {
@@ -23,7 +24,7 @@ impl Chart for SpeedChart<'_> {
     {
         area.fill(&WHITE)?;
         let below = self.headings(area)?;
-        let (left, right) = below.split_horizontally(LEGEND_AT);
+        let (left, right) = below.split_horizontally(LEGEND_LEFT);
         self.lines(&left)?;
         self.legend(&right)
     }
@@ -31,10 +32,10 @@ impl Chart for SpeedChart<'_> {
 
 // ---- Internals ----
 
-/// The measurement, its name in the legend, its color, and whether it is a copy.
-type Look = (Measurement, &'static str, RGBColor, bool);
+/// A measurement, its name in the legend, its color, and whether it is a copy.
+type Style = (Measurement, &'static str, RGBColor, bool);
 
-const LOOKS: [Look; 8] = [
+const STYLES: [Style; 8] = [
     (Measurement::Cpu, "CPU path", BLUE, false),
     (Measurement::CpuCopy, "CPU copy", BLUE, true),
     (Measurement::Kernel, "GPU kernel", ORANGE, false),
@@ -51,10 +52,11 @@ const PURPLE: RGBColor = RGBColor(140, 60, 160);
 const GRAY: RGBColor = RGBColor(110, 110, 110);
 const GREEN: RGBColor = RGBColor(0, 130, 80);
 
-const LEGEND_AT: i32 = 970;
+/// The left edge of the legend, in pixels from the left edge of the chart.
+const LEGEND_LEFT: i32 = 970;
 
 impl SpeedChart<'_> {
-    /// Draws the headings, and returns the rest of the area.
+    /// Draws the headings, and returns the area below them.
     fn headings<B: DrawingBackend>(
         &self,
         area: &DrawingArea<B, Shift>,
@@ -65,7 +67,7 @@ impl SpeedChart<'_> {
         let machine = self.0.machine();
         let mut lines = vec![format!(
             "CPU: {}     GPU: {}",
-            machine.cpu, machine.about_gpu
+            machine.cpu, machine.gpu_description
         )];
         lines.extend(self.0.crossovers());
         let center = Pos::new(HPos::Center, VPos::Top);
@@ -82,23 +84,24 @@ impl SpeedChart<'_> {
         Ok(area.split_vertically(y).1)
     }
 
+    /// Draws the axes and the lines.
     fn lines<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
     where
         B::ErrorType: 'static,
     {
         let rows = self.0.rows();
         let speeds = rows.iter().flat_map(|row| {
-            row.found
+            row.round
                 .iter()
                 .map(|(_, stats)| self.0.gb_per_s(row, stats.median))
         });
         let (slowest, fastest) = speeds
-            .fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), speed| {
-                (least.min(speed), most.max(speed))
+            .fold((f64::INFINITY, 0.0), |(min, max): (f64, f64), speed| {
+                (min.min(speed), max.max(speed))
             });
         let (first, last) = match rows {
             [first, .., last] => (first.len as f64, last.len as f64),
-            // An axis must not be empty.
+            // The axis must have a length greater than 0.
             [only] => (only.len as f64 / 2.0, only.len as f64 * 2.0),
             [] => return Ok(()),
         };
@@ -126,22 +129,22 @@ impl SpeedChart<'_> {
             .axis_desc_style(("sans-serif", 22))
             .light_line_style(TRANSPARENT)
             .draw()?;
-        for (measurement, _, color, is_copy) in LOOKS {
-            let found: Vec<_> = rows
+        for (measurement, _, color, is_copy) in STYLES {
+            let measured: Vec<_> = rows
                 .iter()
                 .filter_map(|row| Some((row, row.get(measurement)?)))
                 .collect();
-            let point = |seconds: f64, row| self.0.gb_per_s(row, seconds);
-            let points = found
+            let speed = |seconds: f64, row| self.0.gb_per_s(row, seconds);
+            let points = measured
                 .iter()
-                .map(|(row, stats)| (row.len as f64, point(stats.median, row)));
+                .map(|(row, stats)| (row.len as f64, speed(stats.median, row)));
             if is_copy {
                 chart.draw_series(DashedLineSeries::new(points, 8, 6, color.stroke_width(2)))?;
                 continue;
             }
-            let whiskers = found.iter().map(|(row, stats)| {
+            let whiskers = measured.iter().map(|(row, stats)| {
                 let x = row.len as f64;
-                let ends = [stats.first_quartile, stats.third_quartile].map(|t| (x, point(t, row)));
+                let ends = [stats.first_quartile, stats.third_quartile].map(|t| (x, speed(t, row)));
                 PathElement::new(ends, color.stroke_width(1))
             });
             chart.draw_series(whiskers)?;
@@ -152,34 +155,35 @@ impl SpeedChart<'_> {
         Ok(())
     }
 
+    /// Draws the legend.
     fn legend<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
     where
         B::ErrorType: 'static,
     {
-        let is_there = |measurement| {
+        let is_measured = |measurement| {
             self.0
                 .rows()
                 .iter()
                 .any(|row| row.get(measurement).is_some())
         };
         let left = Pos::new(HPos::Left, VPos::Center);
-        let style = TextStyle::from(("sans-serif", 19).into_font()).pos(left);
-        let looks = LOOKS.into_iter().filter(|look| is_there(look.0));
-        for ((_, name, color, is_copy), y) in looks.zip((40..).step_by(32)) {
-            // Three dashes, or one line.
-            let pieces: &[(i32, i32)] = if is_copy {
+        let text_style = TextStyle::from(("sans-serif", 19).into_font()).pos(left);
+        let styles = STYLES.into_iter().filter(|style| is_measured(style.0));
+        for ((_, name, color, is_copy), y) in styles.zip((40..).step_by(32)) {
+            // A copy has three dashes, any other measurement one line with a dot.
+            let dashes: &[(i32, i32)] = if is_copy {
                 &[(0, 8), (14, 22), (28, 36)]
             } else {
                 area.draw(&Circle::new((18, y), 4, color.filled()))?;
                 &[(0, 36)]
             };
-            for &(from, to) in pieces {
+            for &(from, to) in dashes {
                 area.draw(&PathElement::new(
                     [(from, y), (to, y)],
                     color.stroke_width(2),
                 ))?;
             }
-            area.draw(&Text::new(name, (46, y), style.clone()))?;
+            area.draw(&Text::new(name, (46, y), text_style.clone()))?;
         }
         Ok(())
     }

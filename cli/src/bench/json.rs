@@ -6,10 +6,11 @@ use super::{measurement::Measurement, table::Report};
 use crate::files::number;
 
 impl Report<'_> {
+    /// Returns everything that was measured.
     pub(crate) fn as_json(&self) -> Value {
         let machine = &self.machine;
         let sizes = self.rows.iter().map(|row| {
-            let measurements = row.found.iter().map(|(measurement, stats)| {
+            let measurements = row.round.iter().map(|(measurement, stats)| {
                 let share = |copy: &Measurement| {
                     let copy_stats = row.get(*copy)?;
                     Some((
@@ -19,7 +20,7 @@ impl Report<'_> {
                 };
                 let shares: serde_json::Map<_, _> =
                     measurement.copies().iter().filter_map(share).collect();
-                let found = json!({
+                let values = json!({
                     "seconds": {
                         "median": stats.median,
                         "first_quartile": stats.first_quartile,
@@ -29,7 +30,7 @@ impl Report<'_> {
                     "gb_per_s": self.gb_per_s(row, stats.median),
                     "share_of": shares,
                 });
-                (measurement.name().to_owned(), found)
+                (measurement.name().to_owned(), values)
             });
             json!({
                 "elements": row.len,
@@ -54,7 +55,7 @@ impl Report<'_> {
             "sizes": sizes.collect::<Vec<_>>(),
             "left_out": left_out.collect::<Vec<_>>(),
             "gpu_wins_from": machine.gpu.as_ref().map(|_| json!({
-                "data_there": self.crossover(Measurement::SubmitAndWait),
+                "data_on_gpu": self.crossover(Measurement::SubmitAndWait),
                 "round_trip": self.crossover(Measurement::RoundTrip),
             })),
         })

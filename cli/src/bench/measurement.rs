@@ -2,22 +2,29 @@
 
 use crate::timing::Stats;
 
-/// A measurement: of ELU, or of a copy to compare with.
+/// A measurement of ELU, or of a copy that ELU is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Measurement {
+    /// The CPU path, from slice to slice.
     Cpu,
+    /// A copy on the CPU.
     CpuCopy,
+    /// The kernel alone, timed by the GPU's timestamps.
     Kernel,
+    /// The kernel, timed from the submission until the wait ends.
     SubmitAndWait,
+    /// A shader that copies.
     ShaderCopy,
+    /// A copy of a buffer, without a shader.
     BufferCopy,
+    /// Upload, kernel and download.
     RoundTrip,
     /// Upload and download without a kernel.
     Transfers,
 }
 
 impl Measurement {
-    /// Returns the name in JSON.
+    /// Returns the measurement's name in JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -42,5 +49,5 @@ impl Measurement {
     }
 }
 
-/// The statistics of several measurements.
+/// Several measurements with their statistics.
 pub(crate) type Round = Vec<(Measurement, Stats)>;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::timing::{rounds, seconds};
 
-/// The input and output slices.
+/// The workload with its input and output slices.
 pub(crate) struct OnCpu<'a, E> {
     work: &'a Workload,
     data: &'a Data<E>,
@@ -20,27 +20,28 @@ pub(crate) struct OnCpu<'a, E> {
 }
 
 impl<'a, E: Element> OnCpu<'a, E> {
-    /// Creates the measurement. `y` receives the results and must be as long as the data.
+    /// Prepares the measurement. `y` receives the results and must have the length of the data.
     pub(crate) fn new(work: &'a Workload, data: &'a Data<E>, y: Vec<E>) -> Self {
         Self { work, data, y }
     }
 
+    /// Checks the results, and measures the CPU path and the copy.
     pub(crate) fn time(mut self) -> Result<Round> {
         let started = Instant::now();
         self.run(Measurement::CpuCopy)?;
         self.run(Measurement::Cpu)?;
         self.work
             .confirm("the CPU", bytemuck::cast_slice(&self.y))?;
-        // Small sizes are repeated, because one run is shorter than a tick of the clock.
+        // A sample repeats small sizes until it moves 1 MiB, because one run may be shorter than a tick of the clock.
         const BYTES: usize = 1 << 20;
         let moved = self.work.bytes_moved(self.y.len());
-        let times = (BYTES / moved).max(1);
+        let repetitions = (BYTES / moved).max(1);
         rounds(
             &[Measurement::Cpu, Measurement::CpuCopy],
             started,
             |measurement| {
-                let all = seconds(|| (0..times).try_for_each(|_| self.run(measurement)))?;
-                Ok(all / times as f64)
+                let all = seconds(|| (0..repetitions).try_for_each(|_| self.run(measurement)))?;
+                Ok(all / repetitions as f64)
             },
         )
     }
@@ -49,6 +50,7 @@ impl<'a, E: Element> OnCpu<'a, E> {
 // ---- Internals ----
 
 impl<E: Element> OnCpu<'_, E> {
+    /// Runs the CPU path or the copy once.
     fn run(&mut self, measurement: Measurement) -> Result<()> {
         let (x, grad) = (black_box(&self.data.x[..]), black_box(&self.data.grad[..]));
         let y = black_box(&mut self.y[..]);
@@ -57,7 +59,8 @@ impl<E: Element> OnCpu<'_, E> {
             cpu::apply(op, elu, x, gradient(op, grad), y)?;
         } else {
             copy(x, y);
-            // A gradient reads one and a half times the bytes of a copy, so the copy also copies half of `grad`.
+            // A gradient reads `x` and `grad` and writes `y`: 3 bytes for every 2 of a plain copy. Copying half of
+            // `grad`, too, moves the same number of bytes.
             let half = grad.len() / 2;
             copy(&grad[..half], &mut y[..half]);
         }
@@ -65,7 +68,8 @@ impl<E: Element> OnCpu<'_, E> {
     }
 }
 
-/// Copies on all threads if the slices are long, else on one thread, which is faster for short slices.
+/// Copies the slice on all threads, in chunks of at least 256 KiB. A short slice is one chunk, because a single thread
+/// is faster for it.
 fn copy<E: Element>(x: &[E], y: &mut [E]) {
     let chunk = y
         .len()

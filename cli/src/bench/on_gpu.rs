@@ -11,7 +11,7 @@ use super::{
 };
 use crate::timing::{ShaderCopy, Timer, rounds, seconds};
 
-/// Tensors that are on the GPU already.
+/// The workload with tensors that are already on the GPU.
 pub(crate) struct OnGpu<'a> {
     work: &'a Workload,
     gpu: &'a Gpu,
@@ -25,6 +25,7 @@ pub(crate) struct OnGpu<'a> {
 }
 
 impl<'a> OnGpu<'a> {
+    /// Uploads `data`, and prepares the kernel and the shader that copies.
     pub(crate) fn new<E: Element>(
         work: &'a Workload,
         data: &Data<E>,
@@ -32,10 +33,10 @@ impl<'a> OnGpu<'a> {
         timer: Option<&'a Timer>,
     ) -> Result<Self> {
         let device = Device::Gpu(gpu.clone());
-        let up = |values: &[E]| Tensor::from_slice(&device, values, &[values.len()]);
-        let x = up(&data.x)?;
+        let upload = |values: &[E]| Tensor::from_slice(&device, values, &[values.len()]);
+        let x = upload(&data.x)?;
         let grad = (!data.grad.is_empty())
-            .then(|| up(&data.grad))
+            .then(|| upload(&data.grad))
             .transpose()?;
         let y = Tensor::zeros(&device, work.dtype, &[x.len()])?;
         let (x_bytes, y_bytes) = (slice(&x)?, slice(&y)?);
@@ -56,7 +57,7 @@ impl<'a> OnGpu<'a> {
         })
     }
 
-    /// Times the measurements. `data` is the data of the tensors.
+    /// Checks the results, and measures the kernel and the copies. `data` is the data of the tensors.
     pub(crate) fn time<E: Element>(&self, data: &Data<E>) -> Result<Round> {
         let started = Instant::now();
         let measurements: &[Measurement] = if self.timer.is_some() {
@@ -90,19 +91,20 @@ impl<'a> OnGpu<'a> {
     }
 }
 
-/// Round trips, from slices to a vector.
-pub(crate) struct Trips<'a, E> {
+/// The workload with round trips from slices in the memory of the CPU to a vector there.
+pub(crate) struct RoundTrips<'a, E> {
     work: &'a Workload,
     data: &'a Data<E>,
     device: Device,
 }
 
-impl<'a, E: Element> Trips<'a, E> {
+impl<'a, E: Element> RoundTrips<'a, E> {
     pub(crate) fn new(work: &'a Workload, data: &'a Data<E>, gpu: &Gpu) -> Self {
         let device = Device::Gpu(gpu.clone());
         Self { work, data, device }
     }
 
+    /// Checks the results, and measures round trips with and without the kernel.
     pub(crate) fn time(&self) -> Result<Round> {
         let started = Instant::now();
         let y = self.trip(Measurement::RoundTrip)?;
@@ -120,11 +122,12 @@ impl<'a, E: Element> Trips<'a, E> {
 
 // ---- Internals ----
 
+/// The number of attempts to get valid timestamps for one sample.
 const TRIES: usize = 100;
 
 impl OnGpu<'_> {
-    /// Returns the seconds that `measurement` takes once. Some devices report wrong timestamps occasionally, so it is
-    /// repeated.
+    /// Runs `measurement` once, and returns its time in seconds. Some devices occasionally report wrong timestamps, so
+    /// this function runs it again if the time is not positive or longer than the wait.
     fn sample(&self, measurement: Measurement) -> Result<f64> {
         for _ in 0..TRIES {
             let start = Instant::now();
@@ -135,10 +138,12 @@ impl OnGpu<'_> {
         }
         let device = &self.device;
         bail!(
-            "{device}: its timestamps were zero or longer than the wait, {TRIES} times in a row, so nothing is timed"
+            "{device}: its timestamps were not in order or too far apart, {TRIES} times in a row, so nothing is timed"
         )
     }
 
+    /// Runs `measurement` once, and returns its time in seconds. If the device has timestamps, they measure the time,
+    /// except for submit and wait, which the CPU's clock always measures.
     fn sample_once(&self, measurement: Measurement) -> Result<f64> {
         let timer = self
             .timer
@@ -174,13 +179,15 @@ impl OnGpu<'_> {
         }
     }
 
+    /// Records the copy of `x` to `y`, and with a gradient also the copy of half of `grad`. A gradient reads `x` and
+    /// `grad` and writes `y`: 3 bytes for every 2 of a plain copy. With half of `grad`, the copies move the same number
+    /// of bytes.
     fn copy_buffers(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        // A gradient reads one and a half times the bytes of a copy, so the copy also copies half of `grad`.
         let y = slice(&self.y)?;
-        for (from, part) in [(Some(&self.x), 1), (self.grad.as_ref(), 2)] {
+        for (from, divisor) in [(Some(&self.x), 1), (self.grad.as_ref(), 2)] {
             if let Some(from) = from {
                 let from = slice(from)?;
-                let size = from.size() / part;
+                let size = from.size() / divisor;
                 let size = size - size % wgpu::COPY_BUFFER_ALIGNMENT;
                 encoder.copy_buffer_to_buffer(
                     from.buffer(),
@@ -195,13 +202,14 @@ impl OnGpu<'_> {
     }
 }
 
-impl<E: Element> Trips<'_, E> {
+impl<E: Element> RoundTrips<'_, E> {
+    /// Uploads the data, runs the kernel in place unless only the transfers are measured, and downloads the result.
     fn trip(&self, measurement: Measurement) -> Result<Vec<E>> {
-        let up = |values: &[E]| Tensor::from_slice(&self.device, values, &[values.len()]);
+        let upload = |values: &[E]| Tensor::from_slice(&self.device, values, &[values.len()]);
         let Workload { op, elu, .. } = *self.work;
-        let x = up(&self.data.x)?;
+        let x = upload(&self.data.x)?;
         let grad = gradient(op, &self.data.grad);
-        let grad = grad.map(|grad| up(grad)).transpose()?;
+        let grad = grad.map(|grad| upload(grad)).transpose()?;
         let (input, mut y) = match grad {
             Some(grad) => (Some(x), grad),
             None => (None, x),
@@ -213,31 +221,33 @@ impl<E: Element> Trips<'_, E> {
     }
 }
 
-/// Returns whether `y` is the result of that copy for `data`.
+/// Returns whether `y` is the result of the copy `measurement` for `data`.
 fn is_copy<E: Element>(measurement: Measurement, data: &Data<E>, y: &[u8]) -> bool {
     let (x, grad) = (
         bytemuck::cast_slice(&data.x),
         bytemuck::cast_slice(&data.grad),
     );
     let half = grad.len() / 2;
-    // Both copies leave out an incomplete block at the end.
-    let whole = y.len() - y.len() % 16;
+    // Compares only whole vectors of 16 bytes, because the copies may omit an incomplete one at the end.
+    let compared = y.len() - y.len() % 16;
     match measurement {
         Measurement::ShaderCopy if !grad.is_empty() => {
-            let differs = |(&x, &grad): (&u8, &u8)| x ^ grad;
+            let xor = |(&x, &grad): (&u8, &u8)| x ^ grad;
             x.iter()
                 .zip(grad)
-                .map(differs)
-                .take(whole)
-                .eq(y[..whole].iter().copied())
+                .map(xor)
+                .take(compared)
+                .eq(y[..compared].iter().copied())
         }
         Measurement::BufferCopy if !grad.is_empty() => {
-            y[..half - half % 4] == grad[..half - half % 4] && y[half..whole] == x[half..whole]
+            y[..half - half % 4] == grad[..half - half % 4]
+                && y[half..compared] == x[half..compared]
         }
-        _ => y[..whole] == x[..whole],
+        _ => y[..compared] == x[..compared],
     }
 }
 
+/// Returns the tensor's bytes on the GPU.
 fn slice(tensor: &Tensor) -> Result<wgpu::BufferSlice<'_>> {
     tensor
         .as_buffer_slice()

@@ -1,4 +1,4 @@
-//! The results of `elu bench` as a table.
+//! The results of `elu bench`, and their tables.
 
 use std::fmt::Write as _;
 
@@ -10,9 +10,11 @@ use crate::timing::Stats;
 
 /// The devices that are compared.
 pub(crate) struct Machine {
+    /// The SIMD level and the number of threads.
     pub(crate) cpu: String,
-    /// The description of the GPU, or the reason why there is none.
-    pub(crate) about_gpu: String,
+    /// The description of the GPU, or the reason why only the CPU is measured.
+    pub(crate) gpu_description: String,
+    /// The GPU, or `None` if only the CPU is measured.
     pub(crate) gpu: Option<ComparedGpu>,
 }
 
@@ -20,32 +22,34 @@ pub(crate) struct Machine {
 pub(crate) struct ComparedGpu {
     pub(crate) name: String,
     pub(crate) is_software: bool,
-    /// Whether timestamps measure the kernel alone.
+    /// Whether the kernel alone can be measured, by timestamps.
     pub(crate) has_timestamps: bool,
 }
 
 /// The results for one size.
 pub(crate) struct Row {
+    /// The number of elements.
     pub(crate) len: usize,
-    pub(crate) found: Round,
+    pub(crate) round: Round,
 }
 
 impl Row {
+    /// Returns the statistics of a measurement, or `None` if it was not measured.
     pub(crate) fn get(&self, measurement: Measurement) -> Option<&Stats> {
-        self.found
+        self.round
             .iter()
-            .find(|(found, _)| *found == measurement)
+            .find(|(measured, _)| *measured == measurement)
             .map(|(_, stats)| stats)
     }
 }
 
-/// All results.
+/// The results for all sizes.
 pub(crate) struct Report<'a> {
     pub(super) work: &'a Workload,
     pub(super) title: String,
     pub(super) machine: Machine,
     pub(super) rows: Vec<Row>,
-    /// The sizes that were left out, and why.
+    /// The sizes that were left out, each with the reason.
     pub(super) left_out: Vec<(usize, String)>,
 }
 
@@ -64,6 +68,7 @@ impl<'a> Report<'a> {
         self.rows.push(row);
     }
 
+    /// Reports that a size was left out.
     pub(crate) fn leave_out(&mut self, len: usize, why: String) {
         self.left_out.push((len, why));
     }
@@ -80,18 +85,19 @@ impl<'a> Report<'a> {
         &self.rows
     }
 
+    /// Returns the speed in GB/s: the bytes that the operation reads plus those that it writes, per time.
     pub(crate) fn gb_per_s(&self, row: &Row, seconds: f64) -> f64 {
         self.work.bytes_moved(row.len) as f64 / seconds / 1e9
     }
 
-    /// Says from which size on the GPU is faster. Empty without a GPU.
+    /// Returns lines that say from which size the GPU is faster than the CPU. Without a GPU, there are no lines.
     pub(crate) fn crossovers(&self) -> Vec<String> {
         let lines = [
             (Measurement::SubmitAndWait, "data on the GPU"),
             (Measurement::RoundTrip, "round trip"),
         ]
         .map(|(measurement, name)| {
-            // The GPU's time at its largest size, relative to the CPU's time.
+            // The largest size at which the GPU was measured, and the GPU's time relative to the CPU's time.
             let largest = self
                 .rows
                 .iter()
@@ -114,22 +120,23 @@ impl<'a> Report<'a> {
         lines.into_iter().flatten().collect()
     }
 
+    /// Returns the report as text: the devices, three tables, the sizes that were left out, and the crossovers.
     pub(crate) fn as_text(&self) -> String {
         let machine = &self.machine;
         let mut text = format!(
             "{}\nCPU: {}\nGPU: {}\n",
-            self.title, machine.cpu, machine.about_gpu
+            self.title, machine.cpu, machine.gpu_description
         );
         if let Some(gpu) = &machine.gpu {
             text += if gpu.has_timestamps {
-                "kernel: timed by the GPU's timestamps, as are its copies\n"
+                "kernel: timed by the GPU's timestamps, like the shader copy and the buffer copy\n"
             } else {
-                "kernel: not timed alone, because the GPU has no reliable timestamps; see submit + wait\n"
+                "kernel: not measured, because the GPU has no reliable timestamps\n"
             };
         }
-        for (about, columns) in [
+        for (caption, columns) in [
             (
-                "time: median ± half of the distance between the quartiles",
+                "time: median ± half of the distance between the first and the third quartile",
                 self.times(),
             ),
             (
@@ -141,7 +148,7 @@ impl<'a> Report<'a> {
                 self.shares(),
             ),
         ] {
-            let _ = write!(text, "\n{about}\n\n{}", self.table(columns));
+            let _ = write!(text, "\n{caption}\n\n{}", self.table(columns));
         }
         if !self.left_out.is_empty() {
             text += "\n";
@@ -157,7 +164,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Returns `2^20` for a power of two, else the number.
+/// Formats a number of elements: a power of two as `2^20`, any other number in digits.
 pub(crate) fn size_name(len: usize) -> String {
     if len.is_power_of_two() {
         format!("2^{}", len.ilog2())
@@ -168,20 +175,21 @@ pub(crate) fn size_name(len: usize) -> String {
 
 // ---- Internals ----
 
-/// A column: a heading of two lines, and a cell for each row that has a value.
+/// A column of a table: a heading of two lines, and a cell for each row, which is `None` if the row has no value.
 type Column = ([&'static str; 2], Vec<Option<String>>);
 
 impl Report<'_> {
-    /// Returns the smallest size from which on the GPU is always faster than the CPU.
+    /// Returns the smallest size at which, and above which, the GPU is always faster than the CPU.
     pub(super) fn crossover(&self, measurement: Measurement) -> Option<usize> {
-        let timed = self.rows.iter().rev();
-        timed
+        let largest_first = self.rows.iter().rev();
+        largest_first
             .filter_map(|row| Some((row.len, ratio(row, measurement)?)))
             .take_while(|(_, ratio)| *ratio < 1.0)
             .last()
             .map(|(len, _)| len)
     }
 
+    /// Returns the columns of the table of times.
     fn times(&self) -> Vec<Column> {
         let column = |heading, measurement| {
             self.column(["", heading], |row| {
@@ -199,17 +207,18 @@ impl Report<'_> {
             column("submit + wait", Measurement::SubmitAndWait),
             column("round trip", Measurement::RoundTrip),
             self.column(["", "samples"], |row| {
-                let samples = row.found.iter().map(|(_, stats)| stats.samples);
-                let (least, most) = (samples.clone().min()?, samples.max()?);
-                Some(if least == most {
-                    least.to_string()
+                let samples = row.round.iter().map(|(_, stats)| stats.samples);
+                let (min, max) = (samples.clone().min()?, samples.max()?);
+                Some(if min == max {
+                    min.to_string()
                 } else {
-                    format!("{least}-{most}")
+                    format!("{min}-{max}")
                 })
             }),
         ]
     }
 
+    /// Returns the columns of the table of speeds.
     fn speeds(&self) -> Vec<Column> {
         let column = |heading, measurement| {
             self.column(heading, |row| {
@@ -228,6 +237,7 @@ impl Report<'_> {
         ]
     }
 
+    /// Returns the columns of the table of speeds relative to copies.
     fn shares(&self) -> Vec<Column> {
         let column = |heading, measurement, copy| {
             self.column(heading, |row| {
@@ -262,7 +272,7 @@ impl Report<'_> {
         (heading, self.rows.iter().map(cell).collect())
     }
 
-    /// Formats the columns. Columns without cells and empty lines of the heading are left out.
+    /// Formats the columns. It omits columns without values, and lines of the heading that are empty in all columns.
     fn table(&self, columns: Vec<Column>) -> String {
         let sizes = self.rows.iter().map(|row| size_name(row.len));
         let names = ["".into(), "elements".into()].into_iter().chain(sizes);
@@ -293,7 +303,7 @@ fn ratio(row: &Row, measurement: Measurement) -> Option<f64> {
     Some(row.get(measurement)?.median / row.get(Measurement::Cpu)?.median)
 }
 
-/// Formats three significant digits.
+/// Formats a number with three significant digits.
 fn digits(value: f64) -> String {
     let decimals = match value {
         ..0.9995 => 3,
@@ -304,8 +314,9 @@ fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-fn percent(part: f64) -> String {
-    format!("{:.0}%", 100.0 * part)
+/// Formats a fraction of 1 as a percentage.
+fn percent(fraction: f64) -> String {
+    format!("{:.0}%", 100.0 * fraction)
 }
 
 /// Formats a time, such as `1.23 ms`.
@@ -325,32 +336,34 @@ mod tests {
 
     use super::*;
 
-    /// The crossovers for a CPU that takes 1 second at every size and a GPU that takes these times.
+    /// Returns the crossovers of a CPU that takes 1 second at every size and a GPU that takes these times in seconds.
     fn crossovers(submit_and_wait: &[f64], round_trip: &[f64]) -> Vec<String> {
         let work = Workload::new(Op::Forward, DType::F32, 1.0.into());
         let machine = Machine {
             cpu: String::new(),
-            about_gpu: String::new(),
+            gpu_description: String::new(),
             gpu: None,
         };
         let mut report = Report::new(&work, "1", machine);
-        for (i, (&waited, &there_and_back)) in submit_and_wait.iter().zip(round_trip).enumerate() {
-            let found = [
+        for (i, (&submit_and_wait, &round_trip)) in
+            submit_and_wait.iter().zip(round_trip).enumerate()
+        {
+            let round = [
                 (Measurement::Cpu, 1.0),
-                (Measurement::SubmitAndWait, waited),
-                (Measurement::RoundTrip, there_and_back),
+                (Measurement::SubmitAndWait, submit_and_wait),
+                (Measurement::RoundTrip, round_trip),
             ];
-            let found = found.map(|(measurement, seconds)| (measurement, Stats::of(vec![seconds])));
+            let round = round.map(|(measurement, seconds)| (measurement, Stats::of(vec![seconds])));
             report.add(Row {
                 len: 1024 << (2 * i),
-                found: found.to_vec(),
+                round: round.to_vec(),
             });
         }
         report.crossovers()
     }
 
     #[test]
-    fn the_gpu_wins_from_where_it_goes_on_winning() {
+    fn a_crossover_needs_all_larger_sizes_to_be_faster() {
         assert_eq!(
             crossovers(&[0.5, 2.0, 0.9, 0.25], &[4.0, 3.0, 2.0, 1.0]),
             [
@@ -365,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn three_digits_and_a_unit() {
+    fn times_have_three_digits_and_a_unit() {
         for (seconds, text) in [
             (123.4e-9, "123 ns"),
             (999.6e-9, "1.00 us"),

@@ -1,4 +1,4 @@
-//! The operation and numbers that are measured, and the check of the results.
+//! The operation and the numbers that are measured, and the check of the results.
 
 use anyhow::{Context, Result, ensure};
 use wgpu_elu::{
@@ -7,22 +7,24 @@ use wgpu_elu::{
     reference,
 };
 
-/// An operation with numbers that repeat after [`PERIOD`].
+/// An operation with its inputs, which repeat after [`PERIOD`] numbers.
 pub(crate) struct Workload {
     pub(crate) op: Op,
     pub(crate) dtype: DType,
     pub(crate) elu: Elu,
-    /// The numbers, as bits.
+    /// One period of the input, as bits.
     x: Vec<u64>,
+    /// One period of the incoming gradient, as bits.
     grad: Vec<u64>,
 }
 
-/// A prime, so that no two powers of two start at the same number.
+/// The number of different inputs. It is a prime, so that vectors and chunks, whose sizes are powers of two, start at
+/// different numbers.
 const PERIOD: usize = 4001;
 
 impl Workload {
     pub(crate) fn new(op: Op, dtype: DType, elu: Elu) -> Self {
-        // Numbers on both sides of 0, in no particular order.
+        // Returns numbers from -2.5 to 1.5. Neighbours are far apart: positive and negative numbers are mixed.
         let spread = |i: usize, step: usize| ((i * step) % PERIOD) as f64 / 1000.0 - 2.5;
         let x = |i| match op {
             Op::BackwardFromOutput => reference::elu(spread(i, 7919), elu.alpha()),
@@ -37,13 +39,14 @@ impl Workload {
         }
     }
 
-    /// Returns the number of bytes that are read and written for `len` elements.
+    /// Returns the number of bytes that the operation reads plus the number that it writes, for `len` elements.
     pub(crate) fn bytes_moved(&self, len: usize) -> usize {
         let buffers = if self.op.has_grad() { 3 } else { 2 };
         buffers * self.dtype.size() * len
     }
 
-    /// Judges the results for [`Data`].
+    /// Checks `y`, the results for [`Data`] as bytes. The first period must keep the contract, and the others must be
+    /// equal to it. `who` is the device, for the error message.
     pub(crate) fn confirm(&self, who: &str, y: &[u8]) -> Result<()> {
         let judge = Judge {
             op: self.op,
@@ -54,12 +57,12 @@ impl Workload {
         let period = &y[..y.len().min(PERIOD * size)];
         let results = from_bytes(self.dtype, period);
         for ((&x, &grad), y) in self.x.iter().zip(&self.grad).zip(results) {
-            let describe = |bits| value(self.dtype, bits);
+            let number = |bits| value(self.dtype, bits);
             ensure!(
                 judge.judge(x, grad, y).is_allowed,
-                "{who}: {:e} for x {:e} is not within the contract, so nothing is timed; elu check reports more",
-                describe(y),
-                describe(x),
+                "{who}: the result {:e} for x {:e} breaks the contract, so nothing is timed; run `elu check`",
+                number(y),
+                number(x),
             );
         }
         ensure!(
@@ -71,14 +74,15 @@ impl Workload {
     }
 }
 
-/// `len` of the workload's numbers, in this machine's memory.
+/// Inputs of any length, in the memory of the CPU.
 pub(crate) struct Data<E> {
     pub(crate) x: Vec<E>,
-    /// Empty for forward.
+    /// The incoming gradient; empty for forward.
     pub(crate) grad: Vec<E>,
 }
 
 impl<E: Element> Data<E> {
+    /// Returns the first `len` numbers of the workload, or an error if there is not enough memory.
     pub(crate) fn new(work: &Workload, len: usize) -> Result<Self> {
         let grads = if work.op.has_grad() { len } else { 0 };
         Ok(Self {
@@ -88,12 +92,12 @@ impl<E: Element> Data<E> {
     }
 }
 
-/// Returns the gradient if the operation takes one.
+/// Returns `grad` if the operation takes an incoming gradient, else `None`.
 pub(crate) fn gradient<T>(op: Op, grad: T) -> Option<T> {
     op.has_grad().then_some(grad)
 }
 
-/// Returns zeros, or an error if there is not enough memory.
+/// Returns `len` zeros, or an error if there is not enough memory.
 pub(crate) fn zeros<E: Element>(len: usize) -> Result<Vec<E>> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).context("not enough memory")?;
@@ -103,6 +107,7 @@ pub(crate) fn zeros<E: Element>(len: usize) -> Result<Vec<E>> {
 
 // ---- Internals ----
 
+/// Repeats the numbers, which are given as bits, up to `len` elements.
 fn repeated<E: Element>(dtype: DType, bits: &[u64], len: usize) -> Result<Vec<E>> {
     let bytes = to_bytes(dtype, bits);
     let period: Vec<E> = bytemuck::pod_collect_to_vec(&bytes);
@@ -120,24 +125,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_answers_are_refused() {
+    fn wrong_results_are_rejected() {
         let work = Workload::new(Op::Forward, DType::F32, 1.0.into());
         let data = Data::<f32>::new(&work, 3 * PERIOD).unwrap();
         let mut y = zeros::<f32>(3 * PERIOD).unwrap();
         cpu::forward(1.0, &data.x, &mut y).unwrap();
-        let judge = |y: &[f32]| work.confirm("it", bytemuck::cast_slice(y));
-        judge(&y).unwrap();
-        judge(&y[..1024]).unwrap();
-        let right = std::mem::replace(&mut y[2 * PERIOD], 0.5);
+        let confirm = |y: &[f32]| work.confirm("it", bytemuck::cast_slice(y));
+        confirm(&y).unwrap();
+        confirm(&y[..1024]).unwrap();
+        let correct = std::mem::replace(&mut y[2 * PERIOD], 0.5);
         assert_eq!(
-            judge(&y).unwrap_err().to_string(),
+            confirm(&y).unwrap_err().to_string(),
             "it: results for the same x differ, so nothing is timed"
         );
-        y[2 * PERIOD] = right;
+        y[2 * PERIOD] = correct;
         y[0] = 0.5;
         assert_eq!(
-            judge(&y).unwrap_err().to_string(),
-            "it: 5e-1 for x -2.5e0 is not within the contract, so nothing is timed; elu check reports more"
+            confirm(&y).unwrap_err().to_string(),
+            "it: the result 5e-1 for x -2.5e0 breaks the contract, so nothing is timed; run `elu check`"
         );
     }
 }

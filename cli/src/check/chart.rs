@@ -1,20 +1,20 @@
-//! The chart of `elu check`: error against x, on logarithmic axes.
+//! The chart of `elu check`: the error against -x, on logarithmic axes.
 
 use anyhow::Result;
 use plotters::{coord::Shift, prelude::*};
 
 use crate::plot::Chart;
 
-/// The smallest error on the axis. Smaller errors, including 0, are drawn there.
-const LEAST: f64 = 1e-3;
+/// The smallest error on the axis, in ULP. Smaller errors are drawn at this height; errors of 0 are not drawn.
+const MIN_ERROR: f64 = 1e-3;
 
 /// The errors of a device's results.
 pub(crate) struct ErrorChart<'a> {
     pub(crate) title: &'a str,
-    /// -x, and the largest errors there in ULP: those of the device and those of the naive formula.
+    /// Values of -x, each with the largest errors near it in ULP: that of the device and that of the textbook formula.
     pub(crate) points: &'a [(f64, [f64; 2])],
-    /// The largest error that the contract allows.
-    pub(crate) most: f64,
+    /// The largest error that the contract allows, in ULP.
+    pub(crate) max_ulp: f64,
 }
 
 impl Chart for ErrorChart<'_> {
@@ -25,7 +25,7 @@ impl Chart for ErrorChart<'_> {
         let Self {
             title,
             points,
-            most,
+            max_ulp,
         } = *self;
         let (first, last) = (1e-10, 1e2);
         let highest = points.iter().flat_map(|(_, errors)| errors).copied();
@@ -39,8 +39,8 @@ impl Chart for ErrorChart<'_> {
             .margin(20)
             .x_label_area_size(60)
             .y_label_area_size(90)
-            .build_cartesian_2d((first..last).log_scale(), (LEAST..highest).log_scale())?;
-        // The marks are powers of ten, except for rounding errors.
+            .build_cartesian_2d((first..last).log_scale(), (MIN_ERROR..highest).log_scale())?;
+        // Rounds, because the marks are powers of ten with small rounding errors.
         let power = |v: &f64| format!("1e{}", v.log10().round());
         chart
             .configure_mesh()
@@ -61,7 +61,11 @@ impl Chart for ErrorChart<'_> {
                     .iter()
                     .filter(|(_, errors)| errors[which] > 0.0)
                     .map(|&(x, errors)| {
-                        Circle::new((x, errors[which].clamp(LEAST, highest)), 2, color.filled())
+                        Circle::new(
+                            (x, errors[which].clamp(MIN_ERROR, highest)),
+                            2,
+                            color.filled(),
+                        )
                     });
             chart
                 .draw_series(dots)?
@@ -70,7 +74,7 @@ impl Chart for ErrorChart<'_> {
         }
         chart
             .draw_series(DashedLineSeries::new(
-                [(first, most), (last, most)],
+                [(first, max_ulp), (last, max_ulp)],
                 8,
                 6,
                 BLACK.into(),

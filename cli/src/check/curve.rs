@@ -1,4 +1,4 @@
-//! The largest errors by x of the device and of the naive formula, for `--plot`.
+//! The largest errors of the device and of the textbook formula by x, for `--plot`.
 
 use std::ops::Range;
 
@@ -7,14 +7,16 @@ use wgpu_elu::{
     accuracy::{Case, Findings, Judge, bits, value},
 };
 
-/// The largest errors by the logarithm of -x: those of the device and those of the naive formula.
+/// The largest errors in buckets of negative x, whose widths are equal in the logarithm of -x.
 pub(super) struct Curve {
     judge: Judge,
+    /// For each bucket the largest errors in ULP: that of the device and that of the textbook formula.
     buckets: Vec<[f64; 2]>,
 }
 
-/// The range of -x as powers of ten, and the number of buckets in each.
+/// The range of -x, as exponents of ten.
 const DECADES: Range<i32> = -10..2;
+/// The number of buckets for each power of ten.
 const PER_DECADE: f64 = 50.0;
 
 impl Curve {
@@ -27,7 +29,7 @@ impl Curve {
         }
     }
 
-    /// Returns -x in the middle of each bucket, and the largest errors there.
+    /// Returns -x in the middle of each bucket, with the largest errors of the bucket.
     pub(super) fn points(&self) -> Vec<(f64, [f64; 2])> {
         let x = |i: usize| 10f64.powf(f64::from(DECADES.start) + (i as f64 + 0.5) / PER_DECADE);
         let buckets = self.buckets.iter().enumerate();
@@ -42,18 +44,19 @@ impl Findings for Curve {
         if x >= 0.0 || x.is_nan() || !judge.is_possible(case.x) {
             return;
         }
-        let at = ((-x).log10() - f64::from(DECADES.start)) * PER_DECADE;
-        if let Some(most) = self.buckets.get_mut(bucket(at)).filter(|_| at >= 0.0) {
+        let position = ((-x).log10() - f64::from(DECADES.start)) * PER_DECADE;
+        let largest = self.buckets.get_mut(bucket(position));
+        if let Some(largest) = largest.filter(|_| position >= 0.0) {
             let verdict = judge.judge(case.x, case.grad, case.y);
             let naive = naive(judge, x, value(judge.dtype, case.grad));
             let naive = judge.judge(case.x, case.grad, bits(judge.dtype, naive));
-            *most = [most[0].max(verdict.ulp), most[1].max(naive.ulp)];
+            *largest = [largest[0].max(verdict.ulp), largest[1].max(naive.ulp)];
         }
     }
 
     fn and(mut self, other: Self) -> Self {
-        for (most, other) in self.buckets.iter_mut().zip(other.buckets) {
-            *most = [most[0].max(other[0]), most[1].max(other[1])];
+        for (largest, other) in self.buckets.iter_mut().zip(other.buckets) {
+            *largest = [largest[0].max(other[0]), largest[1].max(other[1])];
         }
         self
     }
@@ -61,16 +64,17 @@ impl Findings for Curve {
 
 // ---- Internals ----
 
+/// Returns the index of the bucket at a position on the axis, in units of a bucket's width.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "negative and too large numbers become the ends, which are left out"
+    reason = "`add` skips negative positions, and positions after the last bucket have no bucket"
 )]
-fn bucket(at: f64) -> usize {
-    at as usize
+fn bucket(position: f64) -> usize {
+    position as usize
 }
 
-/// Computes the textbook formula in the floating-point type of the arithmetic.
+/// Computes the textbook formula for a negative `x` with the dtype's arithmetic: in `f64` for float64, else in `f32`.
 fn naive(judge: Judge, x: f64, grad: f64) -> f64 {
     #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
     fn narrow(v: f64) -> f32 {

@@ -1,4 +1,4 @@
-//! A report of `elu check` as JSON.
+//! The report of `elu check` as JSON.
 
 use serde_json::{Value, json};
 use wgpu_elu::{
@@ -8,17 +8,19 @@ use wgpu_elu::{
 
 use crate::files::number;
 
-/// Contains everything that the report's text contains, and the worst cases in full:
+/// Returns everything that the report's text contains, and all numbers of the worst cases:
 ///
-/// - `device`, `op`, `dtype`, `alpha`: what was judged;
-/// - `results`, `contract` (`max_ulp`, whether the `nearest` number is required, whether it is `kept`), and `ranges`,
-///   each with its name `x`, `results`, `max_ulp`, `mean_ulp`, the share of the `nearest` numbers, the number of
-///   `broken` results, and the `worst` case: for the given alpha;
-/// - `other_factors`: the number of `factors`, and `results`, `max_ulp`, `mean_ulp`, `nearest`, `broken`, `worst` and
-///   `contract` for all of them together.
+/// - `device`, `op`, `dtype`, `alpha`: what was tested.
+/// - `results`: the number of results for the given alpha.
+/// - `contract`: the largest allowed error `max_ulp`, whether the `nearest` number is required, and whether the
+///   contract is `kept` for the given alpha.
+/// - `ranges`: for each range of x its name `x`, the number of `results`, the errors `max_ulp` and `mean_ulp`, the
+///   share of results that are the `nearest` number, the number of `broken` results, and the `worst` case.
+/// - `other_factors`: the number of sets of `factors`, and for all of them together `results`, `max_ulp`, `mean_ulp`,
+///   `nearest`, `broken`, `worst` and `contract`.
 ///
 /// A worst case has `alpha`, `scale`, `input_scale`, `x`, `grad`, the result `y` and the `nearest` number, each with
-/// its `value` and its `bits`, and `ulp`.
+/// its `value` and its `bits`, and the error `ulp`.
 pub(super) fn as_json(report: &Report, device: &Device) -> Value {
     let judge = report.judge();
     let ranges = report.ranges().map(|(name, tally)| {
@@ -37,10 +39,10 @@ pub(super) fn as_json(report: &Report, device: &Device) -> Value {
     });
     let others = report.others();
     if let Some(judge) = others.judge() {
-        let mut found = json!({ "factors": others.factors() });
-        merge(&mut found, tally_as_json(others.tally()));
-        found["contract"] = contract_as_json(judge, others.tally().broken);
-        json["other_factors"] = found;
+        let mut other_factors = json!({ "factors": others.factors() });
+        merge(&mut other_factors, tally_as_json(others.tally()));
+        other_factors["contract"] = contract_as_json(judge, others.tally().broken);
+        json["other_factors"] = other_factors;
     }
     json
 }

@@ -1,4 +1,4 @@
-//! A shader that only copies: the ceiling for the kernel's speed.
+//! A shader that only copies. Its speed is an upper bound for the kernel's speed.
 
 use wgpu_elu::{
     DType, Gpu,
@@ -9,21 +9,21 @@ use wgpu_elu::{
     wgpu,
 };
 
-/// A shader with the kernel's shape and bindings that returns its input: `x`, or with a gradient the XOR of `x` and
-/// `grad`.
+/// A shader that copies `x` to `y`, with the same shape and bindings as the kernel. With a gradient, it writes the XOR
+/// of `x` and `grad`, so that it reads both.
 ///
-/// It copies blocks of 16 bytes for every dtype. An incomplete block at the end is left out.
+/// It copies vectors of 16 bytes for every dtype. It does not copy an incomplete vector at the end.
 #[derive(Debug)]
 pub struct ShaderCopy {
     pipeline: wgpu::ComputePipeline,
-    /// The dispatches, with their numbers of workgroups in both dimensions. Data that exceeds one binding needs
-    /// several.
+    /// The dispatches, each with its number of workgroups in two dimensions. Data that is larger than a binding needs
+    /// several dispatches.
     dispatches: Vec<(wgpu::BindGroup, [u32; 2])>,
 }
 
 impl ShaderCopy {
-    /// Creates a copy of `x`, or of `x` and `grad`, to `y`. The slices must have the same length and start at multiples
-    /// of 256 bytes.
+    /// Prepares the copy of `x`, or of `x` and `grad`, to `y`. The slices must have the same length and start at
+    /// multiples of 256 bytes.
     pub fn new<'a>(
         gpu: &Gpu,
         x: wgpu::BufferSlice<'a>,
@@ -33,13 +33,13 @@ impl ShaderCopy {
         let limits = gpu.device().limits();
         let shape = Shape::for_device(gpu.info().device_type, &limits);
         let pipeline = pipeline(gpu.device(), shape, grad.is_some());
-        // A multiple of every device's alignment of offsets.
+        // A multiple of every device's `min_storage_buffer_offset_alignment`, in bytes.
         const ALIGNMENT: u64 = 256;
-        let most = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
-        let most = most - most % ALIGNMENT;
+        let max_binding = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
+        let max_binding = max_binding - max_binding % ALIGNMENT;
         let size = y.size() - y.size() % VECTOR;
-        let dispatches = (0..size.div_ceil(most)).map(|part| {
-            let bytes = part * most..size.min((part + 1) * most);
+        let dispatches = (0..size.div_ceil(max_binding)).map(|part| {
+            let bytes = part * max_binding..size.min((part + 1) * max_binding);
             let count = u32::try_from((bytes.end - bytes.start) / VECTOR).unwrap_or(u32::MAX);
             let groups = count.div_ceil(shape.workgroup_size * shape.vectors_per_invocation);
             let rows = groups.div_ceil(limits.max_compute_workgroups_per_dimension);
@@ -57,7 +57,7 @@ impl ShaderCopy {
             });
             gpu.queue()
                 .write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
-            let bound = |(binding, slice): (u32, wgpu::BufferSlice<'a>)| wgpu::BindGroupEntry {
+            let entry = |(binding, slice): (u32, wgpu::BufferSlice<'a>)| wgpu::BindGroupEntry {
                 binding,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer: slice.buffer(),
@@ -69,8 +69,8 @@ impl ShaderCopy {
                 binding: PARAMS_BINDING,
                 resource: uniform.as_entire_binding(),
             }];
-            entries.extend([(X_BINDING, x), (Y_BINDING, y)].map(bound));
-            entries.extend(grad.map(|grad| bound((GRAD_BINDING, grad))));
+            entries.extend([(X_BINDING, x), (Y_BINDING, y)].map(entry));
+            entries.extend(grad.map(|grad| entry((GRAD_BINDING, grad))));
             let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("elu_cli.copy"),
                 layout: &pipeline.get_bind_group_layout(0),
@@ -84,7 +84,7 @@ impl ShaderCopy {
         }
     }
 
-    /// Records the copy into a pass.
+    /// Records the copy into a compute pass.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         for (bind_group, [groups_per_row, rows]) in &self.dispatches {
@@ -96,7 +96,7 @@ impl ShaderCopy {
 
 // ---- Internals ----
 
-/// The size of a vector in bytes.
+/// The number of bytes that the shader loads and stores at a time.
 const VECTOR: u64 = 16;
 
 fn pipeline(device: &wgpu::Device, shape: Shape, has_grad: bool) -> wgpu::ComputePipeline {

@@ -1,21 +1,33 @@
-//! The timestamps of a device.
+//! Measures work on a GPU with the device's timestamps.
 
 use std::time::Instant;
 
 use anyhow::Result;
 use wgpu_elu::{Device, Gpu, wgpu};
 
-/// Measures work on a GPU by the device's timestamps.
+/// A pair of timestamps, before and after some work on a GPU.
+///
+/// 1. [`Timer::pass`] or [`Timer::around`] records the work with both timestamps.
+/// 2. [`Timer::finish`] records the copy of the timestamps.
+/// 3. The caller submits the command buffer.
+/// 4. [`Timer::read`] returns the time between the timestamps.
 #[derive(Debug)]
 pub struct Timer {
     queries: wgpu::QuerySet,
+    /// The timestamps as ticks, in the GPU's memory.
     resolved: wgpu::Buffer,
+    /// A copy of `resolved` that the CPU can map.
     read: wgpu::Buffer,
     seconds_per_tick: f64,
 }
 
 impl Timer {
-    /// Returns `None` if the device has no timestamps, or if they disagree with the CPU's clock.
+    /// Creates a timer. Returns `None` if the device has no timestamps, or if its timestamps disagree with the CPU's
+    /// clock.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Timer::read`].
     pub fn new(gpu: &Gpu) -> Result<Option<Self>> {
         let needed = wgpu::Features::TIMESTAMP_QUERY;
         if !gpu.device().features().contains(needed) {
@@ -47,7 +59,8 @@ impl Timer {
     /// The size of two timestamps in bytes.
     const SIZE: u64 = 2 * wgpu::QUERY_SIZE as u64;
 
-    /// Returns whether the timestamps report a time that is positive and at most as long as the caller waits.
+    /// Times the clearing of 1 MiB. Returns whether the time between the timestamps is positive, and at most the time
+    /// that the CPU waits for the work.
     fn agrees_with_the_clock(&self, gpu: &Gpu) -> Result<bool> {
         let cleared = gpu.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("elu_cli.timer"),
@@ -71,8 +84,8 @@ impl Timer {
         Ok(seconds > 0.0 && seconds <= waited)
     }
 
-    /// Writes timestamps before and after work outside of passes. It uses two empty passes, because timestamps in an
-    /// encoder would need another feature.
+    /// Records `work`, which uses the encoder without a pass, between two timestamps. Two empty passes write the
+    /// timestamps, because writing them outside of a pass would need another feature.
     pub fn around<T>(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -84,7 +97,8 @@ impl Timer {
         result
     }
 
-    /// Starts a pass that writes a timestamp at its start and end.
+    /// Starts a compute pass that writes the timestamp with the index `beginning` at its start, and the one with the
+    /// index `end` at its end. The indices are 0 (before the work) and 1 (after it); `None` writes no timestamp.
     pub fn pass<'a>(
         &self,
         encoder: &'a mut wgpu::CommandEncoder,
@@ -101,15 +115,19 @@ impl Timer {
         })
     }
 
-    /// Records the copy of the timestamps to memory that the CPU can read.
+    /// Records the copy of both timestamps to memory that the CPU can read.
     pub fn finish(&self, encoder: &mut wgpu::CommandEncoder) {
         encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.read, 0, Self::SIZE);
     }
 
-    /// Returns the seconds between the timestamps, after waiting for all work.
+    /// Waits for all submitted work, and returns the time between the timestamps in seconds.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the device is lost, or if the timestamps cannot be mapped.
     pub fn read(&self, device: &Device) -> Result<f64> {
-        // If the mapping fails, the range is not available below.
+        // Ignores the result of the mapping: if it fails, `get_mapped_range` fails below.
         self.read.map_async(wgpu::MapMode::Read, .., |_| {});
         device.wait_blocking()?;
         let view = self.read.get_mapped_range(..)?;
