@@ -1,21 +1,22 @@
-// The passes of embed.rs before and after ELU. Each entry point has its own bindings.
+// The passes that embed.rs records before and after ELU. Each entry point has its own bindings.
 
 const SIZE = 512u; // as in embed.rs
 
-@group(0) @binding(0) var<storage, read_write> made: array<f32>;
+@group(0) @binding(0) var<storage, read_write> waves: array<f32>;
 
-// Waves from -3 to 3.
+// Computes waves with values from -3 to 3.
 @compute @workgroup_size(8, 8)
 fn make_waves(@builtin(global_invocation_id) id: vec3<u32>) {
     let p = vec2<f32>(id.xy) * (6.2831853 / f32(SIZE));
-    made[id.y * SIZE + id.x] = 2.0 * sin(2.0 * p.x + sin(p.y)) * cos(p.y) + sin(3.0 * p.y - p.x);
+    waves[id.y * SIZE + id.x] = 2.0 * sin(2.0 * p.x + sin(p.y)) * cos(p.y) + sin(3.0 * p.y - p.x);
 }
 
 @group(0) @binding(0) var<storage, read_write> pixels: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> y: array<f32>;
 
-// x on the left and ELU of it on the right: blue below 0, orange above, darker at every quarter.
+// Draws x on the left and y = ELU(x) on the right. Values below 0 are blue, others are orange. Dark lines mark
+// multiples of 0.25.
 @compute @workgroup_size(8, 8)
 fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = id.y * SIZE + id.x;

@@ -1,14 +1,16 @@
-//! ELU as the last step of your own shader: y = ELU(A x + b) in one pass. `cargo run --example fuse` checks the result.
+//! ELU as the last operation in your own shader: a dense layer, y = ELU(A x + b), in one pass.
+//!
+//! Run `cargo run --example fuse`. It compares the results with `f64`.
 
 use std::{error::Error, process::ExitCode};
 
 use wgpu_elu::{DType, Device, Tensor, reference, shader, wgpu};
 
-const ROWS: usize = 16 * 64; // workgroups of 64
+const ROWS: usize = 16 * 64; // 16 workgroups of 64 invocations
 const COLUMNS: usize = 300; // as in the shader
 const ALPHA: f64 = 0.5; // as in the shader
 
-/// Each invocation computes a row. `wgpu_elu_f32` comes from this crate.
+/// The shader, in which each invocation computes one row. This crate provides the function `wgpu_elu_f32`.
 const LAYER: &str = "
     @group(0) @binding(0) var<storage, read> a: array<f32>;
     @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -34,15 +36,19 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let device = match Device::from_env_blocking()? {
-        Device::Cpu => Device::gpu_blocking()?, // a software adapter
+        Device::Cpu => Device::gpu_blocking()?, // accepts a software adapter
         gpu => gpu,
     };
     let Device::Gpu(gpu) = &device else {
-        return Err("needed a GPU".into());
+        return Err("no GPU found".into());
     };
     let wgpu_device = gpu.device();
-    let numbers = |count| -> Vec<f32> { (0..count).map(|i| (i as f32 * 0.7).sin()).collect() };
-    let (a, x, b) = (numbers(ROWS * COLUMNS), numbers(COLUMNS), numbers(ROWS));
+    let test_data = |count| -> Vec<f32> { (0..count).map(|i| (i as f32 * 0.7).sin()).collect() };
+    let (a, x, b) = (
+        test_data(ROWS * COLUMNS),
+        test_data(COLUMNS),
+        test_data(ROWS),
+    );
     let tensors = [
         Tensor::from_slice(&device, &a, &[ROWS, COLUMNS])?,
         Tensor::from_slice(&device, &x, &[COLUMNS])?,
@@ -79,22 +85,24 @@ fn run() -> Result<(), Box<dyn Error>> {
     gpu.queue().submit([encoder.finish()]);
 
     let y = tensors[3].to_vec_blocking::<f32>()?;
-    let mut worst = 0.0f64; // as a share of the f32 summation bound
+    let mut max_error = 0.0f64; // as a fraction of the f32 summation bound, see `bound`
     for ((row, b), y) in a.chunks(COLUMNS).zip(&b).zip(y) {
-        let (mut sum, mut size) = (f64::from(*b), f64::from(b.abs()));
+        let (mut sum, mut magnitude) = (f64::from(*b), f64::from(b.abs()));
         for (a, x) in row.iter().zip(&x) {
             sum += f64::from(*a) * f64::from(*x);
-            size += (f64::from(*a) * f64::from(*x)).abs();
+            magnitude += (f64::from(*a) * f64::from(*x)).abs();
         }
-        let allowed = size * (COLUMNS + 1) as f64 / f64::from(1 << 24) + f64::from(f32::EPSILON);
-        worst = worst.max((f64::from(y) - reference::elu(sum, ALPHA)).abs() / allowed);
+        // Each term is rounded at most COLUMNS + 1 times, with a relative error of 2^-24. ELU rounds once more.
+        let bound = magnitude * (COLUMNS + 1) as f64 / f64::from(1 << 24) + f64::from(f32::EPSILON);
+        let error = (f64::from(y) - reference::elu(sum, ALPHA)).abs();
+        max_error = max_error.max(error / bound);
     }
-    if worst > 1.0 {
-        return Err(format!("the error is {worst:.1} times the f32 summation bound").into());
+    if max_error > 1.0 {
+        return Err(format!("the error is {max_error:.1} times the f32 summation bound").into());
     }
     println!(
         "{ROWS} outputs on {device}: max error {:.1} % of the f32 summation bound",
-        100.0 * worst
+        100.0 * max_error
     );
     Ok(())
 }

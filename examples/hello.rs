@@ -1,4 +1,6 @@
-//! ELU of a slice, on a GPU if one exists: `cargo run --example hello`.
+//! ELU of a slice, on a hardware GPU if one exists, else on the CPU.
+//!
+//! Run `cargo run --example hello`.
 
 use std::process::ExitCode;
 
@@ -13,7 +15,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> wgpu_elu::Result<()> {
-    let device = Device::from_env_blocking()?; // WGPU_ADAPTER_NAME can select the adapter
+    let device = Device::from_env_blocking()?; // the variable WGPU_ADAPTER_NAME can select an adapter
     let x = [-2.0f32, -1.0, -0.5, 0.0, 0.5, 1.0];
 
     let y = Elu::new(1.0).forward(&Tensor::from_slice(&device, &x, &[x.len()])?)?;

@@ -1,4 +1,4 @@
-//! The Keras layer on data, on a symbolic tensor, with an activity regularizer, and as Keras' JSON.
+//! The Keras layer: calls on data and on a symbolic tensor, an activity regularizer, and Keras' JSON.
 //!
 //! Run `cargo run --example keras_layer --features serde`.
 
@@ -24,7 +24,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         .activity_regularizer(Regularizer::L2(0.01))
         .build()?;
 
-    // On data: computes on the data's device.
+    // A call on data computes on the data's device.
     let x = Tensor::from_slice(&device, &[-1.0f32, 0.0, 2.0, 3.0, -2.0, -0.5], &[2, 3])?;
     let y = layer.call(&x)?;
     println!("{} on {device}", layer.name());
@@ -35,19 +35,19 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
     }
     let ones = Tensor::from_slice(&device, &[1.0f32; 6], &[2, 3])?;
-    let slopes = layer.backward(&x, &ones)?.to_vec_blocking::<f32>()?;
-    println!("slopes   {slopes:?}");
+    let gradient = layer.backward(&x, &ones)?.to_vec_blocking::<f32>()?;
+    println!("gradient {gradient:?}");
 
-    // On a symbolic tensor: creates a node and computes nothing.
+    // A call on a symbolic tensor creates a node and computes nothing.
     let input = Input::new(&[None, Some(3)], DType::F32);
     let output = layer.connect(&input)?;
     println!("node     {} -> {}", input.name(), output.name());
     println!("shape    {:?}", layer.output_shape()?);
 
-    // Writes the configuration as Keras 3 does, and reads it back.
+    // The configuration is written as Keras 3 writes it, and read back.
     let json = serde_json::to_string(&layer.get_config())?;
     println!("config   {json}");
-    let again = Layer::from_config(&serde_json::from_str::<Config>(&json)?)?;
-    assert_eq!(again.get_config(), layer.get_config());
+    let copy = Layer::from_config(&serde_json::from_str::<Config>(&json)?)?;
+    assert_eq!(copy.get_config(), layer.get_config());
     Ok(())
 }

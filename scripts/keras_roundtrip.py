@@ -1,6 +1,6 @@
-"""The Python half of scripts/keras-roundtrip.
+"""The Python half of scripts/keras-roundtrip, which compares Keras with the Rust half.
 
-Its argument is the path of the Rust half, the program built from scripts/keras_roundtrip.rs.
+The argument is the path of the Rust half, which is the program built from scripts/keras_roundtrip.rs.
 """
 
 import json
@@ -22,23 +22,25 @@ SHAPES = [(2, 3), (5, 1, 7), (1,), (0, 3)]
 
 
 def keras3(alpha, dtype, factors):
+    """Returns a layer of Keras 3, and the layer as Keras 3 writes it."""
     layer = keras.layers.ELU(alpha=alpha, dtype=dtype, activity_regularizer=factors if isinstance(factors, str) else None)
     config = keras.saving.serialize_keras_object(layer)
     if isinstance(factors, dict):
-        # Keras 3.15 cannot write the configuration of a layer that was created with a regularizer object, so the
-        # regularizer is set afterwards and added to the configuration here.
+        # Keras 3.15 cannot write a layer that was created with a regularizer object. So the layer is written without
+        # it, and the regularizer is added to both the layer and the configuration here.
         layer.activity_regularizer = keras.regularizers.L1L2(**factors)
         config["config"]["activity_regularizer"] = keras.saving.serialize_keras_object(layer.activity_regularizer)
     return layer, config
 
 
 def keras2(alpha, dtype, factors, legacy):
+    """Returns a layer of tf_keras, and the layer as tf_keras writes it. legacy selects the form of TensorFlow 1.x."""
     if isinstance(factors, dict):
         factors = tf_keras.regularizers.L1L2(**factors)
     layer = tf_keras.layers.ELU(alpha=alpha, dtype=dtype, activity_regularizer=factors, input_shape=(3,))
     config = tf_keras.layers.serialize(layer, use_legacy_format=legacy)
     if factors is not None:
-        # tf_keras leaves the regularizer out of the configuration.
+        # tf_keras omits the regularizer from the configuration.
         config["config"]["activity_regularizer"] = tf_keras.regularizers.serialize(
             layer.activity_regularizer, use_legacy_format=legacy
         )
@@ -46,6 +48,7 @@ def keras2(alpha, dtype, factors, legacy):
 
 
 def cases():
+    """Yields the form, the layer, its configuration and its dtype, for every combination of arguments."""
     for alpha in ALPHAS:
         for dtype in DTYPES:
             for factors in REGULARIZERS:
@@ -55,6 +58,7 @@ def cases():
 
 
 def run(layer, x, dtype):
+    """Runs a layer in Keras. Returns its output and its losses."""
     x = tf.cast(tf.constant(x, "float64"), dtype)
     y = layer(x)
     losses = [float(tf.cast(loss, "float64")) for loss in layer.losses]
@@ -66,17 +70,17 @@ def main():
     rust = subprocess.Popen([sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(config, dtype, x):
-        """Runs a layer in the Rust half. Returns its output, its loss, and its configuration as the Rust half writes it."""
+        """Runs a layer in the Rust half. Returns its output, its loss, and the layer as the Rust half writes it."""
         request = {"layer": config, "dtype": dtype, "shape": x.shape, "x": x.ravel().tolist()}
         print(json.dumps(request), file=rust.stdin, flush=True)
         answer = json.loads(rust.stdout.readline())
         return np.array(answer["y"]).reshape(x.shape), answer["loss"], answer["layer"]
 
-    # These allow for the errors of Keras: it computes exp(x) - 1, computes losses in the dtype of the data, and keeps
-    # their factors in float32.
+    # The tolerances cover the errors of Keras, which computes exp(x) - 1, computes losses in the dtype of the data, and
+    # keeps the factors of losses in float32.
     tolerance = {"float32": 2e-7, "float16": 2e-3, "bfloat16": 2e-2, "float64": 1e-15}
     loss_tolerance = {"float32": 1e-6, "float16": 1e-2, "bfloat16": 5e-2, "float64": 3e-8}
-    count, worst, worst_loss = {}, {}, {}
+    count, max_error, max_loss_error = {}, {}, {}
     for form, layer, config, dtype in cases():
         for shape in SHAPES:
             x = rng.normal(0, 2, shape)
@@ -90,9 +94,9 @@ def main():
             if loss is not None:
                 loss_error = abs(loss - losses[-1]) / max(abs(losses[-1]), 1e-30)
                 assert loss == losses[-1] or loss_error <= loss_tolerance[dtype], (form, config, loss, losses)
-                worst_loss[dtype] = max(worst_loss.get(dtype, 0), 0 if loss == losses[-1] else loss_error)
+                max_loss_error[dtype] = max(max_loss_error.get(dtype, 0), 0 if loss == losses[-1] else loss_error)
 
-            # The Rust half writes a layer of Keras 3. Keras reads it, and it computes the same.
+            # Keras 3 reads the layer that the Rust half wrote, and computes the same output as before.
             assert written["config"]["name"] == config["config"]["name"]
             read = keras.saving.deserialize_keras_object(written)
             assert read.alpha == config["config"]["alpha"], (written, config)
@@ -100,9 +104,9 @@ def main():
             y, losses = run(read, x, dtype)
             assert np.array_equal(y, expected, equal_nan=True), (form, config, written)
             assert (losses == []) == (loss is None)
-            # A second round trip changes nothing.
+            # A second round trip through the Rust half changes nothing.
             assert ask(written, dtype, x)[2] == written
-            # For a layer with a complete shape, the Rust half writes the form of tf_keras, which reads it.
+            # If the shape is complete, the Rust half writes the layer in the form of tf_keras, which can read it.
             if form != "Keras 3":
                 complete = json.loads(json.dumps(config))
                 complete["config"]["batch_input_shape"] = [4, 3]
@@ -112,14 +116,14 @@ def main():
                 assert read.get_config()["dtype"] == dtype
                 assert np.array_equal(run(read, x, dtype)[0], expected, equal_nan=True), (form, complete)
             count[form] = count.get(form, 0) + 1
-            worst[dtype] = max(worst.get(dtype, 0), error)
+            max_error[dtype] = max(max_error.get(dtype, 0), error)
     rust.stdin.close()
     assert rust.wait() == 0
     print(f"Keras {keras.__version__}, tf_keras {tf_keras.__version__}, TensorFlow {tf.__version__}")
     for form, cases_of_form in count.items():
         print(f"{form}: {cases_of_form} round trips of a layer and its input")
     for dtype in DTYPES:
-        print(f"{dtype}: outputs within {worst[dtype]:.1e} of max(1, |y|), losses within {worst_loss[dtype]:.1e}")
+        print(f"{dtype}: outputs within {max_error[dtype]:.1e} of max(1, |y|), losses within {max_loss_error[dtype]:.1e}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 //! The Rust half of `scripts/keras-roundtrip`, which runs Keras and compares this program's results with it.
 //!
-//! Each line of standard input is a JSON object with the keys `layer`, in any form that Keras writes; `dtype`, `shape`,
-//! and `x`, numbers in C order. Each line of standard output is a JSON object with the keys `layer`, as this crate
-//! writes it; `y`; and `loss`, which may be null.
+//! Each line of standard input is a request, a JSON object with these keys: `layer` is a layer in any form that Keras
+//! writes; `dtype`, `shape` and `x` describe its input, whose elements `x` are in C order.
+//!
+//! Each line of standard output is an answer, a JSON object with these keys: `layer` is the same layer as this crate
+//! writes it; `y` is the output; `loss` is the loss, or null if the layer has no regularizer.
 
 use std::io::{self, BufRead, Write};
 
@@ -15,7 +17,7 @@ use wgpu_elu::{
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
-    let device = Device::from_env_blocking()?; // WGPU_ADAPTER_NAME can select the adapter
+    let device = Device::from_env_blocking()?; // the variable WGPU_ADAPTER_NAME can select an adapter
     eprintln!("wgpu-elu on {device}");
     for line in io::stdin().lock().lines() {
         let answer = answer(&device, &serde_json::from_str(&line?)?)?;
@@ -24,15 +26,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn answer(device: &Device, asked: &Value) -> Result<Value> {
-    let config: Config = serde_json::from_value(asked["layer"].clone())?;
+/// Runs the layer of a request on its input.
+fn answer(device: &Device, request: &Value) -> Result<Value> {
+    let config: Config = serde_json::from_value(request["layer"].clone())?;
     let layer = Layer::from_config(&config)?;
-    let shape: Vec<usize> = serde_json::from_value(asked["shape"].clone())?;
-    let x: Vec<f64> = serde_json::from_value(asked["x"].clone())?;
+    let shape: Vec<usize> = serde_json::from_value(request["shape"].clone())?;
+    let x: Vec<f64> = serde_json::from_value(request["x"].clone())?;
     let dtype = DType::ALL
         .into_iter()
-        .find(|dtype| asked["dtype"] == dtype.name());
-    let x = tensor(device, dtype.ok_or("no such dtype")?, &x, &shape)?;
+        .find(|dtype| request["dtype"] == dtype.name());
+    let x = tensor(device, dtype.ok_or("unknown dtype")?, &x, &shape)?;
     let y = layer.call(&x)?;
     let loss = match &layer.losses()[..] {
         [Loss::Data(loss)] => Some(numbers(loss)?[0]),
@@ -41,29 +44,31 @@ fn answer(device: &Device, asked: &Value) -> Result<Value> {
     Ok(json!({ "layer": layer.get_config(), "y": numbers(&y)?, "loss": loss }))
 }
 
+/// Returns a tensor of `dtype` with the elements `x`.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "Keras' values are of the dtype already"
+    reason = "Keras' values are exact in the dtype"
 )]
 fn tensor(device: &Device, dtype: DType, x: &[f64], shape: &[usize]) -> Result<Tensor> {
-    fn of<E: wgpu_elu::Element>(
+    fn converted<E: wgpu_elu::Element>(
         device: &Device,
         x: &[f64],
         shape: &[usize],
-        to: fn(f64) -> E,
+        convert: fn(f64) -> E,
     ) -> Result<Tensor> {
-        let x: Vec<E> = x.iter().map(|&x| to(x)).collect();
+        let x: Vec<E> = x.iter().map(|&x| convert(x)).collect();
         Ok(Tensor::from_vec(device, x, shape)?)
     }
     match dtype {
-        DType::F32 => of(device, x, shape, |x| x as f32),
-        DType::F16 => of(device, x, shape, half::f16::from_f64),
-        DType::BF16 => of(device, x, shape, half::bf16::from_f64),
-        DType::F64 => of(device, x, shape, |x| x),
-        other => Err(format!("{other} is new").into()),
+        DType::F32 => converted(device, x, shape, |x| x as f32),
+        DType::F16 => converted(device, x, shape, half::f16::from_f64),
+        DType::BF16 => converted(device, x, shape, half::bf16::from_f64),
+        DType::F64 => converted(device, x, shape, |x| x),
+        other => Err(format!("unsupported dtype {other}").into()),
     }
 }
 
+/// Returns the elements of a tensor as `f64`, which represents all of them exactly.
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(match tensor.dtype() {
         DType::F32 => tensor
@@ -82,6 +87,6 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
             .map(f64::from)
             .collect(),
         DType::F64 => tensor.to_vec_blocking()?,
-        other => return Err(format!("{other} is new").into()),
+        other => return Err(format!("unsupported dtype {other}").into()),
     })
 }

@@ -1,4 +1,5 @@
-//! `tf.keras.layers.ELU`, member by member. The layer manages configuration and nodes; [`Elu`] computes.
+//! The Keras layer, with every member of `tf.keras.layers.ELU`. It keeps the configuration and the symbolic nodes;
+//! [`Elu`] does the computation.
 
 mod config;
 #[cfg(feature = "serde")]
@@ -24,8 +25,8 @@ pub use symbolic::{Input, Mask, SymbolicTensor};
 
 /// Keras' ELU layer, with the members of `tf.keras.layers.ELU` under their names.
 ///
-/// As in Keras, there are two kinds of calls. [`Layer::call`] takes data, computes on the device of the data, and
-/// creates no node. [`Layer::connect`] takes a symbolic tensor, computes nothing, and creates an inbound node.
+/// As in Keras, the layer can be called in two ways. [`Layer::call`] takes data, computes on the device of the data,
+/// and creates no node. [`Layer::connect`] takes a symbolic tensor, computes nothing, and creates an inbound node.
 /// [`input`](Layer::input), [`output`](Layer::output), their shapes and masks, and the `get_…_at` methods describe
 /// these nodes.
 ///
@@ -43,17 +44,20 @@ pub use symbolic::{Input, Mask, SymbolicTensor};
 /// # Ok::<(), wgpu_elu::Error>(())
 /// ```
 ///
-/// If Keras' versions differ, each member names the version that it follows; `docs/keras.md` in the repository has the
-/// table. All members take `&self`, except for the two that change the layer, so one layer can be called from many
-/// threads. A chain of layers is a `try_fold`: `layers.iter().try_fold(x, |x, layer| layer.call(&x))`.
+/// Where versions of Keras differ, each member's documentation names the version that it follows; `docs/keras.md` in
+/// the repository has a table of all members.
+///
+/// All members take `&self`, except for the two setters, so many threads can call the same layer. To apply several
+/// layers in sequence, use `try_fold`: `layers.iter().try_fold(x, |x, layer| layer.call(&x))`.
 ///
 /// # Errors
 ///
-/// Every call returns [`LayerError::DType`] if the dtype of the data is not that of the layer, which the constructor or
-/// the first call fixed. (1.x computes in the dtype of the data; Keras 2 and 3 silently cast the data.)
+/// Every call returns [`LayerError::DType`] if the dtype of the data differs from the dtype of the layer, which the
+/// constructor or the first call sets. (TensorFlow 1.x computes in the dtype of the data; Keras 2 and 3 silently cast
+/// the data.)
 ///
-/// Every member that describes nodes returns [`LayerError::NeverConnected`] if there are no nodes. Calls on data do not
-/// create nodes.
+/// Every member that describes nodes returns [`LayerError::NeverConnected`] if the layer has no nodes. Calls on data
+/// create none.
 #[derive(Debug)]
 pub struct Layer {
     elu: Elu,
@@ -61,7 +65,7 @@ pub struct Layer {
     trainable: bool,
     batch_input_shape: Option<Vec<Option<usize>>>,
     activity_regularizer: Option<Regularizer>,
-    /// Empty until the first call, unless the constructor fixed the dtype.
+    /// Empty until the first call, unless the constructor sets the dtype.
     dtype: OnceLock<DType>,
     built: AtomicBool,
     calls: Mutex<Calls>,
@@ -80,17 +84,17 @@ pub enum Loss {
 
 /// Constructors.
 impl Layer {
-    /// Creates a layer with this alpha and the default of every other keyword.
+    /// Creates a layer with this alpha and default values for all other arguments.
     ///
     /// # Errors
     ///
-    /// Returns [`LayerError::Alpha`] if alpha is NaN, which TensorFlow 1.x uses for `None`.
+    /// Returns [`LayerError::Alpha`] if alpha is NaN, which is what TensorFlow 1.x makes of `None`.
     pub fn new(alpha: impl Into<f64>) -> Result<Self> {
         Self::builder().alpha(alpha).build()
     }
 
-    /// Starts Keras' constructor, with a method for each keyword: `alpha`, `name`, `trainable`, `dtype`, `input_shape`,
-    /// `batch_input_shape`, `batch_size`, `activity_regularizer`.
+    /// Returns a builder with a method for each keyword argument of Keras' constructor: `alpha`, `name`, `trainable`,
+    /// `dtype`, `input_shape`, `batch_input_shape`, `batch_size` and `activity_regularizer`.
     ///
     /// ```
     /// use wgpu_elu::{DType, Regularizer, layer::Layer};
@@ -106,16 +110,16 @@ impl Layer {
         LayerBuilder::default()
     }
 
-    /// Creates a layer from the result of [`Layer::get_config`], or from JSON.
+    /// Creates a layer from a configuration, which [`Layer::get_config`] returned or which was read from JSON.
     ///
-    /// If the name is missing or empty, the layer is named `elu`, `elu_1` and so on, numbered over the process. Given
-    /// names need not be unique.
+    /// If the name is missing or empty, the layer is named `elu`, `elu_1` and so on; the number is unique in the
+    /// process. Names that you choose need not be unique.
     ///
     /// # Errors
     ///
     /// Returns [`LayerError::Alpha`] if alpha is NaN; [`LayerError::Name`] if the name contains `/`, which Keras 3 does
-    /// not allow; [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) if a factor is negative, infinite or
-    /// NaN.
+    /// not allow either; [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) if a factor is negative,
+    /// infinite or NaN.
     pub fn from_config(config: &Config) -> Result<Self> {
         config.check()?;
         let layer = Self {
@@ -137,7 +141,8 @@ impl Layer {
         Ok(layer)
     }
 
-    /// Returns the configuration of the layer, with its name and the dtype that is fixed by now.
+    /// Returns the configuration of the layer, including its name. The dtype is `None` as long as neither the
+    /// constructor nor a call has set it.
     ///
     /// As in Keras 3, alpha is the number that was passed (1.x rounds it to float32), and the regularizer is included
     /// (1.x omits it).
@@ -158,8 +163,8 @@ impl Layer {
 impl Layer {
     /// Computes ELU of `inputs` on their device: Keras' `__call__` on data.
     ///
-    /// It creates no node. If the layer has an activity regularizer, its loss is computed on the same device, and
-    /// replaces the loss of the last call in [`Layer::losses`].
+    /// Creates no node. If the layer has an activity regularizer, the call also computes its loss on the same device.
+    /// This loss replaces the loss of the previous call in [`Layer::losses`].
     ///
     /// # Errors
     ///
@@ -171,41 +176,41 @@ impl Layer {
             Some(regularizer) => Some(regularizer.activity_loss(&outputs)?),
             None => None,
         };
-        self.called(inputs.dtype())?;
-        // The previous loss is dropped after the lock is released.
-        let _before = std::mem::replace(&mut self.calls().last_loss, loss);
+        self.record_call(inputs.dtype())?;
+        // Keeps the previous loss until the end of the function, so that it is dropped after the lock is released.
+        let _previous = std::mem::replace(&mut self.calls().last_loss, loss);
         Ok(outputs)
     }
 
-    /// Does what [`Layer::call`] does, under its other name in TensorFlow 1.x.
+    /// Does the same as [`Layer::call`], under the name that TensorFlow 1.x also has for it.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Layer::call`].
+    /// Returns the same errors as [`Layer::call`].
     pub fn apply(&self, inputs: &Tensor) -> Result<Tensor> {
         self.call(inputs)
     }
 
-    /// Returns the symbolic output for a symbolic input, which has the same shape, dtype and mask: Keras' `__call__` on
+    /// Creates an inbound node for a symbolic input and returns the node's symbolic output: Keras' `__call__` on
     /// `Input(…)`.
     ///
-    /// It creates an inbound node and computes nothing.
+    /// The output has the shape, the dtype and the mask of the input. Nothing is computed.
     ///
     /// # Errors
     ///
     /// Returns the [errors of every call](Self#errors).
     pub fn connect(&self, input: &SymbolicTensor) -> Result<SymbolicTensor> {
-        self.called(input.dtype())?;
+        self.record_call(input.dtype())?;
         let mut calls = self.calls();
-        // As in TensorFlow, the first node has no number.
-        let name = |what: &str| match calls.nodes.len() {
-            0 => format!("{}/{what}", self.name),
-            node => format!("{}/{what}_{node}", self.name),
+        // As in TensorFlow, the names of the first node have no number.
+        let name = |suffix: &str| match calls.nodes.len() {
+            0 => format!("{}/{suffix}", self.name),
+            index => format!("{}/{suffix}_{index}", self.name),
         };
-        let output = input.mapped(name("output"));
-        let loss = self
-            .activity_regularizer
-            .map(|_| output.reduced(name("activity_regularizer"), input.dtype().arithmetic()));
+        let output = input.derive_output(name("output"));
+        let loss = self.activity_regularizer.map(|_| {
+            output.derive_scalar(name("activity_regularizer"), input.dtype().arithmetic())
+        });
         calls.nodes.push(Node {
             input: input.clone(),
             output: output.clone(),
@@ -214,10 +219,11 @@ impl Layer {
         Ok(output)
     }
 
-    /// Returns the gradient with respect to `inputs`, from the gradient with respect to the outputs: see
-    /// [`Elu::backward`]. In Keras this is the job of the backend.
+    /// Computes the gradient with respect to `inputs` from `grad`, the gradient with respect to the outputs. See
+    /// [`Elu::backward`] for the formula.
     ///
-    /// It is the gradient of the outputs only, without that of an activity regularizer's loss.
+    /// Keras has no such method, because its backend computes gradients. The result does not include the gradient of an
+    /// activity regularizer's loss. This is not a call: it does not set the dtype of the layer.
     ///
     /// # Errors
     ///
@@ -227,19 +233,20 @@ impl Layer {
         self.elu.backward(inputs, grad)
     }
 
-    /// Marks the layer as built. ELU has nothing to build, so any shape is accepted, any number of times.
+    /// Marks the layer as built. ELU has no weights to create, so it accepts any shape, and can be called repeatedly.
     ///
-    /// As in Keras, this defines neither [`Layer::input_shape`] nor [`Layer::dtype`]. Every call also builds the layer.
+    /// As in Keras, this sets neither [`Layer::input_shape`] nor [`Layer::dtype`]. Every call also marks the layer as
+    /// built.
     pub fn build(&self, _input_shape: &[Option<usize>]) {
         self.built.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the mask of the outputs, which is `mask`, a [`Mask`] or any other type.
+    /// Returns the mask of the outputs, which is `mask` unchanged. It can be a [`Mask`] or a value of any other type.
     pub fn compute_mask<I: ?Sized, M>(&self, _inputs: &I, mask: Option<M>) -> Option<M> {
         mask
     }
 
-    /// Returns the shape of the outputs for inputs of `input_shape`, which is the same.
+    /// Returns the shape of the outputs for inputs of `input_shape`, which is `input_shape` itself.
     pub fn compute_output_shape(&self, input_shape: &[Option<usize>]) -> Vec<Option<usize>> {
         input_shape.to_vec()
     }
@@ -247,17 +254,17 @@ impl Layer {
 
 /// Properties.
 impl Layer {
-    /// Returns alpha: the negative side tends to `-alpha`.
+    /// Returns alpha. For inputs that tend to negative infinity, the output tends to `-alpha`.
     pub fn alpha(&self) -> f64 {
         self.elu.factors().alpha()
     }
 
-    /// Returns the regularizer of the outputs, if any.
+    /// Returns the regularizer of the outputs, or `None`.
     pub fn activity_regularizer(&self) -> Option<Regularizer> {
         self.activity_regularizer
     }
 
-    /// Sets or removes the regularizer for future calls.
+    /// Sets or removes the regularizer. The change applies to later calls.
     ///
     /// # Errors
     ///
@@ -271,7 +278,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Returns whether the layer was built, by [`Layer::build`] or by a call. (In Keras 3 every layer of this kind is
+    /// Returns whether [`Layer::build`] or a call has marked the layer as built. (In Keras 3, an ELU layer is always
     /// built.)
     pub fn built(&self) -> bool {
         self.built.load(Ordering::Relaxed)
@@ -281,7 +288,7 @@ impl Layer {
     ///
     /// # Errors
     ///
-    /// Returns [`LayerError::NotBuilt`] before the layer is built, as documented by Keras. (Keras 3 returns 0.)
+    /// Returns [`LayerError::NotBuilt`] if the layer is not built, as Keras' documentation says. (Keras 3 returns 0.)
     pub fn count_params(&self) -> Result<usize> {
         if self.built() {
             Ok(0)
@@ -293,8 +300,8 @@ impl Layer {
         }
     }
 
-    /// Returns the dtype that the layer computes in: that of the constructor, else that of the first call, else `None`.
-    /// (In Keras 2 and 3 it is float32 unless the constructor sets it.)
+    /// Returns the dtype that the layer computes in. The constructor sets it, or else the first call; before that, it
+    /// is `None`. (In Keras 2 and 3 it is float32 unless the constructor sets another one.)
     pub fn dtype(&self) -> Option<DType> {
         self.dtype.get().copied()
     }
@@ -304,12 +311,12 @@ impl Layer {
         &self.name
     }
 
-    /// Returns the flag that Keras calls `trainable`. It has no effect on ELU or its losses.
+    /// Returns Keras' `trainable` flag. It affects neither ELU nor its losses.
     pub fn trainable(&self) -> bool {
         self.trainable
     }
 
-    /// Sets the flag that Keras calls `trainable`, see [`Layer::trainable`].
+    /// Sets Keras' `trainable` flag. It affects neither ELU nor its losses.
     pub fn set_trainable(&mut self, trainable: bool) {
         self.trainable = trainable;
     }
@@ -317,10 +324,11 @@ impl Layer {
 
 /// Losses.
 impl Layer {
-    /// Returns the losses of the activity regularizer: first the loss of the last call on data, if any (as in Keras 2
-    /// and 3; 1.x keeps the losses of all calls), then the losses of all nodes.
+    /// Returns the losses of the activity regularizer: first the loss of the last call on data, if it had one, then the
+    /// losses of all nodes.
     ///
-    /// [`Regularizer::activity_loss`] has the formula.
+    /// As in Keras 2 and 3, only the last call on data counts; 1.x keeps the losses of all calls. For the formula, see
+    /// [`Regularizer::activity_loss`].
     pub fn losses(&self) -> Vec<Loss> {
         let calls = self.calls();
         let data = calls.last_loss.iter().cloned().map(Loss::Data);
@@ -330,36 +338,36 @@ impl Layer {
 
     /// Returns the losses of the nodes that depend on any of `inputs`, directly or through other layers.
     ///
-    /// For no inputs the result is empty: Keras then returns the losses that depend on no input, and every loss of ELU
-    /// depends on one. Losses of calls on data are not included.
+    /// If `inputs` is empty, the result is empty: for that case Keras returns the losses that depend on no input, and
+    /// every loss of ELU depends on one. Losses of calls on data are not included.
     pub fn get_losses_for(&self, inputs: &[&SymbolicTensor]) -> Vec<SymbolicTensor> {
         let calls = self.calls();
         let losses = calls.nodes.iter().filter_map(|node| node.loss.as_ref());
         losses
-            .filter(|loss| inputs.iter().any(|input| loss.comes_from(input)))
+            .filter(|loss| inputs.iter().any(|input| loss.depends_on(input)))
             .cloned()
             .collect()
     }
 
-    /// Returns the updates that a training step runs, of which ELU has none.
+    /// Returns the updates that a training step runs. ELU has none, so the list is empty.
     pub fn updates(&self) -> Vec<SymbolicTensor> {
         Vec::new()
     }
 
-    /// Returns the updates that depend on `inputs`, of which ELU has none.
+    /// Returns the updates that depend on `inputs`. ELU has none, so the list is empty.
     pub fn get_updates_for(&self, _inputs: &[&SymbolicTensor]) -> Vec<SymbolicTensor> {
         Vec::new()
     }
 }
 
-/// Weights, of which ELU has none.
+/// Weights. ELU has none, so all lists are empty.
 impl Layer {
     /// Returns all weights.
     pub fn weights(&self) -> &[Tensor] {
         &[]
     }
 
-    /// Returns [`Layer::weights`], under its other name.
+    /// Returns the same as [`Layer::weights`]. Keras has both names.
     pub fn variables(&self) -> &[Tensor] {
         self.weights()
     }
@@ -369,7 +377,7 @@ impl Layer {
         self.weights()
     }
 
-    /// Returns [`Layer::trainable_weights`], under its other name.
+    /// Returns the same as [`Layer::trainable_weights`]. Keras has both names.
     pub fn trainable_variables(&self) -> &[Tensor] {
         self.weights()
     }
@@ -379,7 +387,7 @@ impl Layer {
         self.weights()
     }
 
-    /// Returns [`Layer::non_trainable_weights`], under its other name.
+    /// Returns the same as [`Layer::non_trainable_weights`]. Keras has both names.
     pub fn non_trainable_variables(&self) -> &[Tensor] {
         self.weights()
     }
@@ -411,19 +419,21 @@ impl Layer {
 
 // ---- Internals ----
 
-/// The state that calls change.
+/// The state that calls of the layer change.
 #[derive(Debug, Default)]
 struct Calls {
     nodes: Vec<Node>,
+    /// The loss of the last call on data, if it had one.
     last_loss: Option<Tensor>,
 }
 
 impl Layer {
     fn calls(&self) -> MutexGuard<'_, Calls> {
-        // Nothing can panic while the lock is held, so the state is valid even after a poisoning.
+        // No code that holds the lock leaves the state half changed, so it is valid even if the mutex is poisoned.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Checks that data of dtype `found` fits the layer. Any dtype fits before the first call.
     fn check_dtype(&self, found: DType) -> Result<()> {
         match self.dtype() {
             Some(needed) if needed != found => Err(LayerError::DType {
@@ -436,19 +446,20 @@ impl Layer {
         }
     }
 
-    /// Fixes the dtype at the first call, and marks the layer as built.
-    fn called(&self, dtype: DType) -> Result<()> {
+    /// Sets the dtype at the first call, and marks the layer as built.
+    fn record_call(&self, dtype: DType) -> Result<()> {
         self.dtype.get_or_init(|| dtype);
-        self.check_dtype(dtype)?; // another thread may have fixed it first
+        self.check_dtype(dtype)?; // another thread may have set a different dtype first
         self.built.store(true, Ordering::Relaxed);
         Ok(())
     }
 }
 
+/// Returns `elu`, `elu_1`, `elu_2` and so on, as Keras names its layers.
 fn automatic_name() -> String {
-    static MADE: AtomicUsize = AtomicUsize::new(0);
-    match MADE.fetch_add(1, Ordering::Relaxed) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    match NEXT.fetch_add(1, Ordering::Relaxed) {
         0 => "elu".into(),
-        n => format!("elu_{n}"),
+        number => format!("elu_{number}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Keras' activity regularizer on tensors, on the device of the tensor.
+//! Keras' activity regularizers, computed on the device of the tensor.
 
 use crate::{
     cpu,
@@ -9,7 +9,7 @@ use crate::{
     tensor::Tensor,
 };
 
-/// A penalty on a layer's output: Keras' `regularizers.L1`, `L2` and `L1L2`, as an `activity_regularizer`.
+/// A penalty on a layer's output: Keras' `regularizers.L1`, `L2` and `L1L2`, used as an `activity_regularizer`.
 ///
 /// ```
 /// use wgpu_elu::{Device, Regularizer, Tensor};
@@ -23,20 +23,22 @@ use crate::{
 ///
 /// # Results
 ///
-/// A result is a scalar, a tensor of the shape `[]`, on the device of `y`. Nothing is read back: on a GPU the work is
-/// submitted and not waited for. The result is `float64` if `y` is, else `float32`. Keras differs in two ways. It
-/// computes in the dtype of `y`, so with `float16` a sum of 65520 is infinite. With `float64` it keeps the factors in
-/// `float32`; to get the same results to the last digit, pass `0.1f32.into()`.
+/// A result is a scalar, which is a tensor of the shape `[]`, on the device of `y`. Its dtype is `float64` if `y` is
+/// `float64`, else `float32`. Nothing is read back: on a GPU, an operation submits the work and does not wait for it.
 ///
-/// As in Keras, a term with a factor of 0 is left out. NaN in `y` gives NaN, and infinity gives infinity, unless both
-/// factors are 0.
+/// Keras differs in two ways. It computes in the dtype of `y`, so that a sum of 65520 in `float16` is infinite. For
+/// `float64` it keeps the factors in `float32`; to get the same results to the last digit, pass a factor such as
+/// `0.1f32.into()`.
+///
+/// As in Keras, a term whose factor is 0 is left out. If `y` contains NaN, the result is NaN; otherwise, if it contains
+/// infinity, the result is infinite. If both factors are 0, the result is 0 for every `y`.
 ///
 /// # Accuracy
 ///
-/// The relative error of a result is at most 1e-6, or 1e-14 for `float64`. This holds for a `y` of any length and for
-/// any order of additions on a device that rounds to the nearest number. It requires that the factors, the elements,
-/// the terms, their sum and the result are 0 or normal numbers of the result's dtype: for `float32`, between 2^-126 and
-/// 2^128. Smaller numbers may be treated as 0, and larger ones are infinite.
+/// The relative error of a `float32` result is at most 1e-6, and of a `float64` result at most 1e-14. These bounds hold
+/// for any length of `y`, and for any order of additions on a device that rounds to the nearest number. They require
+/// that the factors, the elements, the terms, their sum and the result are 0 or normal numbers of the result's dtype:
+/// for `float32`, between 2^-126 and 2^128. Smaller numbers may be treated as 0, and larger numbers are infinite.
 ///
 /// # Errors
 ///
@@ -46,11 +48,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Regularizer {
-    /// `l1 * sum(|y|)`, with this `l1`.
+    /// The penalty `l1 * sum(|y|)`. The value is `l1`.
     L1(f64),
-    /// `l2 * sum(y^2)`, with this `l2`.
+    /// The penalty `l2 * sum(y^2)`. The value is `l2`.
     L2(f64),
-    /// The sum of both.
+    /// The penalty `l1 * sum(|y|) + l2 * sum(y^2)`.
     L1L2 {
         /// The factor of the sum of all `|y|`.
         l1: f64,
@@ -60,10 +62,10 @@ pub enum Regularizer {
 }
 
 impl Regularizer {
-    /// Keras' default value of every factor.
+    /// The default value of a factor in Keras.
     pub const DEFAULT_FACTOR: f64 = 0.01;
 
-    /// Returns the factor of the sum of all `|y|`, which may be 0.
+    /// Returns the factor of the sum of all `|y|`, which is 0 for `L2`.
     pub const fn l1(&self) -> f64 {
         match *self {
             Self::L1(l1) | Self::L1L2 { l1, .. } => l1,
@@ -71,7 +73,7 @@ impl Regularizer {
         }
     }
 
-    /// Returns the factor of the sum of all `y^2`, which may be 0.
+    /// Returns the factor of the sum of all `y^2`, which is 0 for `L1`.
     pub const fn l2(&self) -> f64 {
         match *self {
             Self::L2(l2) | Self::L1L2 { l2, .. } => l2,
@@ -79,7 +81,7 @@ impl Regularizer {
         }
     }
 
-    /// Checks the factors as Keras 3 does.
+    /// Checks the factors, as Keras 3 does.
     ///
     /// # Errors
     ///
@@ -95,26 +97,29 @@ impl Regularizer {
     ///
     /// Returns the [errors of every operation](Self#errors).
     pub fn penalty(&self, y: &Tensor) -> Result<Tensor> {
-        self.divided(y, 1.0)
+        self.divided_penalty(y, 1.0)
     }
 
-    /// Computes the penalty divided by the first dimension of `y`, the batch size. Keras adds this value to a model's
-    /// loss. It is 0 if any dimension is 0, including the batch size. For a scalar there is no division.
+    /// Computes the penalty divided by the batch size, which is the first dimension of `y`. Keras adds this value to a
+    /// model's loss.
+    ///
+    /// The value is 0 if any dimension is 0, including the batch size. The penalty of a scalar is not divided.
     ///
     /// # Errors
     ///
     /// Returns the [errors of every operation](Self#errors).
     pub fn activity_loss(&self, y: &Tensor) -> Result<Tensor> {
-        // Without elements the sum is 0, so any divisor will do.
+        // If the batch size is 0, the sum is 0. Dividing by 1 avoids 0 / 0.
         let batch = y.shape().first().map_or(1, |&batch| batch.max(1));
-        self.divided(y, batch as f64)
+        self.divided_penalty(y, batch as f64)
     }
 }
 
 // ---- Internals ----
 
 impl Regularizer {
-    fn divided(&self, y: &Tensor, divisor: f64) -> Result<Tensor> {
+    /// Computes the penalty divided by `divisor`.
+    fn divided_penalty(&self, y: &Tensor, divisor: f64) -> Result<Tensor> {
         self.check()?;
         let (l1, l2) = (self.l1(), self.l2());
         let device = y.device();

@@ -1,20 +1,22 @@
-//! ELU of more data than a buffer or the device's memory holds.
+//! ELU of more data than a buffer or the device's memory can hold, in chunks.
 //!
-//! On a GPU, a ring of three slots of buffers overlaps the copies with the kernel:
+//! On a GPU, the chunks pass through a ring of three slots. Each slot has its own buffers for one chunk:
 //!
 //! ```text
-//! for each slot of the ring, again and again, until the source ends:
-//!     if the slot is in use: wait for its work, and write its results to the sink
-//!     fill the slot from the source
-//!     submit its work: copy to the staging buffer, kernel, copy back      (does not wait)
-//! write the results of the slots in use to the sink, oldest first
+//! for slot in the ring, in turn, until the source ends:
+//!     1. drain:   if the slot is in use, wait for its work, and write its results to the sink
+//!     2. fill:    read the next chunk from the source into the slot's upload buffer
+//!     3. submit:  copy to the device buffer, run the kernel, copy to the download buffer   (does not wait)
+//! drain the slots that are still in use, oldest first
 //! ```
 //!
-//! - While the device works on one slot, the CPU fills another one and empties a third, so three slots keep both
-//!   occupied.
-//! - The results of a slot are read when the slot is needed again, so they are written in order.
-//! - If the CPU and the GPU share their memory, the kernel works on the mapped buffers, without a staging buffer and
-//!   its copies.
+//! 1. Draining comes first, because it frees the slot. It waits only for the oldest work, and the ring keeps the
+//!    results in order.
+//! 2. Filling takes place on the CPU while the device works on the chunks in the other slots.
+//! 3. Submitting without waiting is what makes the CPU and the device work at the same time. With three slots, the
+//!    device can work on one chunk while the CPU drains a second and fills a third.
+//!
+//! If the CPU and the GPU share their memory, step 3 has no copies: the kernel works directly on the mapped buffers.
 
 mod io;
 mod slot;
@@ -35,11 +37,11 @@ use crate::{
 use io::{Reader, Sink, Source, Writer, read, write_error};
 use slot::{Arrangement, Slot};
 
-/// Applies ELU to any amount of data in constant memory, in chunks.
+/// Applies ELU to any amount of data in constant memory, by processing it in chunks.
 ///
-/// On a GPU, copies in both directions overlap with the kernel's work on other chunks. If the CPU and the GPU share
-/// their memory (integrated GPUs and software adapters with the feature `MAPPABLE_PRIMARY_BUFFERS`, which
-/// [`Device::from_adapter`] requests), the kernel works directly on the memory that the CPU reads and writes.
+/// On a GPU, the copies of a chunk to and from the device overlap with the kernel's work on other chunks. If the CPU
+/// and the GPU share their memory (integrated GPUs and software adapters with the feature `MAPPABLE_PRIMARY_BUFFERS`,
+/// which [`Device::from_adapter`] requests), the kernel works directly on the memory that the CPU reads and writes.
 ///
 /// ```
 /// use wgpu_elu::{DType, Device, Elu, Stream};
@@ -55,16 +57,19 @@ use slot::{Arrangement, Slot};
 /// # Memory
 ///
 /// All buffers together use at most [`Stream::BUDGET`] bytes, or the budget that [`Stream::with_budget`] sets.
-/// [`Stream::chunk_len`] returns the resulting number of elements in a chunk. The buffers are created when they are
-/// first needed and kept for the next call. For short data, [`Stream::with_expected_len`] makes them smaller.
+/// [`Stream::chunk_len`] returns the resulting number of elements per chunk. On a GPU, buffers are created when they
+/// are first needed, and are kept for later calls. If you know that the data is short, [`Stream::with_expected_len`]
+/// makes the buffers smaller.
 ///
 /// # Errors
 ///
 /// Every `forward` method returns [`Error::Read`] or [`Error::Write`] if the source or the sink fails;
-/// [`Error::PartialElement`] if the data ends in the middle of an element; [`Error::OutOfMemory`]; on a GPU also
-/// [`Error::DeviceLost`], and [`Error::Limit`] and [`Error::Refused`] as in
-/// [`Kernel::prepare`](crate::Kernel::prepare). The bytes that were written before an error are the beginning of the
-/// results. The stream can be used again, unless the device is lost.
+/// [`Error::PartialElement`] if the data ends in the middle of an element; [`Error::OutOfMemory`] if there is not
+/// enough memory for the buffers. On a GPU, it also returns [`Error::DeviceLost`] if the device is lost, and
+/// [`Error::Limit`] and [`Error::Refused`] under the conditions of [`Kernel::prepare`](crate::Kernel::prepare).
+///
+/// If a method fails, the bytes that it wrote before are the beginning of the results. The stream can be used again
+/// after an error, unless the device is lost.
 pub struct Stream {
     device: Device,
     elu: Elu,
@@ -72,26 +77,27 @@ pub struct Stream {
     budget: u64,
     expected_len: u64,
     arrangement: Arrangement,
-    /// The slots that were created so far; empty on the CPU.
+    /// The slots that have been created, at most [`SLOTS`]. There are none on the CPU.
     slots: Vec<Slot>,
 }
 
 impl Stream {
-    /// The default size of all buffers together, in bytes.
+    /// The default budget for all buffers together, in bytes: 64 MiB.
     pub const BUDGET: u64 = 64 << 20;
 
-    /// Creates a stream for elements of `dtype` on `device`, without creating buffers. A number for `elu` is alpha.
+    /// Creates a stream that applies `elu` to elements of `dtype` on `device`. A number for `elu` is its alpha. No
+    /// buffers are created yet.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Kernel::new`](crate::Kernel::new).
+    /// Returns the same errors as [`Kernel::new`](crate::Kernel::new).
     pub fn new(device: &Device, elu: impl Into<Elu>, dtype: DType) -> Result<Self> {
         let arrangement = match device {
             Device::Cpu => Arrangement::InPlace,
             Device::Gpu(gpu) => {
                 gpu.probe_alive()?;
                 gpu.kernel(dtype)?;
-                Arrangement::of(gpu)
+                Arrangement::for_gpu(gpu)
             }
         };
         Ok(Self {
@@ -105,8 +111,8 @@ impl Stream {
         })
     }
 
-    /// Returns the stream with a budget of `bytes` for all buffers together. It always has room for one element per
-    /// buffer.
+    /// Returns the stream with a budget of `bytes` for all buffers together. Each buffer has room for at least one
+    /// element, even if this exceeds the budget.
     #[must_use]
     pub fn with_budget(self, bytes: u64) -> Self {
         Self {
@@ -116,8 +122,8 @@ impl Stream {
         }
     }
 
-    /// Returns the stream prepared for at most `len` elements, which may need less memory than the budget. More
-    /// elements are still processed.
+    /// Returns the stream with buffers for at most `len` elements in total, if these need less memory than the budget.
+    /// Longer data can still be processed, in more chunks.
     #[must_use]
     pub fn with_expected_len(self, len: u64) -> Self {
         Self {
@@ -127,7 +133,7 @@ impl Stream {
         }
     }
 
-    /// Returns the device of the stream.
+    /// Returns the device that the stream computes on.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -137,14 +143,14 @@ impl Stream {
         self.dtype
     }
 
-    /// Returns the number of elements in a chunk. It depends on the budget, and on the device's `max_buffer_size` and
-    /// `max_storage_buffer_binding_size`.
+    /// Returns the number of elements per chunk. It depends on the budget, on the expected length, and on the device's
+    /// `max_buffer_size` and `max_storage_buffer_binding_size`.
     pub fn chunk_len(&self) -> u64 {
         self.chunk_bytes() / self.dtype.size() as u64
     }
 
-    /// Reads elements in this machine's byte order from `source` until it ends, and writes ELU of them to `sink`.
-    /// Returns the number of elements.
+    /// Reads elements from `source` until it ends, writes their ELU to `sink`, and returns the number of elements. Both
+    /// sides use this machine's byte order.
     ///
     /// # Errors
     ///
@@ -156,7 +162,7 @@ impl Stream {
                 with_element!(self.dtype, E => forward_on_cpu::<E>(self.elu, chunk, source, &mut sink)?)
             }
             Device::Gpu(gpu) => {
-                let mut reader = Reader::new(source, zeros(chunk.min(PIECE))?);
+                let mut reader = Reader::new(source, zeros(chunk.min(READ_SIZE))?);
                 self.forward_on_gpu(&gpu, chunk, &mut reader, &mut Writer(&mut sink))
                     .await?
             }
@@ -165,12 +171,12 @@ impl Stream {
         Ok(bytes / size)
     }
 
-    /// Writes ELU of `x` to `y`.
+    /// Computes ELU of the elements of `x` and writes it to `y`.
     ///
     /// # Errors
     ///
     /// Returns [`Error::LengthMismatch`] if the slices differ in length, and [`Error::DTypeMismatch`] if their elements
-    /// are not of [`Stream::dtype`]; `y` is then unchanged. Also returns the [errors of every `forward`
+    /// are not of [`Stream::dtype`]; in both cases `y` is unchanged. Also returns the [errors of every `forward`
     /// method](Self#errors).
     pub async fn forward_slice<E: Element>(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
         if E::DTYPE != self.dtype {
@@ -204,7 +210,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Stream::forward`].
+    /// Returns the same errors as [`Stream::forward`].
     #[cfg(not(target_family = "wasm"))]
     pub fn forward_blocking(&mut self, source: impl Read, sink: impl Write) -> Result<u64> {
         pollster::block_on(self.forward(source, sink))
@@ -214,7 +220,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Stream::forward_slice`].
+    /// Returns the same errors as [`Stream::forward_slice`].
     #[cfg(not(target_family = "wasm"))]
     pub fn forward_slice_blocking<E: Element>(&mut self, x: &[E], y: &mut [E]) -> Result<()> {
         pollster::block_on(self.forward_slice(x, y))
@@ -235,43 +241,46 @@ impl fmt::Debug for Stream {
 
 // ---- Internals ----
 
-/// The number of slots: while the device works on one, another is filled and a third is emptied.
+/// The number of slots: while the device works on one, the CPU drains another and fills a third.
 const SLOTS: usize = 3;
 
-/// The largest chunk in bytes if the CPU does the work, directly or as a software adapter, so that a chunk stays in its
-/// cache. On lavapipe, 2^25 floats took 53 ms with this size, 60 ms in chunks of 8 MiB, and 78 ms in chunks of 32 MiB.
+/// The maximum size of a chunk in bytes on the CPU path and on software adapters, so that a chunk fits into the CPU's
+/// cache. On lavapipe, 2^25 `f32` elements took 53 ms in chunks of this size, 60 ms in chunks of 8 MiB, and 78 ms in
+/// chunks of 32 MiB.
 const CACHED_CHUNK: u64 = 4 << 20;
 
-/// Chunks that are longer than a page consist of whole pages, so that copies are aligned.
+/// The size of a page in bytes. Chunks of at least a page consist of whole pages, so that copies are aligned.
 const PAGE: u64 = 4096;
 
-/// The number of bytes that are read from a reader at a time. They are still in the cache when they are copied.
-const PIECE: u64 = 256 << 10;
+/// The number of bytes that are read from a reader at a time. They are still in the cache when they are copied to a
+/// slot.
+const READ_SIZE: u64 = 256 << 10;
 
 impl Stream {
+    /// Returns the size of a chunk in bytes, which is a multiple of the size of an element.
     fn chunk_bytes(&self) -> u64 {
-        let most = match &self.device {
+        let max = match &self.device {
             Device::Cpu => self.budget.min(CACHED_CHUNK),
             Device::Gpu(gpu) => {
                 let limits = gpu.device().limits();
                 let buffers = SLOTS as u64 * self.arrangement.buffers();
-                let most = match gpu.info().device_type {
+                let max_in_cache = match gpu.info().device_type {
                     wgpu::DeviceType::Cpu => CACHED_CHUNK,
                     _ => u64::MAX,
                 };
                 (self.budget / buffers)
-                    .min(most)
+                    .min(max_in_cache)
                     .min(limits.max_buffer_size)
                     .min(limits.max_storage_buffer_binding_size)
             }
         };
         let size = self.dtype.size() as u64;
-        let unit = if most >= PAGE { PAGE } else { size };
+        let unit = if max >= PAGE { PAGE } else { size };
         let expected = self.expected_len.saturating_mul(size);
-        (most - most % unit).min(expected).max(size)
+        (max - max % unit).min(expected).max(size)
     }
 
-    /// Streams through the GPU, and returns the number of bytes.
+    /// Processes all of `source` on the GPU, and returns the number of bytes.
     async fn forward_on_gpu(
         &mut self,
         gpu: &Gpu,
@@ -282,23 +291,23 @@ impl Stream {
         let kernel = &gpu.kernel(self.dtype)?;
         let size = self.dtype.size() as u64;
         let mut total = 0;
-        // The slots in use, oldest first, with the number of bytes in each. After an error, the next call overwrites
-        // their contents.
+        // The indices of the slots in use, oldest first, and the number of bytes in each. After an error, the next call
+        // does not drain these slots but overwrites them.
         let mut in_use: VecDeque<(usize, u64)> = VecDeque::with_capacity(SLOTS);
-        for at in (0..SLOTS).cycle() {
+        for index in (0..SLOTS).cycle() {
             if source.is_at_end()? {
                 break;
             }
             if in_use.len() == SLOTS
-                && let Some((at, bytes)) = in_use.pop_front()
+                && let Some((oldest, bytes)) = in_use.pop_front()
             {
-                self.slots[at].empty(gpu, bytes, sink).await?;
+                self.slots[oldest].drain(gpu, bytes, sink).await?;
             }
-            if self.slots.len() == at {
+            if self.slots.len() == index {
                 let slot = Slot::new(gpu, kernel, self.elu, self.arrangement, chunk)?;
                 self.slots.push(slot);
             }
-            let slot = &mut self.slots[at];
+            let slot = &mut self.slots[index];
             let bytes = slot.fill(gpu, source).await?;
             total += bytes;
             if !bytes.is_multiple_of(size) {
@@ -308,16 +317,16 @@ impl Stream {
                 });
             }
             slot.submit(gpu, kernel, self.elu, bytes)?;
-            in_use.push_back((at, bytes));
+            in_use.push_back((index, bytes));
         }
-        for (at, bytes) in in_use {
-            self.slots[at].empty(gpu, bytes, sink).await?;
+        for (index, bytes) in in_use {
+            self.slots[index].drain(gpu, bytes, sink).await?;
         }
         Ok(total)
     }
 }
 
-/// Streams through the CPU path, and returns the number of bytes.
+/// Processes all of `source` on the CPU path, and returns the number of bytes.
 fn forward_on_cpu<E: Element>(
     elu: Elu,
     chunk: u64,
@@ -353,8 +362,7 @@ fn forward_on_cpu<E: Element>(
     }
 }
 
-/// Returns a vector of zeros, or an error if there is not enough memory, where Rust's collections would abort the
-/// process.
+/// Returns a vector of zeros, or an error if there is not enough memory. (`vec!` would abort the process.)
 fn zeros<T: bytemuck::Zeroable>(len: u64) -> Result<Vec<T>> {
     let out_of_memory = |_| Error::OutOfMemory {
         what: format!("a chunk of {len} elements"),
@@ -373,9 +381,10 @@ mod tests {
     use super::*;
     use crate::{device::adapters, tensor::Tensor};
 
-    /// Tests every arrangement of buffers, because the adapters of one machine rarely use all of them.
+    /// Tests every arrangement of buffers that a device allows, because the adapters of one machine rarely select all
+    /// of them.
     #[test]
-    fn every_arrangement_gives_the_same() {
+    fn all_arrangements_give_the_same_results() {
         let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_default();
         let adapters = match &*wish {
             "" | "auto" | "require" => pollster::block_on(adapters()),
@@ -383,14 +392,14 @@ mod tests {
             _ => panic!("WGPU_ELU_GPU={wish:?}: needed auto, require or skip"),
         };
         let backends = wgpu::Instance::enabled_backend_features();
-        let is_possible = !backends.difference(wgpu::Backends::NOOP).is_empty();
-        assert!(wish != "require" || !is_possible || !adapters.is_empty());
+        let has_backends = !backends.difference(wgpu::Backends::NOOP).is_empty();
+        assert!(wish != "require" || !has_backends || !adapters.is_empty());
         if adapters.is_empty() {
-            announce("SKIPPED: the arrangements of chunks (no adapter)");
+            announce("SKIPPED: the arrangements of a stream's buffers (no adapter found)");
         }
         for adapter in adapters {
             let device = pollster::block_on(Device::from_adapter(&adapter)).unwrap();
-            // An odd number of elements, so that the last word is half used for 16-bit types.
+            // An odd number of elements, so that 16-bit elements fill only half of the last word.
             let x: Vec<f32> = (0u8..=200).map(|i| f32::from(i) / 50.0 - 2.0).collect();
             check(&device, &x);
             let x: Vec<f16> = x.into_iter().map(f16::from_f32).collect();
@@ -398,6 +407,7 @@ mod tests {
         }
     }
 
+    /// Compares every arrangement that the device allows with a tensor's results.
     fn check<E: Element>(device: &Device, x: &[E]) {
         let run = |arrangement| {
             let stream = Stream::new(device, Elu::new(0.5), E::DTYPE).unwrap();
@@ -410,21 +420,21 @@ mod tests {
             bytemuck::pod_collect_to_vec::<E, u8>(&y)
         };
         let staged = run(Arrangement::Staged);
-        let whole = Tensor::from_slice(device, x, &[x.len()]).unwrap();
-        let whole = Elu::new(0.5).forward(&whole).unwrap();
-        assert_eq!(staged, whole.to_bytes_blocking().unwrap(), "{device}");
+        let x = Tensor::from_slice(device, x, &[x.len()]).unwrap();
+        let y = Elu::new(0.5).forward(&x).unwrap();
+        assert_eq!(staged, y.to_bytes_blocking().unwrap(), "{device}");
         match device {
             Device::Gpu(gpu) if gpu.maps_what_it_computes() => {
                 assert_eq!(run(Arrangement::Mapped), staged, "{device}");
                 assert_eq!(run(Arrangement::InPlace), staged, "{device}");
             }
             _ => announce(&format!(
-                "SKIPPED: chunks in shared memory on {device} (it shares no memory)"
+                "SKIPPED: streams through shared memory on {device} (no shared memory)"
             )),
         }
     }
 
-    /// Writes past the test harness, which does not show the output of passing tests.
+    /// Writes directly to standard error, because the test harness hides the captured output of passing tests.
     #[expect(
         clippy::explicit_write,
         reason = "eprintln! is what the harness captures"

@@ -158,7 +158,7 @@ fn an_output_that_is_not_like_the_input_is_refused() {
         let error = ELU.backward_into(&x, &x, &mut halves).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "needed elements of float32, found float16"
+            "the output has elements of float16, needed float32"
         );
     });
     for gpu in gpus() {

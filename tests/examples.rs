@@ -51,7 +51,7 @@ fn printed(output: &Output) -> String {
 fn hello() {
     let text = printed(&example_without("hello").output().unwrap());
     let (device, lines) = text.split_once('\n').unwrap();
-    assert!(device.starts_with("on the CPU"), "{text}");
+    assert!(device.starts_with("on CPU"), "{text}");
     let pairs: Vec<[f64; 2]> = lines
         .lines()
         .map(|line| {
@@ -110,7 +110,7 @@ fn embed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waves.png");
         let text = printed(&embed.arg(&path).output().unwrap());
-        assert_eq!(text, format!("waves, and their ELU: {}\n", path.display()));
+        assert_eq!(text, format!("picture of waves and their ELU: {}\n", path.display()));
         check_picture(&path, backend);
     });
 }

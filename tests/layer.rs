@@ -11,6 +11,7 @@ use conformance::native::{TestDevice, bits_of, on_every_device, supports, varied
 
 mod json;
 
+/// The shape of a batch of unknown size, with 3 elements per example.
 const UNKNOWN_BY_3: [Option<usize>; 2] = [None, Some(3)];
 
 fn named(name: &str) -> Layer {
@@ -21,7 +22,7 @@ fn input() -> SymbolicTensor {
     Input::new(&UNKNOWN_BY_3, DType::F32)
 }
 
-/// Changes a default configuration, because other crates cannot write one as a literal.
+/// Returns `config` after `change`. `Config` is non-exhaustive, so tests cannot construct it with a literal.
 fn with(mut config: Config, change: impl FnOnce(&mut Config)) -> Config {
     change(&mut config);
     config
@@ -32,7 +33,7 @@ fn assert_error<T: std::fmt::Debug>(result: Result<T, Error>, text: &str) {
     assert_eq!(result.unwrap_err().to_string(), text);
 }
 
-/// Returns the value of a float32 or float64 scalar.
+/// Returns the value of a scalar tensor, whose dtype must be float32 or float64.
 fn scalar(tensor: &Tensor) -> f64 {
     assert_eq!(tensor.shape(), [0; 0]);
     match tensor.dtype() {
@@ -41,6 +42,7 @@ fn scalar(tensor: &Tensor) -> f64 {
     }
 }
 
+/// Returns the loss of the last call on data, which must be the only loss.
 fn data_loss(layer: &Layer) -> Tensor {
     match &layer.losses()[..] {
         [Loss::Data(loss)] => loss.clone(),
@@ -49,7 +51,7 @@ fn data_loss(layer: &Layer) -> Tensor {
 }
 
 #[test]
-fn a_call_on_data_is_elu_and_makes_no_node() {
+fn a_call_on_data_computes_elu_and_creates_no_node() {
     on_every_device(|TestDevice { device, name }| {
         for dtype in DType::ALL {
             if !supports(device, dtype) {
@@ -92,7 +94,7 @@ fn a_call_on_data_is_elu_and_makes_no_node() {
 }
 
 #[test]
-fn a_symbolic_call_makes_a_node() {
+fn a_symbolic_call_creates_a_node() {
     let layer = named("act");
     let x = input();
     let y = layer.connect(&x).unwrap();
@@ -123,13 +125,13 @@ fn a_symbolic_call_makes_a_node() {
         assert_eq!(layer.get_input_mask_at(index).unwrap(), None);
         assert_eq!(layer.get_output_mask_at(index).unwrap(), None);
     }
-    // The shapes and the masks are still the same.
+    // The shapes and the masks of both nodes are equal, so the members without an index still return them.
     assert_eq!(layer.input_shape().unwrap(), UNKNOWN_BY_3);
     assert_eq!(layer.output_mask().unwrap(), None);
 }
 
 #[test]
-fn several_nodes_are_an_error_unless_they_are_the_same() {
+fn common_values_are_errors_if_nodes_differ() {
     let layer = named("act");
     let x = input();
     layer.connect(&x).unwrap();
@@ -170,7 +172,7 @@ fn several_nodes_are_an_error_unless_they_are_the_same() {
 }
 
 #[test]
-fn without_nodes_nothing_is_defined() {
+fn values_of_nodes_are_errors_without_nodes() {
     let layer = named("act");
     let undefined = |what: &str| {
         format!(
@@ -200,7 +202,7 @@ fn without_nodes_nothing_is_defined() {
 }
 
 #[test]
-fn a_node_that_is_not_there_is_an_error() {
+fn a_node_index_out_of_range_is_an_error() {
     let layer = named("act");
     layer.connect(&input()).unwrap();
     assert_error(
@@ -219,7 +221,7 @@ fn a_node_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn masks_pass_through() {
+fn a_mask_passes_through_unchanged() {
     let layer = Layer::new(1.0).unwrap();
     let mask = Mask::new(&[None, Some(7)]);
     assert_eq!(mask.shape(), [None, Some(7)]);
@@ -231,7 +233,7 @@ fn masks_pass_through() {
     assert_ne!(
         mask,
         Mask::new(&[None, Some(7)]),
-        "another mask of the same shape"
+        "masks of the same shape that were created separately"
     );
     assert_eq!(layer.compute_mask(&x, Some(mask.clone())), Some(mask));
     assert_eq!(layer.compute_mask(&x, None::<Mask>), None);
@@ -242,7 +244,7 @@ fn masks_pass_through() {
 }
 
 #[test]
-fn inputs_are_themselves() {
+fn input_names_are_unique_and_renaming_leaves_clones_unchanged() {
     let x = input();
     let number: usize = x.name().strip_prefix("input_").unwrap().parse().unwrap();
     assert!(number > 0);
@@ -252,7 +254,7 @@ fn inputs_are_themselves() {
     assert_eq!(renamed.name(), "x");
     assert_ne!(
         clone, renamed,
-        "the clone keeps its name, and is another tensor then"
+        "the clone keeps its name, so the renamed tensor is a different one"
     );
     assert_eq!(
         format!("{renamed:?}"),
@@ -261,7 +263,7 @@ fn inputs_are_themselves() {
 }
 
 #[test]
-fn shapes_are_kept() {
+fn the_output_shape_is_the_input_shape() {
     let layer = Layer::new(1.0).unwrap();
     for shape in [
         &[][..],
@@ -274,7 +276,7 @@ fn shapes_are_kept() {
 }
 
 #[test]
-fn parameters_are_counted_once_built() {
+fn count_params_is_an_error_until_the_layer_is_built() {
     let layer = named("act");
     assert_error(
         layer.count_params(),
@@ -316,34 +318,34 @@ fn there_are_no_weights_and_no_updates() {
 }
 
 #[test]
-fn the_constructor_or_the_first_call_fixes_the_dtype() {
+fn the_constructor_or_the_first_call_sets_the_dtype() {
     let data = |dtype| Tensor::zeros(&Device::Cpu, dtype, &[3]).unwrap();
     let text = "layer \"act\" computes in float16, found float32; convert the data, or make a layer of that dtype";
-    let given = Layer::builder()
+    let by_constructor = Layer::builder()
         .name("act")
         .dtype(DType::F16)
         .build()
         .unwrap();
-    assert_eq!(given.dtype(), Some(DType::F16));
+    assert_eq!(by_constructor.dtype(), Some(DType::F16));
     let by_data = named("act");
     by_data.call(&data(DType::F16)).unwrap();
     let by_symbol = named("act");
     by_symbol.connect(&Input::new(&[None], DType::F16)).unwrap();
-    for layer in [given, by_data, by_symbol] {
-        let nodes = layer.get_input_at(0).is_ok();
+    for layer in [by_constructor, by_data, by_symbol] {
+        let had_node = layer.get_input_at(0).is_ok();
         assert_error(layer.call(&data(DType::F32)), text);
         assert_error(layer.apply(&data(DType::F32)), text);
         assert_error(layer.backward(&data(DType::F32), &data(DType::F32)), text);
         assert_error(layer.connect(&input()), text);
         assert_eq!(
             layer.get_input_at(0).is_ok(),
-            nodes,
-            "a refused call leaves no node"
+            had_node,
+            "a refused call creates no node"
         );
         assert_eq!(layer.dtype(), Some(DType::F16));
         layer.call(&data(DType::F16)).unwrap();
     }
-    // A failed call fixes nothing, and backward is not a call.
+    // `backward` is not a call: it does not set the dtype, whether it fails or not.
     let layer = named("act");
     let (x, grad) = (
         data(DType::F32),
@@ -355,7 +357,7 @@ fn the_constructor_or_the_first_call_fixes_the_dtype() {
 }
 
 #[test]
-fn names_are_given_once_over_the_process() {
+fn automatic_names_are_unique_in_the_process() {
     let threads: Vec<_> = (0..4)
         .map(|_| {
             std::thread::spawn(|| {
@@ -384,7 +386,7 @@ fn names_are_given_once_over_the_process() {
 }
 
 #[test]
-fn one_layer_serves_many_threads() {
+fn many_threads_can_call_the_same_layer() {
     let layer = Layer::builder()
         .activity_regularizer(Regularizer::L1(1.0))
         .build()
@@ -409,7 +411,7 @@ fn one_layer_serves_many_threads() {
 }
 
 #[test]
-fn what_a_layer_is_made_of() {
+fn the_config_contains_the_arguments_of_the_constructor() {
     let layer = Layer::new(1.0).unwrap();
     assert_eq!((layer.alpha(), layer.trainable()), (1.0, true));
     assert_eq!(layer.activity_regularizer(), None);
@@ -450,24 +452,24 @@ fn what_a_layer_is_made_of() {
         Err(Error::Layer(LayerError::NeverConnected { .. }))
     ));
 
-    let shape_of = |builder: wgpu_elu::layer::LayerBuilder| {
+    let batch_input_shape = |builder: wgpu_elu::layer::LayerBuilder| {
         builder.build().unwrap().get_config().batch_input_shape
     };
     let builder = Layer::builder;
     assert_eq!(
-        shape_of(builder().input_shape(&[Some(3)])),
+        batch_input_shape(builder().input_shape(&[Some(3)])),
         Some(vec![None, Some(3)])
     );
-    assert_eq!(shape_of(builder().batch_size(4)), None);
+    assert_eq!(batch_input_shape(builder().batch_size(4)), None);
     let both = builder()
         .batch_input_shape(&[Some(5), Some(6)])
         .input_shape(&[Some(3)])
         .batch_size(4);
-    assert_eq!(shape_of(both), Some(vec![Some(5), Some(6)]));
+    assert_eq!(batch_input_shape(both), Some(vec![Some(5), Some(6)]));
 
-    let after_a_call = named("a");
-    after_a_call.connect(&input()).unwrap();
-    assert_eq!(after_a_call.get_config().dtype, Some(DType::F32));
+    let called = named("a");
+    called.connect(&input()).unwrap();
+    assert_eq!(called.get_config().dtype, Some(DType::F32));
     let built = with(Config::default(), |config| {
         config.build_input_shape = Some(vec![Some(2)]);
     });
@@ -479,7 +481,7 @@ fn what_a_layer_is_made_of() {
 }
 
 #[test]
-fn alpha_must_be_a_number() {
+fn alpha_may_be_any_number_except_nan() {
     assert_error(
         Layer::new(f64::NAN),
         "alpha of an ELU layer cannot be NaN, expecting a float",
@@ -490,7 +492,7 @@ fn alpha_must_be_a_number() {
 }
 
 #[test]
-fn regularizers_are_checked() {
+fn negative_regularizer_factors_are_refused() {
     let text = "regularizer factor l1 must be a non-negative finite number, found -1";
     assert_error(
         Layer::builder()
@@ -511,7 +513,7 @@ fn regularizers_are_checked() {
     assert_eq!(layer.activity_regularizer(), None);
 }
 
-/// The values are those of Keras, within one or two float32 numbers.
+/// The expected values were computed by Keras. They differ by at most one or two units in the last place of float32.
 #[test]
 fn losses_are_those_of_keras() {
     on_every_device(|TestDevice { device, name }| {
@@ -535,7 +537,7 @@ fn losses_are_those_of_keras() {
                 "{name}: {regularizer:?} {loss}"
             );
         }
-        // The loss of the next call replaces it. A call without a regularizer has no loss.
+        // The loss of the next call replaces this loss. A call without a regularizer has no loss.
         let mut layer = Layer::builder()
             .trainable(false)
             .activity_regularizer(Regularizer::L2(0.1))
@@ -554,7 +556,7 @@ fn losses_are_those_of_keras() {
 }
 
 #[test]
-fn losses_of_nodes_are_found_through_layers() {
+fn get_losses_for_follows_inputs_through_other_layers() {
     let regularized = |name: &str| {
         Layer::builder()
             .name(name)
@@ -563,7 +565,7 @@ fn losses_of_nodes_are_found_through_layers() {
             .unwrap()
     };
     let (first, second) = (Layer::new(1.0).unwrap(), regularized("second"));
-    let (a, b, elsewhere) = (input(), input(), input());
+    let (a, b, unconnected) = (input(), input(), input());
     let middle = first.connect(&a).unwrap();
     let from_a = second.connect(&middle).unwrap();
     let from_b = second.connect(&b).unwrap();
@@ -572,7 +574,7 @@ fn losses_of_nodes_are_found_through_layers() {
         .into_iter()
         .map(|loss| match loss {
             Loss::Symbolic(loss) => loss,
-            other => panic!("no data was called on: {other:?}"),
+            other => panic!("the layer was not called on data: {other:?}"),
         })
         .collect();
     let [loss_a, loss_b] = &symbolic[..] else {
@@ -588,7 +590,7 @@ fn losses_of_nodes_are_found_through_layers() {
         (&[&b], vec![loss_b.clone()]),
         (&[&from_b], vec![loss_b.clone()]),
         (&[&a, &b], vec![loss_a.clone(), loss_b.clone()]),
-        (&[&elsewhere], vec![]),
+        (&[&unconnected], vec![]),
         (&[], vec![]),
     ] {
         assert_eq!(second.get_losses_for(inputs), expected, "{inputs:?}");
@@ -606,8 +608,9 @@ fn losses_of_nodes_are_found_through_layers() {
     assert!(matches!(&float64.losses()[..], [Loss::Symbolic(loss)] if loss.dtype() == DType::F64));
 }
 
+/// A recursive search or drop would overflow the stack.
 #[test]
-fn a_long_chain_is_no_trouble() {
+fn a_long_chain_of_layers_does_not_overflow_the_stack() {
     let mut x = input();
     let first = x.clone();
     for _ in 0..200_000 {

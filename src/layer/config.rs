@@ -1,4 +1,4 @@
-//! The configuration of a layer: Keras' `get_config` dictionary.
+//! The configuration of a layer, which is Keras' `get_config` dictionary, and the builder of a layer.
 
 use super::Layer;
 use crate::{
@@ -7,9 +7,9 @@ use crate::{
     regularizer::Regularizer,
 };
 
-/// Everything that an ELU layer is constructed from, as in Keras' `get_config`.
+/// The arguments that an ELU layer is constructed from, as in Keras' `get_config`.
 ///
-/// With the feature `serde` it can be written and read as JSON: see [below](#json).
+/// With the feature `serde`, a `Config` can be written to and read from JSON: see [below](#json).
 ///
 /// ```
 /// use wgpu_elu::layer::{Config, Layer};
@@ -23,20 +23,20 @@ use crate::{
 ///
 /// # JSON
 ///
-/// Configurations are written in the form of Keras 3's `serialize_keras_object`. They can be read in that form, in the
-/// forms of `tf_keras` and TensorFlow 1.x, and as a bare `get_config` dictionary, of which any key may be missing.
-/// `dtype` may be a name, null, or a policy, whose compute dtype is used. `activity_regularizer` may be an object of
-/// any of those forms, or a name: `l1`, `l2`, `l1_l2`. `alpha` keeps its `f64` value. Anything else is an error that
-/// names it.
+/// Configurations are written in the form of Keras 3's `serialize_keras_object`. They are read in that form, in the
+/// forms of `tf_keras` and TensorFlow 1.x, and as a bare `get_config` dictionary, in which any key may be missing.
+/// `dtype` may be a name, null, or a policy, of which the compute dtype is used. `activity_regularizer` may be an
+/// object in any of those forms, or one of the names `l1`, `l2` and `l1_l2`. `alpha` keeps its `f64` value. Any other
+/// key or value is an error, and the error message names it.
 ///
-/// - Keras 3 has no `batch_input_shape` and rejects the key. If the batch size is unknown, `input_shape` is written
-///   instead, which Keras 3 accepts (with a warning); else `batch_input_shape`, and `dtype` by its name, for
-///   `tf_keras`.
-/// - A class of another project with the same name is rejected if the JSON contains its module. The forms without
-///   modules cannot be distinguished.
-/// - An infinite `alpha` is an error, because JSON has no infinity, although Python writes one.
-/// - Keys that have a meaning only within a larger file are ignored: `shared_object_id`, and a model's `name` and
-///   `inbound_nodes` next to `config`.
+/// - Keras 3 has no `batch_input_shape` and rejects the key. A shape with an unknown batch size is therefore written as
+///   `input_shape`, which Keras 3 accepts (with a warning). A shape with a known batch size is written as
+///   `batch_input_shape` for `tf_keras`, together with `dtype` as a name.
+/// - Another project's class of the name `ELU` is rejected if the JSON contains its module. A form without modules does
+///   not show whose class it is.
+/// - Writing an infinite `alpha` is an error, because JSON has no infinity. (Python writes `Infinity`.)
+/// - Keys that have a meaning only within a larger file are ignored: `shared_object_id`, and `name` and `inbound_nodes`
+///   next to `config`, which a model's JSON contains.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -48,20 +48,22 @@ use crate::{
 )]
 #[non_exhaustive]
 pub struct Config {
-    /// The factor of the negative side, which tends to `-alpha`. Any number except NaN; 1 by default.
+    /// The factor of the negative side: for inputs that tend to negative infinity, the output tends to `-alpha`. It can
+    /// be any number except NaN, and is 1 by default.
     pub alpha: f64,
-    /// The layer's name; by default `elu`, `elu_1` and so on, numbered over the process.
+    /// The layer's name. By default the layer is named `elu`, `elu_1` and so on; the number is unique in the process.
     pub name: Option<String>,
-    /// Keras' flag, which has no effect, because ELU has nothing to train. True by default.
+    /// Keras' `trainable` flag, true by default. It has no effect, because ELU has no weights.
     pub trainable: bool,
-    /// The dtype that the layer computes in; by default that of the first call.
+    /// The dtype that the layer computes in. By default it is the dtype of the first call.
     pub dtype: Option<DType>,
-    /// The shape of the input; `None` stands for an unknown dimension. Kept for Keras, and not used for checks.
+    /// The shape of the input, including the batch size. `None` is an unknown dimension. The layer only keeps this
+    /// shape for Keras; it does not check data against it.
     pub batch_input_shape: Option<Vec<Option<usize>>>,
-    /// The regularizer of the output, for [`Layer::losses`].
+    /// The regularizer of the output. [`Layer::losses`] returns its losses.
     pub activity_regularizer: Option<Regularizer>,
-    /// The shape that the layer was built with, which Keras writes as `build_config` next to the other keys. A layer
-    /// made from it is built. [`Layer::get_config`] never sets it, as in Keras.
+    /// The shape that the layer was built with, which Keras writes as `build_config` next to the other keys. If it is
+    /// set, the new layer is marked as built. [`Layer::get_config`] never sets it; neither does Keras' `get_config`.
     pub build_input_shape: Option<Vec<Option<usize>>>,
 }
 
@@ -79,8 +81,9 @@ impl Default for Config {
     }
 }
 
-/// Keras' constructor, with a method for each keyword: see [`Layer::builder`].
-#[must_use = "a builder makes nothing until `build`"]
+/// A builder of a [`Layer`], with a method for each keyword argument of Keras' constructor. [`Layer::builder`] returns
+/// one.
+#[must_use = "a builder creates no layer until `build` is called"]
 #[derive(Clone, Debug, Default)]
 pub struct LayerBuilder {
     config: Config,
@@ -89,25 +92,27 @@ pub struct LayerBuilder {
 }
 
 impl LayerBuilder {
-    /// Sets alpha, which is 1 by default. The negative side tends to `-alpha`.
+    /// Sets alpha, which is 1 by default. For inputs that tend to negative infinity, the output tends to `-alpha`.
     pub fn alpha(mut self, alpha: impl Into<f64>) -> Self {
         self.config.alpha = alpha.into();
         self
     }
 
-    /// Sets the layer's name; by default `elu`, `elu_1` and so on, numbered over the process.
+    /// Sets the layer's name. By default the layer is named `elu`, `elu_1` and so on; the number is unique in the
+    /// process.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = Some(name.into());
         self
     }
 
-    /// Sets Keras' flag, which has no effect, because ELU has nothing to train. True by default.
+    /// Sets Keras' `trainable` flag, which is true by default. It has no effect, because ELU has no weights.
     pub fn trainable(mut self, trainable: bool) -> Self {
         self.config.trainable = trainable;
         self
     }
 
-    /// Sets the dtype that the layer computes in; by default that of the first call. Data of another dtype is an error.
+    /// Sets the dtype that the layer computes in. By default it is the dtype of the first call. Data of another dtype
+    /// is an error.
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.config.dtype = Some(dtype);
         self
@@ -119,20 +124,20 @@ impl LayerBuilder {
         self
     }
 
-    /// Sets the input's shape including the batch size, which comes first. `input_shape` and `batch_size` are then
-    /// ignored.
+    /// Sets the input's shape including the batch size, which is the first dimension. It takes precedence over
+    /// `input_shape` and `batch_size`.
     pub fn batch_input_shape(mut self, shape: &[Option<usize>]) -> Self {
         self.config.batch_input_shape = Some(shape.to_vec());
         self
     }
 
-    /// Sets the batch size for `input_shape`, without which it is ignored.
+    /// Sets the batch size, which is put in front of `input_shape`. It is ignored if `input_shape` is not set.
     pub fn batch_size(mut self, size: usize) -> Self {
         self.batch_size = Some(size);
         self
     }
 
-    /// Sets the regularizer of the output, for [`Layer::losses`].
+    /// Sets the regularizer of the output. [`Layer::losses`] returns its losses.
     pub fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.config.activity_regularizer = Some(regularizer);
         self
@@ -142,7 +147,7 @@ impl LayerBuilder {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Layer::from_config`].
+    /// Returns the same errors as [`Layer::from_config`].
     pub fn build(self) -> Result<Layer> {
         Layer::from_config(&self.into_config())
     }
@@ -151,6 +156,7 @@ impl LayerBuilder {
 // ---- Internals ----
 
 impl LayerBuilder {
+    /// Returns the configuration, with `input_shape` and `batch_size` merged into `batch_input_shape`.
     pub(super) fn into_config(self) -> Config {
         let (input_shape, batch_size) = (self.input_shape, self.batch_size);
         let batch_input_shape = self
@@ -165,6 +171,7 @@ impl LayerBuilder {
 }
 
 impl Config {
+    /// Checks alpha, the name and the regularizer's factors.
     pub(super) fn check(&self) -> Result<()> {
         if self.alpha.is_nan() {
             return Err(LayerError::Alpha {

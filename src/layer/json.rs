@@ -1,4 +1,4 @@
-//! [`Config`] as JSON. It is written in the form of Keras 3 and read in all forms that Keras has had.
+//! [`Config`] as JSON. It is written in the form of Keras 3, and read in the forms of all versions of Keras.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use crate::{
     regularizer::Regularizer,
 };
 
-/// The form of Keras 3's `serialize_keras_object`.
+/// The JSON of a layer in the form of Keras 3's `serialize_keras_object`.
 #[derive(Serialize)]
 pub(super) struct Keras3 {
     #[serde(flatten)]
@@ -20,6 +20,7 @@ pub(super) struct Keras3 {
     build_config: Option<BuildConfig>,
 }
 
+/// A class and its configuration, as Keras 3 writes layers, regularizers and policies.
 #[derive(Serialize)]
 struct Object<C> {
     module: &'static str,
@@ -29,6 +30,7 @@ struct Object<C> {
     registered_name: (),
 }
 
+/// The keyword arguments of the layer's constructor: its `get_config` dictionary.
 #[derive(Serialize)]
 struct Arguments {
     name: Option<String>,
@@ -72,11 +74,11 @@ struct BuildConfig {
 impl From<Config> for Keras3 {
     fn from(config: Config) -> Self {
         let (input_shape, batch_input_shape) = match config.batch_input_shape {
-            // Keras 3 has no other key for a shape.
+            // Keras 3 reads a shape only from this key, which has no batch size.
             Some(shape) if shape.first() == Some(&None) => (Some(shape[1..].to_vec()), None),
             other => (None, other),
         };
-        // `tf_keras`, the only version that reads a complete shape, does not know Keras 3's policies.
+        // Of the current versions, only `tf_keras` reads a complete shape, and it does not know Keras 3's policies.
         let for_tf_keras = batch_input_shape.is_some();
         let dtype = config.dtype.map(|dtype| match for_tf_keras {
             true => Dtype::Name(dtype.name()),
@@ -107,7 +109,7 @@ impl From<Config> for Keras3 {
 impl TryFrom<Map<String, Value>> for Config {
     type Error = Error;
 
-    /// Reads any of the forms.
+    /// Reads a layer in any of the forms. A map with neither a class nor a `config` is a bare `get_config` dictionary.
     fn try_from(map: Map<String, Value>) -> Result<Self> {
         let mut object = Keys(map);
         if !["class_name", "config"]
@@ -118,7 +120,7 @@ impl TryFrom<Map<String, Value>> for Config {
         }
         let config = Keys::of_class(&mut object, &["ELU"])?.1;
         let build_config = object.take("build_config", "an object", Keys::new)?;
-        // Within a model: the layer's name there, and its connections.
+        // A model's JSON contains these keys: the name of the layer in the model, and its connections.
         object.take("name", "a string", |value| value.as_str().map(drop))?;
         object.take("inbound_nodes", "a list", |value| {
             value.as_array().map(drop)
@@ -126,9 +128,9 @@ impl TryFrom<Map<String, Value>> for Config {
         object.finish("deserialize_keras_object")?;
         let build_input_shape = match build_config {
             Some(mut keys) => {
-                let found = keys.take("input_shape", SHAPE, shape)?;
+                let input_shape = keys.take("input_shape", SHAPE, shape)?;
                 keys.finish("build_from_config")?;
-                found
+                input_shape
             }
             None => None,
         };
@@ -141,6 +143,7 @@ impl TryFrom<Map<String, Value>> for Config {
 
 // ---- Internals ----
 
+/// Returns the form in which a regularizer is written.
 fn regularizer(regularizer: Regularizer) -> Object<Factors> {
     let (class_name, l1, l2) = match regularizer {
         Regularizer::L1(l1) => ("L1", Some(l1), None),
@@ -155,6 +158,7 @@ fn regularizer(regularizer: Regularizer) -> Object<Factors> {
     }
 }
 
+/// Returns the form in which a dtype is written for Keras 3.
 fn policy(dtype: DType) -> Object<Policy> {
     Object {
         module: "keras",
@@ -164,7 +168,7 @@ fn policy(dtype: DType) -> Object<Policy> {
     }
 }
 
-/// Reads Keras' `get_config` dictionary.
+/// Reads a `get_config` dictionary, in which every key may be missing.
 fn arguments(mut keys: Keys) -> Result<Config> {
     let mut layer = LayerBuilder::default();
     if let Some(value) = keys.0.remove("alpha") {
@@ -197,10 +201,11 @@ fn arguments(mut keys: Keys) -> Result<Config> {
     Ok(layer.into_config())
 }
 
-const SHAPE: &str = "a list of sizes, or of null where one is not known";
+// The `expected` part of error messages.
+const SHAPE: &str = "a list of sizes, with null for each unknown size";
 const REGULARIZER: &str = "L1, L2 or L1L2";
 
-/// The keys of an object that have not been read yet.
+/// The keys of a JSON object that have not been read yet.
 struct Keys(Map<String, Value>);
 
 impl Keys {
@@ -208,16 +213,16 @@ impl Keys {
         value.as_object().cloned().map(Self)
     }
 
-    /// Returns the class and the `config` of a Keras object of one of `classes`.
+    /// Reads a Keras object, whose class must be one of `classes`. Returns the class and the keys of its `config`.
     fn of_class(
         object: &mut Self,
         classes: &'static [&'static str],
     ) -> Result<(&'static str, Self)> {
         let expected = classes.join(" or ");
         let known = |value: &Value| classes.iter().find(|&&class| value.as_str() == Some(class));
-        let class = object.need("class_name", &expected, |value| known(value).copied())?;
-        // Keras' own classes belong to its modules and are not registered. A class of another project with the same
-        // name has another module. (TensorFlow 1.x writes neither.)
+        let class = object.take_required("class_name", &expected, |value| known(value).copied())?;
+        // Keras' own classes are in modules of Keras and have no registered name. Another project's class of the same
+        // name has another module or is registered. (TensorFlow 1.x writes neither key.)
         if let Some(module) = object.0.remove("module") {
             let is_keras = |name: &str| {
                 ["keras", "tf_keras"].contains(&name.split('.').next().unwrap_or_default())
@@ -231,14 +236,16 @@ impl Keys {
             }
         }
         object.take("registered_name", "null", |_| None::<()>)?;
-        // The number of the object within a larger file.
+        // The number that the object has within a larger file. It has no meaning here.
         object.take("shared_object_id", "a number", |value| {
             value.as_u64().map(drop)
         })?;
-        Ok((class, object.need("config", "an object", Self::new)?))
+        let config = object.take_required("config", "an object", Self::new)?;
+        Ok((class, config))
     }
 
-    /// Removes and returns the value of `key`, if it exists and is not null.
+    /// Removes `key` and returns its value, which `read` converts. Returns `None` if the key is missing or null, and an
+    /// error if `read` returns `None`.
     fn take<T>(
         &mut self,
         key: &str,
@@ -248,13 +255,14 @@ impl Keys {
         match self.0.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match read(&value) {
-                Some(read) => Ok(Some(read)),
+                Some(result) => Ok(Some(result)),
                 None => Err(unexpected(key, expected, &value)),
             },
         }
     }
 
-    fn need<T>(
+    /// Does the same as [`Keys::take`], but returns an error if the key is missing or null.
+    fn take_required<T>(
         &mut self,
         key: &str,
         expected: &str,
@@ -264,10 +272,11 @@ impl Keys {
             .ok_or_else(|| unexpected(key, expected, &Value::Null))
     }
 
-    /// Rejects the keys that were not read.
+    /// Returns an error if there are keys that were not read. `to` is the class or function of Keras that would receive
+    /// them.
     fn finish(self, to: &'static str) -> Result<()> {
         let mut keys: Vec<String> = self.0.into_iter().map(|(key, _)| key).collect();
-        keys.sort_unstable(); // the order must not depend on serde_json's features
+        keys.sort_unstable(); // a feature of serde_json changes the order of a map's keys
         if keys.is_empty() {
             Ok(())
         } else {
@@ -276,6 +285,7 @@ impl Keys {
     }
 }
 
+/// Returns the error for a key whose value has the wrong type or is not one of the allowed values.
 fn unexpected(key: &str, expected: &str, value: &Value) -> Error {
     LayerError::ConfigValue {
         key: key.into(),
@@ -285,10 +295,10 @@ fn unexpected(key: &str, expected: &str, value: &Value) -> Error {
     .into()
 }
 
-/// Reads alpha. In Python, `True` is 1.
+/// Reads alpha. As in Python, `true` is 1 and `false` is 0.
 fn alpha(value: &Value) -> Result<f64> {
     let number = match value {
-        Value::Bool(one) => Some(f64::from(u8::from(*one))),
+        Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
         value => value.as_f64(),
     };
     number.ok_or_else(|| {
@@ -306,7 +316,7 @@ fn size(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|size| usize::try_from(size).ok())
 }
 
-/// Reads a shape. Keras 3 writes a tuple as an object.
+/// Reads a shape, which is a list, or a tuple in the form of Keras 3: an object with the list in `items`.
 fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
     let items = match value {
         Value::Object(tuple) if tuple.get("class_name")? == "__tuple__" => tuple.get("items")?,
@@ -319,47 +329,48 @@ fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
     items.as_array()?.iter().map(dimension).collect()
 }
 
-/// Reads a dtype by its name, or a policy with such a name.
+/// Reads a dtype, which is a name or a policy with a name.
 fn dtype(value: Value) -> Result<DType> {
     const KEY: &str = "dtype";
-    const EXPECTED: &str = "float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy of such a name";
+    const EXPECTED: &str = "float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy with one of these names";
     let name = match value {
         Value::Object(map) => {
             let mut object = Keys(map);
             let policies = &["DTypePolicy", "Policy", "FloatDTypePolicy"];
             let mut config = Keys::of_class(&mut object, policies)?.1;
             object.finish("deserialize_keras_object")?;
-            let name = config.need("name", EXPECTED, |value| Some(value.clone()))?;
+            let name = config.take_required("name", EXPECTED, |value| Some(value.clone()))?;
             config.finish("DTypePolicy")?;
             name
         }
         name => name,
     };
-    let computes_in = match name.as_str() {
-        // These policies keep variables in float32, but ELU has none.
+    let compute_dtype = match name.as_str() {
+        // These policies compute in 16 bits and keep variables in float32. ELU has no variables.
         Some("mixed_float16") => Some(DType::F16),
         Some("mixed_bfloat16") => Some(DType::BF16),
         Some(name) => DType::ALL.into_iter().find(|dtype| dtype.name() == name),
         None => None,
     };
-    computes_in.ok_or_else(|| unexpected(KEY, EXPECTED, &name))
+    compute_dtype.ok_or_else(|| unexpected(KEY, EXPECTED, &name))
 }
 
+/// Reads a regularizer, which is a name or an object.
 fn read_regularizer(value: Value) -> Result<Regularizer> {
     const KEY: &str = "activity_regularizer";
-    const BY_DEFAULT: f64 = Regularizer::DEFAULT_FACTOR;
+    const DEFAULT: f64 = Regularizer::DEFAULT_FACTOR;
     let mut object = match value {
         Value::Object(map) => Keys(map),
         Value::String(name) => {
             return match name.as_str() {
-                "l1" | "L1" => Ok(Regularizer::L1(BY_DEFAULT)),
-                "l2" | "L2" => Ok(Regularizer::L2(BY_DEFAULT)),
-                // The function of TensorFlow 1.x and tf_keras.
+                "l1" | "L1" => Ok(Regularizer::L1(DEFAULT)),
+                "l2" | "L2" => Ok(Regularizer::L2(DEFAULT)),
+                // In TensorFlow 1.x and tf_keras, this is a function with these default factors.
                 "l1_l2" => Ok(Regularizer::L1L2 {
-                    l1: BY_DEFAULT,
-                    l2: BY_DEFAULT,
+                    l1: DEFAULT,
+                    l2: DEFAULT,
                 }),
-                // The class of Keras 3.
+                // In Keras 3, this is a class with these default factors.
                 "l1l2" | "L1L2" => Ok(Regularizer::L1L2 { l1: 0.0, l2: 0.0 }),
                 _ => Err(unexpected(KEY, REGULARIZER, &Value::String(name))),
             };
@@ -368,13 +379,13 @@ fn read_regularizer(value: Value) -> Result<Regularizer> {
     };
     let (class, mut config) = Keys::of_class(&mut object, &["L1", "L2", "L1L2"])?;
     object.finish("deserialize_keras_object")?;
-    let mut factor = |key: &str, by_default: f64| {
-        let found = config.take(key, "a number", Value::as_f64)?;
-        Ok::<_, Error>(found.unwrap_or(by_default))
+    let mut factor = |key: &str, default: f64| {
+        let value = config.take(key, "a number", Value::as_f64)?;
+        Ok::<_, Error>(value.unwrap_or(default))
     };
     let regularizer = match class {
-        "L1" => Regularizer::L1(factor("l1", BY_DEFAULT)?),
-        "L2" => Regularizer::L2(factor("l2", BY_DEFAULT)?),
+        "L1" => Regularizer::L1(factor("l1", DEFAULT)?),
+        "L2" => Regularizer::L2(factor("l2", DEFAULT)?),
         _ => Regularizer::L1L2 {
             l1: factor("l1", 0.0)?,
             l2: factor("l2", 0.0)?,

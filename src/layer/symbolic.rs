@@ -1,4 +1,4 @@
-//! Symbolic tensors, which layers are connected to. They have a shape and a dtype, but no elements.
+//! Symbolic tensors: the inputs and outputs of connected layers. They have a shape and a dtype, but no elements.
 
 use std::{
     fmt,
@@ -10,12 +10,12 @@ use std::{
 
 use crate::dtype::DType;
 
-/// Keras' symbolic tensor: a shape that may have unknown dimensions, a dtype, a name and possibly a mask, but no
-/// elements and no memory on any device.
+/// Keras' symbolic tensor. It has a shape, in which dimensions may be unknown, a dtype, a name and an optional mask,
+/// but no elements and no memory on any device.
 ///
 /// [`SymbolicTensor::new`] creates an input, like Keras' `Input(batch_shape=…, dtype=…)`.
-/// [`Layer::connect`](super::Layer::connect) creates the others. Clones are the same tensor. Two tensors that were
-/// created separately are never equal.
+/// [`Layer::connect`](super::Layer::connect) creates outputs. Clones of a tensor are equal. Tensors that were created
+/// separately are never equal.
 ///
 /// ```
 /// use wgpu_elu::{DType, layer::Input};
@@ -28,25 +28,25 @@ use crate::dtype::DType;
 #[derive(Clone)]
 pub struct SymbolicTensor(Arc<Symbol>);
 
-/// A symbolic tensor that is used as an input.
+/// A symbolic tensor that is the input of a layer. The name is Keras'.
 pub type Input = SymbolicTensor;
 
-/// A symbolic mask, which marks the elements of a tensor that count. It has a shape but no elements.
+/// A symbolic mask, which marks the elements of a tensor that later layers should use. It has a shape but no elements.
 ///
-/// ELU passes masks on without reading them. Clones are the same mask. Two masks that were created separately are never
-/// equal.
+/// ELU passes a mask from its input to its output and does not use it. Clones of a mask are equal. Masks that were
+/// created separately are never equal.
 #[derive(Clone, Debug)]
 pub struct Mask(Arc<[Option<usize>]>);
 
 impl SymbolicTensor {
-    /// Creates an input. `None` in `shape` is a dimension that is not known yet, such as the batch size, which comes
-    /// first.
+    /// Creates an input of this shape. The first dimension is the batch size. `None` is a dimension that is not known
+    /// yet.
     ///
-    /// The name is `input_1`, `input_2` and so on, numbered over the process.
+    /// The input is named `input_1`, `input_2` and so on; the number is unique in the process.
     pub fn new(shape: &[Option<usize>], dtype: DType) -> Self {
-        static MADE: AtomicUsize = AtomicUsize::new(1);
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
         Self(Arc::new(Symbol {
-            name: format!("input_{}", MADE.fetch_add(1, Ordering::Relaxed)),
+            name: format!("input_{}", NEXT.fetch_add(1, Ordering::Relaxed)),
             shape: shape.to_vec(),
             dtype,
             mask: None,
@@ -54,18 +54,23 @@ impl SymbolicTensor {
         }))
     }
 
-    /// Returns the tensor with this name. Names need not be unique. If the tensor has clones or a layer was connected
-    /// to it, the result is a different tensor.
+    /// Returns the tensor with this name. Names need not be unique.
+    ///
+    /// If the tensor has clones or a layer was connected to it, these keep the old name, and the result is a different
+    /// tensor.
     #[must_use]
     pub fn with_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
-        self.changed(|symbol| symbol.name = name)
+        self.modified(|symbol| symbol.name = name)
     }
 
-    /// Returns the tensor with this mask. As with [`with_name`](Self::with_name), the result may be a different tensor.
+    /// Returns the tensor with this mask.
+    ///
+    /// If the tensor has clones or a layer was connected to it, the result is a different tensor, as with
+    /// [`with_name`](Self::with_name).
     #[must_use]
     pub fn with_mask(self, mask: Mask) -> Self {
-        self.changed(|symbol| symbol.mask = Some(mask))
+        self.modified(|symbol| symbol.mask = Some(mask))
     }
 
     /// Returns the tensor's name.
@@ -73,17 +78,17 @@ impl SymbolicTensor {
         &self.0.name
     }
 
-    /// Returns the dimensions, slowest-changing first. `None` is a dimension that is not known yet.
+    /// Returns the dimensions in C order: the last one changes fastest. `None` is a dimension that is not known yet.
     pub fn shape(&self) -> &[Option<usize>] {
         &self.0.shape
     }
 
-    /// Returns the dtype of the future elements.
+    /// Returns the dtype that the elements will have.
     pub fn dtype(&self) -> DType {
         self.0.dtype
     }
 
-    /// Returns the mask, if any.
+    /// Returns the mask, or `None`.
     pub fn mask(&self) -> Option<&Mask> {
         self.0.mask.as_ref()
     }
@@ -98,7 +103,7 @@ impl PartialEq for SymbolicTensor {
 impl Eq for SymbolicTensor {}
 
 impl fmt::Debug for SymbolicTensor {
-    /// Omits the source, which may be a long chain.
+    /// Omits the source, because the chain of sources may be long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SymbolicTensor")
             .field("name", &self.name())
@@ -131,20 +136,21 @@ impl Eq for Mask {}
 
 // ---- Internals ----
 
+/// The contents of a symbolic tensor. Clones of the tensor share them.
 #[derive(Clone)]
 struct Symbol {
     name: String,
     shape: Vec<Option<usize>>,
     dtype: DType,
     mask: Option<Mask>,
-    /// The tensor that a layer made this one from; `None` for an input.
+    /// The tensor that this one was derived from; `None` for an input.
     source: Option<SymbolicTensor>,
 }
 
 impl SymbolicTensor {
-    /// Returns the output of a layer for this tensor: the same shape, dtype and mask under another name.
-    pub(super) fn mapped(&self, name: String) -> Self {
-        self.made_into(Symbol {
+    /// Returns the output of a layer for this tensor. It has the same shape, dtype and mask, and a name of its own.
+    pub(super) fn derive_output(&self, name: String) -> Self {
+        self.derive(Symbol {
             name,
             shape: self.0.shape.clone(),
             dtype: self.0.dtype,
@@ -154,8 +160,8 @@ impl SymbolicTensor {
     }
 
     /// Returns a scalar that depends on this tensor.
-    pub(super) fn reduced(&self, name: String, dtype: DType) -> Self {
-        self.made_into(Symbol {
+    pub(super) fn derive_scalar(&self, name: String, dtype: DType) -> Self {
+        self.derive(Symbol {
             name,
             shape: Vec::new(),
             dtype,
@@ -164,18 +170,20 @@ impl SymbolicTensor {
         })
     }
 
-    fn made_into(&self, mut symbol: Symbol) -> Self {
+    /// Returns a tensor with these contents, whose source is this tensor.
+    fn derive(&self, mut symbol: Symbol) -> Self {
         symbol.source = Some(self.clone());
         Self(Arc::new(symbol))
     }
 
     /// Returns whether this tensor is `other`, or depends on it through any number of layers.
-    pub(super) fn comes_from(&self, other: &Self) -> bool {
+    pub(super) fn depends_on(&self, other: &Self) -> bool {
         std::iter::successors(Some(self), |tensor| tensor.0.source.as_ref())
             .any(|tensor| tensor == other)
     }
 
-    fn changed(self, change: impl FnOnce(&mut Symbol)) -> Self {
+    /// Returns the tensor after `change`. Changes a copy if the tensor has clones.
+    fn modified(self, change: impl FnOnce(&mut Symbol)) -> Self {
         let mut symbol = Arc::unwrap_or_clone(self.0);
         change(&mut symbol);
         Self(Arc::new(symbol))
@@ -183,7 +191,7 @@ impl SymbolicTensor {
 }
 
 impl Drop for Symbol {
-    /// Drops the chain of sources in a loop, because recursion through a long chain would overflow the stack.
+    /// Drops the chain of sources in a loop, because recursion along a long chain would overflow the stack.
     fn drop(&mut self) {
         let mut source = self.source.take();
         while let Some(mut symbol) = source.and_then(|tensor| Arc::into_inner(tensor.0)) {

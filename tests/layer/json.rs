@@ -1,4 +1,4 @@
-//! Tests of the layer as JSON, in every form that Keras has had.
+//! Tests of a layer's JSON, which is read in the forms of all versions of Keras.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn write(config: &Config) -> String {
 }
 
 #[track_caller]
-fn refused(json: &str, text: &str) {
+fn assert_refused(json: &str, text: &str) {
     assert_eq!(
         serde_json::from_str::<Config>(json)
             .unwrap_err()
@@ -21,7 +21,8 @@ fn refused(json: &str, text: &str) {
     );
 }
 
-fn ser() -> Config {
+/// Returns the configuration of the layer that most of the JSON constants below describe, as Keras 3 writes it.
+fn sample() -> Config {
     with(Config::default(), |config| {
         config.alpha = 0.3;
         config.name = Some("ser".into());
@@ -31,28 +32,31 @@ fn ser() -> Config {
 
 /// Written by Keras 3.15.1.
 const KERAS_3: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "alpha": 0.3, "trainable": true, "dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null}}, "registered_name": null}"#;
-/// Written by `tf_keras` 2.21.0, before and after a call.
+/// Written by `tf_keras` 2.21.0 before a call.
 const TF_KERAS: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "alpha": 0.30000001192092896}, "registered_name": null}"#;
+/// Written by `tf_keras` 2.21.0 after a call.
 const TF_KERAS_CALLED: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "alpha": 0.30000001192092896}, "registered_name": null, "build_config": {"input_shape": [2, 3]}}"#;
+/// Written by `tf_keras` 2.21.0 in the form of TensorFlow 1.x, for a layer with an input shape.
 const TF_KERAS_SHAPE: &str = r#"{"class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": "float32", "batch_input_shape": [null, 3], "alpha": 0.30000001192092896}}"#;
-/// Written by TensorFlow 1.13.1's Keras, complete and as a bare dictionary.
+/// Written by TensorFlow 1.13.1's Keras.
 const TENSORFLOW_1: &str = r#"{"class_name": "ELU", "config": {"name": "ser", "trainable": true, "dtype": null, "alpha": 0.30000001192092896}}"#;
+/// Written by TensorFlow 1.13.1's Keras as a bare `get_config` dictionary.
 const TENSORFLOW_1_BARE: &str = r#"{"name": "elu", "trainable": true, "dtype": "float32", "alpha": 1.0, "batch_input_shape": [4, 3]}"#;
 /// Written by Keras 3.15.1 with `activity_regularizer="l2"`.
 const KERAS_3_L2: &str = r#"{"module": "keras.layers", "class_name": "ELU", "config": {"name": "elu_2", "alpha": 1.0, "activity_regularizer": {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": 0.01}, "registered_name": null}, "trainable": true, "dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null}}, "registered_name": null}"#;
 
 #[test]
-fn every_version_is_read() {
+fn the_form_of_every_version_is_read() {
     let rounded = f64::from(0.3f32);
-    assert_eq!(read(KERAS_3), ser());
+    assert_eq!(read(KERAS_3), sample());
     assert_eq!(
         read(TF_KERAS),
-        with(ser(), |config| {
+        with(sample(), |config| {
             config.alpha = rounded;
         })
     );
     let build_input_shape = Some(vec![Some(2), Some(3)]);
-    let called = with(ser(), |config| {
+    let called = with(sample(), |config| {
         config.alpha = rounded;
         config.build_input_shape = build_input_shape;
     });
@@ -61,14 +65,14 @@ fn every_version_is_read() {
     let batch_input_shape = Some(vec![None, Some(3)]);
     assert_eq!(
         read(TF_KERAS_SHAPE),
-        with(ser(), |config| {
+        with(sample(), |config| {
             config.alpha = rounded;
             config.batch_input_shape = batch_input_shape;
         })
     );
     assert_eq!(
         read(TENSORFLOW_1),
-        with(ser(), |config| {
+        with(sample(), |config| {
             config.alpha = rounded;
             config.dtype = None;
         })
@@ -89,22 +93,23 @@ fn every_version_is_read() {
 }
 
 #[test]
-fn written_in_the_form_of_keras_3() {
+fn a_config_is_written_in_the_form_of_keras_3() {
     let compact = |json: &str| json.replace(": ", ":").replace(", ", ",");
-    assert_eq!(write(&ser()), compact(KERAS_3));
+    assert_eq!(write(&sample()), compact(KERAS_3));
     assert_eq!(write(&read(KERAS_3_L2)), compact(KERAS_3_L2));
-    let nothing = r#"{"module":"keras.layers","class_name":"ELU","config":{"name":null,"alpha":1.0,"trainable":true,"dtype":null},"registered_name":null}"#;
-    assert_eq!(write(&Config::default()), nothing);
-    // The only key for a shape that Keras 3 knows if it is sufficient, else the key of the other versions.
-    let shaped = |shape: &[Option<usize>]| {
+    let default = r#"{"module":"keras.layers","class_name":"ELU","config":{"name":null,"alpha":1.0,"trainable":true,"dtype":null},"registered_name":null}"#;
+    assert_eq!(write(&Config::default()), default);
+    // `input_shape` is the only key for a shape that Keras 3 reads. It has no batch size. A shape with a known batch
+    // size is therefore written as `batch_input_shape`, for the other versions.
+    let with_shape = |shape: &[Option<usize>]| {
         write(&with(Config::default(), |config| {
             config.batch_input_shape = Some(shape.to_vec());
         }))
     };
-    assert!(shaped(&UNKNOWN_BY_3).contains(r#""dtype":null,"input_shape":[3]}"#));
-    assert!(shaped(&[Some(4), Some(3)]).contains(r#""dtype":null,"batch_input_shape":[4,3]}"#));
-    // That key is only for tf_keras, which does not know Keras 3's policies.
-    let for_tf_keras = write(&with(ser(), |config| {
+    assert!(with_shape(&UNKNOWN_BY_3).contains(r#""dtype":null,"input_shape":[3]}"#));
+    assert!(with_shape(&[Some(4), Some(3)]).contains(r#""dtype":null,"batch_input_shape":[4,3]}"#));
+    // Only tf_keras reads `batch_input_shape`, and it does not know Keras 3's policies. The dtype is written as a name.
+    let for_tf_keras = write(&with(sample(), |config| {
         config.batch_input_shape = Some(vec![Some(4), Some(3)]);
     }));
     let expected = r#"{"module":"keras.layers","class_name":"ELU","config":{"name":"ser","alpha":0.3,"trainable":true,"dtype":"float32","batch_input_shape":[4,3]},"registered_name":null}"#;
@@ -112,15 +117,15 @@ fn written_in_the_form_of_keras_3() {
 }
 
 #[test]
-fn everything_survives_the_round_trip() {
-    let mut configs = vec![Config::default(), ser()];
+fn every_config_survives_the_round_trip() {
+    let mut configs = vec![Config::default(), sample()];
     for alpha in [0.1, 1.0 / 3.0, -0.0, 5e-324, f64::MAX, 2.0] {
-        configs.push(with(ser(), |config| {
+        configs.push(with(sample(), |config| {
             config.alpha = alpha;
         }));
     }
     for dtype in DType::ALL {
-        configs.push(with(ser(), |config| {
+        configs.push(with(sample(), |config| {
             config.dtype = Some(dtype);
             config.trainable = false;
         }));
@@ -133,10 +138,10 @@ fn everything_survives_the_round_trip() {
         &[Some(4), None, Some(3)],
     ] {
         let shape = Some(shape.to_vec());
-        configs.push(with(ser(), |config| {
+        configs.push(with(sample(), |config| {
             config.batch_input_shape = shape.clone();
         }));
-        configs.push(with(ser(), |config| {
+        configs.push(with(sample(), |config| {
             config.build_input_shape = shape;
         }));
     }
@@ -145,27 +150,27 @@ fn everything_survives_the_round_trip() {
         l2: 0.0,
     };
     for regularizer in [Regularizer::L1(0.1), Regularizer::L2(0.2), l1_l2] {
-        configs.push(with(ser(), |config| {
+        configs.push(with(sample(), |config| {
             config.activity_regularizer = Some(regularizer);
         }));
     }
     for config in configs {
-        let again = read(&write(&config));
-        assert_eq!(again, config);
-        assert_eq!(again.alpha.to_bits(), config.alpha.to_bits());
+        let copy = read(&write(&config));
+        assert_eq!(copy, config);
+        assert_eq!(copy.alpha.to_bits(), config.alpha.to_bits());
     }
     for name in ["ünï \"code\"\n", "elu"] {
-        let config = with(ser(), |config| {
+        let config = with(sample(), |config| {
             config.name = Some(name.into());
         });
         assert_eq!(read(&write(&config)), config);
     }
-    // Numbers that a reader with two roundings gets wrong, and many others.
+    // The first two numbers come out wrong if a parser rounds twice.
     let numbers = [0.925_933_892_649_635_9, 0.013_000_000_268_220_901];
-    let many = (1..4000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12);
-    let many = many.map(|bits| f64::from_bits(0x3fe0_0000_0000_0000 | bits));
-    for number in numbers.into_iter().chain(many) {
-        let config = with(ser(), |config| {
+    let random_bits = (1..4000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12);
+    let random = random_bits.map(|bits| f64::from_bits(0x3fe0_0000_0000_0000 | bits));
+    for number in numbers.into_iter().chain(random) {
+        let config = with(sample(), |config| {
             config.alpha = number;
             config.activity_regularizer = Some(Regularizer::L1L2 {
                 l1: number,
@@ -175,7 +180,7 @@ fn everything_survives_the_round_trip() {
         assert_eq!(read(&write(&config)), config);
     }
     let text = "JSON has no number for alpha inf";
-    let infinite = with(ser(), |config| {
+    let infinite = with(sample(), |config| {
         config.alpha = f64::INFINITY;
     });
     assert_eq!(
@@ -185,7 +190,7 @@ fn everything_survives_the_round_trip() {
 }
 
 #[test]
-fn values_of_every_version_are_read() {
+fn the_values_of_every_version_are_read() {
     let alpha = |json: &str| read(&format!(r#"{{"alpha": {json}}}"#)).alpha;
     assert_eq!(
         (alpha("2"), alpha("true"), alpha("false"), alpha("-1e-3")),
@@ -231,32 +236,32 @@ fn values_of_every_version_are_read() {
 }
 
 #[test]
-fn whatever_else_is_refused_by_name() {
-    refused(
+fn unknown_keys_and_wrong_values_are_refused_and_named() {
+    assert_refused(
         r#"{"alpha": 1.0, "dynamic": true, "bogus": 1}"#,
         "unrecognized keyword arguments passed to ELU: bogus, dynamic",
     );
-    refused(
+    assert_refused(
         r#"{"class_name": "ELU", "config": {}, "bogus": 1}"#,
         "unrecognized keyword arguments passed to deserialize_keras_object: bogus",
     );
-    refused(
+    assert_refused(
         r#"{"class_name": "ELU", "config": {}, "build_config": {"shape": []}}"#,
         "unrecognized keyword arguments passed to build_from_config: shape",
     );
-    refused(
+    assert_refused(
         r#"{"activity_regularizer": {"class_name": "L2", "config": {"l2": 1, "l1": 1}}}"#,
         "unrecognized keyword arguments passed to L2: l1",
     );
-    refused(
+    assert_refused(
         r#"{"alpha": null}"#,
         "alpha of an ELU layer cannot be None, expecting a float",
     );
-    refused(
+    assert_refused(
         r#"{"alpha": "abc"}"#,
         "alpha of an ELU layer cannot be \"abc\", expecting a float",
     );
-    refused(
+    assert_refused(
         r#"{"alpha": [0.1,0.2]}"#,
         "alpha of an ELU layer cannot be [0.1,0.2], expecting a float",
     );
@@ -285,7 +290,7 @@ fn whatever_else_is_refused_by_name() {
             r#"{"class_name": "ELU", "config": {}, "registered_name": "my>ELU"}"#,
             "expected `registered_name` to be null, received \"my>ELU\"",
         ),
-        // Written by Keras 3 and tf_keras for a class of another project with that name.
+        // Keras 3 and tf_keras write this for another project's class of the same name.
         (
             r#"{"module": null, "class_name": "ELU", "config": {}, "registered_name": "ELU"}"#,
             "expected `module` to be a module of keras or tf_keras, received null",
@@ -300,16 +305,16 @@ fn whatever_else_is_refused_by_name() {
         ),
         (
             r#"{"dtype": "int32"}"#,
-            "expected `dtype` to be float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy of \
-             such a name, received \"int32\"",
+            "expected `dtype` to be float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy with \
+             one of these names, received \"int32\"",
         ),
         (
             r#"{"input_shape": [-1]}"#,
-            "expected `input_shape` to be a list of sizes, or of null where one is not known, received [-1]",
+            "expected `input_shape` to be a list of sizes, with null for each unknown size, received [-1]",
         ),
         (
             r#"{"batch_input_shape": 3}"#,
-            "expected `batch_input_shape` to be a list of sizes, or of null where one is not known, received 3",
+            "expected `batch_input_shape` to be a list of sizes, with null for each unknown size, received 3",
         ),
         (
             r#"{"batch_size": 1.5}"#,
@@ -328,7 +333,7 @@ fn whatever_else_is_refused_by_name() {
             "expected `l1` to be a number, received \"a\"",
         ),
     ] {
-        refused(json, text);
+        assert_refused(json, text);
     }
     let negative = read(r#"{"activity_regularizer": {"class_name": "L1", "config": {"l1": -1}}}"#);
     assert!(matches!(

@@ -138,7 +138,7 @@ async fn slices() {
         assert!(matches!(error, Error::DTypeMismatch { .. }));
         assert_eq!(
             error.to_string(),
-            "needed elements of float16, found float32"
+            "the input has elements of float32, needed float16"
         );
         assert_eq!(y, [f16::ONE; 2]);
     })
