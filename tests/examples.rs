@@ -110,7 +110,10 @@ fn embed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waves.png");
         let text = printed(&embed.arg(&path).output().unwrap());
-        assert_eq!(text, format!("picture of waves and their ELU: {}\n", path.display()));
+        assert_eq!(
+            text,
+            format!("picture of waves and their ELU: {}\n", path.display())
+        );
         check_picture(&path, backend);
     });
 }
