@@ -31,9 +31,12 @@ pub(crate) fn buffer_size(device: &wgpu::Device, bytes: u64) -> Result<u64> {
     }
 }
 
-/// Rounds up to a multiple of the alignment that mappings and copies need.
+/// Rounds up to a multiple of the alignment that mappings and copies need. A size that would overflow becomes
+/// [`u64::MAX`], which no device can hold.
 pub(crate) fn whole_words(bytes: u64) -> u64 {
-    bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
+    bytes
+        .checked_next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
+        .unwrap_or(u64::MAX)
 }
 
 /// Creates a buffer that starts with `bytes`.

@@ -376,6 +376,7 @@ fn zeros<T: bytemuck::Zeroable>(len: u64) -> Result<Vec<T>> {
 
 #[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
+    use conformance::native::announce;
     use half::f16;
 
     use super::*;
@@ -432,14 +433,5 @@ mod tests {
                 "SKIPPED: streams through shared memory on {device} (no shared memory)"
             )),
         }
-    }
-
-    /// Writes directly to standard error, because the test harness hides the captured output of passing tests.
-    #[expect(
-        clippy::explicit_write,
-        reason = "eprintln! is what the harness captures"
-    )]
-    fn announce(line: &str) {
-        writeln!(std::io::stderr(), "{line}").unwrap();
     }
 }

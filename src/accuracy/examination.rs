@@ -121,23 +121,9 @@ fn piece_len(dtype: DType) -> u64 {
 #[cfg(feature = "threads")]
 const MIN_LEN_PER_THREAD: usize = 1 << 8;
 
-/// The number of consecutive pairs that a thread makes at a time.
-#[cfg(feature = "threads")]
-const PAIRS_PER_BLOCK: u64 = 1 << 8;
-
 fn pairs(sample: &Sample, piece: Range<u64>) -> (Vec<u64>, Vec<u64>) {
     #[cfg(feature = "threads")]
-    {
-        // rayon shares out ranges of u32 evenly, but not of u64.
-        let len = piece.end.saturating_sub(piece.start);
-        let blocks = u32::try_from(len.div_ceil(PAIRS_PER_BLOCK)).unwrap_or(u32::MAX);
-        let pairs = (0..blocks).into_par_iter().flat_map_iter(|block| {
-            let start = piece.start + u64::from(block) * PAIRS_PER_BLOCK;
-            (start..piece.end.min(start + PAIRS_PER_BLOCK)).map(|i| sample.pair(i))
-        });
-        pairs.unzip()
-    }
-    #[cfg(not(feature = "threads"))]
+    let piece = piece.into_par_iter();
     piece.map(|i| sample.pair(i)).unzip()
 }
 

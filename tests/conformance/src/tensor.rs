@@ -359,6 +359,22 @@ fn more_than_a_buffer_may_hold() {
 }
 
 #[test]
+fn whole_words_of_a_tensor_must_fit_in_a_buffer() {
+    native::on_every_gpu(|gpu, _| {
+        let small = with_limits(gpu, |limits| wgpu::Limits {
+            max_buffer_size: (1 << 16) + 2,
+            ..limits
+        });
+        let half_of_the_last_word = [(1 << 15) + 1];
+        let error = Tensor::zeros(&Device::Gpu(small), DType::F16, &half_of_the_last_word);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "the device's limit max_buffer_size is 65538, needed at least 65540"
+        );
+    });
+}
+
+#[test]
 fn an_adapter_that_is_not_there() {
     let error = Device::named_blocking("Voodoo 2").unwrap_err();
     let Error::NoAdapter { wanted, found } = &error else {
