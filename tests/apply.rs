@@ -1,5 +1,5 @@
-//! Tests of the general methods of `Elu`, `cpu` and `Kernel`: they give the results of the named methods, write to
-//! existing tensors and in place, and reject inputs that the operation does not take.
+//! Tests of the methods of `Elu`, `cpu` and `Kernel` that take the operation as an argument. They give the same results
+//! as the named methods, write to existing tensors and in place, and reject a wrong number of inputs.
 
 use wgpu_elu::{DType, Device, Elu, Error, Kernel, Op, Role, Tensor, cpu, shader::Shared, wgpu};
 
@@ -9,26 +9,27 @@ use conformance::native::{
 
 const ELU: Elu = Elu::new(0.5);
 
+/// Returns a tensor of float32 values. Different seeds give different values.
 fn floats(device: &Device, seed: usize) -> Tensor {
     let values: Vec<f32> = varied(600 + seed).split_off(seed);
     Tensor::from_slice(device, &values, &[2, 300]).unwrap()
 }
 
-/// Returns the gradient if the operation takes one.
+/// Returns `grad` if the operation takes a gradient.
 fn gradient(op: Op, grad: &Tensor) -> Option<&Tensor> {
     op.has_grad().then_some(grad)
 }
 
 #[test]
-fn the_named_methods_are_the_general_one() {
+fn the_named_methods_give_the_same_results_as_the_general_one() {
     on_every_device(|target| {
         let (x, grad) = (floats(target.device, 0), floats(target.device, 7));
-        let named = [
+        let results = [
             ELU.forward(&x),
             ELU.backward(&x, &grad),
             ELU.backward_from_output(&x, &grad),
         ];
-        for (op, named) in Op::ALL.into_iter().zip(named) {
+        for (op, named) in Op::ALL.into_iter().zip(results) {
             let general = ELU.apply(op, &x, gradient(op, &grad)).unwrap();
             assert_eq!(
                 bits_of(&general),
@@ -41,7 +42,7 @@ fn the_named_methods_are_the_general_one() {
 }
 
 #[test]
-fn results_go_into_a_tensor_that_exists() {
+fn results_are_written_to_an_existing_tensor() {
     on_every_device(|target| {
         for dtype in DType::ALL {
             if !supports(target.device, dtype) {
@@ -65,14 +66,14 @@ fn results_go_into_a_tensor_that_exists() {
                     target.name
                 );
                 let after = out.as_buffer_slice().map(|slice| slice.buffer().clone());
-                assert_eq!(buffer, after, "{}: the memory stays", target.name);
+                assert_eq!(buffer, after, "{}: the buffer was replaced", target.name);
             }
         }
     });
 }
 
 #[test]
-fn what_is_written_never_shows_in_another_tensor() {
+fn writing_to_a_clone_leaves_the_original_unchanged() {
     on_every_device(|target| {
         let (x, grad) = (floats(target.device, 0), floats(target.device, 7));
         let before = bits_of(&grad);
@@ -101,7 +102,7 @@ fn what_is_written_never_shows_in_another_tensor() {
 }
 
 #[test]
-fn inputs_that_an_operation_does_not_take_are_refused() {
+fn a_wrong_number_of_inputs_is_refused() {
     on_every_device(|target| {
         let (x, mut out) = (floats(target.device, 0), floats(target.device, 7));
         let before = bits_of(&out);
@@ -138,7 +139,7 @@ fn inputs_that_an_operation_does_not_take_are_refused() {
 }
 
 #[test]
-fn an_output_that_is_not_like_the_input_is_refused() {
+fn an_output_of_another_shape_dtype_or_device_is_refused() {
     on_every_device(|target| {
         let x = floats(target.device, 0);
         let mut flat = x.reshape(&[600]).unwrap();
@@ -163,8 +164,8 @@ fn an_output_that_is_not_like_the_input_is_refused() {
     });
     for gpu in gpus() {
         let gpu = Device::Gpu(gpu.clone());
-        let (x, mut elsewhere) = (floats(&Device::Cpu, 0), floats(&gpu, 0));
-        let error = ELU.forward_into(&x, &mut elsewhere).unwrap_err();
+        let (x, mut on_gpu) = (floats(&Device::Cpu, 0), floats(&gpu, 0));
+        let error = ELU.forward_into(&x, &mut on_gpu).unwrap_err();
         assert!(matches!(
             error,
             Error::DeviceMismatch {
@@ -180,9 +181,9 @@ fn an_output_that_is_not_like_the_input_is_refused() {
     }
 }
 
-/// `f32` and `f64` both convert to ELU with this alpha.
+/// Functions that take an ELU also take a number, which is its alpha.
 #[test]
-fn a_number_is_alpha() {
+fn a_number_converts_to_an_elu_with_this_alpha() {
     assert_eq!(Elu::from(0.25f32), Elu::new(0.25));
     assert_eq!(Elu::from(0.25f64), Elu::new(0.25));
     assert_eq!(Elu::from(0.1f32).alpha(), f64::from(0.1f32));
@@ -191,20 +192,20 @@ fn a_number_is_alpha() {
     assert_eq!(y, [-0.316_060_27]);
 }
 
-/// The first `prepare` creates no pipeline if `Kernel::compile` has created them.
+/// After `Kernel::compile`, the first `prepare` creates no pipeline.
 #[test]
-fn pipelines_are_compiled_ahead() {
+fn compile_creates_the_pipelines_that_prepare_needs() {
     on_every_gpu(|gpu, name| {
         // A separate device, because other tests compile on the shared one.
         let gpu = &with_limits(gpu, |limits| limits);
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-        let apart = Shared::default();
+        let separate = Shared::default();
         for op in Op::ALL {
             let in_place = Shared {
                 x: !op.has_grad(),
                 grad: op.has_grad(),
             };
-            for shared in [apart, in_place] {
+            for shared in [separate, in_place] {
                 kernel.compile(op, 0.5, shared).unwrap();
             }
         }
@@ -233,12 +234,12 @@ fn pipelines_are_compiled_ahead() {
                 .unwrap();
             assert!(step.dispatches() > 0);
         }
-        assert_eq!(pipelines(), compiled, "{name}");
+        assert_eq!(pipelines(), compiled, "{name}: prepare created a pipeline");
     });
 }
 
 #[test]
-fn compiling_reports_limits_that_are_too_small() {
+fn compile_reports_limits_that_are_too_small() {
     let gpu = noop(wgpu::Limits {
         max_storage_buffers_per_shader_stage: 2,
         ..wgpu::Limits::default()

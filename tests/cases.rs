@@ -1,16 +1,17 @@
-//! Test cases of other projects, on the CPU path and every adapter. The README next to the data names their origin.
+//! Runs the test cases of ONNX, Keras and PyTorch on the CPU path and every adapter. The README next to each file of
+//! cases names its origin.
 
 use serde_json::Value;
 use wgpu_elu::{DType, Device, Elu, Error, Factors, Op, Tensor};
 
-use conformance::native::{TestDevice, bits_of, on_every_device, shaped, steps, supports};
+use conformance::native::{TestDevice, bits_of, on_every_device, shaped, supports, ulp_distance};
 use wgpu_elu::accuracy::value;
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Returns the cases in a file. It fails if there are none, so that a renamed key is noticed.
+/// Returns the cases in a file. Panics if there are none, so that a renamed key is noticed.
 fn cases(file: &Value) -> &[Value] {
     let cases = file["cases"].as_array().unwrap();
     assert!(!cases.is_empty());
@@ -32,6 +33,7 @@ fn shape(case: &Value) -> Vec<usize> {
         .collect()
 }
 
+/// Parses a list of bit patterns in hexadecimal digits.
 fn hex(list: &Value) -> Vec<u64> {
     let words = list.as_array().unwrap().iter();
     words
@@ -48,7 +50,8 @@ fn values(tensor: &Tensor) -> Vec<f64> {
     bits.map(|bits| value(tensor.dtype(), bits)).collect()
 }
 
-/// NumPy's `assert_allclose`, which ONNX and Keras use to compare results.
+/// Panics unless `|found - expected| <= atol + rtol * |expected|` for every element. This is the condition of NumPy's
+/// `assert_allclose`, which ONNX and Keras use to compare results.
 #[track_caller]
 fn assert_all_close(name: &str, found: &[f64], expected: &[f64], rtol: f64, atol: f64) {
     assert_eq!(found.len(), expected.len(), "{name}");
@@ -61,7 +64,7 @@ fn assert_all_close(name: &str, found: &[f64], expected: &[f64], rtol: f64, atol
 }
 
 #[test]
-fn onnx() {
+fn onnx_cases_pass() {
     let file = parsed(include_str!("data/onnx/elu_cases.json"));
     for case in cases(&file) {
         let attribute = |name, default| case["attrs"].get(name).map_or(default, number);
@@ -73,7 +76,7 @@ fn onnx() {
                 Factors::new(alpha, gamma, 1.0).unwrap().into()
             }
             "Celu" => Elu::celu(attribute("alpha", 1.0)).unwrap(),
-            op => panic!("no operator {op}"),
+            op => panic!("unknown operator {op}"),
         };
         let [input, output] = ["input_bits", "output_bits"].map(|name| hex(&case[name]));
         let (dtype, shape) = (dtype(case), shape(case));
@@ -90,7 +93,7 @@ fn onnx() {
 }
 
 #[test]
-fn keras() {
+fn keras_cases_pass() {
     let file = parsed(include_str!("data/keras/elu_cases.json"));
     for case in cases(&file) {
         let elu = Elu::new(number(&case["alpha"]));
@@ -111,9 +114,9 @@ fn keras() {
     }
 }
 
-/// The rules that Keras' cases contain.
+/// Keras' test cases check these conditions without values.
 #[test]
-fn keras_dtypes_and_shapes_are_those_of_the_input() {
+fn results_have_the_dtype_and_shape_of_the_input() {
     on_every_device(|target| {
         for dtype in DType::ALL {
             if !supports(target.device, dtype) {
@@ -134,7 +137,7 @@ fn keras_dtypes_and_shapes_are_those_of_the_input() {
 }
 
 #[test]
-fn torch() {
+fn pytorch_cases_pass() {
     let file = parsed(include_str!("data/torch/elu_cases.json"));
     on_every_device(|target| {
         for case in cases(&file) {
@@ -147,16 +150,16 @@ fn torch() {
             for run in case["runs"].as_array().unwrap() {
                 let alpha = number(&run["alpha"]);
                 let elu = Elu::new(alpha);
-                let same = |op, found: Tensor, name| {
+                let check = |op, found: Tensor, name| {
                     assert_eq!(found.shape(), x.shape());
                     assert_near(target, op, alpha, &found, &hex(&run[name]));
                 };
-                same(Op::Forward, elu.forward(&x).unwrap(), "y");
-                same(Op::Backward, elu.backward(&x, &grad).unwrap(), "grad_in");
+                check(Op::Forward, elu.forward(&x).unwrap(), "y");
+                check(Op::Backward, elu.backward(&x, &grad).unwrap(), "grad_in");
                 let from_output = elu.backward_from_output(&tensor(&run["y"]), &grad);
                 if alpha > 0.0 {
                     let name = "grad_in_from_result";
-                    same(Op::BackwardFromOutput, from_output.unwrap(), name);
+                    check(Op::BackwardFromOutput, from_output.unwrap(), name);
                 } else {
                     // PyTorch rejects only negative alphas, and returns a result for 0.
                     let error = from_output.unwrap_err();
@@ -167,15 +170,18 @@ fn torch() {
     });
 }
 
-/// Returns how far PyTorch's result may be from ours, in steps between neighbouring numbers.
+/// Returns the largest ULP distance that is allowed between PyTorch's result and ours.
 ///
-/// These are the largest distances seen, on the CPU path and on a software adapter through Vulkan and GL. PyTorch's
-/// forward is within 1 ULP of the exact value, like ours. Its gradients are `grad * alpha * exp(x)` and `grad * (y +
-/// alpha)` with every step rounded. With alpha = 1.6732, which is not a power of two, the former adds the errors of two
-/// products to the error of exp, and is 2 numbers off in 2 of 4135 results for float32, and in 1 for float64. For 16
-/// bits both projects compute in float32 and round once. No exact value here is less than a float32 ULP from a rounding
-/// boundary, except for ties, which come from sums and products that are exact in float32. So the bits are equal.
-fn most_steps(op: Op, dtype: DType) -> u64 {
+/// These are the largest distances seen, on the CPU path and on a software adapter through Vulkan and GL:
+///
+/// - **Forward.** PyTorch's result is within 1 ULP of the exact value, like ours.
+/// - **Gradients.** PyTorch computes `grad * alpha * exp(x)` and `grad * (y + alpha)`, and rounds after each operation.
+///   With alpha = 1.6732, which is not a power of two, the former adds the errors of two products to the error of exp.
+///   The ULP distance is 2 in 2 of 4135 results for float32, and in 1 result for float64.
+/// - **16-bit dtypes.** Both projects compute in float32 and round once. No exact value in these cases is less than a
+///   float32 ULP from a rounding boundary, except for ties. Ties come from sums and products that are exact in float32.
+///   So the bits are equal.
+fn max_ulp_distance(op: Op, dtype: DType) -> u64 {
     match (dtype, op) {
         (DType::F16 | DType::BF16, _) => 0,
         (_, Op::Forward | Op::BackwardFromOutput) => 1,
@@ -190,11 +196,11 @@ fn assert_near(target: TestDevice<'_>, op: Op, alpha: f64, found: &Tensor, expec
     assert_eq!(found.len(), expected.len());
     for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         let [found_value, expected_value] = [found, expected].map(|bits| value(dtype, bits));
-        let apart = steps(dtype, found, expected);
+        let distance = ulp_distance(dtype, found, expected);
         assert!(
-            apart <= most_steps(op, dtype),
-            "{}: {op:?} of {dtype}, alpha {alpha}, element {i}: {found_value:e} is {apart} numbers from PyTorch's \
-             {expected_value:e}",
+            distance <= max_ulp_distance(op, dtype),
+            "{}: {op:?} of {dtype}, alpha {alpha}, element {i}: {found_value:e} has a ULP distance of {distance} from \
+             PyTorch's {expected_value:e}",
             target.name
         );
     }

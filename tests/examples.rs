@@ -1,4 +1,4 @@
-//! Runs the examples as programs. `cargo test` builds them.
+//! Runs the examples as programs, and checks what they print and draw. `cargo test` builds them.
 
 use std::{
     collections::BTreeSet,
@@ -14,33 +14,34 @@ use wgpu_elu::reference;
 
 use conformance::native::{gpus, on_every_gpu};
 
-/// Returns the command for an example, which lies next to this program's folder.
+/// Returns the command that runs an example. Cargo puts the examples next to the folder of this test program.
 fn example(name: &str) -> Command {
     let this = env::current_exe().unwrap();
     let folder = this.ancestors().nth(2).unwrap().join("examples");
     let program = folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
     assert!(
         program.exists(),
-        "no {}: cargo test builds it, but not with --test",
+        "{} does not exist: `cargo test` builds it, but `cargo test --test` does not",
         program.display()
     );
     Command::new(program)
 }
 
-/// Returns the same command in an environment in which wgpu finds no adapter.
-fn example_without(name: &str) -> Command {
-    let elsewhere = if cfg!(target_vendor = "apple") {
+/// Returns the command that runs an example in an environment in which wgpu finds no adapter.
+fn example_without_adapters(name: &str) -> Command {
+    let absent_backend = if cfg!(target_vendor = "apple") {
         "dx12"
     } else {
         "metal"
     };
     let mut command = example(name);
     command
-        .env("WGPU_BACKEND", elsewhere)
+        .env("WGPU_BACKEND", absent_backend)
         .env_remove("WGPU_ADAPTER_NAME");
     command
 }
 
+/// Returns what a program printed. Panics if it failed.
 #[track_caller]
 fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
@@ -48,8 +49,8 @@ fn printed(output: &Output) -> String {
 }
 
 #[test]
-fn hello() {
-    let text = printed(&example_without("hello").output().unwrap());
+fn hello_prints_elu_of_six_numbers() {
+    let text = printed(&example_without_adapters("hello").output().unwrap());
     let (device, lines) = text.split_once('\n').unwrap();
     assert!(device.starts_with("on CPU"), "{text}");
     let pairs: Vec<[f64; 2]> = lines
@@ -74,7 +75,7 @@ fn hello() {
 }
 
 #[test]
-fn fuse() {
+fn fuse_stays_within_its_error_bound() {
     on_every_gpu(|gpu, name| {
         let mut fuse = example("fuse");
         fuse.env("WGPU_BACKEND", gpu.info().backend.to_str());
@@ -86,12 +87,13 @@ fn fuse() {
             "1024 outputs",
             "{name}"
         );
-        let share: f64 = after.split_once(' ').unwrap().0.parse().unwrap();
-        assert!(share > 0.0 && share < 100.0, "{name}: {text}");
+        let percent: f64 = after.split_once(' ').unwrap().0.parse().unwrap();
+        assert!(percent > 0.0 && percent < 100.0, "{name}: {text}");
     });
 }
 
-/// Runs the example that uses wgpu's own choice of an adapter, on every backend that has one.
+/// Runs `test` with the command for the example `embed`, once for each backend that has an adapter. The example lets
+/// wgpu choose the adapter.
 fn on_every_backend(test: impl Fn(Command, &str)) {
     let backends: BTreeSet<_> = gpus()
         .iter()
@@ -105,7 +107,7 @@ fn on_every_backend(test: impl Fn(Command, &str)) {
 }
 
 #[test]
-fn embed() {
+fn embed_draws_waves_and_their_elu() {
     on_every_backend(|mut embed, backend| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waves.png");
@@ -118,7 +120,8 @@ fn embed() {
     });
 }
 
-/// Compares the picture with what embed.wgsl draws, except for the pixels where a colour changes.
+/// Checks that the picture is what embed.wgsl draws. Up to 0.5 % of the pixels may differ, because rounding moves the
+/// lines at which a colour changes.
 fn check_picture(path: &Path, name: &str) {
     const SIZE: usize = 512;
     let file = BufReader::new(File::open(path).unwrap());
@@ -126,7 +129,7 @@ fn check_picture(path: &Path, name: &str) {
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
     assert_eq!((info.width, info.height), (1024, 512));
-    let mut off = 0;
+    let mut wrong = 0;
     for (i, found) in pixels.chunks(4).enumerate() {
         let (row, column) = (i / (2 * SIZE), i % (2 * SIZE));
         let [x, y] = [column % SIZE, row].map(|v| v as f64 * TAU / SIZE as f64);
@@ -136,7 +139,7 @@ fn check_picture(path: &Path, name: &str) {
         } else {
             reference::elu(wave, 1.0)
         };
-        let full = if value < 0.0 {
+        let color = if value < 0.0 {
             [0.12, 0.38, 0.75]
         } else {
             [0.93, 0.49, 0.13]
@@ -144,31 +147,31 @@ fn check_picture(path: &Path, name: &str) {
         let quarters = value.abs() * 4.0;
         let mix = (quarters / 12.0).sqrt().min(1.0);
         let shade = if quarters.fract() < 0.12 { 0.75 } else { 1.0 };
-        let expected = full.map(|full| 255.0 * shade * (1.0 + (full - 1.0) * mix));
-        let near = expected
+        let expected = color.map(|part| 255.0 * shade * (1.0 + (part - 1.0) * mix));
+        let is_close = expected
             .iter()
             .zip(found)
             .all(|(a, &b)| (a - f64::from(b)).abs() < 2.0);
-        off += usize::from(!near || found[3] != 255);
+        wrong += usize::from(!is_close || found[3] != 255);
     }
     assert!(
-        off < pixels.len() / 4 / 200,
-        "{name}: {off} pixels are another colour"
+        wrong < pixels.len() / 4 / 200,
+        "{name}: {wrong} pixels have another colour"
     );
 }
 
-/// Checks that the program fails with one line that contains `cause`.
+/// Checks that the program failed, and that it printed one line with an error that contains `cause`.
 #[track_caller]
 fn check_error(output: &Output, cause: &str) {
     let error = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
-    // Mesa may print messages, too.
+    // Mesa may print a message about this variable.
     let lines = error
         .lines()
         .filter(|line| !line.contains("XDG_RUNTIME_DIR"));
     let [line] = lines.collect::<Vec<_>>()[..] else {
-        panic!("not a line: {error}");
+        panic!("needed one line, found: {error}");
     };
     assert!(
         line.starts_with("error: ") && line.contains(cause),
@@ -177,28 +180,28 @@ fn check_error(output: &Output, cause: &str) {
 }
 
 #[test]
-fn without_an_adapter_they_say_so() {
+fn examples_that_find_no_adapter_fail_with_one_line() {
     for (name, cause) in [
         ("embed", "No suitable graphics adapter found"),
         ("fuse", "no GPU with compute shaders"),
     ] {
-        check_error(&example_without(name).output().unwrap(), cause);
+        check_error(&example_without_adapters(name).output().unwrap(), cause);
     }
 }
 
 #[test]
-fn an_adapter_that_is_not_there() {
+fn an_unknown_adapter_name_is_an_error() {
     for name in ["hello", "fuse"] {
-        let mut command = example_without(name);
+        let mut command = example_without_adapters(name);
         command.env("WGPU_ADAPTER_NAME", "Voodoo 2");
         check_error(&command.output().unwrap(), "no adapter named \"Voodoo 2\"");
     }
 }
 
-/// Linux has a file that is always full.
+/// On Linux, every write to `/dev/full` fails, as on a full disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_picture_that_does_not_fit() {
+fn a_picture_on_a_full_disk_is_an_error() {
     on_every_backend(|mut embed, _| {
         check_error(&embed.arg("/dev/full").output().unwrap(), "/dev/full: ");
     });

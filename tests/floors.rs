@@ -7,9 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Returns the floor of every module; 0 is the lowest.
+/// Returns the floor of every module that the text lists. Floor 0 is the lowest.
 fn floors(text: &str) -> BTreeMap<String, usize> {
-    let (_, list) = text.split_once("```floors\n").expect("there is a list");
+    let (_, list) = text
+        .split_once("```floors\n")
+        .expect("CONTRIBUTING.md has no block `floors`");
     let (list, _) = list.split_once("```").unwrap();
     let lines = list.lines().enumerate();
     let modules = lines.flat_map(|(floor, line)| {
@@ -18,7 +20,7 @@ fn floors(text: &str) -> BTreeMap<String, usize> {
     });
     let all: Vec<(String, usize)> = modules.collect();
     let map: BTreeMap<String, usize> = all.iter().cloned().collect();
-    assert_eq!(map.len(), all.len(), "a module is on one floor");
+    assert_eq!(map.len(), all.len(), "a module is listed twice");
     map
 }
 
@@ -34,26 +36,27 @@ fn code(text: &str) -> String {
 /// Returns the modules that the code imports with `crate::name` or `use crate::{name, ...}`. An import of a name that the
 /// crate root exports is returned as this name, which is on no floor.
 fn imports(code: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut names = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
         if code[..at].ends_with('$') {
-            continue;
+            continue; // a macro names this crate in the code of another crate
         }
         match rest.strip_prefix('{') {
-            Some(list) => found.extend(first_level(list)),
-            None => found.push(word(rest).to_owned()),
+            Some(list) => names.extend(first_level(list)),
+            None => names.push(word(rest).to_owned()),
         }
     }
-    found
+    names
 }
 
+/// Returns the identifier that the text starts with.
 fn word(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
     &text[..end.unwrap_or(text.len())]
 }
 
-/// Returns the first word of every item of a list in braces. Items may contain nested lists.
+/// Returns the first identifier of every item in a list, up to the closing brace. Items may contain nested lists.
 fn first_level(list: &str) -> Vec<String> {
     let (mut depth, mut item, mut items) = (0, String::new(), Vec::new());
     for c in list.chars() {
@@ -73,6 +76,7 @@ fn first_level(list: &str) -> Vec<String> {
     words.filter(|word| !word.is_empty()).collect()
 }
 
+/// Returns the files in a folder and its subfolders.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
@@ -89,7 +93,7 @@ fn modules_import_from_lower_floors_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let floors = floors(&fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap());
     let source = root.join("src");
-    let mut seen = BTreeMap::new();
+    let mut import_counts = BTreeMap::new();
     for path in files(&source) {
         let inner = path.strip_prefix(&source).unwrap().with_extension("");
         let module = inner.iter().next().unwrap().to_str().unwrap().to_owned();
@@ -100,27 +104,30 @@ fn modules_import_from_lower_floors_only() {
             .get(&module)
             .unwrap_or_else(|| panic!("{module} is on no floor"));
         let imports = imports(&code(&fs::read_to_string(&path).unwrap()));
-        *seen.entry(module.clone()).or_insert(0) += imports.len();
+        *import_counts.entry(module.clone()).or_insert(0) += imports.len();
         for import in imports {
-            let lower = *floors
+            let import_floor = *floors
                 .get(&import)
                 .unwrap_or_else(|| panic!("{import} is on no floor"));
             let is_itself = import == module;
             assert!(
-                is_itself || lower < floor,
-                "{}: {import} is not lower",
+                is_itself || import_floor < floor,
+                "{} imports {import}, which is not on a lower floor",
                 path.display()
             );
         }
     }
-    let unseen: Vec<_> = floors
+    let missing: Vec<_> = floors
         .keys()
-        .filter(|name| !seen.contains_key(*name))
+        .filter(|name| !import_counts.contains_key(*name))
         .collect();
-    assert!(unseen.is_empty(), "no such modules: {unseen:?}");
     assert!(
-        seen.values().sum::<usize>() > 100,
-        "imports are found: {seen:?}"
+        missing.is_empty(),
+        "the list names modules that do not exist: {missing:?}"
+    );
+    assert!(
+        import_counts.values().sum::<usize>() > 100,
+        "too few imports were found: {import_counts:?}"
     );
 }
 

@@ -1,5 +1,5 @@
-//! Tests of the embed contract from the host's side: callbacks, errors, lost devices, dropped objects, profiling, and
-//! labels.
+//! Tests of the embed contract from the side of the host, the app that lends its device: the host's callbacks and error
+//! scopes, lost devices, dropped objects, profiling, and labels.
 
 use std::{
     cell::RefCell,
@@ -17,14 +17,18 @@ use wgpu_profiler::{GpuProfiler, GpuProfilerSettings, GpuTimerQueryResult};
 
 use conformance::{
     everywhere::{check_results, f32_bits, supports, varied},
-    native::{adapter_of, announce, gpu, lent, noop_pair, on_every_gpu, with_limits},
+    native::{adapter_of, announce, gpu, host_device, noop_pair, on_every_gpu, with_limits},
     slices::{ALL, buffer_of, read},
 };
 use wgpu_elu::accuracy::Judge;
 
+/// The number of elements in most tests.
 const LEN: usize = 64;
 
-/// A host's buffers, each with room for a few elements of any type.
+/// The label of objects that belong to the host.
+const HOST_LABEL: &str = "the host's";
+
+/// The host's buffers, each with room for [`LEN`] elements of any dtype.
 struct Buffers {
     x: wgpu::Buffer,
     grad: wgpu::Buffer,
@@ -36,7 +40,7 @@ impl Buffers {
     fn new(gpu: &Gpu) -> Self {
         let buffer = || {
             gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some(HOSTS),
+                label: Some(HOST_LABEL),
                 size: 8 * LEN as u64,
                 usage: ALL,
                 mapped_at_creation: false,
@@ -46,14 +50,15 @@ impl Buffers {
         Self { x, grad, y, out }
     }
 
+    /// Destroys the buffers, so that using them is an error.
     fn destroy(&self) {
         for buffer in [&self.x, &self.grad, &self.y, &self.out] {
             buffer.destroy();
         }
     }
 
-    /// Prepares a step of every kind.
-    fn prepare(&self, kernel: &Kernel) -> Vec<(&'static str, Result<Step>)> {
+    /// Prepares a step of every kind, and returns each with its name.
+    fn prepare_all(&self, kernel: &Kernel) -> Vec<(&'static str, Result<Step>)> {
         let (x, grad, y) = (self.x.slice(..), self.grad.slice(..), self.y.slice(..));
         let out = self
             .out
@@ -79,12 +84,9 @@ impl Buffers {
     }
 }
 
-/// The label of objects that belong to the host.
-const HOSTS: &str = "the host's";
-
-/// Records the steps into a pass of the host and submits it.
+/// Records the steps in a pass of the host, and submits it.
 fn submit(gpu: &Gpu, steps: &[Step]) {
-    let label = Some(HOSTS);
+    let label = Some(HOST_LABEL);
     let descriptor = wgpu::CommandEncoderDescriptor { label };
     let mut encoder = gpu.device().create_command_encoder(&descriptor);
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -98,18 +100,18 @@ fn submit(gpu: &Gpu, steps: &[Step]) {
     gpu.queue().submit([encoder.finish()]);
 }
 
-/// Makes an error that is the host's own.
-fn mistake(gpu: &Gpu) {
-    let _refused = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-        label: Some(HOSTS),
+/// Makes an error of the host: a buffer that is too large.
+fn make_host_error(gpu: &Gpu) {
+    let _invalid = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some(HOST_LABEL),
         size: u64::MAX / 4 * 4,
         usage: ALL,
         mapped_at_creation: false,
     });
 }
 
-/// Uses every part of the crate on the device, with valid and invalid calls.
-fn visit(gpu: &Gpu) {
+/// Calls every part of the crate on the host's device, with valid and invalid arguments.
+fn use_all(gpu: &Gpu) {
     let device = Device::from(Gpu::from_wgpu(gpu.device(), gpu.queue()));
     for dtype in DType::ALL {
         if !supports(&device, dtype) {
@@ -118,12 +120,12 @@ fn visit(gpu: &Gpu) {
         let kernel = Kernel::new(gpu.device(), dtype).unwrap();
         let buffers = Buffers::new(gpu);
         let steps: Vec<Step> = buffers
-            .prepare(&kernel)
+            .prepare_all(&kernel)
             .into_iter()
             .map(|(_, step)| step.unwrap())
             .collect();
         submit(gpu, &steps);
-        // At another position within 16 bytes.
+        // The slices start at different positions within 16 bytes.
         let (size, end) = (dtype.size() as u64, buffers.x.size());
         let (x, y) = (buffers.x.slice(size..), buffers.y.slice(..end - size));
         submit(gpu, &[kernel.prepare(1.0, x, y).unwrap()]);
@@ -132,7 +134,7 @@ fn visit(gpu: &Gpu) {
         assert!(matches!(error, Error::LengthMismatch { .. }), "{error}");
         let buffers = Buffers::new(gpu);
         buffers.destroy();
-        for (what, step) in buffers.prepare(&kernel) {
+        for (what, step) in buffers.prepare_all(&kernel) {
             let error = step.unwrap_err();
             assert!(matches!(error, Error::Refused { .. }), "{what}: {error}");
         }
@@ -145,8 +147,8 @@ fn visit(gpu: &Gpu) {
     Elu::default().backward(&x, &y).unwrap();
     Layer::new(1.0).unwrap().call(&x).unwrap();
     Regularizer::L1(1.0).penalty(&x).unwrap();
-    let many = Tensor::zeros(&device, DType::F32, &[1 << 19]).unwrap();
-    Regularizer::L2(1.0).penalty(&many).unwrap();
+    let large = Tensor::zeros(&device, DType::F32, &[1 << 19]).unwrap();
+    Regularizer::L2(1.0).penalty(&large).unwrap();
     let mut stream = Stream::new(&device, Elu::default(), DType::F32).unwrap();
     stream
         .forward_slice_blocking(&varied(LEN), &mut [0.0; LEN])
@@ -164,12 +166,12 @@ fn visit(gpu: &Gpu) {
     }
 }
 
-/// What the host's two callbacks have received.
+/// The messages that the host's two callbacks have received: one for errors, one for the loss of the device.
 #[derive(Clone, Default)]
 struct Reports(Arc<Mutex<Vec<String>>>);
 
 impl Reports {
-    /// Sets both callbacks.
+    /// Sets both callbacks of the host.
     fn listen(gpu: &Gpu) -> Self {
         let reports = Self::default();
         let (errors, losses) = (reports.clone(), reports.clone());
@@ -183,26 +185,27 @@ impl Reports {
         reports
     }
 
+    /// Returns the messages that have arrived since the last call.
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 #[test]
-fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
+fn the_hosts_callbacks_stay_set_and_receive_only_the_hosts_errors() {
     on_every_gpu(|gpu, name| {
-        let gpu = &lent(gpu, all_of);
+        let gpu = &host_device(gpu, full_descriptor);
         let reports = Reports::listen(gpu);
-        visit(gpu);
-        assert_eq!(reports.take(), [""; 0], "{name}: an error of ours");
-        // If an error scope of the crate were still open, it would catch this error.
-        mistake(gpu);
+        use_all(gpu);
+        assert_eq!(reports.take(), [""; 0], "{name}: an error of the crate");
+        // If the crate had left an error scope open, it would catch this error, and the callback would not receive it.
+        make_host_error(gpu);
         let errors = reports.take();
         assert!(
-            errors.len() == 1 && errors[0].contains(HOSTS),
+            errors.len() == 1 && errors[0].contains(HOST_LABEL),
             "{name}: {errors:?}"
         );
-        // The loss is reported when no work is left.
+        // wgpu reports the loss once no work is in flight.
         let wait = wgpu::PollType::wait_indefinitely();
         gpu.device().poll(wait).unwrap();
         gpu.device().destroy();
@@ -211,13 +214,13 @@ fn the_hosts_callbacks_stay_and_hear_of_its_own_mistakes_only() {
     });
 }
 
-/// Requests all features and limits of the adapter.
-fn all_of(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+/// Returns a descriptor that requests the adapter's limits and all its features that these tests use.
+fn full_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     let wanted = Kernel::required_features(DType::F64)
         | wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
         | GpuProfiler::ALL_WGPU_TIMER_FEATURES;
     wgpu::DeviceDescriptor {
-        label: Some(HOSTS),
+        label: Some(HOST_LABEL),
         required_features: adapter.features() & wanted,
         required_limits: adapter.limits(),
         ..wgpu::DeviceDescriptor::default()
@@ -225,101 +228,106 @@ fn all_of(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
 }
 
 #[test]
-fn the_hosts_error_scopes_catch_its_own_mistakes_only() {
+fn the_hosts_error_scopes_catch_only_the_hosts_errors() {
     on_every_gpu(|gpu, name| {
         let gpu = &with_limits(gpu, |limits| limits);
         let scope = |filter| gpu.device().push_error_scope(filter);
-        let pending = scope(wgpu::ErrorFilter::Validation);
-        mistake(gpu);
+        let outer = scope(wgpu::ErrorFilter::Validation);
+        make_host_error(gpu);
         let scopes = [
             wgpu::ErrorFilter::Internal,
             wgpu::ErrorFilter::OutOfMemory,
             wgpu::ErrorFilter::Validation,
         ]
         .map(scope);
-        visit(gpu);
+        use_all(gpu);
         for scope in scopes.into_iter().rev() {
             let caught = pollster::block_on(scope.pop());
-            assert!(caught.is_none(), "{name}: an error of ours: {caught:?}");
+            assert!(
+                caught.is_none(),
+                "{name}: an error of the crate: {caught:?}"
+            );
         }
-        let caught = pollster::block_on(pending.pop()).expect("the host's error was swallowed");
-        assert!(caught.to_string().contains(HOSTS), "{name}: {caught}");
+        let caught = pollster::block_on(outer.pop()).expect("the host's error was lost");
+        assert!(caught.to_string().contains(HOST_LABEL), "{name}: {caught}");
 
-        // Errors of the crate and of the host within the same scope.
+        // Errors of the crate and of the host in the same scope.
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         let buffers = Buffers::new(gpu);
         buffers.destroy();
-        for before in [true, false] {
+        for is_host_first in [true, false] {
             let scope = scope(wgpu::ErrorFilter::Validation);
-            if before {
-                mistake(gpu);
+            if is_host_first {
+                make_host_error(gpu);
             }
             assert!(
                 buffers
-                    .prepare(&kernel)
+                    .prepare_all(&kernel)
                     .iter()
                     .all(|(_, step)| step.is_err())
             );
-            if !before {
-                mistake(gpu);
+            if !is_host_first {
+                make_host_error(gpu);
             }
-            let caught = pollster::block_on(scope.pop()).expect("the host's error was swallowed");
-            assert!(caught.to_string().contains(HOSTS), "{name}: {caught}");
+            let caught = pollster::block_on(scope.pop()).expect("the host's error was lost");
+            assert!(caught.to_string().contains(HOST_LABEL), "{name}: {caught}");
         }
     });
 }
 
-/// The same with buffers of another device, which wgpu can detect only within one instance.
+/// The crate returns an error, and the host's callbacks receive none. The two devices are from one instance, because
+/// otherwise wgpu cannot detect that a buffer belongs to another device.
 #[test]
-fn buffers_of_another_device_are_refused_in_silence() {
+fn buffers_of_another_device_are_refused_without_a_callback() {
     let [gpu, other] = noop_pair();
     let reports = Reports::listen(&gpu);
     let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
-    for (what, step) in Buffers::new(&other).prepare(&kernel) {
+    for (what, step) in Buffers::new(&other).prepare_all(&kernel) {
         let error = step.unwrap_err();
         assert!(matches!(error, Error::Refused { .. }), "{what}: {error}");
     }
     assert_eq!(reports.take(), [""; 0]);
-    visit(&gpu);
+    use_all(&gpu);
 }
 
-/// wgpu runs the callbacks of finished work at the next submission or poll, which may be in the middle of a call of
-/// this crate.
+/// wgpu runs the callbacks of finished work during the next submission or poll, which may be inside a call of this
+/// crate. An error in such a callback goes to the host, not to the crate's error scopes.
 #[test]
-fn a_mistake_in_what_the_host_has_called_back_is_its_own() {
+fn errors_in_the_hosts_callbacks_go_to_the_host() {
     on_every_gpu(|gpu, name| {
-        let gpu = &lent(gpu, all_of);
+        let gpu = &host_device(gpu, full_descriptor);
         let reports = Reports::listen(gpu);
         let device = Device::Gpu(gpu.clone());
         let x = Tensor::from_slice(&device, &varied(LEN), &[LEN]).unwrap();
         let mut stream = Stream::new(&device, Elu::default(), DType::F32).unwrap();
         device.wait_blocking().unwrap();
-        let mistaken = || {
+        let fail_in_callback = || {
             let host = gpu.clone();
-            gpu.queue().on_submitted_work_done(move || mistake(&host));
+            gpu.queue()
+                .on_submitted_work_done(move || make_host_error(&host));
         };
-        mistaken();
+        fail_in_callback();
         Elu::default().forward(&x).unwrap();
         device.wait_blocking().unwrap();
-        mistaken();
+        fail_in_callback();
         x.to_vec_blocking::<f32>().unwrap();
         device.wait_blocking().unwrap();
-        mistaken();
+        fail_in_callback();
         stream
             .forward_slice_blocking(&varied(LEN), &mut [0.0; LEN])
             .unwrap();
         let errors = reports.take();
         assert!(
-            errors.len() == 3 && errors.iter().all(|error| error.contains(HOSTS)),
+            errors.len() == 3 && errors.iter().all(|error| error.contains(HOST_LABEL)),
             "{name}: {errors:?}"
         );
     });
 }
 
 #[test]
-fn a_panic_in_what_the_host_has_called_back_is_its_own() {
+fn panics_in_the_hosts_callbacks_go_to_the_caller() {
     on_every_gpu(|gpu, name| {
-        let gpu = &lent(gpu, all_of);
+        let gpu = &host_device(gpu, full_descriptor);
         let device = Device::Gpu(gpu.clone());
         let x = Tensor::from_slice(&device, &varied(LEN), &[LEN]).unwrap();
         device.wait_blocking().unwrap();
@@ -329,10 +337,11 @@ fn a_panic_in_what_the_host_has_called_back_is_its_own() {
             ("read", &|| x.to_vec_blocking::<f32>().map(drop)),
         ];
         for (what, call) in calls {
-            gpu.queue().on_submitted_work_done(|| panic!("{HOSTS}"));
+            gpu.queue()
+                .on_submitted_work_done(|| panic!("{HOST_LABEL}"));
             let panic = catch_unwind(AssertUnwindSafe(call)).expect_err(what);
-            let said = panic.downcast_ref::<String>().unwrap();
-            assert_eq!(said, HOSTS, "{name}, {what}");
+            let message = panic.downcast_ref::<String>().unwrap();
+            assert_eq!(message, HOST_LABEL, "{name}, {what}");
             device.wait_blocking().unwrap();
         }
         device.wait_blocking().unwrap();
@@ -340,23 +349,24 @@ fn a_panic_in_what_the_host_has_called_back_is_its_own() {
 }
 
 #[test]
-fn a_lost_device_gives_errors() {
+fn every_call_on_a_lost_device_returns_an_error() {
     on_every_gpu(|gpu, name| {
         let own = pollster::block_on(Device::from_adapter(&adapter_of(gpu))).unwrap();
         let own = self::gpu(own);
-        // The loss of a lent device is not reported to this crate.
-        let lent = lent(gpu, all_of);
+        // The lost callback of a lent device belongs to the host, so the crate notices the loss only by mapping.
+        let lent = host_device(gpu, full_descriptor);
         let reports = Reports::listen(&lent);
         for (gpu, reason) in [(&own, "Destroyed"), (&lent, "a buffer could not be mapped")] {
-            let reasons = lose(gpu, name);
+            let reasons = lose_device(gpu, name);
             assert_eq!(reasons, BTreeSet::from([reason.into()]), "{name}");
         }
         assert_eq!(reports.take(), ["Destroyed"], "{name}");
     });
 }
 
-/// Loses the device, and returns the reasons in the errors of all calls after that.
-fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
+/// Destroys the device, checks that every call then returns [`Error::DeviceLost`], and returns the reasons in these
+/// errors.
+fn lose_device(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     let device = &Device::Gpu(gpu.clone());
     let dtypes = || [DType::F32, DType::F16].into_iter();
     let reasons = RefCell::new(BTreeSet::new());
@@ -366,14 +376,14 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     };
     let unmapped = BTreeSet::from(["a buffer could not be mapped".to_owned()]);
 
-    // One kernel that has its pipelines, and one that has nothing yet.
+    // For each dtype, one kernel that has created its pipelines, and one that has created none.
     let kernels: Vec<[Kernel; 2]> = dtypes()
         .map(|dtype| [(); 2].map(|()| Kernel::new(gpu.device(), dtype).unwrap()))
         .collect();
     let buffers = Buffers::new(gpu);
     let steps: Vec<Step> = kernels
         .iter()
-        .flat_map(|[kernel, _]| buffers.prepare(kernel))
+        .flat_map(|[kernel, _]| buffers.prepare_all(kernel))
         .map(|(_, step)| step.unwrap())
         .collect();
     let encoder = |gpu: &Gpu| {
@@ -392,7 +402,7 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
 
     gpu.device().destroy();
 
-    // Recording cannot fail; the host finishes and submits.
+    // Recording cannot fail. Finishing and submitting are calls of the host.
     for step in &steps {
         step.record(&mut early_pass);
     }
@@ -405,7 +415,7 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     let after = Buffers::new(gpu);
     for kernel in kernels.iter().flatten() {
         for buffers in [&buffers, &after] {
-            for (what, step) in buffers.prepare(kernel) {
+            for (what, step) in buffers.prepare_all(kernel) {
                 lost(what, step.unwrap_err());
             }
         }
@@ -413,9 +423,9 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     for dtype in dtypes() {
         lost("Kernel::new", Kernel::new(gpu.device(), dtype).unwrap_err());
     }
-    // No loss is reported to a kernel.
+    // wgpu reports no loss to a kernel, so a kernel notices it only by mapping.
     assert_eq!(reasons.take(), unmapped, "{name}");
-    // Others receive the reported reason once the work in flight is over.
+    // Other objects return the reason that wgpu reports, which it does once the work in flight is over.
     lost("download", x.to_vec_blocking::<f32>().unwrap_err());
     lost("wait", device.wait_blocking().unwrap_err());
     reasons.take();
@@ -441,7 +451,7 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
         .forward_blocking(io::repeat(0), io::sink())
         .unwrap_err();
     lost("a stream", error);
-    let ask = |device| {
+    let check_device = |device| {
         let (values, shape) = (varied(LEN), &[LEN]);
         lost("wait", Device::wait_blocking(device).unwrap_err());
         lost(
@@ -455,15 +465,15 @@ fn lose(gpu: &Gpu, name: &str) -> BTreeSet<String> {
         let error = Stream::new(device, elu, DType::F32).unwrap_err();
         lost("Stream::new", error);
     };
-    ask(device);
-    let reports = reasons.take();
-    ask(&Device::from(Gpu::from_wgpu(gpu.device(), gpu.queue())));
+    check_device(device);
+    let own_reasons = reasons.take();
+    check_device(&Device::from(Gpu::from_wgpu(gpu.device(), gpu.queue())));
     assert_eq!(reasons.take(), unmapped, "{name}");
-    reports
+    own_reasons
 }
 
 #[test]
-fn all_may_be_dropped_while_the_work_is_in_flight() {
+fn all_objects_may_be_dropped_while_their_work_is_in_flight() {
     const LEN: usize = 1 << 18;
     const TIMES: usize = 20;
     on_every_gpu(|gpu, name| {
@@ -484,13 +494,13 @@ fn all_may_be_dropped_while_the_work_is_in_flight() {
             }
             drop(pass);
             encoder.copy_buffer_to_buffer(&y_buffer, 0, &result, 0, None);
-            let all = (step, kernel, x_buffer, y_buffer);
+            let objects = (step, kernel, x_buffer, y_buffer);
             if before_submit {
-                drop(all);
+                drop(objects);
                 gpu.queue().submit([encoder.finish()]);
             } else {
                 gpu.queue().submit([encoder.finish()]);
-                drop(all);
+                drop(objects);
             }
             let judge = Judge {
                 op: Op::Forward,
@@ -503,14 +513,14 @@ fn all_may_be_dropped_while_the_work_is_in_flight() {
     });
 }
 
-/// Checks that every scope has a time within that of its parent.
+/// Checks that every scope has a time, which lies within the time of its parent.
 #[track_caller]
 fn check_times(name: &str, scope: &GpuTimerQueryResult) {
-    let time = scope.time.as_ref().expect("no time");
+    let time = scope.time.as_ref().expect("a scope has no time");
     assert!(time.start <= time.end, "{name}, {}: {time:?}", scope.label);
     for nested in &scope.nested_queries {
         check_times(name, nested);
-        let within = nested.time.as_ref().expect("no time");
+        let within = nested.time.as_ref().expect("a scope has no time");
         assert!(
             time.start <= within.start && within.end <= time.end,
             "{name}: {} at {within:?} is not within {time:?}",
@@ -519,7 +529,7 @@ fn check_times(name: &str, scope: &GpuTimerQueryResult) {
     }
 }
 
-/// Formats the labels, with those of the children in parentheses.
+/// Returns the labels of the scopes as text, with the labels of nested scopes in parentheses.
 fn tree(scopes: &[GpuTimerQueryResult]) -> String {
     let label = |scope: &GpuTimerQueryResult| match &scope.nested_queries[..] {
         [] => scope.label.clone(),
@@ -529,9 +539,9 @@ fn tree(scopes: &[GpuTimerQueryResult]) -> String {
 }
 
 #[test]
-fn recording_within_the_scopes_of_a_profiler() {
+fn a_profiler_times_the_scopes_in_which_steps_are_recorded() {
     on_every_gpu(|gpu, name| {
-        let gpu = &lent(gpu, all_of);
+        let gpu = &host_device(gpu, full_descriptor);
         let features = gpu.device().features();
         if !features.contains(wgpu::Features::TIMESTAMP_QUERY) {
             announce(&format!("SKIPPED: profiling on {name} (no timestamps)"));
@@ -564,20 +574,22 @@ fn recording_within_the_scopes_of_a_profiler() {
             .poll(wgpu::PollType::wait_indefinitely())
             .unwrap();
         let period = gpu.queue().get_timestamp_period();
-        let scopes = profiler.process_finished_frame(period).expect("no times");
-        // A scope without a time is left out together with its children.
+        let scopes = profiler
+            .process_finished_frame(period)
+            .expect("the profiler returned no times");
+        // The profiler leaves out scopes without a time, and the scopes that are nested in them.
         assert_eq!(tree(&scopes), "frame (elu (gradient), again)", "{name}");
         check_times(name, &scopes[0]);
     });
 }
 
-/// Reads wgpu's own trace of the created objects.
+/// Compares the labels in wgpu's trace with those that the documentation lists.
 #[test]
-fn labels_are_those_in_the_docs() {
+fn labels_are_the_documented_ones() {
     let descriptor = wgpu::DeviceDescriptor {
-        label: Some(HOSTS),
+        label: Some(HOST_LABEL),
         required_limits: wgpu::Limits {
-            max_compute_invocations_per_workgroup: 16, // so that penalties use every entry point
+            max_compute_invocations_per_workgroup: 16, // small, so that penalties use every entry point
             ..wgpu::Limits::default()
         },
         ..wgpu::DeviceDescriptor::default()
@@ -587,7 +599,7 @@ fn labels_are_those_in_the_docs() {
         Gpu::from_wgpu(&device, &queue)
     });
     let mut expected = BTreeSet::new();
-    let mut add = |kind: &str, label: String| expected.insert((kind.into(), label));
+    let mut add = |action: &str, label: String| expected.insert((action.into(), label));
     for part in [
         "probe",
         "stream.download",
@@ -627,22 +639,22 @@ fn labels_are_those_in_the_docs() {
         }
     }
     add("CreateComputePipeline", "penalty.float32.sums".into());
-    let differ: Vec<_> = labels.symmetric_difference(&expected).collect();
-    assert!(differ.is_empty(), "{differ:?}");
+    let differences: Vec<_> = labels.symmetric_difference(&expected).collect();
+    assert!(differences.is_empty(), "{differences:?}");
 
-    // With float64, and on devices on which streams map the kernel's buffers. The entry points depend on where slices
-    // start.
+    // Other devices may support float64, and streams may map the kernel's buffers. Which entry points a device uses
+    // depends on where the slices start.
     expected.insert(("CreateBuffer".into(), "stream.both".into()));
-    for (kind, label) in expected.clone() {
+    for (action, label) in expected.clone() {
         if label.contains("float16") {
-            expected.insert((kind, label.replace("float16", "float64")));
+            expected.insert((action, label.replace("float16", "float64")));
         }
     }
     on_every_gpu(|gpu, name| {
         let adapter = adapter_of(gpu);
-        let labels = labels_of(all_of(&adapter), |descriptor| {
-            let made = pollster::block_on(adapter.request_device(descriptor));
-            let (device, queue) = made.unwrap();
+        let labels = labels_of(full_descriptor(&adapter), |descriptor| {
+            let result = pollster::block_on(adapter.request_device(descriptor));
+            let (device, queue) = result.unwrap();
             Gpu::from_wgpu(&device, &queue)
         });
         let unknown: Vec<_> = labels.difference(&expected).collect();
@@ -653,38 +665,39 @@ fn labels_are_those_in_the_docs() {
     });
 }
 
-/// Returns the labels, after `wgpu_elu.`, of the objects that the crate creates and records on a device.
+/// Returns the labels of the objects that the crate creates and records on a device, without the prefix `wgpu_elu.`.
+/// Each label comes with the name of its action in wgpu's trace, such as `CreateBuffer`.
 fn labels_of(
     descriptor: wgpu::DeviceDescriptor<'_>,
-    make: impl Fn(&wgpu::DeviceDescriptor<'_>) -> Gpu,
+    create: impl Fn(&wgpu::DeviceDescriptor<'_>) -> Gpu,
 ) -> BTreeSet<(String, String)> {
     let folder = tempfile::tempdir().unwrap();
     let trace = wgpu::Trace::Directory(folder.path().into());
-    let gpu = make(&wgpu::DeviceDescriptor {
+    let gpu = create(&wgpu::DeviceDescriptor {
         trace,
         ..descriptor
     });
-    visit(&gpu);
+    use_all(&gpu);
     drop(gpu);
     let text = fs::read_to_string(folder.path().join("trace.ron")).unwrap();
     let mut labels = BTreeSet::new();
-    let mut kind = "";
+    let mut action = "";
     for line in text.lines().map(str::trim) {
         if let Some(label) = line.strip_prefix("label: ") {
             let name = label
                 .strip_prefix("Some(\"")
                 .and_then(|label| label.strip_suffix("\"),"));
-            let name = name.unwrap_or_else(|| panic!("{kind} without a label: {label}"));
+            let name = name.unwrap_or_else(|| panic!("{action} without a label: {label}"));
             let name = name.replace('\\', "");
-            if name != HOSTS {
-                let ours = name.strip_prefix("wgpu_elu.");
-                let ours = ours.unwrap_or_else(|| panic!("{name} is not in the scheme"));
-                labels.insert((kind.into(), ours.into()));
+            if name != HOST_LABEL {
+                let label = name.strip_prefix("wgpu_elu.");
+                let label = label.unwrap_or_else(|| panic!("{name} does not start with wgpu_elu."));
+                labels.insert((action.into(), label.into()));
             }
         } else if let Some((name, _)) = line.split_once('(')
             && name.starts_with(char::is_uppercase)
         {
-            kind = name;
+            action = name;
         }
     }
     labels

@@ -1,4 +1,4 @@
-//! Tests of the embed contract without a driver: errors, limits, error scopes, and the cost of recording.
+//! Tests of the embed contract on a device without a driver: errors, limits, and the cost of recording.
 
 use wgpu_elu::{
     DType, Error, Gpu, Kernel, Op, Role,
@@ -33,13 +33,17 @@ impl Host {
     fn refuses(&self, x: wgpu::BufferSlice<'_>, y: wgpu::BufferSlice<'_>) -> Error {
         let error = self.kernel.prepare(1.0, x, y).unwrap_err();
         let step = self.kernel.prepare(1.0, self.x.slice(..), self.y.slice(..));
-        assert_eq!(step.unwrap().dispatches(), 1, "the kernel works afterwards");
+        assert_eq!(
+            step.unwrap().dispatches(),
+            1,
+            "the kernel does not work after an error"
+        );
         error
     }
 }
 
 #[test]
-fn slices_of_other_lengths_are_refused() {
+fn slices_of_different_lengths_are_refused() {
     let host = Host::new();
     let (x, y) = (&host.x, &host.y);
     let error = host.refuses(x.slice(..16), y.slice(..20));
@@ -95,9 +99,9 @@ fn slices_that_cut_an_element_are_refused() {
 }
 
 #[test]
-fn buffers_without_the_usage_are_refused() {
+fn buffers_without_storage_usage_are_refused() {
     let host = Host::new();
-    let refused = |usages, found| {
+    let check = |usages, found| {
         let other = buffer(&host.gpu, &[0.0; 100], usages);
         let error = host.refuses(host.x.slice(..), other.slice(..));
         assert!(matches!(
@@ -110,15 +114,15 @@ fn buffers_without_the_usage_are_refused() {
         let text = format!("the output needs a buffer with usage STORAGE, found {found}");
         assert_eq!(error.to_string(), text);
     };
-    refused(BufferUsages::COPY_SRC, "COPY_SRC");
-    refused(
+    check(BufferUsages::COPY_SRC, "COPY_SRC");
+    check(
         BufferUsages::COPY_SRC | BufferUsages::UNIFORM,
         "COPY_SRC | UNIFORM",
     );
 }
 
 #[test]
-fn slices_that_overlap_are_refused() {
+fn slices_that_partly_overlap_are_refused() {
     let host = Host::new();
     let (x, y) = (&host.x, &host.y);
     let error = host.refuses(x.slice(..200), x.slice(100..300));
@@ -160,7 +164,7 @@ fn factors_that_cannot_be_inverted_are_refused() {
 }
 
 #[test]
-fn operations_without_their_inputs_are_refused() {
+fn a_wrong_number_of_inputs_is_refused() {
     let host = Host::new();
     let (x, y) = (host.x.slice(..16), host.y.slice(..16));
     for (op, grad, text) in [
@@ -178,7 +182,7 @@ fn operations_without_their_inputs_are_refused() {
     }
 }
 
-/// A buffer may end in the middle of the word that contains its last half.
+/// A buffer of 16-bit elements may end in the middle of a 32-bit word, which a GPU cannot bind.
 #[test]
 fn a_buffer_that_ends_within_a_word_is_refused() {
     let host = Host::new();
@@ -223,13 +227,13 @@ fn a_buffer_of_another_device_is_refused() {
 }
 
 #[test]
-fn limits_that_are_too_small() {
-    let without = |change: fn(&mut wgpu::Limits)| {
+fn limits_that_are_too_small_are_reported() {
+    let with_changed = |change: fn(&mut wgpu::Limits)| {
         let mut limits = wgpu::Limits::default();
         change(&mut limits);
         noop(limits)
     };
-    let gpu = without(|limits| limits.max_compute_invocations_per_workgroup = 0);
+    let gpu = with_changed(|limits| limits.max_compute_invocations_per_workgroup = 0);
     let error = Kernel::new(gpu.device(), DType::F32).unwrap_err();
     assert!(matches!(
         error,
@@ -244,7 +248,7 @@ fn limits_that_are_too_small() {
         "the device's limit max_compute_invocations_per_workgroup is 0, needed at least 1"
     );
 
-    let gpu = without(|limits| limits.max_storage_buffers_per_shader_stage = 1);
+    let gpu = with_changed(|limits| limits.max_storage_buffers_per_shader_stage = 1);
     let error = Kernel::new(gpu.device(), DType::F32).unwrap_err();
     assert!(matches!(
         error,
@@ -255,7 +259,7 @@ fn limits_that_are_too_small() {
         }
     ));
 
-    let gpu = without(|limits| limits.max_bindings_per_bind_group = 3);
+    let gpu = with_changed(|limits| limits.max_bindings_per_bind_group = 3);
     let error = Kernel::new(gpu.device(), DType::F32).unwrap_err();
     assert!(matches!(
         error,
@@ -266,7 +270,7 @@ fn limits_that_are_too_small() {
         }
     ));
 
-    // Unlimited limits must not overflow.
+    // Arithmetic with unlimited limits must not overflow.
     let gpu = noop(wgpu::Limits::unlimited());
     let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
     let x = buffer(&gpu, &[0.0; 1000], ALL);
@@ -278,8 +282,8 @@ fn limits_that_are_too_small() {
         1
     );
 
-    // Two slices of one buffer must fit into one binding together.
-    let gpu = without(|limits| limits.max_storage_buffer_binding_size = 1024);
+    // Two slices of one buffer share a binding, so their distance counts, too.
+    let gpu = with_changed(|limits| limits.max_storage_buffer_binding_size = 1024);
     let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
     let arena = buffer(&gpu, &[0.0; 1000], ALL);
     let error = kernel
@@ -300,7 +304,7 @@ fn limits_that_are_too_small() {
     );
 }
 
-/// The code that a host would write by hand: one bind group and one dispatch.
+/// What a host would write by hand: one bind group and one dispatch.
 struct ByHand {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
@@ -377,7 +381,7 @@ fn recording_allocates_no_more_than_the_same_calls_by_hand() {
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        // wgpu's own list of commands grows occasionally.
+        // Records many times, because wgpu's own list of commands grows only occasionally.
         let counted = allocation_counter::measure(|| {
             for _ in 0..100 {
                 record(&mut pass);
@@ -386,6 +390,6 @@ fn recording_allocates_no_more_than_the_same_calls_by_hand() {
         (counted.count_total, counted.bytes_total)
     };
     let by_hand = allocations(&|pass| by_hand.record(pass));
-    assert!(by_hand.0 > 0, "nothing is counted");
+    assert!(by_hand.0 > 0, "no allocations were counted");
     assert_eq!(allocations(&|pass| step.record(pass)), by_hand);
 }

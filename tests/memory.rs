@@ -1,4 +1,4 @@
-//! Tests that memory does not grow over many calls.
+//! Tests that the memory of a process does not grow over many calls.
 
 use std::{env, fs, process::Command};
 
@@ -7,39 +7,39 @@ use wgpu_elu::{Elu, Tensor};
 use conformance::native::{announce, on_every_device, varied};
 
 const CALLS: usize = 10_000;
-/// The number of calls after which everything that is created once exists.
-const WARM: usize = 100;
-/// Less than about a hundred bytes per call, which is less than any wgpu object.
-const MOST_GROWTH: usize = 1 << 20;
+/// The number of calls after which everything that is created only once exists.
+const WARM_UP_CALLS: usize = 100;
+/// The largest growth that is allowed, in bytes: about 100 bytes per call, which is less than any wgpu object takes.
+const MAX_GROWTH: usize = 1 << 20;
 
-/// Runs in a separate process, because other tests share this process's memory.
+/// Runs the test below in a separate process, because other tests use the memory of this process.
 #[test]
-fn is_steady() {
+fn memory_does_not_grow() {
     let output = Command::new(env::current_exe().unwrap())
         .args([
             "--exact",
-            "memory::is_steady_alone",
+            "memory::memory_does_not_grow_in_this_process",
             "--ignored",
             "--nocapture",
         ])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    for line in said.lines().chain(complained.lines()) {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for line in stdout.lines().chain(stderr.lines()) {
         if line.contains("KiB") || line.contains("SKIPPED") {
             announce(line);
         }
     }
     assert!(
-        output.status.success() && said.contains("test result: ok. 1 passed"),
-        "{said}\n{complained}"
+        output.status.success() && stdout.contains("test result: ok. 1 passed"),
+        "{stdout}\n{stderr}"
     );
 }
 
 #[test]
-#[ignore = "run by `is_steady`"]
-fn is_steady_alone() {
+#[ignore = "run by `memory_does_not_grow`"]
+fn memory_does_not_grow_in_this_process() {
     on_every_device(|target| {
         let elu = Elu::new(0.5);
         let values = varied(4096);
@@ -47,27 +47,27 @@ fn is_steady_alone() {
         let mut before = None;
         for call in 1..=CALLS {
             let y = elu.forward(&x).unwrap();
-            // Without this wait, the amount of work in flight would depend on other processes.
+            // Waits, because the amount of work in flight would otherwise depend on other processes.
             target.device.wait_blocking().unwrap();
             // Reads a result occasionally, as an app does.
-            if call % WARM == 0 {
+            if call % WARM_UP_CALLS == 0 {
                 assert_eq!(y.to_vec_blocking::<f32>().unwrap().len(), values.len());
             }
-            if call == WARM {
+            if call == WARM_UP_CALLS {
                 before = resident();
             }
         }
         let (Some(before), Some(after)) = (before, resident()) else {
-            announce("SKIPPED: growth of memory (/proc does not report it)");
+            announce("SKIPPED: the growth of memory (/proc does not report it)");
             return;
         };
         println!(
-            "{}: {} KiB after {WARM} calls, {} KiB after {CALLS}",
+            "{}: {} KiB after {WARM_UP_CALLS} calls, {} KiB after {CALLS}",
             target.name,
             before >> 10,
             after >> 10
         );
-        assert!(after < before + MOST_GROWTH);
+        assert!(after < before + MAX_GROWTH, "{}: memory grew", target.name);
     });
 }
 

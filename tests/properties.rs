@@ -1,4 +1,4 @@
-//! Properties of random vectors, on the CPU path and every adapter.
+//! Properties of the results for random vectors, on the CPU path and every adapter.
 
 use proptest::{
     prelude::*,
@@ -7,14 +7,15 @@ use proptest::{
 use wgpu_elu::{DType, Device, Elu, Factors, Op, Tensor};
 
 use conformance::native::{
-    TestDevice, bits_of, compute, judge, on_every_device, steps, supports, tensor,
+    TestDevice, bits_of, compute, judge, on_every_device, supports, tensor, ulp_distance,
 };
 use wgpu_elu::accuracy::{bits, value};
 
+/// The lengths of the vectors.
 const LENGTHS: std::ops::Range<usize> = 0..300;
 
-/// Runs `test` with random values on every device and dtype.
-fn holds<S: Strategy>(
+/// Runs `test` with random values of the strategy, on every device and for every dtype that the device supports.
+fn check_property<S: Strategy>(
     strategy: impl Fn(DType) -> S,
     test: impl Fn(TestDevice<'_>, DType, S::Value) -> TestCaseResult,
 ) {
@@ -54,8 +55,8 @@ fn vectors(dtype: DType) -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(element(dtype), LENGTHS)
 }
 
-/// Generates consecutive numbers of the dtype from a random start. Numbers that are far apart show little about steps
-/// in the results.
+/// Generates consecutive numbers of the dtype from a random start. Only the results of close numbers show whether a
+/// result is lower than that of a smaller number.
 fn neighbours(dtype: DType) -> impl Strategy<Value = Vec<u64>> {
     (-18.0..0.0, LENGTHS).prop_map(move |(start, len)| (bits(dtype, start)..).take(len).collect())
 }
@@ -70,7 +71,7 @@ fn alphas() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// Rounds alpha as the kernels do.
+/// Rounds alpha to the dtype of the arithmetic, as the kernels do.
 fn rounded(dtype: DType, alpha: f64) -> f64 {
     match dtype {
         DType::F64 => alpha,
@@ -88,22 +89,24 @@ fn forward(target: TestDevice<'_>, dtype: DType, alpha: f64, x: &[u64]) -> Vec<u
     compute(target, judge(Op::Forward, dtype, alpha), x, &[])
 }
 
-/// Returns every operation, but the gradient from the output only for a positive alpha.
+/// Returns every operation that works with these factors: the gradient from the output needs a positive alpha.
 fn ops(factors: Factors) -> impl Iterator<Item = Op> {
     Op::ALL
         .into_iter()
         .filter(move |&op| op != Op::BackwardFromOutput || factors.alpha() > 0.0)
 }
 
-/// Results never decrease by more than one number as x increases, and not at all if they are the nearest numbers. Other
-/// results are not rounded correctly, and among many x that share a result one may be lower. This was seen for float32
-/// between -16 and -12 on the CPU and on a software adapter, in at most 13 of 90 million pairs of neighbours for each
-/// of several alphas. One example, with alpha = 0.5 on both and with alpha = 1 on the adapter, is x = 0xc1410e49 (about
-/// -12.07), whose result is one number lower than that of its lower neighbour.
+/// As x increases, results never decrease by more than a ULP distance of 1. They do not decrease at all if the contract
+/// requires the nearest number.
+///
+/// Other results may decrease where many x share a result, because one of them may be rounded down. This was seen for
+/// float32 with x between -16 and -12, on the CPU and on a software adapter, in at most 13 of 90 million pairs of
+/// neighbours for each of several alphas. One example is x = 0xc1410e49 (about -12.07), whose result is one number
+/// lower than that of its lower neighbour, with alpha = 0.5 on both and with alpha = 1 on the adapter.
 #[test]
-fn results_rise_with_x() {
+fn results_never_fall_by_more_than_1_ulp() {
     let strategy = |dtype| (alphas(), prop_oneof![vectors(dtype), neighbours(dtype)]);
-    holds(strategy, |target, dtype, (alpha, mut x)| {
+    check_property(strategy, |target, dtype, (alpha, mut x)| {
         x.retain(|&x| !value(dtype, x).is_nan());
         x.sort_by(|&a, &b| value(dtype, a).total_cmp(&value(dtype, b)));
         let y = forward(target, dtype, alpha, &x);
@@ -111,7 +114,7 @@ fn results_rise_with_x() {
         for (x, y) in x.windows(2).zip(y.windows(2)) {
             let [y0, y1] = [y[0], y[1]].map(|bits| value(dtype, bits));
             prop_assert!(
-                y0 <= y1 || (!is_nearest && steps(dtype, y[0], y[1]) == 1),
+                y0 <= y1 || (!is_nearest && ulp_distance(dtype, y[0], y[1]) == 1),
                 "alpha {alpha:e}: {:e} and {:e} give {y0:e} and {y1:e}",
                 value(dtype, x[0]),
                 value(dtype, x[1])
@@ -124,13 +127,13 @@ fn results_rise_with_x() {
 #[test]
 fn no_result_is_below_minus_alpha() {
     let strategy = |dtype| (alphas(), vectors(dtype));
-    holds(strategy, |target, dtype, (alpha, x)| {
-        // If the dtype has no such number, the next larger number is used, which may be infinity.
-        let least = -value(dtype, bits(dtype, rounded(dtype, alpha)));
+    check_property(strategy, |target, dtype, (alpha, x)| {
+        // -alpha, rounded to the dtype. For a large alpha and a small dtype, this is -infinity.
+        let lower_bound = -value(dtype, bits(dtype, rounded(dtype, alpha)));
         for (&x, y) in x.iter().zip(forward(target, dtype, alpha, &x)) {
             let [x, y] = [x, y].map(|bits| value(dtype, bits));
             prop_assert!(
-                y >= least || (x.is_nan() && y.is_nan()),
+                y >= lower_bound || (x.is_nan() && y.is_nan()),
                 "alpha {alpha:e}: {x:e} gives {y:e}"
             );
         }
@@ -139,25 +142,28 @@ fn no_result_is_below_minus_alpha() {
 }
 
 #[test]
-fn near_zero_results_are_near_zero() {
+fn results_near_zero_are_at_most_alpha_times_x() {
     // Numbers from the smallest up to about 2^-8, with every exponent.
     let tiny = |dtype| {
         let end = bits(dtype, 0.5f64.powi(8));
         prop::collection::vec(1..end, LENGTHS)
     };
-    holds(
+    check_property(
         |dtype| (alphas(), tiny(dtype)),
         |target, dtype, (alpha, tiny)| {
             let sign = bits(dtype, -0.0);
             let x: Vec<u64> = tiny.iter().map(|tiny| tiny | sign).collect();
             for (tiny, y) in tiny.into_iter().zip(forward(target, dtype, alpha, &x)) {
                 let exact = rounded(dtype, alpha) * value(dtype, tiny);
-                // One number more for float64, where the contract allows 2 ULP and `exact` itself is rounded.
-                let rounds = dtype == DType::F64;
-                let most = value(dtype, rounded_up(dtype, exact) + u64::from(rounds));
+                // For float64, `exact` itself is rounded and the contract allows 2 ULP, so one number more is allowed.
+                let is_exact_rounded = dtype == DType::F64;
+                let upper_bound = value(
+                    dtype,
+                    rounded_up(dtype, exact) + u64::from(is_exact_rounded),
+                );
                 let found = value(dtype, y);
                 prop_assert!(
-                    found.abs() <= most,
+                    found.abs() <= upper_bound,
                     "alpha {alpha:e}: -{:e} gives {found:e}",
                     value(dtype, tiny)
                 );
@@ -167,8 +173,9 @@ fn near_zero_results_are_near_zero() {
     );
 }
 
-/// Results of two devices differ by at most 1 number: both are within 1 ULP of the exact value, so both are next to it.
-/// For float64, where each may be 2 ULP off, they differ by at most 2 numbers, which is the largest difference seen.
+/// The ULP distance between the results of two devices is at most 1, because both are within 1 ULP of the exact value,
+/// and so each is one of the two numbers next to it. For float64, where the contract allows 2 ULP, the distance is at
+/// most 2, which is the largest distance seen.
 #[test]
 fn every_gpu_agrees_with_the_cpu() {
     const CPU: TestDevice<'_> = TestDevice {
@@ -179,30 +186,30 @@ fn every_gpu_agrees_with_the_cpu() {
         let pairs = prop::collection::vec((element(dtype), element(dtype)), LENGTHS);
         (alphas(), pairs)
     };
-    holds(strategy, |target, dtype, (alpha, pairs)| {
+    check_property(strategy, |target, dtype, (alpha, pairs)| {
         if target.device == CPU.device {
             return Ok(());
         }
         let (x, grad): (Vec<u64>, Vec<u64>) = pairs.into_iter().unzip();
-        // The gradient from the output is tested with outputs only.
+        // The gradient from the output takes outputs instead of x.
         let outputs = forward(CPU, dtype, alpha, &x);
         for op in ops(Factors::elu(alpha)) {
-            let given = if op == Op::BackwardFromOutput {
+            let inputs = if op == Op::BackwardFromOutput {
                 &outputs
             } else {
                 &x
             };
-            let on = |target| compute(target, judge(op, dtype, alpha), given, &grad);
-            let most = if dtype == DType::F64 { 2 } else { 1 };
+            let on = |target| compute(target, judge(op, dtype, alpha), inputs, &grad);
+            let max_distance = if dtype == DType::F64 { 2 } else { 1 };
             for (i, (found, expected)) in on(target).into_iter().zip(on(CPU)).enumerate() {
-                // The slope cannot be computed from an output that overflowed.
-                if op == Op::BackwardFromOutput && value(dtype, given[i]) == f64::NEG_INFINITY {
+                // No slope can be computed from an output that overflowed.
+                if op == Op::BackwardFromOutput && value(dtype, inputs[i]) == f64::NEG_INFINITY {
                     continue;
                 }
                 prop_assert!(
-                    steps(dtype, found, expected) <= most,
+                    ulp_distance(dtype, found, expected) <= max_distance,
                     "{op:?}, alpha {alpha:e}, {:e}, grad {:e}: {:e} is not the CPU's {:e}",
-                    value(dtype, given[i]),
+                    value(dtype, inputs[i]),
                     value(dtype, grad[i]),
                     value(dtype, found),
                     value(dtype, expected)
@@ -214,45 +221,45 @@ fn every_gpu_agrees_with_the_cpu() {
 }
 
 #[test]
-fn in_place_gives_the_same_bits() {
+fn operations_in_place_give_the_same_bits() {
     let strategy = |dtype| (alphas(), vectors(dtype));
-    holds(strategy, |target, dtype, (alpha, x)| {
-        let mut over = tensor(target.device, dtype, &x);
-        Elu::new(alpha).forward_in_place(&mut over).unwrap();
-        prop_assert_eq!(bits_of(&over), forward(target, dtype, alpha, &x));
+    check_property(strategy, |target, dtype, (alpha, x)| {
+        let mut in_place = tensor(target.device, dtype, &x);
+        Elu::new(alpha).forward_in_place(&mut in_place).unwrap();
+        prop_assert_eq!(bits_of(&in_place), forward(target, dtype, alpha, &x));
         Ok(())
     });
 }
 
 #[test]
 fn the_same_x_gives_the_same_bits_at_every_offset() {
-    // An odd number of elements before the vector, so that it does not start at a multiple of two or four.
+    // The number of elements before the vector is odd, so that the vector does not start at a multiple of two or four.
     let offset = || (0usize..40).prop_map(|half| 2 * half + 1);
     let strategy = move |dtype| (alphas(), vectors(dtype), [offset(), offset(), offset()]);
-    holds(
+    check_property(
         strategy,
         |target, dtype, (alpha, x, [x_at, grad_at, cut])| {
             let elu = Elu::new(alpha);
             let grad: Vec<u64> = x.iter().rev().copied().collect();
-            // A part of a longer tensor.
+            // Returns the vector as a part of a longer tensor, after `at` other elements.
             let within = |vector: &[u64], at: usize| -> Tensor {
-                let others = vec![bits(dtype, -0.7); at];
-                let all = [&others, vector, &others].concat();
+                let padding = vec![bits(dtype, -0.7); at];
+                let all = [&padding, vector, &padding].concat();
                 let all = tensor(target.device, dtype, &all);
                 all.rows(at..at + vector.len()).unwrap()
             };
             for op in ops(elu.factors()) {
-                let whole = compute(target, judge(op, dtype, alpha), &x, &grad);
+                let expected = compute(target, judge(op, dtype, alpha), &x, &grad);
                 let (x, grad) = (within(&x, x_at), within(&grad, grad_at));
-                // The whole vector at another position, and the rest of it from another odd position on.
-                for start in [0, cut.min(whole.len())] {
-                    let part = |tensor: &Tensor| tensor.rows(start..whole.len()).unwrap();
+                // The whole vector, and its end from an odd position on.
+                for start in [0, cut.min(expected.len())] {
+                    let part = |tensor: &Tensor| tensor.rows(start..expected.len()).unwrap();
                     let (x, grad) = (part(&x), part(&grad));
                     let grad = op.has_grad().then_some(&grad);
                     let found = elu.apply(op, &x, grad);
                     prop_assert_eq!(
                         bits_of(&found.unwrap()),
-                        &whole[start..],
+                        &expected[start..],
                         "{:?} of {:e}",
                         op,
                         alpha

@@ -1,8 +1,9 @@
-//! Compares the oracle with values that were computed with 300 bits (mpmath) and with published values.
+//! Compares the formulas of `reference`, which the judge uses, with values that were computed with 300 bits (by mpmath)
+//! and with published values.
 
 use wgpu_elu::reference::{elu, elu_grad, family, family_grad, family_grad_from_output};
 
-/// x, alpha, `alpha * expm1(x)`.
+/// x, alpha, and the exact `alpha * expm1(x)`.
 const FORWARD: [(f64, f64, f64); 13] = [
     (-1e-300, 1.0, -1.0000000000000000251e-300),
     (-1e-20, 1.0, -9.9999999999999994515e-21),
@@ -19,7 +20,7 @@ const FORWARD: [(f64, f64, f64); 13] = [
     (-100.0, -3.0, 3.0),
 ];
 
-/// x, alpha, `alpha * exp(x)`.
+/// x, alpha, and the exact `alpha * exp(x)`.
 const GRADIENT: [(f64, f64, f64); 5] = [
     (-1e-20, 1.0, 0.99999999999999999999),
     (-0.5, 1.0, 0.6065306597126334236),
@@ -48,7 +49,7 @@ fn agrees_with_300_bits() {
 
 #[test]
 fn agrees_with_keras() {
-    // keras-team/keras at 3422977a, keras/src/ops/nn_test.py, test_elu (Apache-2.0); its tolerance is 1e-6.
+    // From `test_elu` in keras/src/ops/nn_test.py of keras-team/keras at 3422977a (Apache-2.0). Its tolerance is 1e-6.
     for (alpha, expected) in [(1.0, -0.63212055), (0.5, -0.31606027)] {
         for (x, expected) in [
             (-1.0, expected),
@@ -80,7 +81,7 @@ fn gradient_is_the_slope_of_elu() {
     }
 }
 
-/// alpha, scale and `input_scale`: SELU, CELU with alpha 2 and 0.3, and combinations of all three factors.
+/// alpha, scale and `input_scale` of SELU, of CELU with alpha 2 and 0.3, and of combinations of all three factors.
 const FAMILIES: [[f64; 3]; 5] = [
     [1.6732632423543772, 1.0507009873554805, 1.0],
     [2.0, 1.0, 0.5],
@@ -98,8 +99,8 @@ fn gradient_is_the_slope_of_the_family() {
             let f = |x| family(x, alpha, scale, input_scale);
             let central = (f(x + h) - f(x - h)) / (2.0 * h);
             let slope = family_grad(x, alpha, scale, input_scale);
-            // The third derivative is at most scale * alpha * input_scale^3, which is below 38. The error of a central
-            // difference is a sixth of it times h^2.
+            // The error of a central difference is a sixth of the third derivative times h^2. The third derivative is
+            // at most scale * alpha * input_scale^3, which is below 38.
             assert!(
                 (central - slope).abs() < 1e-9,
                 "x {x}, {alpha} {scale} {input_scale}: {central} is not {slope}"
@@ -109,16 +110,16 @@ fn gradient_is_the_slope_of_the_family() {
 }
 
 #[test]
-fn gradient_from_the_output_is_that_from_the_input() {
+fn gradients_from_the_output_and_from_the_input_agree() {
     for [alpha, scale, input_scale] in FAMILIES {
         for x in XS {
             let y = family(x, alpha, scale, input_scale);
             let from_output = family_grad_from_output(y, alpha, scale, input_scale);
             let from_input = family_grad(x, alpha, scale, input_scale);
-            // Where y is near -scale * alpha, their sum has few correct digits.
-            let most = 4.0 * f64::EPSILON * scale * alpha * input_scale;
+            // The tolerance is absolute, because y + scale * alpha cancels where y is near -scale * alpha.
+            let tolerance = 4.0 * f64::EPSILON * scale * alpha * input_scale;
             assert!(
-                (from_output - from_input).abs() <= most,
+                (from_output - from_input).abs() <= tolerance,
                 "x {x}, {alpha} {scale} {input_scale}: {from_output} is not {from_input}"
             );
         }

@@ -1,5 +1,5 @@
-//! Tests of the shaders without an adapter: naga parses and validates them, their structs match Rust's, and their
-//! translations are valid.
+//! Tests of the shaders without an adapter: naga parses and validates them, their structs have the same layout as
+//! Rust's, and their translations are valid.
 
 use std::{fs, io, mem::offset_of, process::Command};
 
@@ -16,7 +16,7 @@ use wgpu_elu::{
 use conformance::native::announce;
 use wgpu_elu::translate::{self, Language, Variant, translate, translate_source, unavailable};
 
-/// Returns every dtype, operation and arrangement of buffers.
+/// Returns every combination of a dtype, an operation and the inputs that share the output's buffer.
 fn every_shader() -> impl Iterator<Item = (DType, Op, Shared)> {
     DType::ALL.into_iter().flat_map(|dtype| {
         Op::ALL.into_iter().flat_map(move |op| {
@@ -39,6 +39,7 @@ pub(crate) fn capabilities(dtype: DType) -> valid::Capabilities {
     }
 }
 
+/// Parses and validates WGSL.
 fn parse_source(dtype: DType, source: &str) -> naga::Module {
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
@@ -48,6 +49,7 @@ fn parse_source(dtype: DType, source: &str) -> naga::Module {
     module
 }
 
+/// Returns the names of the entry points, sorted.
 fn entry_points(module: &naga::Module) -> Vec<&str> {
     let names = module.entry_points.iter().map(|entry| entry.name.as_str());
     let mut names: Vec<&str> = names.collect();
@@ -55,18 +57,18 @@ fn entry_points(module: &naga::Module) -> Vec<&str> {
     names
 }
 
-/// Returns the binding numbers of the module's group 0.
+/// Returns the binding numbers, sorted. All bindings must be in group 0.
 fn bindings(module: &naga::Module) -> Vec<u32> {
-    let mut found: Vec<u32> = module
+    let mut numbers: Vec<u32> = module
         .global_variables
         .iter()
         .filter_map(|(_, variable)| variable.binding)
         .inspect(|binding| assert_eq!(binding.group, 0))
         .map(|binding| binding.binding)
         .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// Returns the fields of a struct with their offsets, and its size.
@@ -77,7 +79,7 @@ fn members(module: &naga::Module, name: &str) -> (Vec<(String, usize)>, usize) {
         .find(|(_, ty)| ty.name.as_deref() == Some(name))
         .unwrap();
     let TypeInner::Struct { members, span } = &ty.inner else {
-        panic!("{name} is no struct")
+        panic!("{name} is not a struct")
     };
     let members = members
         .iter()
@@ -85,9 +87,10 @@ fn members(module: &naga::Module, name: &str) -> (Vec<(String, usize)>, usize) {
     (members.collect(), *span as usize)
 }
 
-fn named(fields: &[(&str, usize)]) -> Vec<(String, usize)> {
-    let named = |&(name, offset): &(&str, usize)| (name.to_owned(), offset);
-    fields.iter().map(named).collect()
+/// Converts Rust's fields to the form that [`members`] returns.
+fn owned(fields: &[(&str, usize)]) -> Vec<(String, usize)> {
+    let owned = |&(name, offset): &(&str, usize)| (name.to_owned(), offset);
+    fields.iter().map(owned).collect()
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn every_shader_is_valid_and_has_both_entry_points() {
 }
 
 #[test]
-fn params_and_factors_have_the_same_layout_in_rust() {
+fn params_and_factors_have_the_same_layout_in_wgsl_and_rust() {
     let params = [
         ("count", offset_of!(Params, count)),
         ("x_first", offset_of!(Params, x_first)),
@@ -147,19 +150,19 @@ fn params_and_factors_have_the_same_layout_in_rust() {
     for (dtype, op, shared) in every_shader() {
         let module = parse(dtype, op, shared);
         let (wgsl, span) = members(&module, "Params");
-        assert_eq!(wgsl, named(&params));
+        assert_eq!(wgsl, owned(&params));
         assert_eq!(span, uniform_size(dtype));
         let (factors, factor) = match dtype {
             DType::F64 => (factors!(Factors64), factor!(Factor64)),
             _ => (factors!(Factors32), factor!(Factor32)),
         };
-        assert_eq!(members(&module, "Factors").0, named(&factors));
-        assert_eq!(members(&module, "Factor").0, named(&factor));
+        assert_eq!(members(&module, "Factors").0, owned(&factors));
+        assert_eq!(members(&module, "Factor").0, owned(&factor));
     }
 }
 
 #[test]
-fn the_penaltys_shader_is_valid_and_has_the_layout_and_constants_of_rust() {
+fn the_penalty_shader_is_valid_and_has_the_same_layout_and_constants_as_rust() {
     use penalty::{Factors32, Factors64, LAST, Params, SUMS};
     let params = [
         ("first", offset_of!(Params, first)),
@@ -190,11 +193,11 @@ fn the_penaltys_shader_is_valid_and_has_the_layout_and_constants_of_rust() {
         assert_eq!(entry_points(&module), [ELEMENTS, LAST, SUMS, VECTORS]);
         assert_eq!(bindings(&module), [PARAMS_BINDING, X_BINDING, Y_BINDING]);
         let (wgsl, span) = members(&module, "Params");
-        assert_eq!(wgsl, named(&params));
+        assert_eq!(wgsl, owned(&params));
         assert_eq!(span, penalty::uniform_size(dtype));
         let (factors, sum_size) = match dtype {
-            DType::F64 => (named(&factors_64), 16),
-            _ => (named(&factors_32), 8),
+            DType::F64 => (owned(&factors_64), 16),
+            _ => (owned(&factors_32), 8),
         };
         assert_eq!(members(&module, "Factors").0, factors);
         assert_eq!(members(&module, "Sum").1, sum_size);
@@ -203,7 +206,7 @@ fn the_penaltys_shader_is_valid_and_has_the_layout_and_constants_of_rust() {
     }
 }
 
-/// Returns every shader with every set of constants that changes it.
+/// Returns every shader with every entry point, shape and specialization.
 fn every_variant() -> impl Iterator<Item = Variant> {
     let pipelines = [
         (VECTORS, Shape::HARDWARE),
@@ -232,7 +235,7 @@ fn every_variant() -> impl Iterator<Item = Variant> {
         })
 }
 
-/// Returns every shader of a penalty.
+/// Returns every combination of a dtype, a shape and an entry point of the penalty's shader.
 fn every_penalty() -> impl Iterator<Item = (DType, Shape, &'static str)> {
     let entry_points = [ELEMENTS, penalty::LAST, penalty::SUMS, VECTORS];
     DType::ALL.into_iter().flat_map(move |dtype| {
@@ -257,7 +260,7 @@ fn translate_penalty(
 }
 
 #[test]
-fn the_penaltys_shader_translates_to_every_language() {
+fn the_penalty_shader_translates_to_every_language() {
     for variant in every_penalty() {
         let (dtype, _, entry_point) = variant;
         for language in Language::ALL {
@@ -328,7 +331,7 @@ fn every_shader_translates_to_every_language() {
 
 #[test]
 fn spirv_is_valid() {
-    check_by(
+    validate_translations(
         Language::Spirv,
         "spirv-val",
         &["--target-env", "vulkan1.1"],
@@ -338,11 +341,12 @@ fn spirv_is_valid() {
 
 #[test]
 fn glsl_is_valid() {
-    check_by(Language::Glsl, "glslangValidator", &["-S", "comp"], "comp");
+    validate_translations(Language::Glsl, "glslangValidator", &["-S", "comp"], "comp");
 }
 
-/// Checks every translation with the validator `program`.
-fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
+/// Checks every translation to `language` with the validator `program`. Skips the test if the validator is not
+/// installed, unless `WGPU_ELU_VALIDATORS` is `require`.
+fn validate_translations(language: Language, program: &str, args: &[&str], extension: &str) {
     let folder = tempfile::tempdir().unwrap();
     let elu = every_variant()
         .filter(|variant| unavailable(variant.dtype, language).is_none())
@@ -355,13 +359,13 @@ fn check_by(language: Language, program: &str, args: &[&str], extension: &str) {
         fs::write(&file, translated.unwrap()).unwrap();
         let output = match Command::new(program).args(args).arg(&file).output() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let wish = std::env::var("WGPU_ELU_VALIDATORS").unwrap_or_default();
+                let setting = std::env::var("WGPU_ELU_VALIDATORS").unwrap_or_default();
                 assert!(
-                    wish != "require",
-                    "WGPU_ELU_VALIDATORS=require, and there is no {program}: scripts/test installs it"
+                    setting != "require",
+                    "WGPU_ELU_VALIDATORS=require, but {program} was not found: scripts/test installs it"
                 );
                 return announce(&format!(
-                    "SKIPPED: everything that needs {program} (scripts/test installs it)"
+                    "SKIPPED: the validation of translations by {program} (scripts/test installs it)"
                 ));
             }
             output => output.unwrap(),

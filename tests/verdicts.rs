@@ -1,4 +1,4 @@
-//! Tests of the judge: what it accepts, what it rejects, and the samples of `elu check`.
+//! Tests of the judge (which results it accepts and rejects) and of the samples of `elu check`.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ fn judge(op: Op, dtype: DType, alpha: f64) -> Judge {
     }
 }
 
-/// Returns x and the expected result for alpha = 1 and a gradient of 1, computed with 300 bits.
+/// Returns an input and its exact result for alpha = 1 and an incoming gradient of 1, computed with 300 bits.
 fn known(op: Op) -> [f64; 2] {
     match op {
         Op::Forward => [-0.5, -0.393_469_340_287_366_576_4],
@@ -23,7 +23,7 @@ fn known(op: Op) -> [f64; 2] {
     }
 }
 
-/// Returns a judge for every dtype and operation.
+/// Returns a judge for every dtype and operation, with alpha = 1.
 fn every_judge() -> impl Iterator<Item = Judge> {
     DType::ALL
         .into_iter()
@@ -37,7 +37,7 @@ fn accepts(judge: Judge, x: f64, grad: f64, y: f64) -> bool {
 }
 
 #[test]
-fn the_nearest_number_and_its_neighbours() {
+fn numbers_within_the_error_bound_are_accepted_and_others_are_refused() {
     for judge in every_judge() {
         let dtype = judge.dtype;
         let [x, exact] = known(judge.op).map(|v| bits(dtype, v));
@@ -48,7 +48,7 @@ fn the_nearest_number_and_its_neighbours() {
             nearest.is_allowed && nearest.is_nearest && nearest.ulp <= 0.5,
             "{judge:?}: {nearest:?}"
         );
-        let correctly_rounded = judge.op == Op::Forward && dtype.size() == 2;
+        let must_be_nearest = judge.op == Op::Forward && dtype.size() == 2;
         for off in 1..5 {
             for y in [exact - off, exact + off] {
                 let verdict = verdict(y);
@@ -57,7 +57,7 @@ fn the_nearest_number_and_its_neighbours() {
                     (verdict.ulp - off as f64).abs() <= 0.5,
                     "{judge:?}, {off} off: {verdict:?}"
                 );
-                let most = if correctly_rounded {
+                let max_ulp = if must_be_nearest {
                     0.0
                 } else if dtype == DType::F64 {
                     2.0
@@ -66,7 +66,7 @@ fn the_nearest_number_and_its_neighbours() {
                 };
                 assert_eq!(
                     verdict.is_allowed,
-                    verdict.ulp <= most,
+                    verdict.ulp <= max_ulp,
                     "{judge:?}, {off} off: {verdict:?}"
                 );
             }
@@ -87,7 +87,7 @@ fn the_naive_formula_is_refused() {
 }
 
 #[test]
-fn what_is_no_number_or_has_the_wrong_sign_is_refused() {
+fn nan_infinity_zero_and_wrong_signs_are_refused() {
     for judge in every_judge() {
         let [x, y] = known(judge.op);
         for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -y] {
@@ -96,7 +96,7 @@ fn what_is_no_number_or_has_the_wrong_sign_is_refused() {
         assert!(accepts(judge, f64::NAN, 1.0, f64::NAN), "{judge:?}");
         assert!(!accepts(judge, f64::NAN, 1.0, 0.0), "{judge:?}");
         for zero in [0.0, -0.0] {
-            // For a zero x, or a zero gradient.
+            // A zero x in forward, and a zero gradient in the other operations.
             let (x, grad) = match judge.op {
                 Op::Forward => (zero, 1.0),
                 Op::Backward | Op::BackwardFromOutput => (x, zero),
@@ -107,7 +107,7 @@ fn what_is_no_number_or_has_the_wrong_sign_is_refused() {
     }
 }
 
-/// No device may replace a subnormal number by 0.
+/// A device must not flush subnormal results to 0.
 #[test]
 fn zero_for_a_subnormal_is_refused() {
     for (dtype, x) in [(DType::F32, -1e-39), (DType::F64, -1e-310)] {
@@ -131,13 +131,13 @@ fn the_wrong_sign_of_an_underflowed_zero_is_refused() {
             let judge = judge(op, dtype, 1e-6);
             assert!(accepts(judge, x, grad, -0.0), "{judge:?}");
             assert!(!accepts(judge, x, grad, 0.0), "{judge:?}");
-            // The smallest number with the other sign is less than 2 ULP away.
+            // The smallest number with the wrong sign is less than 2 ULP away, but refused, too.
             assert!(!accepts(judge, x, grad, tiny), "{judge:?}");
         }
     }
 }
 
-/// Infinity counts as the smallest power of two that is too large for the dtype.
+/// The judge treats infinity as the smallest power of two that is too large for the dtype, here 2^128.
 #[test]
 fn the_largest_number_and_infinity_are_neighbours() {
     let judge = Judge {
@@ -149,23 +149,23 @@ fn the_largest_number_and_infinity_are_neighbours() {
     };
     let [largest, infinity] = [f32::MAX, f32::INFINITY].map(|v| u64::from(v.to_bits()));
     let is_allowed = |x, y| judge.judge(x, 0, y).is_allowed;
-    // Just below 2^128, infinity is the nearest, and the largest number is less than 1 ULP away.
+    // The exact result is just below 2^128. Infinity is nearest to it, and the largest number is less than 1 ULP away.
     assert!(is_allowed(largest - 1, infinity));
     assert!(is_allowed(largest - 1, largest));
     assert!(!is_allowed(largest - 1, largest - 1));
     assert_eq!(judge.nearest(largest - 1, 0), Some(infinity));
-    // Just below the largest number, which is more than 1 ULP below 2^128.
+    // The exact result is just below the largest number, and so more than 1 ULP below 2^128.
     assert!(is_allowed(largest - 2, largest));
     assert!(!is_allowed(largest - 2, infinity));
-    // Above 2^128.
+    // The exact result is above 2^128.
     assert!(is_allowed(largest, infinity));
     assert!(!is_allowed(largest, largest - 1));
     assert!(!is_allowed(largest, f32::NEG_INFINITY.to_bits().into()));
 }
 
 #[test]
-fn a_product_that_overflows_is_no_product_of_zero() {
-    // negative * input_scale is infinite in f64, but the result is finite.
+fn an_overflowing_product_of_factors_does_not_make_the_result_nan() {
+    // alpha * input_scale is infinite in f64, but exp(input_scale * x) is 0, and so is the result.
     let judge = Judge {
         op: Op::Backward,
         dtype: DType::F64,
@@ -184,9 +184,9 @@ fn sample(op: Op, dtype: DType, extent: Extent) -> Sample {
 }
 
 #[test]
-fn every_bit_of_a_float64_varies() {
+fn samples_of_float64_vary_in_every_bit() {
     let sample = sample(Op::Forward, DType::F64, Extent::Default);
-    // The last pairs are patterns from the whole range.
+    // The last pairs are bit patterns from the whole range of the dtype.
     let all: Vec<u64> = (sample.len() - (1 << 16)..sample.len())
         .map(|i| sample.pair(i).0)
         .collect();
@@ -198,7 +198,7 @@ fn every_bit_of_a_float64_varies() {
 }
 
 #[test]
-fn every_number_of_16_bits() {
+fn samples_of_16_bit_dtypes_contain_every_number() {
     for dtype in [DType::F16, DType::BF16] {
         for extent in [Extent::Default, Extent::Exhaustive] {
             let sample = sample(Op::Forward, dtype, extent);
@@ -210,20 +210,20 @@ fn every_number_of_16_bits() {
     assert_eq!(sample.pair(0x8765_4321).0, 0x8765_4321);
 }
 
-/// Gradients and results on the negative side have every exponent and both signs. Large gradients meet exponentials
-/// that underflow.
+/// For negative x, both the incoming gradients and the results have every exponent with both signs. The samples also
+/// contain many x below -104, where exp underflows.
 #[test]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "an exponent is a small integer"
 )]
-fn gradients_and_results_of_every_exponent() {
+fn samples_have_gradients_and_results_of_every_exponent() {
     for dtype in [DType::F32, DType::BF16, DType::F16] {
         for op in [Op::Backward, Op::BackwardFromOutput] {
             let judge = judge(op, dtype, 1.0);
             let sample = Sample::new(judge, Extent::Many);
             let mut seen = [BTreeSet::new(), BTreeSet::new()];
-            let mut deep = 0;
+            let mut underflowing = 0;
             for i in 0..sample.len() {
                 let (x_bits, grad) = sample.pair(i);
                 let x = value(dtype, x_bits);
@@ -233,7 +233,7 @@ fn gradients_and_results_of_every_exponent() {
                     if v.is_finite() && v != 0.0 {
                         let exponent = v.abs().log2().floor() as i32;
                         seen.insert((exponent, v < 0.0));
-                        deep += u32::from(x < -104.0);
+                        underflowing += u32::from(x < -104.0);
                     }
                 }
             }
@@ -245,7 +245,7 @@ fn gradients_and_results_of_every_exponent() {
             let all = exponents.flat_map(|exponent| [(exponent, false), (exponent, true)]);
             let all: BTreeSet<(i32, bool)> = all.collect();
             assert_eq!(seen, [all.clone(), all], "{judge:?}");
-            assert!(deep > 1000 || dtype == DType::F16 || op != Op::Backward);
+            assert!(underflowing > 1000 || dtype == DType::F16 || op != Op::Backward);
         }
     }
 }

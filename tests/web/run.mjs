@@ -24,7 +24,7 @@ test("the tests of conformance pass", { timeout: TIMEOUT }, async (t) => {
 });
 
 test("the CPU path works in a page without WebGPU", { timeout: TIMEOUT }, async (t) => {
-  const url = await conformance(t, "--include-ignored", "--exact", "browser::without_webgpu");
+  const url = await conformance(t, "--include-ignored", "--exact", "browser::the_cpu_path_works_without_webgpu");
   const { page, complaints } = await open(t, insecure(url), WEBGPU);
   assert.equal(await page.evaluate(() => navigator.gpu), undefined);
   await results(t, page);
@@ -32,7 +32,7 @@ test("the CPU path works in a page without WebGPU", { timeout: TIMEOUT }, async 
 });
 
 test("a device is lost when the GPU process ends", { timeout: TIMEOUT }, async (t) => {
-  const url = await conformance(t, "--include-ignored", "--exact", "browser::the_gpu_process_ends");
+  const url = await conformance(t, "--include-ignored", "--exact", "browser::calls_return_device_lost_after_the_gpu_process_ends");
   const { page, browser, complaints } = await open(t, url, WEBGPU);
   await page.locator("#output", { hasText: "running 1 test" }).waitFor();
   await frames(page);

@@ -1,4 +1,4 @@
-//! The browser's GPU, and tests of what differs in a browser.
+//! The browser's GPU, and tests of what is different in a browser.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -6,7 +6,7 @@ use wgpu_elu::{DType, Device, Elu, Error, Gpu, Kernel, Tensor, cpu, device, wgpu
 
 use crate::everywhere::{everywhere, on_every_gpu, varied};
 
-/// Returns the devices that tests use: one, because a browser offers one adapter.
+/// Returns the devices that tests use. There is only one, because a browser offers one adapter.
 pub(crate) async fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     if let Some(gpus) = GPUS.get() {
@@ -16,20 +16,20 @@ pub(crate) async fn gpus() -> &'static [Gpu] {
     for adapter in device::adapters().await {
         let gpu = gpu(Device::from_adapter(&adapter).await.unwrap());
         gpu.device().on_uncaptured_error(Arc::new(|error| {
-            COMPLAINTS.lock().unwrap().push(error.to_string());
+            UNCAPTURED_ERRORS.lock().unwrap().push(error.to_string());
         }));
         gpus.push(gpu);
     }
     GPUS.get_or_init(|| gpus)
 }
 
-/// The browser's error messages that no error scope has caught.
-static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The error messages that no error scope has caught.
+static UNCAPTURED_ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Panics if there are such messages.
-pub(crate) fn no_complaints() {
-    let complaints = COMPLAINTS.lock().unwrap().join("\n");
-    assert_eq!(complaints, "", "the browser complained");
+/// Panics if the browser has reported an error that no error scope has caught.
+pub(crate) fn assert_no_wgpu_messages() {
+    let errors = UNCAPTURED_ERRORS.lock().unwrap().join("\n");
+    assert_eq!(errors, "", "the browser reported errors");
 }
 
 fn gpu(device: Device) -> Gpu {
@@ -48,15 +48,15 @@ fn host_buffer(gpu: &Gpu, size: u64, mapped_at_creation: bool) -> wgpu::Buffer {
     })
 }
 
-/// Without an adapter, every other test would pass without testing anything.
+/// If the browser offered no adapter, the tests of GPUs would pass without testing anything.
 #[everywhere]
-async fn there_is_a_gpu() {
+async fn the_browser_offers_one_gpu() {
     let gpus = gpus().await;
     assert_eq!(gpus.len(), 1);
     let device = Device::Gpu(gpus[0].clone());
     assert!(device.to_string().ends_with("(WebGPU)"), "{device}");
     wasm_bindgen_test::console_log!("{device} and {}", Device::Cpu);
-    // As outside the browser, the CPU path is faster than a software adapter.
+    // In a browser, too, `auto` prefers the CPU path to a software adapter, because it is faster.
     let is_software = gpus[0].info().device_type == wgpu::DeviceType::Cpu;
     assert_eq!(Device::auto().await.unwrap() == Device::Cpu, is_software);
     gpu(Device::gpu().await.unwrap());
@@ -66,8 +66,8 @@ async fn there_is_a_gpu() {
 }
 
 #[everywhere]
-#[ignore = "for a browser without WebGPU"]
-async fn without_webgpu() {
+#[ignore = "needs a browser without WebGPU"]
+async fn the_cpu_path_works_without_webgpu() {
     assert_eq!(Device::auto().await.unwrap(), Device::Cpu);
     let error = Device::gpu().await.unwrap_err();
     assert_eq!(
@@ -79,9 +79,9 @@ async fn without_webgpu() {
     assert_eq!(y.to_vec::<f32>().await.unwrap(), [-0.632_120_56, 2.0]);
 }
 
-/// The next call that waits returns the error, once.
+/// In a browser, errors arrive late. The next call that waits returns the error, and calls after it do not.
 #[everywhere]
-async fn errors_come_later() {
+async fn an_error_is_returned_once_by_the_next_call_that_waits() {
     on_every_gpu(async |gpu, _| {
         let device = Device::Gpu(gpu.clone());
         let mapped = host_buffer(gpu, 16, true);
@@ -106,11 +106,11 @@ async fn errors_come_later() {
     .await;
 }
 
-/// A kernel's errors go to the host, because nothing else waits for them.
+/// A kernel does not wait for errors, so they go to the host.
 #[everywhere]
-async fn the_hosts_error_scope_has_the_errors_of_a_kernel() {
+async fn errors_of_a_kernel_go_to_the_hosts_error_scope() {
     on_every_gpu(async |gpu, _| {
-        let other = gpu_of_its_own().await;
+        let other = new_gpu().await;
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         let (x, foreign) = (host_buffer(gpu, 16, false), host_buffer(&other, 16, false));
         let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
@@ -124,14 +124,16 @@ async fn the_hosts_error_scope_has_the_errors_of_a_kernel() {
     .await;
 }
 
-async fn gpu_of_its_own() -> Gpu {
+/// Creates a device that only the calling test uses.
+async fn new_gpu() -> Gpu {
     gpu(Device::gpu().await.unwrap())
 }
 
-/// More memory than the browser provides, in a tensor and in an upload, is an error and not a panic.
+/// Allocates tensors until the browser's memory is exhausted, which must be an error and not a panic. Then frees them,
+/// and checks that an upload works.
 #[everywhere]
-async fn out_of_memory() {
-    let gpu = gpu_of_its_own().await;
+async fn exhausted_memory_is_an_error() {
+    let gpu = new_gpu().await;
     let device = Device::Gpu(gpu.clone());
     let size = usize::try_from(gpu.device().limits().max_buffer_size).unwrap();
     let mut kept = Vec::new();
@@ -139,7 +141,7 @@ async fn out_of_memory() {
         kept.push(Tensor::zeros(&device, DType::F32, &[size / 4]).unwrap());
         match device.wait().await {
             Ok(()) if kept.len() < 100 => {}
-            answer => break answer.unwrap_err(),
+            result => break result.unwrap_err(),
         }
     };
     assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
@@ -150,9 +152,9 @@ async fn out_of_memory() {
 }
 
 #[everywhere]
-async fn a_destroyed_device_gives_errors() {
-    let own = gpu_of_its_own().await;
-    let another = gpu_of_its_own().await;
+async fn calls_on_a_destroyed_device_return_device_lost() {
+    let own = new_gpu().await;
+    let another = new_gpu().await;
     let lent = Gpu::from_wgpu(another.device(), another.queue());
     for gpu in [own, lent] {
         let device = Device::Gpu(gpu.clone());
@@ -176,8 +178,8 @@ async fn a_destroyed_device_gives_errors() {
             Tensor::zeros(&device, DType::F32, &[1]).unwrap_err(),
         );
     }
-    // A host's own callback stays in place.
-    let host = gpu_of_its_own().await;
+    // The host's own callback for lost devices stays set.
+    let host = new_gpu().await;
     let reason = Arc::new(OnceLock::new());
     let callback_reason = Arc::clone(&reason);
     host.device().set_device_lost_callback(move |reason, _| {
@@ -190,12 +192,12 @@ async fn a_destroyed_device_gives_errors() {
     assert_eq!(reason.get(), Some(&wgpu::DeviceLostReason::Destroyed));
 }
 
-/// The page's script ends the browser's GPU process during this test.
+/// `tests/web/run.mjs` ends the browser's GPU process during this test.
 #[everywhere]
-#[ignore = "for a browser whose GPU process ends"]
-async fn the_gpu_process_ends() {
-    let own = gpu_of_its_own().await;
-    let another = gpu_of_its_own().await;
+#[ignore = "needs a browser whose GPU process ends"]
+async fn calls_return_device_lost_after_the_gpu_process_ends() {
+    let own = new_gpu().await;
+    let another = new_gpu().await;
     let lent = Gpu::from_wgpu(another.device(), another.queue());
     for gpu in [own, lent] {
         let device = Device::Gpu(gpu.clone());
@@ -214,7 +216,7 @@ async fn the_gpu_process_ends() {
         assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
         let error = round_trip().await.unwrap_err();
         assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
-        // The kernel does not notice the loss, and recording has no effect.
+        // A kernel does not notice the loss. Recording and submitting its step has no effect.
         let step = kernel.prepare_in_place(1.0, buffer.slice(..)).unwrap();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         step.record(&mut encoder.begin_compute_pass(&Default::default()));
@@ -222,6 +224,6 @@ async fn the_gpu_process_ends() {
     }
     assert!(
         Device::auto().await.is_ok(),
-        "another GPU process, or the CPU"
+        "neither a new GPU process nor the CPU path works"
     );
 }

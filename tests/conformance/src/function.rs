@@ -1,4 +1,4 @@
-//! ELU in a host's shader, joined to the text of the function.
+//! Helpers that call the functions for other people's shaders: a host's shader, joined to the text of the functions.
 
 use wgpu_elu::{DType, Device, Gpu, Op, wgpu};
 
@@ -8,12 +8,13 @@ use crate::{
 };
 use wgpu_elu::accuracy::bits;
 
-/// Joins the function to a host's shader. The last argument names the function that the host calls.
+/// Joins the functions for a dtype to a host's shader. The last argument is the name of the function that the host
+/// calls.
 pub type Join = fn(DType, &str, &str) -> wgpu::ShaderSource<'static>;
 
-/// Returns a host's shader that replaces every element of `data`, of type `element`, by the result of `call` for `x`.
-/// `alpha` comes from a buffer.
-fn host(element: &str, float: &str, call: &str) -> String {
+/// Returns a host's shader that replaces every element `x` of a buffer with the result of `call`, an expression of `x`
+/// and `alpha`. `element` is the type of `x`. `float` is the type of `alpha`, which comes from a second buffer.
+fn host_shader(element: &str, float: &str, call: &str) -> String {
     format!(
         "@group(0) @binding(0) var<storage, read_write> data: array<{element}>;
         @group(0) @binding(1) var<storage, read> factors: array<{float}>;
@@ -30,9 +31,11 @@ fn host(element: &str, float: &str, call: &str) -> String {
     )
 }
 
+/// A host's shader, compiled for a device.
 struct Compiled<'a> {
     gpu: &'a Gpu,
     pipeline: wgpu::ComputePipeline,
+    /// The size of an element of the shader's buffer in bytes.
     element_size: u64,
 }
 
@@ -58,7 +61,7 @@ impl<'a> Compiled<'a> {
         }
     }
 
-    /// Returns the results for `x`; `alpha` has the format of the float.
+    /// Returns the results for `x`. `alpha` is a dtype and the bits of a number.
     async fn run(&self, dtype: DType, x: &[u64], alpha: (DType, u64)) -> Vec<u64> {
         let (device, queue) = (self.gpu.device(), self.gpu.queue());
         let data = buffer_of(self.gpu, dtype, x, ALL);
@@ -84,7 +87,7 @@ impl<'a> Compiled<'a> {
     }
 }
 
-/// Returns the host's shaders for a dtype: the element type of their buffer, its size, and the call.
+/// Returns all functions for a dtype: the type of their argument, its size in bytes, a call in WGSL, and the name.
 pub fn calls(dtype: DType, alpha: &str) -> Vec<(&'static str, u64, String, &'static str)> {
     let calls: &[_] = match dtype {
         DType::F32 => &[
@@ -97,26 +100,26 @@ pub fn calls(dtype: DType, alpha: &str) -> Vec<(&'static str, u64, String, &'sta
         ],
         DType::F16 => &[("u32", 4, "wgpu_elu_f16x2")],
         DType::BF16 => &[("u32", 4, "wgpu_elu_bf16x2")],
-        _ => unreachable!("there are four"),
+        _ => unreachable!("there are four dtypes"),
     };
     let call = |&(element, size, name)| (element, size, format!("{name}(x, {alpha})"), name);
     calls.iter().map(call).collect()
 }
 
-/// Returns the type of alpha, in WGSL and in Rust.
-pub fn float(dtype: DType) -> (&'static str, DType) {
+/// Returns the type of alpha, as its name in WGSL and as a dtype.
+pub fn alpha_type(dtype: DType) -> (&'static str, DType) {
     match dtype {
         DType::F64 => ("f64", DType::F64),
         _ => ("f32", DType::F32),
     }
 }
 
-/// Checks the results for `x` with each of `alphas`, read from a buffer. The alphas must be exact in the format of
-/// alpha.
+/// Checks the results of all functions for `x` with each of `alphas`, which the shader reads from a buffer. The alphas
+/// must be exact in the dtype of alpha. The number of elements in `x` must be a multiple of 4.
 pub async fn check_all(gpu: &Gpu, name: &str, join: Join, dtype: DType, x: &[u64], alphas: &[f64]) {
-    let (wgsl_float, float) = float(dtype);
+    let (wgsl_float, float) = alpha_type(dtype);
     for (element, size, call, import) in calls(dtype, "alpha") {
-        let host = host(element, wgsl_float, &call);
+        let host = host_shader(element, wgsl_float, &call);
         let compiled = Compiled::new(gpu, join(dtype, &host, import), size);
         for &alpha in alphas {
             let y = compiled.run(dtype, x, (float, bits(float, alpha))).await;
@@ -126,15 +129,16 @@ pub async fn check_all(gpu: &Gpu, name: &str, join: Join, dtype: DType, x: &[u64
     }
 }
 
-/// Returns the special values and the ends of the dtype's range, as a whole number of vectors.
-pub fn specials(dtype: DType) -> Vec<u64> {
+/// Returns the numbers of [`SPECIAL_BITS`] and the ends of the dtype's range. Their number is a multiple of 4, so that
+/// they fill whole vectors.
+pub fn special_values(dtype: DType) -> Vec<u64> {
     let special = |&special: &u32| bits(dtype, f32::from_bits(special).into());
     let mut all: Vec<u64> = SPECIAL_BITS.iter().map(special).collect();
     let infinity = bits(dtype, f64::INFINITY);
     let sign = bits(dtype, -0.0);
     let ends = [0, 1, 2, infinity - 1, infinity, infinity + 1];
     all.extend(ends.into_iter().flat_map(|bits| [bits, bits | sign]));
-    // NaN next to numbers in one vector, and in a vector of its own, which the functions treat differently.
+    // Adds a vector with NaN and numbers, and one with NaN only, because the functions treat them differently.
     all.rotate_left(1);
     let nan = bits(dtype, f64::NAN);
     all.extend([bits(dtype, -0.3), bits(dtype, -1.0)]);
@@ -149,6 +153,7 @@ pub fn specials(dtype: DType) -> Vec<u64> {
     all
 }
 
+/// Runs `test` on every adapter, for every dtype that it supports.
 pub async fn on_every_dtype(test: impl AsyncFn(&Gpu, &str, DType)) {
     on_every_gpu(async |gpu, name| {
         for dtype in DType::ALL {
@@ -160,7 +165,7 @@ pub async fn on_every_dtype(test: impl AsyncFn(&Gpu, &str, DType)) {
     .await;
 }
 
-/// Returns [`special_alphas`] in the form that is written to a buffer.
+/// Returns [`special_alphas`] as `f64`.
 pub fn alphas() -> Vec<f64> {
     special_alphas().into_iter().map(f64::from).collect()
 }

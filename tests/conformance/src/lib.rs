@@ -1,38 +1,38 @@
-//! Tests that run natively and in a browser's page, and helpers for all tests of this repository: devices, tables of
-//! cases, and comparison in ULP.
+//! Tests that run natively and in a browser's page, and helpers for all tests of this repository: devices, test values,
+//! and checks of results against the contract.
 
 #![allow(missing_docs, reason = "only tests use it")]
 
-// The browser's adapter, and tests of what differs in a browser.
+// The browser's GPU, and tests of what is different in a browser.
 #[cfg(target_family = "wasm")]
 mod browser;
-// The attribute for tests that run natively and in a page, and helpers for them.
+// The attribute `everywhere` for tests that run natively and in a page, and helpers for them.
 pub mod everywhere;
-// ELU in other people's shaders.
+// The functions for other people's shaders.
 pub mod function;
-// Native adapters, and helpers for tests that block.
+// Native adapters, and blocking versions of the helpers.
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
-// The CPU path and every adapter, compared with exact values.
+// Results of the CPU path and every adapter, compared with exact values.
 #[cfg(any(test, target_family = "wasm"))]
 mod numbers;
-// The penalty on the CPU and on every adapter.
+// Penalties on the CPU path and every adapter.
 pub mod regularizer;
-// The embed contract on slices of every length and offset.
+// Kernels on slices of every length and offset.
 pub mod slices;
-// Streams of any length.
+// Streams of any length, and their errors.
 #[cfg(any(test, target_family = "wasm"))]
 mod stream;
-// Devices and tensors.
+// Devices and tensors, and their errors.
 #[cfg(any(test, target_family = "wasm"))]
 mod tensor;
 
 #[cfg(target_family = "wasm")]
-use browser::{gpus, no_complaints};
+use browser::{assert_no_wgpu_messages, gpus};
 #[cfg(not(target_family = "wasm"))]
-use native::no_complaints;
+use native::assert_no_wgpu_messages;
 
-/// Returns the devices that tests use.
+/// Returns the devices that tests use: one for each adapter.
 #[cfg(not(target_family = "wasm"))]
 async fn gpus() -> &'static [wgpu_elu::Gpu] {
     native::gpus()

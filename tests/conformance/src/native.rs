@@ -13,9 +13,9 @@ use crate::everywhere;
 pub use crate::everywhere::{TestDevice, check_results, judge, shaped, supports, tensor, varied};
 use wgpu_elu::accuracy::{Judge, value};
 
-/// Returns the number of steps from `a` to `b` between neighbouring numbers of the dtype. Both zeros are one number,
-/// and so are all NaNs.
-pub fn steps(dtype: DType, a: u64, b: u64) -> u64 {
+/// Returns the ULP distance between `a` and `b`: 0 for equal numbers, 1 for neighbouring numbers of the dtype, and so
+/// on. Both zeros count as one number, and so do all NaNs. The distance of a NaN from any other number is `u64::MAX`.
+pub fn ulp_distance(dtype: DType, a: u64, b: u64) -> u64 {
     let position = |bits: u64| {
         let sign = 1u64 << (8 * dtype.size() - 1);
         let magnitude = i128::from(bits & (sign - 1));
@@ -32,30 +32,30 @@ pub fn steps(dtype: DType, a: u64, b: u64) -> u64 {
     }
 }
 
-/// Returns a device for every adapter, with all features and limits of the adapter.
+/// Returns a device for every adapter, as [`Device::from_adapter`] creates it.
 ///
-/// `WGPU_ELU_GPU=require` fails if there are none, `skip` returns none, and the default `auto` returns those that
-/// exist.
+/// With the environment variable `WGPU_ELU_GPU=require` it panics if there are no adapters, with `skip` it returns no
+/// devices, and with `auto`, the default, it uses the adapters that exist.
 pub fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     GPUS.get_or_init(|| {
         listen_to_wgpu();
-        let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_else(|_| "auto".into());
+        let setting = std::env::var("WGPU_ELU_GPU").unwrap_or_else(|_| "auto".into());
         assert!(
-            ["require", "skip", "auto"].contains(&wish.as_str()),
-            "WGPU_ELU_GPU={wish}: needed require, skip or auto"
+            ["require", "skip", "auto"].contains(&setting.as_str()),
+            "WGPU_ELU_GPU must be require, skip or auto, found {setting}"
         );
-        // Detailed log messages are needed only once, to detect a missing validation layer. Only `require` insists on
-        // the layer.
+        // wgpu reports a missing validation layer at debug level, so it logs at this level while it looks for adapters.
+        // Only `require` fails if the layer is missing.
         log::set_max_level(log::LevelFilter::Debug);
-        let adapters = if wish == "skip" {
+        let adapters = if setting == "skip" {
             Vec::new()
         } else {
             block_on(device::adapters())
         };
         log::set_max_level(log::LevelFilter::Warn);
-        if wish != "require" {
-            COMPLAINTS.lock().unwrap().clear();
+        if setting != "require" {
+            WGPU_MESSAGES.lock().unwrap().clear();
         }
         let gpus: Vec<Gpu> = adapters
             .iter()
@@ -66,12 +66,12 @@ pub fn gpus() -> &'static [Gpu] {
             .map(|gpu| Device::Gpu(gpu.clone()).to_string())
             .collect();
         assert!(
-            wish != "require" || !gpus.is_empty(),
-            "WGPU_ELU_GPU=require, but wgpu finds no adapter"
+            setting != "require" || !gpus.is_empty(),
+            "WGPU_ELU_GPU=require, but wgpu found no adapter"
         );
         if gpus.is_empty() {
             announce(&format!(
-                "SKIPPED: everything that needs a GPU (WGPU_ELU_GPU={wish}, no adapter)"
+                "SKIPPED: everything that needs a GPU (no adapter found, WGPU_ELU_GPU={setting})"
             ));
         } else {
             announce(&format!("GPU tests run on: {}", names.join(", ")));
@@ -80,10 +80,10 @@ pub fn gpus() -> &'static [Gpu] {
     })
 }
 
-/// Panics if wgpu logged a warning or an error.
-pub fn no_complaints() {
-    let complaints = COMPLAINTS.lock().unwrap().join("\n");
-    assert_eq!(complaints, "", "wgpu complained");
+/// Panics if wgpu has logged a warning or an error.
+pub fn assert_no_wgpu_messages() {
+    let messages = WGPU_MESSAGES.lock().unwrap().join("\n");
+    assert_eq!(messages, "", "wgpu logged warnings or errors");
 }
 
 /// The blocking version of [`everywhere::on_every_gpu`].
@@ -106,6 +106,7 @@ pub fn compute(target: TestDevice<'_>, judge: Judge, x: &[u64], grad: &[u64]) ->
     block_on(everywhere::compute(target, judge, x, grad))
 }
 
+/// Returns the adapter of a device.
 pub fn adapter_of(gpu: &Gpu) -> wgpu::Adapter {
     block_on(device::adapters())
         .into_iter()
@@ -113,8 +114,8 @@ pub fn adapter_of(gpu: &Gpu) -> wgpu::Adapter {
         .expect("the adapter is gone")
 }
 
-/// Creates another device on the same adapter, as a host does that lends it.
-pub fn lent<'a>(
+/// Creates another device on the same adapter, as a host does that lends its device to this crate.
+pub fn host_device<'a>(
     gpu: &Gpu,
     descriptor: impl Fn(&wgpu::Adapter) -> wgpu::DeviceDescriptor<'a>,
 ) -> Gpu {
@@ -123,15 +124,17 @@ pub fn lent<'a>(
     Gpu::from_wgpu(&device, &queue)
 }
 
-/// Creates another device on the same adapter, with other limits and without features.
+/// Creates another device on the same adapter, with these limits and without optional features. `limits` receives the
+/// adapter's limits.
 pub fn with_limits(gpu: &Gpu, limits: impl Fn(wgpu::Limits) -> wgpu::Limits) -> Gpu {
-    lent(gpu, |adapter| wgpu::DeviceDescriptor {
+    host_device(gpu, |adapter| wgpu::DeviceDescriptor {
         required_limits: limits(adapter.limits()),
         ..wgpu::DeviceDescriptor::default()
     })
 }
 
-/// Creates a device without a driver: buffers, copies and validation work, but dispatches do nothing.
+/// Creates a device without a driver, by wgpu's backend `noop`. Buffers, copies and validation work, but dispatches do
+/// nothing.
 pub fn noop(limits: wgpu::Limits) -> Gpu {
     let descriptor = wgpu::DeviceDescriptor {
         required_limits: limits,
@@ -141,7 +144,7 @@ pub fn noop(limits: wgpu::Limits) -> Gpu {
     Gpu::from_wgpu(&device, &queue)
 }
 
-/// Creates two such devices from one instance, so that wgpu can distinguish their objects.
+/// Creates two devices without a driver from one instance, so that wgpu can distinguish their objects.
 pub fn noop_pair() -> [Gpu; 2] {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::NOOP,
@@ -163,6 +166,7 @@ pub fn noop_pair() -> [Gpu; 2] {
     })
 }
 
+/// Returns the GPU of a device.
 pub fn gpu(device: Device) -> Gpu {
     match device {
         Device::Gpu(gpu) => gpu,
@@ -178,19 +182,21 @@ pub fn announce_once(line: &str) {
     }
 }
 
-/// Writes past the test harness, which does not show the output of passing tests.
-#[expect(clippy::explicit_write, reason = "eprintln! is what the harness keeps")]
+/// Writes a line to standard error past the test harness, which hides what passing tests print.
+#[expect(clippy::explicit_write, reason = "the harness captures eprintln!")]
 pub fn announce(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }
 
-/// wgpu's warnings and errors. `scripts/test` looks for the messages of the validation layer.
-static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The warnings and errors that wgpu has logged. The messages of the validation layer are not among them: the layer
+/// prints them, and `scripts/test` searches the output for them.
+static WGPU_MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// The message of wgpu, at debug level, if there is no validation layer. Without this check the tests would miss its
-/// errors.
+/// A part of the message that wgpu logs, at debug level, if the validation layer is not installed. It counts as an
+/// error, because the tests would otherwise pass without the layer's checks.
 const NO_LAYER: &str = "unable to find layer";
 
+/// Collects wgpu's messages in [`WGPU_MESSAGES`], and prints them.
 fn listen_to_wgpu() {
     struct Listener;
     impl log::Log for Listener {
@@ -201,12 +207,12 @@ fn listen_to_wgpu() {
         }
         fn log(&self, record: &log::Record<'_>) {
             let text = format!("{} {}: {}", record.level(), record.target(), record.args());
-            // EGL reports that it finds neither a display nor a hardware driver.
-            let serious =
+            // EGL warns that it finds neither a display nor a hardware driver, which is not an error here.
+            let is_serious =
                 record.level() <= log::Level::Warn && record.target() != "wgpu_hal::gles::egl";
-            if self.enabled(record.metadata()) && (serious || text.contains(NO_LAYER)) {
+            if self.enabled(record.metadata()) && (is_serious || text.contains(NO_LAYER)) {
                 announce(&text);
-                COMPLAINTS.lock().unwrap().push(text);
+                WGPU_MESSAGES.lock().unwrap().push(text);
             }
         }
         fn flush(&self) {}

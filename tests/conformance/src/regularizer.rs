@@ -1,10 +1,10 @@
-//! Keras' activity regularizer: on the CPU and every adapter compared with exact sums, and as a step.
+//! Exact penalties (those of Keras' activity regularizer), and checks of results against them.
 
 use wgpu_elu::DType;
 
 use wgpu_elu::accuracy::value;
 
-/// Returns the bound on the relative error in the contract.
+/// Returns the largest relative error that the contract allows.
 fn tolerance(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => 1e-14,
@@ -12,7 +12,8 @@ fn tolerance(dtype: DType) -> f64 {
     }
 }
 
-/// Returns the penalty, summed with the rounding errors of all additions.
+/// Returns the penalty of `y`: the sum of l1 * |y| + l2 * y^2 over all elements. `TwoSum` computes the rounding error
+/// of each addition, and the sum of these errors is added at the end.
 pub fn exact([l1, l2]: [f64; 2], y: impl Iterator<Item = f64>) -> f64 {
     let (mut high, mut low) = (0.0f64, 0.0);
     for y in y {
@@ -25,6 +26,7 @@ pub fn exact([l1, l2]: [f64; 2], y: impl Iterator<Item = f64>) -> f64 {
     high + low
 }
 
+/// Panics unless `found`, as bits, is within the tolerance of `exact`.
 #[track_caller]
 pub fn check(what: &str, dtype: DType, found: u64, exact: f64) {
     let found = value(dtype.arithmetic(), found);

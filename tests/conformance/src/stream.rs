@@ -1,4 +1,4 @@
-//! Tests of streams: chunks of any size through the CPU, every adapter, and a device without a driver.
+//! Tests of streams with chunks of any size, on the CPU path, every adapter, and a device without a driver.
 
 use std::io::{self, Read, Write};
 
@@ -9,11 +9,11 @@ use wgpu_elu::{Gpu, wgpu};
 use crate::everywhere::{SPECIAL_BITS, TestDevice, everywhere, on_every_device, supports, varied};
 #[cfg(test)]
 use crate::native::{adapter_of, gpu, noop, on_every_gpu, with_limits};
-use wgpu_elu::accuracy::{self};
+use wgpu_elu::accuracy;
 
-const ELU: f64 = 0.7;
+const ALPHA: f64 = 0.7;
 
-/// Returns elements of every kind, as bytes.
+/// Returns `len` elements as bytes: special values, then varied ones.
 fn elements(dtype: DType, len: usize) -> Vec<u8> {
     let special = SPECIAL_BITS.map(f32::from_bits);
     let values = special.into_iter().chain(varied(len)).take(len);
@@ -22,19 +22,19 @@ fn elements(dtype: DType, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Returns ELU of these elements.
+/// Returns ELU of these elements as bytes, computed without a stream.
 async fn expected(target: TestDevice<'_>, dtype: DType, x: &[u8]) -> Vec<u8> {
     let shape = [x.len() / dtype.size()];
     let x = Tensor::from_bytes(target.device, dtype, x, &shape).unwrap();
-    let y = Elu::new(ELU).forward(&x).unwrap();
+    let y = Elu::new(ALPHA).forward(&x).unwrap();
     y.to_bytes().await.unwrap()
 }
 
 fn stream(device: &Device, dtype: DType) -> Stream {
-    Stream::new(device, Elu::new(ELU), dtype).unwrap()
+    Stream::new(device, Elu::new(ALPHA), dtype).unwrap()
 }
 
-/// A reader that returns a few bytes at a time, is interrupted in between, and reports its end only once.
+/// A reader that returns at most 29 bytes at a time, and an error of the kind `Interrupted` every third time.
 struct Trickle<'a> {
     left: &'a [u8],
     reads: usize,
@@ -57,7 +57,7 @@ impl Read for Trickle<'_> {
     }
 }
 
-/// Runs a stream over `x` with readers and writers, and checks the results.
+/// Runs a stream on the bytes `x`, which `source` returns, and checks the results.
 async fn check(target: TestDevice<'_>, stream: &mut Stream, source: impl Read, x: &[u8]) {
     let (name, dtype) = (target.name, stream.dtype());
     let mut y = Vec::new();
@@ -70,7 +70,7 @@ async fn check(target: TestDevice<'_>, stream: &mut Stream, source: impl Read, x
 }
 
 #[everywhere]
-async fn every_length_around_the_ends_of_chunks() {
+async fn data_may_end_anywhere_within_a_chunk() {
     on_every_device(async |target| {
         for dtype in DType::ALL {
             if !supports(target.device, dtype) {
@@ -95,7 +95,7 @@ async fn every_length_around_the_ends_of_chunks() {
 }
 
 #[everywhere]
-async fn longer_than_a_page_and_than_what_was_expected() {
+async fn chunks_are_whole_pages_or_as_short_as_the_expected_data() {
     on_every_device(async |target| {
         let x = elements(DType::F16, 100_001);
         let mut paged = stream(target.device, DType::F16).with_budget(100_000);
@@ -103,6 +103,7 @@ async fn longer_than_a_page_and_than_what_was_expected() {
         assert_eq!(paged.chunk_len() % 2048, 0);
         let mut short = stream(target.device, DType::F16).with_expected_len(10_001);
         assert_eq!(short.chunk_len(), 10_001);
+        // The data is longer than expected, and then as long as expected.
         check(target, &mut short, Trickle::new(&x), &x).await;
         check(target, &mut short, &x[..20_002], &x[..20_002]).await;
     })
@@ -110,7 +111,7 @@ async fn longer_than_a_page_and_than_what_was_expected() {
 }
 
 #[everywhere]
-async fn slices() {
+async fn slices_of_any_length_are_streamed() {
     on_every_device(async |target| {
         let mut stream = stream(target.device, DType::F16).with_budget(1000);
         for len in [0, 1, 2, 777, 10_001] {
@@ -145,7 +146,7 @@ async fn slices() {
     .await;
 }
 
-/// Returns `good` bytes and then an error.
+/// A reader that returns `good` bytes and then an error.
 struct Broken {
     good: usize,
 }
@@ -153,7 +154,7 @@ struct Broken {
 impl Read for Broken {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.good == 0 {
-            return Err(io::Error::other("the tape is torn"));
+            return Err(io::Error::other("the disk is damaged"));
         }
         let count = bytes.len().min(self.good);
         bytes[..count].fill(0);
@@ -162,7 +163,7 @@ impl Read for Broken {
     }
 }
 
-/// Accepts `good` bytes and then returns an error.
+/// A writer that accepts `good` bytes and then returns an error.
 impl Write for Broken {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.good == 0 {
@@ -178,27 +179,27 @@ impl Write for Broken {
     }
 }
 
-/// A reader that reports more bytes than were requested.
-struct Liar;
+/// A reader that breaks the contract of `Read`: it reports more bytes than were requested.
+struct Overreporting;
 
-impl Read for Liar {
+impl Read for Overreporting {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         Ok(bytes.len() + 1)
     }
 }
 
 #[everywhere]
-async fn errors_and_then_on() {
+async fn a_stream_works_after_an_error() {
     on_every_device(async |target| {
         let mut stream = stream(target.device, DType::F32).with_budget(1200);
         let x = elements(DType::F32, 1000);
-        let works_on = async |stream: &mut Stream| check(target, stream, &x[..], &x).await;
+        let check_again = async |stream: &mut Stream| check(target, stream, &x[..], &x).await;
         for good in [0, 3, 400, 1201, 4000] {
             let error = stream.forward(Broken { good }, io::sink()).await;
             let error = error.unwrap_err();
             assert!(matches!(error, Error::Read { .. }), "{error}");
-            assert_eq!(error.to_string(), "reading failed: the tape is torn");
-            works_on(&mut stream).await;
+            assert_eq!(error.to_string(), "reading failed: the disk is damaged");
+            check_again(&mut stream).await;
 
             let error = stream.forward(&x[..], Broken { good }).await;
             if good < 4000 {
@@ -207,7 +208,7 @@ async fn errors_and_then_on() {
                     matches!(&error, Error::Write { error } if error.kind() == io::ErrorKind::StorageFull)
                 );
                 assert_eq!(error.to_string(), "writing failed: no storage space");
-                works_on(&mut stream).await;
+                check_again(&mut stream).await;
             } else {
                 assert_eq!(error.unwrap(), 1000);
             }
@@ -226,21 +227,21 @@ async fn errors_and_then_on() {
                 )
             );
             assert!(expected(target, DType::F32, &x).await.starts_with(&y));
-            works_on(&mut stream).await;
+            check_again(&mut stream).await;
         }
-        let error = stream.forward(Liar, io::sink()).await.unwrap_err();
+        let error = stream.forward(Overreporting, io::sink()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "reading failed: the reader reports more bytes than were requested"
         );
-        works_on(&mut stream).await;
+        check_again(&mut stream).await;
     })
     .await;
 }
 
 #[test]
-fn a_budget_of_more_than_all_memory() {
-    // The CPU path allocates no more than it needs.
+fn a_huge_budget_is_capped() {
+    // On the CPU, a stream allocates no more than it needs. On a GPU, the device's limits cap the size of a chunk.
     let mut stream = stream(&Device::Cpu, DType::F64).with_budget(u64::MAX);
     let mut y = Vec::new();
     assert_eq!(stream.forward_blocking(&[0; 16][..], &mut y).unwrap(), 2);
@@ -255,7 +256,7 @@ fn a_budget_of_more_than_all_memory() {
 }
 
 #[test]
-fn small_limits() {
+fn chunks_fit_into_small_limits() {
     on_every_gpu(|gpu, name| {
         let small = with_limits(gpu, |limits| wgpu::Limits {
             max_buffer_size: 1 << 16,
@@ -270,7 +271,7 @@ fn small_limits() {
     });
 }
 
-/// Destroys the device after some bytes.
+/// An endless reader that destroys the device after `left` bytes.
 #[cfg(test)]
 struct Destroyer<'a> {
     gpu: &'a Gpu,
@@ -289,7 +290,7 @@ impl Read for Destroyer<'_> {
 }
 
 #[test]
-fn a_device_that_is_lost_on_the_way() {
+fn a_device_that_is_lost_during_a_stream_is_reported() {
     on_every_gpu(|gpu, name| {
         for left in [0, 500, 5000] {
             let own = pollster::block_on(Device::from_adapter(&adapter_of(gpu))).unwrap();
@@ -312,9 +313,9 @@ fn a_device_that_is_lost_on_the_way() {
     });
 }
 
-/// Tests everything except for the numbers, which a device without a driver returns unchanged.
+/// Without a driver, the kernel does nothing, so the results are the unchanged inputs. Everything else works.
 #[test]
-fn a_device_that_does_nothing() {
+fn streams_work_without_a_driver() {
     let device = Device::Gpu(noop(wgpu::Limits::default()));
     let error = Stream::new(&device, Elu::default(), DType::F64).unwrap_err();
     assert!(matches!(error, Error::MissingFeature { .. }));
@@ -346,22 +347,22 @@ fn a_device_that_does_nothing() {
     }
 }
 
-/// If an adapter shares the CPU's memory and can map the kernel's buffers, streams must use that.
+/// Software adapters share the CPU's memory. Through Vulkan they can map the kernel's buffers, and streams must do so.
 #[test]
-fn mapped_memory() {
+fn streams_map_the_kernels_buffers_if_possible() {
     on_every_gpu(|gpu, name| {
         let needed = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
         let is_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-        let has = gpu.device().features().contains(needed);
-        let vulkan = gpu.info().backend == wgpu::Backend::Vulkan;
+        let can_map = gpu.device().features().contains(needed);
+        let is_vulkan = gpu.info().backend == wgpu::Backend::Vulkan;
         if is_software {
-            assert_eq!(has, vulkan, "{name}");
+            assert_eq!(can_map, is_vulkan, "{name}");
             let stream = stream(&Device::Gpu(gpu.clone()), DType::F32).with_budget(3600);
-            // Each of three slots has one buffer, or an upload, a staging and a download buffer.
-            let chunk_len = if has { 300 } else { 100 };
+            // Each of the three slots has one mapped buffer, or an upload, a staging and a download buffer.
+            let chunk_len = if can_map { 300 } else { 100 };
             assert_eq!(stream.chunk_len(), chunk_len, "{name}");
         }
-        // A lent device without the feature works without it.
+        // On a lent device without the feature, streams use copies.
         let lent = Device::Gpu(with_limits(gpu, |limits| limits));
         let stream = stream(&lent, DType::F32).with_budget(3600);
         assert_eq!(stream.chunk_len(), 100, "{name}");

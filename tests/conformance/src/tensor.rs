@@ -1,4 +1,4 @@
-//! Tests of devices, tensors and Elu: the same program on the CPU, on every adapter, and on a device without a driver.
+//! Tests of devices, tensors and `Elu` on the CPU path, every adapter, and a device without a driver.
 
 use wgpu_elu::{DType, Device, Elu, Error, Tensor, wgpu};
 #[cfg(test)]
@@ -8,12 +8,13 @@ use crate::everywhere::{self, everywhere, on_every_gpu, varied};
 #[cfg(test)]
 use crate::native::{self, gpu, gpus, noop, with_limits};
 
+/// Runs `test` on the CPU path and every adapter.
 async fn on_every_device(test: impl AsyncFn(&Device)) {
     everywhere::on_every_device(async |target| test(target.device).await).await;
 }
 
 #[everywhere]
-async fn the_same_program_on_every_device() {
+async fn one_program_runs_on_every_device() {
     on_every_device(async |device| {
         let x = Tensor::from_slice(device, &[-2.0f32, -0.5, 0.0, 1.5, -1.0, 3.0], &[2, 3]).unwrap();
         let y = Elu::new(1.0).forward(&x).unwrap();
@@ -42,7 +43,7 @@ async fn the_same_program_on_every_device() {
 }
 
 #[everywhere]
-async fn views_share_memory_and_values_do_not_change_behind_them() {
+async fn views_share_memory_but_keep_their_values() {
     on_every_device(async |device| {
         let values = varied(12);
         let mut x = Tensor::from_vec(device, values.clone(), &[4, 3]).unwrap();
@@ -92,7 +93,7 @@ async fn views_share_memory_and_values_do_not_change_behind_them() {
 }
 
 #[everywhere]
-async fn scalars_and_empty_tensors() {
+async fn scalars_and_empty_tensors_work() {
     on_every_device(async |device| {
         let scalar = Tensor::from_slice(device, &[-1.0f32], &[]).unwrap();
         let y = Elu::default().forward(&scalar).unwrap();
@@ -113,7 +114,7 @@ async fn scalars_and_empty_tensors() {
 }
 
 #[everywhere]
-async fn shapes_that_do_not_fit() {
+async fn shapes_that_do_not_fit_are_refused() {
     on_every_device(async |device| {
         let error = Tensor::from_slice(device, &[0.0f32; 5], &[2, 3]).unwrap_err();
         assert!(matches!(
@@ -166,7 +167,7 @@ async fn shapes_that_do_not_fit() {
 }
 
 #[everywhere]
-async fn the_hosts_own_buffers() {
+async fn tensors_can_use_the_hosts_buffers() {
     on_every_gpu(async |gpu, name| {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
@@ -184,16 +185,16 @@ async fn the_hosts_own_buffers() {
         let mut x = Tensor::from_buffer(gpu, buffer.clone(), 8, DType::F32, &[3, 3]).unwrap();
         assert_eq!(x.to_vec::<f32>().await.unwrap(), values[2..]);
         Elu::new(1.0).forward_in_place(&mut x).unwrap();
-        let whole = Tensor::from_buffer(gpu, buffer.clone(), 0, DType::F32, &[11])
+        let all = Tensor::from_buffer(gpu, buffer.clone(), 0, DType::F32, &[11])
             .unwrap()
             .to_vec::<f32>()
             .await;
-        let whole = whole.unwrap();
-        assert_eq!(whole[..2], values[..2], "{name}: neighbours");
+        let all = all.unwrap();
+        assert_eq!(all[..2], values[..2], "{name}: a neighbour has changed");
         assert_eq!(
-            whole[2..],
+            all[2..],
             x.to_vec::<f32>().await.unwrap(),
-            "{name}: in the host's buffer"
+            "{name}: the host's buffer and the tensor differ"
         );
 
         let short = Tensor::from_buffer(gpu, buffer.clone(), 8, DType::F32, &[10]).unwrap_err();
@@ -250,13 +251,15 @@ fn a_hosts_buffer_that_is_mapped_is_refused() {
     });
 }
 
-/// wgpu can distinguish the buffers of two devices that this crate created, except for GL's, which have an instance
-/// each.
+/// wgpu can distinguish the buffers of two devices only if the devices are from one instance. GL devices do not share
+/// an instance, so the test skips them.
 #[test]
 fn a_buffer_of_another_device_is_refused() {
     native::on_every_gpu(|gpu, name| {
         if gpu.info().backend == wgpu::Backend::Gl {
-            native::announce(&format!("SKIPPED: buffers of two devices on {name} (GL)"));
+            native::announce(&format!(
+                "SKIPPED: buffers of another device on {name} (GL devices do not share an instance)"
+            ));
             return;
         }
         let adapter = native::adapter_of(gpu);
@@ -321,7 +324,7 @@ fn an_offset_past_the_end_of_a_buffer_is_refused() {
 }
 
 #[test]
-fn more_memory_than_there_is() {
+fn exhausted_memory_is_an_error() {
     let error = Tensor::zeros(&Device::Cpu, DType::F32, &[1 << 60]).unwrap_err();
     assert!(matches!(error, Error::OutOfMemory { .. }));
     assert_eq!(
@@ -331,7 +334,7 @@ fn more_memory_than_there_is() {
 }
 
 #[test]
-fn more_than_a_buffer_may_hold() {
+fn a_tensor_larger_than_the_largest_buffer_is_refused() {
     native::on_every_gpu(|gpu, _| {
         let small = with_limits(gpu, |limits| wgpu::Limits {
             max_buffer_size: 1 << 16,
@@ -353,7 +356,7 @@ fn more_than_a_buffer_may_hold() {
         );
         assert!(
             Tensor::zeros(&device, DType::F32, &[16_384]).is_ok(),
-            "the device works on"
+            "the device does not work after an error"
         );
     });
 }
@@ -375,7 +378,7 @@ fn whole_words_of_a_tensor_must_fit_in_a_buffer() {
 }
 
 #[test]
-fn an_adapter_that_is_not_there() {
+fn an_unknown_adapter_name_is_an_error_that_lists_the_adapters() {
     let error = Device::named_blocking("Voodoo 2").unwrap_err();
     let Error::NoAdapter { wanted, found } = &error else {
         panic!("{error}")
@@ -401,7 +404,7 @@ fn an_adapter_that_is_not_there() {
 }
 
 #[test]
-fn auto_takes_no_software_renderer() {
+fn auto_selects_no_software_adapter() {
     let device = Device::auto_blocking().unwrap();
     match &device {
         Device::Cpu => assert!(
@@ -413,9 +416,9 @@ fn auto_takes_no_software_renderer() {
     }
 }
 
-/// Tests everything except for the numbers, without a driver.
+/// Without a driver, kernels do nothing, but everything else works.
 #[test]
-fn a_device_that_does_nothing() {
+fn tensors_work_without_a_driver() {
     let device = Device::Gpu(noop(wgpu::Limits::default()));
     let values = varied(1001);
     let mut x = Tensor::from_slice(&device, &values, &[7, 143]).unwrap();

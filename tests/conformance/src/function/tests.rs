@@ -1,4 +1,4 @@
-//! Tests of ELU in other people's shaders.
+//! Tests of the functions for other people's shaders.
 
 use crate::everywhere::{
     bits_of, check_results, everywhere, judge, on_every_gpu, supports, tensor, wide_float64,
@@ -8,27 +8,29 @@ use wgpu_elu::{DType, Device, Elu, Op, shader::function, wgpu};
 
 use super::*;
 
+/// Puts the functions before the host's shader.
 fn before(dtype: DType, host: &str, _: &str) -> wgpu::ShaderSource<'static> {
     wgpu::ShaderSource::Wgsl(format!("{}\n{host}", function(dtype)).into())
 }
 
+/// Puts the functions after the host's shader.
 fn after(dtype: DType, host: &str, _: &str) -> wgpu::ShaderSource<'static> {
     wgpu::ShaderSource::Wgsl(format!("{host}\n{}", function(dtype)).into())
 }
 
 #[everywhere]
-async fn special_values_with_special_alphas() {
+async fn special_values_and_alphas_keep_the_contract() {
     on_every_dtype(async |gpu, name, dtype| {
         for join in [before, after] {
-            check_all(gpu, name, join, dtype, &specials(dtype), &alphas()).await;
+            check_all(gpu, name, join, dtype, &special_values(dtype), &alphas()).await;
         }
     })
     .await;
 }
 
-/// With a runtime alpha, the results equal the kernel's bit by bit.
+/// If the shader reads alpha at run time, the results have the same bits as the kernel's.
 #[everywhere]
-async fn the_same_as_the_kernel() {
+async fn results_equal_those_of_the_kernel() {
     on_every_dtype(async |gpu, name, dtype| {
         let x: Vec<u64> = match dtype {
             DType::F32 => (0x8000_0000..0xc200_0000u64).step_by(99_991).collect(),
@@ -38,9 +40,9 @@ async fn the_same_as_the_kernel() {
             _ => (0..1 << 16).collect(),
         };
         let x = &x[..x.len() / 4 * 4];
-        let (wgsl_float, float) = float(dtype);
+        let (wgsl_float, float) = alpha_type(dtype);
         for (element, size, call, import) in calls(dtype, "alpha") {
-            let host = host(element, wgsl_float, &call);
+            let host = host_shader(element, wgsl_float, &call);
             let compiled = Compiled::new(gpu, after(dtype, &host, import), size);
             for alpha in [1.0, 0.3, -1.7, 1e-30, 3e37] {
                 let alpha = value(float, bits(float, alpha));
@@ -56,7 +58,7 @@ async fn the_same_as_the_kernel() {
 }
 
 #[everywhere]
-async fn every_997th_float32() {
+async fn every_997th_float32_keeps_the_contract() {
     let x: Vec<u64> = (0..1u64 << 32).step_by(997).collect();
     let negative: Vec<u64> = (0..1u64 << 16).map(|i| 0x8000_0000 | i << 15).collect();
     let alphas = [
@@ -72,29 +74,29 @@ async fn every_997th_float32() {
     ]
     .map(f64::from);
     on_every_gpu(async |gpu, name| {
-        let whole = &x[..x.len() / 4 * 4];
-        check_all(gpu, name, after, DType::F32, whole, &[1.0]).await;
+        let x = &x[..x.len() / 4 * 4];
+        check_all(gpu, name, after, DType::F32, x, &[1.0]).await;
         check_all(gpu, name, after, DType::F32, &negative, &alphas).await;
     })
     .await;
 }
 
-/// With a constant alpha, a driver can remove arithmetic.
+/// If alpha is a literal in the shader, a driver can remove arithmetic.
 #[everywhere]
-async fn alphas_that_the_shader_writes_out() {
+async fn literal_alphas_keep_the_contract() {
     let dense: Vec<u64> = (0x8000_0000..0xff80_0004u64).step_by(9973).collect();
     on_every_dtype(async |gpu, name, dtype| {
         let x: Vec<u64> = match dtype {
-            DType::F32 => dense.iter().copied().chain(specials(dtype)).collect(),
-            DType::F64 => specials(dtype),
+            DType::F32 => dense.iter().copied().chain(special_values(dtype)).collect(),
+            DType::F64 => special_values(dtype),
             _ => (0..1 << 16).collect(),
         };
         let x = &x[..x.len() / 4 * 4];
-        let (wgsl_float, float) = float(dtype);
+        let (wgsl_float, float) = alpha_type(dtype);
         for alpha in [1.0, 0.0, 0.3, -1.7] {
             let exact = value(float, bits(float, alpha));
             for (element, size, call, import) in calls(dtype, &format!("{wgsl_float}({alpha:?})")) {
-                let host = host(element, wgsl_float, &call);
+                let host = host_shader(element, wgsl_float, &call);
                 let compiled = Compiled::new(gpu, before(dtype, &host, import), size);
                 let y = compiled.run(dtype, x, (float, 0)).await;
                 let judge = judge(Op::Forward, dtype, exact);
@@ -106,8 +108,8 @@ async fn alphas_that_the_shader_writes_out() {
 }
 
 #[everywhere]
-async fn every_pair_of_16_bits() {
-    // Each number is next to a number far from it, so that a mix-up of the two halves shows.
+async fn every_16_bit_number_in_a_pair_keeps_the_contract() {
+    // The two halves of a word are far apart, so that swapped halves show.
     let x: Vec<u64> = (0..1u64 << 16)
         .flat_map(|i| [i, (i * 40_503) & 0xffff])
         .collect();
@@ -120,9 +122,9 @@ async fn every_pair_of_16_bits() {
 }
 
 #[everywhere]
-async fn float64_over_the_whole_range() {
+async fn float64_keeps_the_contract_over_its_whole_range() {
     let x = wide_float64();
-    // On both sides of the alphas whose low part is an f32.
+    // Includes alphas near the end of float32's range, because earlier arithmetic kept the low part of alpha in an f32.
     let alphas = [
         1.0,
         0.3,

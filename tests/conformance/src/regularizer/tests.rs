@@ -1,4 +1,4 @@
-//! Tests of the penalty on the CPU and on every adapter.
+//! Tests of penalties on the CPU path and every adapter, and of the steps that compute them.
 
 #[cfg(test)]
 use crate::native::{gpus, noop, with_limits};
@@ -20,6 +20,7 @@ use wgpu_elu::{
 
 use super::*;
 
+/// Returns the bits of a tensor with one element and no dimensions.
 async fn scalar(tensor: &Tensor) -> u64 {
     assert_eq!(tensor.shape(), [0; 0]);
     bits_of(tensor).await[0]
@@ -37,6 +38,7 @@ async fn on_every_dtype(test: impl AsyncFn(TestDevice<'_>, DType)) {
     .await;
 }
 
+/// Returns the bits of all values, rounded to the dtype.
 fn bits_of_all(dtype: DType, values: &[f32]) -> Vec<u64> {
     values.iter().map(|&v| bits(dtype, v.into())).collect()
 }
@@ -45,12 +47,13 @@ const L1: Regularizer = Regularizer::L1(0.1);
 const L2: Regularizer = Regularizer::L2(0.1);
 const BOTH: Regularizer = Regularizer::L1L2 { l1: 0.1, l2: 0.2 };
 
+/// Returns l1 and l2.
 fn factors(regularizer: Regularizer) -> [f64; 2] {
     [regularizer.l1(), regularizer.l2()]
 }
 
 #[everywhere]
-async fn what_keras_computes() {
+async fn losses_are_those_of_keras() {
     on_every_dtype(async |target, dtype| {
         let x = bits_of_all(dtype, &[-1.0, 0.0, 2.0, 3.0, -2.0, -0.5]);
         let x = shaped(target.device, dtype, &x, &[2, 3]);
@@ -80,9 +83,9 @@ async fn what_keras_computes() {
             target.name
         );
         if dtype == DType::F64 {
-            // Keras keeps the factor in float32.
-            let kept = Regularizer::L2(0.1f32.into());
-            let loss = kept.activity_loss(&y).unwrap();
+            // Keras rounds the factor to float32.
+            let rounded = Regularizer::L2(0.1f32.into());
+            let loss = rounded.activity_loss(&y).unwrap();
             check(target.name, dtype, scalar(&loss).await, 0.7151019904086205);
         }
 
@@ -112,7 +115,7 @@ async fn what_keras_computes() {
 }
 
 #[everywhere]
-async fn factors_that_keras_refuses() {
+async fn negative_and_infinite_factors_are_refused() {
     assert_eq!(Regularizer::DEFAULT_FACTOR, 0.01);
     assert_eq!(factors(BOTH), [0.1, 0.2]);
     assert_eq!((L1.l2(), L2.l1()), (0.0, 0.0));
@@ -151,7 +154,7 @@ async fn factors_that_keras_refuses() {
 }
 
 #[everywhere]
-async fn nan_and_infinity_and_what_is_almost() {
+async fn nan_and_infinity_reach_the_penalty_but_intermediate_results_do_not_overflow() {
     let (nan, infinity) = (f64::NAN, f64::INFINITY);
     on_every_dtype(async |target, dtype| {
         for len in [1, 9, 300] {
@@ -169,12 +172,12 @@ async fn nan_and_infinity_and_what_is_almost() {
                             assert!(
                                 found.to_bits() == expected.to_bits()
                                     || found.is_nan() && special.is_nan(),
-                                "{}, {dtype}: {special} at {at} of {len} makes {found}, {regularizer:?}",
+                                "{}, {dtype}: {special} at {at} of {len} gives {found}, {regularizer:?}",
                                 target.name
                             );
                         }
                         let none = Regularizer::L1L2 { l1: 0.0, l2: 0.0 };
-                        assert_eq!(scalar(&none.penalty(&y).unwrap()).await, 0, "no term at all");
+                        assert_eq!(scalar(&none.penalty(&y).unwrap()).await, 0, "no terms");
                     }
                 }
             }
@@ -189,12 +192,13 @@ async fn nan_and_infinity_and_what_is_almost() {
         };
         for (regularizer, y, expected) in [
             (Regularizer::L2(1e-30), 1e30, 1e30), // y^2 overflows, but the term does not
-            (Regularizer::L2(1e-45), 1e30, 1e15), // the factor is not representable in f32 ...
+            // These factors are inexact or infinite in f32, but the terms are accurate.
+            (Regularizer::L2(1e-45), 1e30, 1e15),
             (Regularizer::L1(1e-45), 1e30, 1e-15),
             (Regularizer::L1(1e45), 1e-30, 1e15),
             (Regularizer::L2(1e45), 1e-30, 1e-15),
             (Regularizer::L1L2 { l1: 1e45, l2: 1.0 }, 1e-30, 1e15),
-            (Regularizer::L1(1e300), 0.0, 0.0), // ... or exceeds its range
+            (Regularizer::L1(1e300), 0.0, 0.0),
             (Regularizer::L2(1.0), 1e20, infinity),
         ] {
             let found = penalty(regularizer, y).await;
@@ -205,7 +209,7 @@ async fn nan_and_infinity_and_what_is_almost() {
                 target.name
             );
         }
-        // At the end of float16's range.
+        // The largest number of float16.
         let y = tensor(target.device, DType::F16, &[bits(DType::F16, 65504.0); 3]);
         let found = scalar(&Regularizer::L2(1.0).penalty(&y).unwrap()).await;
         check(target.name, DType::F16, found, 3.0 * 65504.0 * 65504.0);
@@ -213,14 +217,14 @@ async fn nan_and_infinity_and_what_is_almost() {
     .await;
 }
 
-/// Runs every length up to 200 at every offset within 16 bytes in one pass, surrounded by poison values, and reuses the
-/// results' positions.
+/// Computes the penalties of runs of 0 to 200 elements in one pass. The runs start at various offsets within 16 bytes.
+/// NaN lies between the runs, so that reading a neighbour shows, and poison lies between the results.
 async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
     let (dtype, nan) = (kernel.dtype(), bits(kernel.dtype(), f64::NAN));
     let result = dtype.arithmetic();
     let values = bits_of_all(dtype, &varied(200));
     let mut all = Vec::new();
-    let runs: Vec<_> = (0..=200)
+    let starts: Vec<_> = (0..=200)
         .map(|len| {
             all.extend(vec![nan; 1 + (len * 5) % 7]);
             let first = all.len();
@@ -232,7 +236,7 @@ async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
     let y = buffer_of(gpu, dtype, &all, ALL);
     let poison = bits(result, -12345.5);
     let out = buffer_of(gpu, result, &[poison; 403], ALL);
-    let steps: Vec<_> = runs
+    let steps: Vec<_> = starts
         .iter()
         .enumerate()
         .map(|(len, &first)| {
@@ -247,7 +251,7 @@ async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
     submit(gpu, &steps.iter().collect::<Vec<_>>());
     let found = read(gpu, result, &out, 403).await;
     for len in 0..=200 {
-        assert_eq!(found[2 * len], poison, "{what}: a neighbour was touched");
+        assert_eq!(found[2 * len], poison, "{what}: a neighbour has changed");
         let y = values[200 - len..].iter().map(|&y| value(dtype, y));
         let exact = exact([0.5 + len as f64, 0.25], y) / 3.0;
         check(
@@ -260,7 +264,7 @@ async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
 }
 
 #[everywhere]
-async fn every_small_length_and_offset_in_one_pass() {
+async fn penalties_of_every_small_length_and_offset_are_within_tolerance() {
     on_every_gpu(async |gpu, name| {
         for dtype in DType::ALL {
             if supports(&Device::Gpu(gpu.clone()), dtype) {
@@ -290,11 +294,11 @@ async fn every_small_length_and_offset_in_one_pass() {
     }
 }
 
-/// Few elements per workgroup and few workgroups per dispatch, so that short runs need all levels, rows and cuts of
-/// large ones.
+/// With few elements per workgroup and few workgroups per dispatch, short runs need what otherwise only long runs need:
+/// several levels of sums, several rows of workgroups, and several dispatches for one level.
 #[cfg(test)]
 #[pollster::test]
-async fn small_limits() {
+async fn penalties_within_small_limits_are_within_tolerance() {
     on_every_gpu(async |gpu, name| {
         for (dtype, size, groups, binding) in [
             (DType::F32, 1, 3, 1 << 20),
@@ -310,7 +314,8 @@ async fn small_limits() {
                 min_storage_buffer_offset_alignment: 256,
                 ..limits
             });
-            let what = format!("{name}, {size} to a workgroup, {binding} to a binding");
+            let what =
+                format!("{name}, {size} invocations per workgroup, {binding} bytes per binding");
             let kernel = Kernel::new(small.device(), dtype).unwrap();
             run_small(&small, &kernel, &what).await;
             for (first, len) in [(0, 4096), (3, 9001), (1, 40_000)] {
@@ -326,7 +331,7 @@ async fn small_limits() {
                 let step = kernel.prepare_penalty(1.0, 0.5, 1.0, from, to).unwrap();
                 assert!(
                     len < 40_000 || step.dispatches() > 3,
-                    "{what}: nothing was cut"
+                    "{what}: too few dispatches"
                 );
                 submit(&small, &[&step]);
                 let found = read(&small, DType::F32, &out, 3).await;
@@ -336,7 +341,7 @@ async fn small_limits() {
                 assert_eq!(
                     (found[0], found[2]),
                     (0, 0),
-                    "{what}: a neighbour was touched"
+                    "{what}: a neighbour has changed"
                 );
             }
         }
@@ -344,9 +349,9 @@ async fn small_limits() {
     .await;
 }
 
-/// Sums that are wrong if their elements are added one after the other.
+/// These sums are wrong if their elements are added one after the other in `f32`.
 #[everywhere]
-async fn long_and_adversarial() {
+async fn long_and_adversarial_sums_are_within_tolerance() {
     let len = (1 << 20) + 5;
     type Case = (&'static str, fn(usize) -> f32);
     let cases: [Case; 4] = [
@@ -381,10 +386,11 @@ async fn long_and_adversarial() {
     .await;
 }
 
-/// The nearest float, if only the last addition rounds: one huge element before the first whole vector, and other
-/// partial sums that are each less than half of its last bit.
+/// One huge element lies before the first whole vector, and every other partial sum is less than half of its last bit,
+/// so ordinary additions would lose all of them. The result must be the nearest float, as if only the last addition
+/// rounded.
 #[everywhere]
-async fn what_additions_lose_is_kept() {
+async fn rounding_errors_of_additions_are_not_lost() {
     let mut y = vec![60.0 / 16384.0; 4 + (1 << 20)];
     y[3] = (1u32 << 30) as f32;
     let exact = exact([1.0, 0.0], y[3..].iter().map(|&y| y.into()));
@@ -403,9 +409,9 @@ async fn what_additions_lose_is_kept() {
     .await;
 }
 
-/// The same in `f64`, with slices that are long enough for the rounding errors to matter.
+/// The first element is 2^53, so an addition in `f64` may lose up to 1. The sum of the other elements is 1920.
 #[test]
-fn what_additions_lose_is_kept_in_f64_on_the_cpu() {
+fn rounding_errors_of_additions_in_f64_are_not_lost_on_the_cpu() {
     let mut y = vec![15.0 / 256.0; 1 << 15];
     y[0] = (1u64 << 53) as f64;
     let exact = y[0] + f64::from((1 << 15) - 1) * y[1];
@@ -418,9 +424,9 @@ fn what_additions_lose_is_kept_in_f64_on_the_cpu() {
 
 #[cfg(test)]
 #[pollster::test]
-async fn longest_on_a_gpu() {
+async fn a_penalty_of_2_to_the_26_elements_on_a_gpu_is_within_tolerance() {
     let Some(gpu) = gpus().first() else {
-        return; // `gpus` has printed that there is no adapter
+        return; // `gpus` has reported the skip
     };
     let device = Device::Gpu(gpu.clone());
     let y = Tensor::from_slice(&device, &vec![0.1f32; 1 << 26], &[1 << 26]).unwrap();
@@ -434,7 +440,7 @@ async fn longest_on_a_gpu() {
 }
 
 #[test]
-fn longest_on_the_cpu() {
+fn a_penalty_of_2_to_the_26_elements_on_the_cpu_is_within_tolerance() {
     let y = vec![0.1f32; 1 << 26];
     let found = cpu::penalty(1.0, 1.0, &y);
     let exact = (1 << 26) as f64 * f64::from(0.1f32) * (1.0 + f64::from(0.1f32));
@@ -445,7 +451,7 @@ fn longest_on_the_cpu() {
 }
 
 #[test]
-fn any_number_of_threads_makes_the_same_sum() {
+fn any_number_of_threads_gives_the_same_sum() {
     let y: Vec<f32> = varied((1 << 20) + 77);
     let sum = cpu::penalty(0.3, 0.7, &y);
     for threads in [1, 2, 3, 7] {
@@ -459,10 +465,10 @@ fn any_number_of_threads_makes_the_same_sum() {
 }
 
 #[everywhere]
-async fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
+async fn steps_keep_their_own_factors_and_the_result_may_lie_next_to_y() {
     on_every_gpu(async |gpu, name| {
         let kernel = gpu.kernel(DType::F32).unwrap();
-        // Elements 5 to 5004, with results before and after them.
+        // y consists of elements 5 to 5004. The results are the elements just before and just after them.
         let values = bits_of_all(DType::F32, &varied(5010));
         let y = buffer_of(gpu, DType::F32, &values, ALL);
         let prepare = |l1, l2, to| {
@@ -479,23 +485,24 @@ async fn recordings_keep_their_own_factors_and_the_result_may_lie_beside_y() {
             match i {
                 4 => check(name, DType::F32, after, exact([1.0, 0.0], y())),
                 5005 => check(name, DType::F32, after, exact([0.0, 2.0], y())),
-                _ => assert_eq!(before, after, "{name}: {i} was touched"),
+                _ => assert_eq!(before, after, "{name}: element {i} has changed"),
             }
         }
     })
     .await;
 }
 
-/// Tests the shape for hardware on every adapter, because all of them may be software adapters.
+/// Kernels use the shape for hardware GPUs only on those, and all adapters may be software adapters. So this test
+/// dispatches the shader with this shape itself.
 #[everywhere]
-async fn the_shape_for_hardware() {
+async fn the_shape_for_hardware_gpus_works_on_every_adapter() {
     on_every_gpu(async |gpu, name| {
         let device = gpu.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
             source: wgpu::ShaderSource::Wgsl(penalty::source(DType::F32).into()),
         });
-        // Three workgroups of 256 times 16 vectors, the last of which is not full.
+        // Three workgroups, each with 256 invocations that take 16 vectors. The last workgroup is not full.
         let vectors = 2 * 256 * 16 + 1234;
         let values = varied(4 * vectors);
         let y = buffer_of(gpu, DType::F32, &bits_of_all(DType::F32, &values), ALL);
@@ -548,7 +555,7 @@ async fn the_shape_for_hardware() {
     .await;
 }
 
-/// A kernel for float32 on a device without a driver, the elements of a penalty, and a buffer for the result.
+/// A kernel for float32 on a device without a driver, a buffer with elements, and a buffer for the result.
 #[cfg(test)]
 struct Host {
     gpu: Gpu,
@@ -580,7 +587,11 @@ impl Host {
         let prepare = |y, out| self.kernel.prepare_penalty(1.0, 0.0, 1.0, y, out);
         let error = prepare(y, out).unwrap_err();
         let step = prepare(self.y.slice(..4), self.out.slice(..4));
-        assert_eq!(step.unwrap().dispatches(), 2, "the kernel works afterwards");
+        assert_eq!(
+            step.unwrap().dispatches(),
+            2,
+            "the kernel does not work after an error"
+        );
         error
     }
 }
@@ -636,10 +647,10 @@ fn slices_of_a_penalty_that_cut_an_element_are_refused() {
 }
 
 #[test]
-fn buffers_of_a_penalty_without_the_usage_are_refused() {
+fn buffers_of_a_penalty_without_storage_usage_are_refused() {
     let host = Host::new();
-    let plain = buffer_of(&host.gpu, DType::F32, &[0; 100], BufferUsages::COPY_SRC);
-    let error = host.refuses(host.y.slice(..), plain.slice(..4));
+    let without_storage = buffer_of(&host.gpu, DType::F32, &[0; 100], BufferUsages::COPY_SRC);
+    let error = host.refuses(host.y.slice(..), without_storage.slice(..4));
     assert!(matches!(
         error,
         Error::MissingUsage {
@@ -647,7 +658,7 @@ fn buffers_of_a_penalty_without_the_usage_are_refused() {
             ..
         }
     ));
-    let error = host.refuses(plain.slice(..), host.out.slice(..4));
+    let error = host.refuses(without_storage.slice(..), host.out.slice(..4));
     assert!(matches!(
         error,
         Error::MissingUsage {
@@ -689,9 +700,10 @@ fn negative_factors_of_a_penalty_are_refused() {
     );
 }
 
-/// Half of a word of y, and a result that is longer than the elements.
+/// An input may end in the middle of a 32-bit word, which a GPU cannot bind. A result has the dtype of the arithmetic,
+/// here float32, so a slice of 2 bytes is too short for it.
 #[test]
-fn slices_of_a_penalty_on_halves_are_refused() {
+fn misaligned_slices_of_a_penalty_of_16_bit_elements_are_refused() {
     let host = Host::new();
     let halves = Kernel::new(host.gpu.device(), DType::F16).unwrap();
     let odd = host.gpu.device().create_buffer(&wgpu::BufferDescriptor {
@@ -724,9 +736,9 @@ fn slices_of_a_penalty_on_halves_are_refused() {
     ));
 }
 
-/// No elements, one or two elements, whole vectors, and whole vectors with elements around them.
+/// The cases are no elements, one or two elements, whole vectors, and whole vectors with elements around them.
 #[test]
-fn dispatches_of_a_penalty() {
+fn short_penalties_need_1_to_3_dispatches() {
     let host = Host::new();
     for (bytes, dispatches) in [
         (4..4, 1),
@@ -743,7 +755,7 @@ fn dispatches_of_a_penalty() {
 }
 
 #[test]
-fn a_penalty_needs_workgroup_memory() {
+fn too_little_workgroup_memory_for_a_penalty_is_reported() {
     let host = Host::with(wgpu::Limits {
         max_compute_workgroup_storage_size: 100,
         ..wgpu::Limits::default()

@@ -1,4 +1,4 @@
-//! Tests of the embed contract on slices of every length and offset.
+//! Tests of kernels on slices of every length and offset. The bytes around the output must not change.
 
 use crate::everywhere::{check_results, everywhere, on_every_gpu, supports, varied};
 #[cfg(test)]
@@ -11,7 +11,7 @@ use wgpu_elu::{
 
 use super::*;
 
-/// Returns `varied` as bits of `dtype`, without the first `skip` numbers.
+/// Returns the bits of `len` numbers of [`varied`], after the first `skip` numbers.
 fn varied_bits(dtype: DType, skip: usize, len: usize) -> Vec<u64> {
     let values = varied(skip + len);
     values[skip..]
@@ -20,13 +20,14 @@ fn varied_bits(dtype: DType, skip: usize, len: usize) -> Vec<u64> {
         .collect()
 }
 
-/// Returns the previous content of an output: a number that no result equals.
+/// Returns the bits that outputs are filled with before: those of a number that no result equals.
 fn poison(dtype: DType) -> u64 {
     bits(dtype, -12345.5)
 }
 
 const ALPHA: f64 = 0.7;
 
+/// Prepares a step of `op` with the alpha of these tests.
 fn prepare(
     kernel: &Kernel,
     op: Op,
@@ -38,6 +39,7 @@ fn prepare(
     kernel.prepare_op(op, ALPHA, x, grad, y).unwrap()
 }
 
+/// Panics unless the results `y` keep the contract.
 #[track_caller]
 fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]) {
     let judge = Judge {
@@ -45,7 +47,7 @@ fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]
         dtype: kernel.dtype(),
         elu: Elu::new(ALPHA),
     };
-    // These tests check positions, and the oracle for float64 is slow.
+    // Judges only some results of float64: the judge is slow for this dtype, and these tests are about positions.
     let few = if kernel.dtype() == DType::F64 {
         x.len().min(200)
     } else {
@@ -54,11 +56,11 @@ fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]
     check_results(what, judge, &x[..few], &grad[..few], &y[..few]);
 }
 
-/// The starts of the three slices, in elements.
+/// The indices of the first elements of the slices of x, grad and y.
 type Firsts = [usize; 3];
 
-/// Prepares, records and checks `len` elements from two buffers to a third, and checks that the bytes around them are
-/// unchanged.
+/// Runs a step on `len` elements of two buffers, which writes to a third. Checks the results, and that the elements
+/// around them have not changed. Returns the number of dispatches.
 async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) -> usize {
     let dtype = kernel.dtype();
     let [x_first, grad_first, y_first] = firsts;
@@ -82,7 +84,7 @@ async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len
     let around = y[..y_first].iter().chain(&y[y_first + len..]);
     assert!(
         around.copied().all(|y| y == poison),
-        "{what}: a neighbour was touched"
+        "{what}: a neighbour has changed"
     );
     let (x, grad) = (
         &x[x_first..x_first + len],
@@ -92,7 +94,8 @@ async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len
     step.dispatches()
 }
 
-/// Does the same within one buffer. Some of `firsts` may be equal.
+/// Runs a step on three slices of one buffer, and checks the results and the other elements. Some of `firsts` may be
+/// equal.
 async fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) {
     let dtype = kernel.dtype();
     let [x_first, grad_first, y_first] = firsts;
@@ -104,10 +107,7 @@ async fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firs
     let after = read(gpu, dtype, &buffer, before.len()).await;
     for (i, (before, after)) in before.iter().zip(&after).enumerate() {
         let within = (y_first..y_first + len).contains(&i);
-        assert!(
-            within || before == after,
-            "{what}: neighbour {i} was touched"
-        );
+        assert!(within || before == after, "{what}: element {i} has changed");
     }
     let (x, grad) = (
         &before[x_first..x_first + len],
@@ -116,7 +116,7 @@ async fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firs
     check(&what, kernel, op, x, grad, &after[y_first..y_first + len]);
 }
 
-/// Runs `test` with a kernel for every dtype that the device supports, and every operation.
+/// Runs `test` with every operation and a kernel for every dtype that the device supports.
 async fn on_every_kernel(gpu: &Gpu, test: impl AsyncFn(&Kernel, Op)) {
     for dtype in DType::ALL {
         if supports(&Device::Gpu(gpu.clone()), dtype) {
@@ -129,7 +129,7 @@ async fn on_every_kernel(gpu: &Gpu, test: impl AsyncFn(&Kernel, Op)) {
 }
 
 #[everywhere]
-async fn every_small_length_and_offset() {
+async fn slices_of_every_small_length_and_offset_keep_the_contract() {
     on_every_gpu(async |gpu, name| {
         on_every_kernel(gpu, async |kernel, op| {
             for len in 0..=67 {
@@ -152,7 +152,7 @@ async fn every_small_length_and_offset() {
 }
 
 #[everywhere]
-async fn around_workgroups_and_65535_of_them() {
+async fn lengths_around_one_and_65535_workgroups_keep_the_contract() {
     on_every_gpu(async |gpu, name| {
         on_every_kernel(gpu, async |kernel, op| {
             for around in [64, 256, 1024, 4096] {
@@ -163,22 +163,25 @@ async fn around_workgroups_and_65535_of_them() {
             }
         })
         .await;
-        // In `elements`, a workgroup of a software adapter processes 64 elements.
+        // On a software adapter, a workgroup of the entry point `elements` processes 64 elements.
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         for len in [65_535 * 64 - 1, 65_535 * 64, 65_535 * 64 + 1] {
             let dispatches = run(gpu, &kernel, Op::Forward, name, [1, 0, 0], len).await;
-            assert_eq!(dispatches, 1, "folded into rows, not cut");
+            assert_eq!(
+                dispatches, 1,
+                "needed one dispatch with several rows of workgroups"
+            );
         }
     })
     .await;
 }
 
 #[everywhere]
-async fn in_place_and_within_one_buffer() {
+async fn all_slices_may_be_equal_or_lie_in_one_buffer() {
     on_every_gpu(async |gpu, name| {
         on_every_kernel(gpu, async |kernel, op| {
             for (first, len) in [(0, 64), (0, 1031), (1, 1), (3, 1000), (62, 9), (5, 0)] {
-                // All three at the same position, with the gradient in place.
+                // All three slices are equal, or only the gradient's and the output's are.
                 run_within(gpu, kernel, op, name, [first; 3], len).await;
                 run_within(gpu, kernel, op, name, [first + len + 3, first, first], len).await;
             }
@@ -197,9 +200,9 @@ async fn in_place_and_within_one_buffer() {
     .await;
 }
 
-/// Two of the three slices in one buffer, in every combination.
+/// Two of the three slices lie in one buffer, and the third in another.
 #[everywhere]
-async fn inputs_that_share_a_buffer() {
+async fn any_two_slices_may_share_a_buffer() {
     on_every_gpu(async |gpu, name| {
         on_every_kernel(gpu, async |kernel, op| {
             let (dtype, len) = (kernel.dtype(), 333);
@@ -212,7 +215,7 @@ async fn inputs_that_share_a_buffer() {
                     slice(&shared, dtype, other, len),
                 );
                 let c = slice(&own, dtype, 2, len);
-                // x and the gradient together; x and the output; the gradient and the output.
+                // The pairs in the shared buffer are x and grad, x and y, and grad and y.
                 for (i, [x, grad, y]) in [[a, b, c], [a, c, b], [c, a, b]].into_iter().enumerate() {
                     let first = |slice: wgpu::BufferSlice<'_>| {
                         usize::try_from(slice.offset()).unwrap() / dtype.size()
@@ -237,7 +240,7 @@ async fn inputs_that_share_a_buffer() {
 
 #[cfg(test)]
 #[pollster::test]
-async fn a_device_with_default_limits_and_one_with_tiny_ones() {
+async fn slices_are_divided_to_fit_into_small_limits() {
     on_every_gpu(async |gpu, name| {
         let default = with_limits(gpu, |_| wgpu::Limits::default());
         let kernel = Kernel::new(default.device(), DType::F32).unwrap();
@@ -246,23 +249,24 @@ async fn a_device_with_default_limits_and_one_with_tiny_ones() {
                 run(&default, &kernel, op, name, firsts, 4099).await;
             }
         }
-        // The bulk of an aligned run needs several rows, and is divided where nine workgroups of 8 x 4 vectors are not
-        // enough.
+        // A dispatch has at most 3 x 3 workgroups, and each processes 8 x 4 vectors. So most aligned runs need several
+        // rows of workgroups, and the longest need several dispatches.
         let few_groups = with_limits(gpu, |limits| wgpu::Limits {
             max_compute_workgroups_per_dimension: 3,
             max_compute_invocations_per_workgroup: 8,
             max_compute_workgroup_size_x: 8,
             ..limits
         });
-        let mut most = 0;
+        let mut max_dispatches = 0;
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             let kernel = Kernel::new(few_groups.device(), dtype).unwrap();
             for len in [96, 100, 288, 384, 388, 1000, 1152, 1156, 5001] {
-                most = most.max(run(&few_groups, &kernel, Op::Forward, name, [0; 3], len).await);
+                let dispatches = run(&few_groups, &kernel, Op::Forward, name, [0; 3], len).await;
+                max_dispatches = max_dispatches.max(dispatches);
                 run(&few_groups, &kernel, Op::Backward, name, [3, 4, 7], len).await;
             }
         }
-        assert!(most > 2, "nothing was cut");
+        assert!(max_dispatches > 2, "no run was divided");
         let tiny = with_limits(gpu, |limits| wgpu::Limits {
             max_storage_buffer_binding_size: 1024,
             max_compute_workgroups_per_dimension: 3,
@@ -286,7 +290,7 @@ async fn a_device_with_default_limits_and_one_with_tiny_ones() {
 }
 
 #[everywhere]
-async fn recordings_keep_their_own_alpha_and_can_be_repeated() {
+async fn steps_keep_their_own_alpha_and_can_be_recorded_repeatedly() {
     on_every_gpu(async |gpu, name| {
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         let x = varied_bits(DType::F32, 0, 1001);
