@@ -16,7 +16,7 @@
 //! # The contract
 //!
 //! The contract is the documented error bound, and [`Judge`] decides whether a result keeps it. Every result is within
-//! [`Judge::most_ulp`] ULP of the exact value: 1 ULP, or 2 ULP for `float64`. (A ULP, unit in the last place, is the
+//! [`Judge::max_ulp`] ULP of the exact value: 1 ULP, or 2 ULP for `float64`. (A ULP, unit in the last place, is the
 //! distance between two neighbouring numbers.) The exact value is computed in higher precision: in `f64` for `f32` and
 //! the 16-bit formats, and with 160 bits for `f64`. If the exact result is a zero, an infinity or NaN, the result must
 //! be the same, including the sign of zero. Forward must return a NaN input bit by bit; elsewhere any NaN is allowed.
@@ -34,7 +34,7 @@ mod tally;
 use crate::{device::Device, dtype::DType, elu::Elu, error::Result, op::Op};
 pub use examination::{compute, examine, examine_device, from_bytes, pieces, to_bytes};
 pub use format::{bits, smallest_normal, value};
-pub use judge::{Judge, Rounded, Verdict};
+pub use judge::{Judge, RoundedFactors, Verdict};
 pub use other_factors::other_judges;
 pub use report::{Others, Report};
 pub use sample::{Extent, Sample};
@@ -88,7 +88,7 @@ pub async fn check_with<F: Findings>(
     let mut others = Others::default();
     for sample in other_samples {
         let empty = || Others::new(sample.judge());
-        others = others.with(examine_device(device, &sample, empty, &mut advance).await?);
+        others = others.combine(examine_device(device, &sample, empty, &mut advance).await?);
     }
     Ok((findings, others))
 }

@@ -53,7 +53,7 @@ impl DType {
 
     /// Returns the dtype that elements are computed in, which is also the dtype of their penalty: `float64` for
     /// `float64`, else `float32`.
-    pub const fn arithmetic(self) -> Self {
+    pub const fn arithmetic_dtype(self) -> Self {
         match self {
             Self::F64 => Self::F64,
             Self::F32 | Self::F16 | Self::BF16 => Self::F32,

@@ -212,7 +212,7 @@ impl Factors {
     /// finite outputs.
     pub(crate) fn check_invertible(&self, dtype: DType) -> Result<()> {
         let found = self.in_f64().negative;
-        let arithmetic = dtype.arithmetic();
+        let arithmetic = dtype.arithmetic_dtype();
         let rounded = match arithmetic {
             DType::F64 => found,
             _ => self.in_f32().negative.into(),

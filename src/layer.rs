@@ -209,7 +209,10 @@ impl Layer {
         };
         let output = input.derive_output(name("output"));
         let loss = self.activity_regularizer.map(|_| {
-            output.derive_scalar(name("activity_regularizer"), input.dtype().arithmetic())
+            output.derive_scalar(
+                name("activity_regularizer"),
+                input.dtype().arithmetic_dtype(),
+            )
         });
         calls.nodes.push(Node {
             input: input.clone(),

@@ -124,7 +124,7 @@ impl Regularizer {
         let (l1, l2) = (self.l1(), self.l2());
         let device = y.device();
         if let Some((gpu, y_bytes)) = y.on_gpu() {
-            let result = Tensor::output(&device, y.dtype().arithmetic(), &[])?;
+            let result = Tensor::output(&device, y.dtype().arithmetic_dtype(), &[])?;
             let out = result.gpu_bytes()?;
             let prepare = |kernel: &Kernel| kernel.prepare_penalty(l1, l2, divisor, y_bytes, out);
             gpu.run(y.dtype(), "penalty", prepare)?;
@@ -134,7 +134,7 @@ impl Regularizer {
             cpu::penalty::<E>(l1, l2, y.values()?)
         });
         let value = sum / divisor;
-        match y.dtype().arithmetic() {
+        match y.dtype().arithmetic_dtype() {
             DType::F64 => Tensor::from_slice(&device, &[value], &[]),
             #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
             _ => Tensor::from_slice(&device, &[value as f32], &[]),

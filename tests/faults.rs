@@ -9,22 +9,22 @@ use rayon::prelude::*;
 use wgpu_elu::{DType, Error, Op};
 
 use wgpu_elu::accuracy::{
-    Case, Extent, Findings, Judge, Rounded, Sample, Tally, Worst, bits, examine, other_judges,
-    pieces, smallest_normal, value,
+    Case, Extent, Findings, Judge, RoundedFactors, Sample, Tally, Worst, bits, examine,
+    other_judges, pieces, smallest_normal, value,
 };
 
 /// Computes a result from the factors, x and the incoming gradient. The result is not yet rounded to the dtype. Forward
 /// ignores the gradient.
-type Formula = fn(Rounded, f64, f64) -> f64;
+type Formula = fn(RoundedFactors, f64, f64) -> f64;
 
 /// Returns the result of `formula` where it applies, and the correct result elsewhere.
 fn result_with(judge: Judge, formula: Formula, x_bits: u64, grad_bits: u64) -> u64 {
-    let products = judge.products();
+    let factors = judge.rounded_factors();
     let [x, grad] = [x_bits, grad_bits].map(|bits| value(judge.dtype, bits));
     let is_regular = |v: f64| v.is_finite() && v != 0.0;
     let has_regular_grad = judge.op == Op::Forward || is_regular(grad);
-    if x < 0.0 && is_regular(x) && is_regular(products.negative) && has_regular_grad {
-        bits(judge.dtype, formula(products, x, grad))
+    if x < 0.0 && is_regular(x) && is_regular(factors.negative) && has_regular_grad {
+        bits(judge.dtype, formula(factors, x, grad))
     } else {
         judge.nearest(x_bits, grad_bits).unwrap_or(0)
     }
@@ -41,8 +41,8 @@ impl Findings for PossibleResults {
         }
     }
 
-    fn and(self, other: Self) -> Self {
-        Self(self.0, self.1.and(other.1))
+    fn merge(self, other: Self) -> Self {
+        Self(self.0, self.1.merge(other.1))
     }
 }
 
@@ -123,15 +123,15 @@ fn flush_subnormal(v: f64) -> f64 {
 
 // ---- Correct formulas ----
 
-fn forward(f: Rounded, x: f64, _: f64) -> f64 {
+fn forward(f: RoundedFactors, x: f64, _: f64) -> f64 {
     f.negative * (f.input_scale * x).exp_m1()
 }
 
-fn backward(f: Rounded, x: f64, grad: f64) -> f64 {
+fn backward(f: RoundedFactors, x: f64, grad: f64) -> f64 {
     grad * (f.negative * (f.input_scale * x).exp() * f.input_scale)
 }
 
-fn from_output(f: Rounded, y: f64, grad: f64) -> f64 {
+fn from_output(f: RoundedFactors, y: f64, grad: f64) -> f64 {
     grad * (f.input_scale * (y + f.negative))
 }
 
@@ -307,11 +307,11 @@ fn a_rounded_sum_with_a_tiny_alpha_is_found() {
 /// Checks that the default run finds a fault of float64. `fault` receives the factors, x, the gradient and the number
 /// nearest to the exact result. It returns this number, or a wrong one.
 #[track_caller]
-fn assert_found_in_f64(op: Op, fault: fn(Rounded, f64, f64, f64) -> f64) {
+fn assert_found_in_f64(op: Op, fault: fn(RoundedFactors, f64, f64, f64) -> f64) {
     let compute = |judge: Judge, x_bits, grad_bits| {
         let nearest = judge.nearest(x_bits, grad_bits).unwrap_or(0);
         let [x, grad, nearest] = [x_bits, grad_bits, nearest].map(f64::from_bits);
-        fault(judge.products(), x, grad, nearest).to_bits()
+        fault(judge.rounded_factors(), x, grad, nearest).to_bits()
     };
     let tally = find(default_run(op, DType::F64), compute);
     assert!(tally.is_some(), "the fault was not found");
@@ -361,7 +361,7 @@ fn a_float64_that_is_not_split_is_found() {
     let tally = find(
         default_run(Op::Backward, DType::F64),
         |judge, x_bits, grad_bits| {
-            let Rounded { input_scale, .. } = judge.products();
+            let RoundedFactors { input_scale, .. } = judge.rounded_factors();
             let x = f64::from_bits(x_bits);
             let nearest = judge.nearest(x_bits, grad_bits).unwrap_or(0);
             let scale = f64::from_bits(input_scale.to_bits() & !((1 << 27) - 1)); // 26 bits

@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let chart = ErrorChart {
         title: &title,
         points: &curve.points(),
-        max_ulp: judge.most_ulp(),
+        max_ulp: judge.max_ulp(),
     };
     let text = format!("{title}\n{report}");
     files.write(&chart, &as_json(&report, &device), &text)?;
@@ -142,8 +142,8 @@ impl Findings for ReportAndCurve {
         self.1.add(case);
     }
 
-    fn and(self, other: Self) -> Self {
-        Self(self.0.and(other.0), self.1.and(other.1))
+    fn merge(self, other: Self) -> Self {
+        Self(self.0.merge(other.0), self.1.merge(other.1))
     }
 }
 

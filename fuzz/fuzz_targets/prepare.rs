@@ -111,7 +111,7 @@ fn penalty(
     y: BufferSlice<'_>,
     out: BufferSlice<'_>,
 ) {
-    let result_dtype = dtype.arithmetic();
+    let result_dtype = dtype.arithmetic_dtype();
     let (size, buffer) = (result_dtype.size() as u64, out.buffer());
     let first = out.offset() / size * size;
     let out = buffer.slice(first..buffer.size().min(first + size));

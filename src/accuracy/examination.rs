@@ -59,7 +59,7 @@ pub async fn examine_device<F: Findings>(
     for piece in pieces(sample, piece_len(judge.dtype)) {
         let (x, grad) = pairs(sample, piece);
         let y = compute(device, judge, &x, &grad).await?;
-        findings = findings.and(judge_all(&x, &grad, &y, &empty)?);
+        findings = findings.merge(judge_all(&x, &grad, &y, &empty)?);
         progress(x.len() as u64);
     }
     Ok(findings)
@@ -152,7 +152,7 @@ fn judge_all<F: Findings>(
             .zip(grad)
             .zip(y)
             .with_min_len(MIN_LEN_PER_THREAD);
-        Ok(cases.fold(empty, add).reduce(empty, F::and))
+        Ok(cases.fold(empty, add).reduce(empty, F::merge))
     }
     #[cfg(not(feature = "threads"))]
     Ok(x.iter().zip(grad).zip(y).fold(empty(), add))

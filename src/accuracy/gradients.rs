@@ -82,14 +82,14 @@ impl Gradients {
     /// Returns the magnitude of the gradient that gives the result 2^`exponent` at `x`. If the dtype has no such
     /// number, returns its smallest number or, depending on `fraction`, one of its largest numbers.
     fn aimed_at(&self, exponent: f64, x: f64, fraction: f64) -> u64 {
-        let products = self.judge.products();
+        let factors = self.judge.rounded_factors();
         let slope = if x > 0.0 {
-            products.positive.log2()
+            factors.positive.log2()
         } else if self.judge.op == Op::BackwardFromOutput {
-            products.input_scale.log2() + (x + products.negative).abs().log2()
+            factors.input_scale.log2() + (x + factors.negative).abs().log2()
         } else {
-            let slope = products.negative.abs().log2() + products.input_scale.log2();
-            slope + products.input_scale * x * LOG2_E
+            let slope = factors.negative.abs().log2() + factors.input_scale.log2();
+            slope + factors.input_scale * x * LOG2_E
         };
         let grad = (exponent - slope).clamp(self.min_exponent, self.max_exponent - 1e-6 - fraction);
         bits(self.judge.dtype, grad.exp2())

@@ -46,7 +46,7 @@ enum Expected {
 
 /// The factors, rounded to the type of the arithmetic.
 #[derive(Clone, Copy, Debug)]
-pub struct Rounded {
+pub struct RoundedFactors {
     /// `alpha * scale`.
     pub negative: f64,
     /// `scale`.
@@ -110,7 +110,10 @@ impl Judge {
     pub fn is_possible(&self, x_bits: u64) -> bool {
         let x = value(self.dtype, x_bits);
         // The smallest output is -negative, rounded to the dtype.
-        let smallest = value(self.dtype, bits(self.dtype, -self.products().negative));
+        let smallest = value(
+            self.dtype,
+            bits(self.dtype, -self.rounded_factors().negative),
+        );
         self.op != Op::BackwardFromOutput || x.is_nan() || x >= smallest
     }
 
@@ -128,7 +131,7 @@ impl Judge {
         let is_allowed = if self.is_rounded_correctly() {
             is_nearest
         } else {
-            ulp <= self.most_ulp()
+            ulp <= self.max_ulp()
         };
         if !is_allowed && y.is_infinite() != nearest.is_infinite() {
             return Verdict::WRONG;
@@ -141,7 +144,7 @@ impl Judge {
     }
 
     /// Returns the largest error that the contract allows, in ULP.
-    pub fn most_ulp(&self) -> f64 {
+    pub fn max_ulp(&self) -> f64 {
         match self.dtype {
             DType::F64 => 2.0,
             _ => 1.0,
@@ -166,11 +169,11 @@ impl Judge {
     }
 
     fn expected_forward(&self, x_bits: u64, x: f64) -> Expected {
-        let Rounded {
+        let RoundedFactors {
             negative,
             positive,
             input_scale,
-        } = self.products();
+        } = self.rounded_factors();
         if x.is_nan() || x == 0.0 || (x > 0.0 && positive == 1.0) {
             Expected::Same(x_bits)
         } else if x > 0.0 {
@@ -186,7 +189,7 @@ impl Judge {
 
     /// Returns the expected gradient where x > 0.
     fn expected_above_zero(&self, grad_bits: u64, grad: f64) -> Expected {
-        match self.products().positive {
+        match self.rounded_factors().positive {
             1.0 => Expected::Same(grad_bits),
             positive => self.product(grad, positive),
         }
@@ -194,11 +197,11 @@ impl Judge {
 
     /// Returns the expected gradient where x <= 0.
     fn expected_below_zero(&self, op: Op, x: f64, grad: f64) -> Expected {
-        let Rounded {
+        let RoundedFactors {
             negative,
             input_scale,
             ..
-        } = self.products();
+        } = self.rounded_factors();
         let from_output = op == Op::BackwardFromOutput;
         if from_output && x < -2.0 * negative {
             return Expected::Anything;
@@ -259,18 +262,18 @@ impl Judge {
     }
 
     /// Returns the factors, rounded as the arithmetic uses them.
-    pub fn products(&self) -> Rounded {
+    pub fn rounded_factors(&self) -> RoundedFactors {
         let factors = self.elu.factors();
         let (alpha, scale) = (factors.alpha(), factors.scale());
         let input_scale = factors.input_scale();
-        let rounded = Rounded {
+        let rounded = RoundedFactors {
             negative: alpha * scale,
             positive: scale,
             input_scale,
         };
         match self.dtype {
             DType::F64 => rounded,
-            _ => Rounded {
+            _ => RoundedFactors {
                 negative: to_f32(rounded.negative),
                 positive: to_f32(rounded.positive),
                 input_scale: to_f32(rounded.input_scale),

@@ -21,7 +21,7 @@ pub fn other_judges(op: Op, dtype: DType, every: bool) -> Vec<Judge> {
 
 /// Returns whether the slope can be computed from the output.
 fn is_invertible(judge: &Judge) -> bool {
-    let negative = judge.products().negative;
+    let negative = judge.rounded_factors().negative;
     negative > 0.0 && negative.is_finite()
 }
 

@@ -127,8 +127,9 @@ impl fmt::Display for Report {
         if let (Some(judge), Some(worst)) = (judge, tally.worst) {
             let _ = writeln!(
                 text,
-                "\n{factors} other sets of factors: {} results, max ULP {}",
-                tally.count,
+                "\n{}: {}, max ULP {}",
+                count(*factors, "other set of factors", "other sets of factors"),
+                count(tally.count, "result", "results"),
                 ulp(tally.max_ulp)
             );
             if worst.verdict.is_allowed {
@@ -153,9 +154,9 @@ impl Findings for Report {
         }
     }
 
-    fn and(mut self, other: Self) -> Self {
+    fn merge(mut self, other: Self) -> Self {
         for (tally, other) in self.ranges.iter_mut().zip(other.ranges) {
-            *tally = std::mem::take(tally).and(other);
+            *tally = std::mem::take(tally).merge(other);
         }
         self
     }
@@ -188,11 +189,11 @@ impl Others {
 
     /// Merges the results for the factors of both.
     #[must_use]
-    pub fn with(self, other: Self) -> Self {
+    pub fn combine(self, other: Self) -> Self {
         Self {
             judge: self.judge.or(other.judge),
             factors: self.factors + other.factors,
-            tally: self.tally.and(other.tally),
+            tally: self.tally.merge(other.tally),
         }
     }
 }
@@ -205,9 +206,9 @@ impl Findings for Others {
         }
     }
 
-    fn and(self, other: Self) -> Self {
+    fn merge(self, other: Self) -> Self {
         Self {
-            tally: self.tally.and(other.tally),
+            tally: self.tally.merge(other.tally),
             ..self
         }
     }
@@ -249,13 +250,20 @@ fn contract(judge: Judge, broken: u64) -> String {
     let contract = if judge.is_rounded_correctly() {
         "the nearest number".to_owned()
     } else {
-        format!("within {} ULP", judge.most_ulp())
+        format!("within {} ULP", judge.max_ulp())
     };
     match broken {
         0 => format!("contract: {contract}: kept"),
-        1 => format!("contract: {contract}: BROKEN by 1 result"),
-        _ => format!("contract: {contract}: BROKEN by {broken} results"),
+        _ => format!(
+            "contract: {contract}: BROKEN by {}",
+            count(broken, "result", "results")
+        ),
     }
+}
+
+/// Formats a number of things.
+fn count(number: u64, singular: &str, plural: &str) -> String {
+    format!("{number} {}", if number == 1 { singular } else { plural })
 }
 
 /// Formats the factors in one line.

@@ -176,7 +176,7 @@ impl Strided {
 /// Returns the numbers at which the arithmetic, the dtype or the result changes, and their neighbours.
 fn critical(judge: Judge) -> Vec<u64> {
     let Judge { op, dtype, .. } = judge;
-    let products = judge.products();
+    let factors = judge.rounded_factors();
     let is_wide = dtype == DType::F64;
     let mut all = Neighbours {
         dtype,
@@ -195,18 +195,18 @@ fn critical(judge: Judge) -> Vec<u64> {
     };
     let multiples = (1..).map(|n| f64::from(n) * (LN_2 / 2.0));
     for t in multiples.take_while(|&t| t <= largest_t) {
-        all.add(-t / products.input_scale, if is_wide { 1 } else { 4 });
+        all.add(-t / factors.input_scale, if is_wide { 1 } else { 4 });
     }
     for t in thresholds(dtype) {
-        for x in [t, -t, t / products.input_scale, -t / products.input_scale] {
+        for x in [t, -t, t / factors.input_scale, -t / factors.input_scale] {
             all.add(x, 4);
         }
     }
 
     // Where the result becomes subnormal, or leaves the dtype's range.
-    let slope = products.negative * products.input_scale;
+    let slope = factors.negative * factors.input_scale;
     for edge in result_edges(dtype) {
-        for factor in [products.positive, -slope, slope] {
+        for factor in [factors.positive, -slope, slope] {
             all.add(edge / factor, 4);
         }
     }
@@ -216,14 +216,14 @@ fn critical(judge: Judge) -> Vec<u64> {
         let precision = if is_wide { 53 } else { 24 };
         for i in 0..(precision + 4) * 40 {
             let fraction = 1.0 - 0.5f64.powf(f64::from(i) / 40.0);
-            all.add(-products.negative * fraction, 0);
+            all.add(-factors.negative * fraction, 0);
         }
-        all.add(-products.negative, 16);
+        all.add(-factors.negative, 16);
         let exponents = if is_wide { 2200 } else { 300 };
         for k in 0..exponents {
             // Multiplies by 2^-k in two steps, because the power may be smaller than any number.
             let half = 0.5f64.powi(k / 2);
-            all.add(-products.negative * half * 0.5f64.powi(k - k / 2), 2);
+            all.add(-factors.negative * half * 0.5f64.powi(k - k / 2), 2);
         }
     }
 

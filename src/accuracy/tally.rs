@@ -22,7 +22,7 @@ pub trait Findings: Send {
     fn add(&mut self, case: Case);
     /// Merges the results of both.
     #[must_use]
-    fn and(self, other: Self) -> Self;
+    fn merge(self, other: Self) -> Self;
 }
 
 /// The number of judged results, and their errors.
@@ -70,7 +70,7 @@ impl Tally {
 
     /// Merges the results of both.
     #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
+    pub fn merge(mut self, other: Self) -> Self {
         self.count += other.count;
         self.broken += other.broken;
         self.nearest += other.nearest;

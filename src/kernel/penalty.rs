@@ -93,7 +93,7 @@ impl Kernel {
 
 impl Kernel {
     fn check_output(&self, y: wgpu::BufferSlice<'_>, out: wgpu::BufferSlice<'_>) -> Result<()> {
-        let dtype = self.dtype().arithmetic();
+        let dtype = self.dtype().arithmetic_dtype();
         check_slice(Role::Input, y, self.dtype().size() as u64)?;
         check_slice(Role::Output, out, dtype.size() as u64)?;
         if out.size() != dtype.size() as u64 {

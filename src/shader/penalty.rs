@@ -86,7 +86,7 @@ impl Factors64 {
 /// Returns the uniform's bytes: [`Params`], followed by [`Factors32`] or [`Factors64`].
 pub(crate) fn uniform(dtype: DType, params: &Params, penalty: Penalty, divisor: f64) -> Vec<u8> {
     let mut bytes = bytemuck::bytes_of(params).to_vec();
-    match dtype.arithmetic() {
+    match dtype.arithmetic_dtype() {
         DType::F64 => bytes.extend(bytemuck::bytes_of(&Factors64::new(penalty, divisor))),
         _ => bytes.extend(bytemuck::bytes_of(&Factors32::new(penalty, divisor))),
     }
@@ -96,7 +96,7 @@ pub(crate) fn uniform(dtype: DType, params: &Params, penalty: Penalty, divisor: 
 /// Returns the size of the uniform in bytes.
 pub const fn uniform_size(dtype: DType) -> usize {
     size_of::<Params>()
-        + match dtype.arithmetic() {
+        + match dtype.arithmetic_dtype() {
             DType::F64 => size_of::<Factors64>(),
             _ => size_of::<Factors32>(),
         }
@@ -104,7 +104,7 @@ pub const fn uniform_size(dtype: DType) -> usize {
 
 /// Returns the size of a partial sum in bytes.
 pub(crate) const fn sum_size(dtype: DType) -> usize {
-    2 * dtype.arithmetic().size()
+    2 * dtype.arithmetic_dtype().size()
 }
 
 /// The entry point that reduces many partial sums to fewer.
@@ -152,7 +152,7 @@ pub fn constants(shape: Shape, entry_point: &str) -> Vec<(&'static str, f64)> {
 /// Returns the complete shader for a dtype. It needs no optional feature, except `SHADER_F64` and `SHADER_INT64` for
 /// `float64`.
 pub fn source(dtype: DType) -> String {
-    let format = match dtype.arithmetic() {
+    let format = match dtype.arithmetic_dtype() {
         DType::F64 => shader!("format/float64"),
         _ => shader!("format/float32"),
     };

@@ -155,7 +155,7 @@ fn earlier_shaders_break() {
             &[(shader, dispatch)],
         );
         assert!(
-            findings.worst > judge.most_ulp(),
+            findings.worst > judge.max_ulp(),
             "{judge:?}: errors are at most {} ULP, which the contract allows",
             findings.worst
         );

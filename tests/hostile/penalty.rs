@@ -148,7 +148,7 @@ fn penalties_are_within_the_tolerance() {
                     let actual = run(&program, (dtype, shape, machine), case.factors, &y);
                     let what = format!("{}, {machine:?}, {shape:?}", case.name);
                     if expected.is_nan() {
-                        let actual = value(dtype.arithmetic(), actual);
+                        let actual = value(dtype.arithmetic_dtype(), actual);
                         assert!(actual.is_nan(), "{what}, {dtype}: {actual}, expected NaN");
                     } else {
                         regularizer::check(&what, dtype, actual, expected);
@@ -200,7 +200,7 @@ fn run(
     factors: [f64; 2],
     y: &[u64],
 ) -> u64 {
-    let result_dtype = dtype.arithmetic();
+    let result_dtype = dtype.arithmetic_dtype();
     let sum_size = 2 * result_dtype.size();
     let groups_of = |items: usize, per_invocation: u32| {
         items.div_ceil((shape.workgroup_size * per_invocation) as usize)

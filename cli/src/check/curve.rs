@@ -54,7 +54,7 @@ impl Findings for Curve {
         }
     }
 
-    fn and(mut self, other: Self) -> Self {
+    fn merge(mut self, other: Self) -> Self {
         for (largest, other) in self.buckets.iter_mut().zip(other.buckets) {
             *largest = [largest[0].max(other[0]), largest[1].max(other[1])];
         }

@@ -51,7 +51,7 @@ pub(super) fn as_json(report: &Report, device: &Device) -> Value {
 
 fn contract_as_json(judge: Judge, broken: u64) -> Value {
     json!({
-        "max_ulp": judge.most_ulp(),
+        "max_ulp": judge.max_ulp(),
         "nearest": judge.is_rounded_correctly(),
         "kept": broken == 0,
     })

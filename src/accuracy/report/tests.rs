@@ -21,7 +21,10 @@ fn report(off: &[u64]) -> Report {
         report
     };
     let empty = Report::new(HALF);
-    off.iter().copied().map(report_on).fold(empty, Report::and)
+    off.iter()
+        .copied()
+        .map(report_on)
+        .fold(empty, Report::merge)
 }
 
 #[test]
@@ -67,12 +70,12 @@ fn a_bad_result_of_other_factors_breaks_the_contract() {
     let mut others = Others::new(judge);
     let [x, y] = [-0.5, -0.75].map(|v| bits(DType::F16, v));
     others.add(Case { x, grad: 0, y });
-    let report = report(&[0]).with_others(Others::default().with(others));
+    let report = report(&[0]).with_others(Others::default().combine(others));
     assert!(!report.is_kept());
     assert_eq!((report.broken(), report.others().tally().broken), (0, 1));
     let text = report.to_string();
     assert!(text.contains(
-        "\ncontract: the nearest number: kept\n\n1 other sets of factors: 1 results, max ULP "
+        "\ncontract: the nearest number: kept\n\n1 other set of factors: 1 result, max ULP "
     ));
     assert!(
         text.contains("\ncontract: within 1 ULP: BROKEN by 1 result\n"),

@@ -123,7 +123,7 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
         count = after;
     }
     let base = out - out % bounds.alignment;
-    let result = dtype.arithmetic().size() as u64;
+    let result = dtype.arithmetic_dtype().size() as u64;
     let needed = out + result - base;
     check_limit(
         "max_storage_buffer_binding_size",

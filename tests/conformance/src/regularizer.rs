@@ -29,7 +29,7 @@ pub fn exact([l1, l2]: [f64; 2], y: impl Iterator<Item = f64>) -> f64 {
 /// Panics unless `found`, as bits, is within the tolerance of `exact`.
 #[track_caller]
 pub fn check(what: &str, dtype: DType, found: u64, exact: f64) {
-    let found = value(dtype.arithmetic(), found);
+    let found = value(dtype.arithmetic_dtype(), found);
     let error = (found - exact).abs() / exact;
     assert!(
         found == exact || error <= tolerance(dtype),

@@ -111,7 +111,7 @@ proptest! {
         let shape = Shape { workgroup_size, vectors_per_invocation };
         let bounds = Bounds { alignment, max_binding, max_groups, shape };
         let start = first * dtype.size() as u64;
-        let out = out * dtype.arithmetic().size() as u64;
+        let out = out * dtype.arithmetic_dtype().size() as u64;
         let plan = match plan(start, len, out, dtype, &bounds) {
             Ok(plan) => plan,
             Err(error) => {
@@ -121,7 +121,7 @@ proptest! {
             }
         };
         let last = plan.dispatches.last().unwrap();
-        let size = dtype.arithmetic().size() as u64;
+        let size = dtype.arithmetic_dtype().size() as u64;
         let bytes = &last.to.1;
         prop_assert_eq!(bytes.start + u64::from(last.params.to) * size, out);
         prop_assert_eq!(bytes.end, out + size);

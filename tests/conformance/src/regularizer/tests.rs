@@ -66,13 +66,13 @@ async fn losses_are_those_of_keras() {
         };
         for (regularizer, loss) in [(L1, 0.34451273), (L2, 0.71510202), (BOTH, 1.77471673)] {
             let found = regularizer.activity_loss(&y).unwrap();
-            assert_eq!(found.dtype(), dtype.arithmetic());
+            assert_eq!(found.dtype(), dtype.arithmetic_dtype());
             assert!(found.device() == *target.device);
             let found = value(found.dtype(), scalar(&found).await);
             let error = (found / loss - 1.0).abs();
             assert!(error <= tolerance, "{}, {dtype}: {found}", target.name);
             let sum = scalar(&regularizer.penalty(&y).unwrap()).await;
-            let sum = value(dtype.arithmetic(), sum);
+            let sum = value(dtype.arithmetic_dtype(), sum);
             assert!((sum / found - 2.0).abs() < 1e-6, "{}: {sum}", target.name);
         }
         let row = L2.activity_loss(&y.rows(0..1).unwrap()).unwrap();
@@ -167,7 +167,7 @@ async fn nan_and_infinity_reach_the_penalty_but_intermediate_results_do_not_over
                         let y = tensor(target.device, dtype, &y);
                         for regularizer in [L1, L2, BOTH] {
                             let found = scalar(&regularizer.penalty(&y).unwrap()).await;
-                            let found = value(dtype.arithmetic(), found);
+                            let found = value(dtype.arithmetic_dtype(), found);
                             let expected = special.abs();
                             assert!(
                                 found.to_bits() == expected.to_bits()
@@ -221,7 +221,7 @@ async fn nan_and_infinity_reach_the_penalty_but_intermediate_results_do_not_over
 /// NaN lies between the runs, so that reading a neighbour shows, and poison lies between the results.
 async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
     let (dtype, nan) = (kernel.dtype(), bits(kernel.dtype(), f64::NAN));
-    let result = dtype.arithmetic();
+    let result = dtype.arithmetic_dtype();
     let values = bits_of_all(dtype, &varied(200));
     let mut all = Vec::new();
     let starts: Vec<_> = (0..=200)
