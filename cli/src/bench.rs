@@ -24,7 +24,7 @@ use crate::{
     timing::Timer,
 };
 use chart::SpeedChart;
-use measurement::Round;
+use measurement::Measurements;
 use on_cpu::OnCpu;
 use on_gpu::{OnGpu, RoundTrips};
 use table::{ComparedGpu, Machine, Report, Row, size_name};
@@ -130,19 +130,20 @@ impl Bench<'_> {
                     continue;
                 }
             };
-            let mut round = OnCpu::new(self.work, &data, y).time()?;
+            let mut measurements = OnCpu::new(self.work, &data, y).time()?;
             bar.inc(1);
             if let Some(gpu) = self.gpu {
                 match self.time_gpu(gpu, &data, &bar, show_phase) {
-                    Ok(gpu_round) => round.extend(gpu_round),
+                    Ok(on_gpu) => measurements.extend(on_gpu),
                     Err(error) if is_too_large(&error) => {
                         report.leave_out(len, format!("on the GPU: {error}"));
+                        // Skips the phases of this size that remain.
                         bar.set_position(bar.position().next_multiple_of(phases as u64));
                     }
                     Err(error) => return Err(error),
                 }
             }
-            report.add(Row { len, round });
+            report.add(Row { len, measurements });
         }
         bar.finish_and_clear();
         Ok(())
@@ -155,15 +156,15 @@ impl Bench<'_> {
         data: &Data<E>,
         bar: &ProgressBar,
         show_phase: impl Fn(&str),
-    ) -> Result<Round> {
+    ) -> Result<Measurements> {
         show_phase("on the GPU");
         // Drops the tensors of the first part before the second part, because both together would need more memory.
-        let mut round = OnGpu::new(self.work, data, gpu, self.timer)?.time(data)?;
+        let mut measurements = OnGpu::new(self.work, data, gpu, self.timer)?.time(data)?;
         bar.inc(1);
         show_phase("round trips");
-        round.extend(RoundTrips::new(self.work, data, gpu).time()?);
+        measurements.extend(RoundTrips::new(self.work, data, gpu).time()?);
         bar.inc(1);
-        Ok(round)
+        Ok(measurements)
     }
 }
 

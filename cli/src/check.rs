@@ -118,7 +118,8 @@ fn examine_all(
         bar.set_position(done);
     };
 
-    // Collects the curve only if it is drawn, because the textbook formula must be judged for it, too.
+    // Collects the curve only if it is drawn, because it takes time: the curve judges a second result for each x, that
+    // of the textbook formula.
     let (report, curve, others) = if needs_curve {
         let empty = || ReportAndCurve(Report::new(judge), Curve::new(judge));
         let checked = block_on(check_with(device, judge, extent, empty, progress))?;

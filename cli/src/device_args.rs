@@ -16,7 +16,8 @@ use wgpu_elu::{
 
 use crate::usage;
 
-/// Rejects unknown words in `WGPU_BACKEND`. Without this check, wgpu would ignore them and find no adapter.
+/// Rejects words in `WGPU_BACKEND` that do not name a backend of this command. wgpu only logs a warning for an unknown
+/// word and ignores it, so a typing error would look like a missing adapter.
 pub(crate) fn check_environment() -> Result<()> {
     let Ok(backends) = std::env::var("WGPU_BACKEND") else {
         return Ok(());
@@ -162,6 +163,7 @@ impl SelectedDevice {
         if *device == Device::Cpu && !self.requested {
             return cpu_because("no hardware GPU found");
         }
+        // Only float64 needs a feature. Every GPU can compute the other dtypes.
         let missing = |dtype: &DType| self.missing_feature(*dtype);
         match dtypes.iter().find_map(missing) {
             None => device.to_string(),
@@ -285,7 +287,7 @@ where
 mod tests {
     use super::*;
 
-    /// Returns a device without any feature, as if the user had requested it or not.
+    /// Returns a GPU without any feature. `requested` is whether the user requested it.
     fn gpu_without_features(requested: bool) -> SelectedDevice {
         let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
         let device = Device::from(wgpu_elu::Gpu::from_wgpu(&device, &queue));

@@ -15,6 +15,7 @@ pub(crate) fn listen() {
     // If the handler cannot be installed, signals keep their default effect.
     #[cfg(target_os = "linux")]
     let _ = linux::listen();
+    // ctrlc does not say which signal has arrived, so the exit code is always that of Ctrl-C.
     #[cfg(not(target_os = "linux"))]
     let _ = ctrlc::try_set_handler(|| end(130));
 }
@@ -48,6 +49,7 @@ mod linux {
     };
 
     pub(super) fn listen() -> io::Result<()> {
+        // Handles all signals if the mask cannot be read.
         let ignored = ignored().unwrap_or(0);
         let signals = [SIGINT, SIGTERM, SIGHUP].into_iter();
         let handled = signals.filter(move |signal| ignored >> (signal - 1) & 1 == 0);

@@ -1,5 +1,6 @@
-//! The command `elu`. The modules that are public are used by the benchmarks and the fuzz targets: the readers of
-//! `.npy` and `.safetensors` files, and timing.
+//! The command `elu`. The public modules are those that the benchmarks and the fuzz targets use: [`npy`] and
+//! [`safetensors`] read files, [`bytes`] contains the types of their readers and writers, and [`timing`] measures
+//! times.
 
 mod bench;
 pub mod bytes;
@@ -48,7 +49,7 @@ enum Command {
 
 /// Runs the command and returns its exit code. The first of `args` is the program's name.
 ///
-/// If `args` ask for help or are wrong, this function ends the process and does not return.
+/// If `args` ask for help or the version, or if clap rejects them, this function ends the process and does not return.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Fails if the process already has a logger, which then stays.
     let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off"))
@@ -86,7 +87,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 #[error("{0}")]
 struct Usage(String);
 
-/// Returns whether the command line caused the error.
+/// Returns whether the command line caused the error. `NotInvertible` is such an error, because the operation and alpha
+/// come from the command line.
 fn is_usage_error(error: &anyhow::Error) -> bool {
     let library_error = error.downcast_ref::<wgpu_elu::Error>();
     error.is::<Usage>() || matches!(library_error, Some(wgpu_elu::Error::NotInvertible { .. }))

@@ -141,7 +141,7 @@ const MAX_HEADER: usize = 10_000;
 /// It is enough for the longest header of a supported array, which has one brace and one parenthesis.
 const MAX_WORK: usize = 1 << 17;
 
-/// The largest number of dimensions, as in NumPy (`NPY_MAXDIMS`). With many more dimensions, the written header could
+/// The largest number of dimensions, as in NumPy 2 (`NPY_MAXDIMS`). With many more dimensions, the written header could
 /// exceed [`MAX_HEADER`] although the header that was read did not.
 const MAX_DIMENSIONS: usize = 64;
 

@@ -1,5 +1,5 @@
 //! The outputs of the commands. Files appear completely or not at all, because they are written to a temporary file
-//! that is renamed at the end. Standard output, pipes and devices are written directly.
+//! that is renamed at the end. Standard output, pipes and device files are written directly.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use crate::interrupt::unfinished;
 /// An output that is known to be writable.
 pub(crate) enum Output {
     Stdout,
-    /// A device or a pipe.
+    /// A device file, such as `/dev/null`, or a pipe.
     Special(PathBuf, File),
     File {
         /// The path that the user gave, for errors.
@@ -76,6 +76,9 @@ impl Output {
     }
 
     /// Returns whether both outputs are the same file, even if their paths are written differently.
+    ///
+    /// If the file does not exist, `..` and links in the paths are not resolved, so two such paths to one file count as
+    /// different. Writing the second output then fails, because a new file never replaces an existing one.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File { target: one, .. }, Self::File { target: other, .. }) => {

@@ -55,6 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .error(ErrorKind::ArgumentConflict, message)
             .exit();
     }
+    // Reports an invalid alpha before any file is opened. It is parsed again when the dtype is known.
     args.alpha.parse()?;
     let path = args
         .output
@@ -195,7 +196,8 @@ fn streams(
     Ok(streams)
 }
 
-/// Computes from `source` to `sink`. Returns the time without the time for reading and writing.
+/// Reads elements from `source`, and writes their ELU to `sink`. Returns the time without the time for reading and
+/// writing.
 fn forward(
     stream: &mut Stream,
     source: impl Read,

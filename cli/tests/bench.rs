@@ -23,8 +23,9 @@ fn bench(args: &[&str]) -> (String, serde_json::Value) {
     (table, serde_json::from_slice(&json).unwrap())
 }
 
-/// Checks that the numbers in the JSON are consistent. The operation reads and writes this number of buffers, whose
-/// elements have `size` bytes.
+/// Checks that the numbers in the JSON are consistent, and that exactly these `measurements` exist. `buffers` is the
+/// number of buffers that the operation reads plus the one that it writes, and `size` is the size of an element in
+/// bytes.
 #[track_caller]
 fn check_benchmark(json: &serde_json::Value, buffers: u64, size: u64, measurements: &[&str]) {
     let sizes = json["sizes"].as_array().unwrap();

@@ -65,7 +65,7 @@ impl Folder {
             .args(args)
             .current_dir(self.0.path())
             .env("XDG_RUNTIME_DIR", self.0.path()) // without it, Mesa prints a warning to standard error
-            .env_remove("WGPU_ADAPTER_NAME")
+            .env_remove("WGPU_ADAPTER_NAME") // it would change which device `auto` selects
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -180,7 +180,7 @@ pub(crate) fn model() -> Vec<u8> {
 }
 
 /// Returns the judge for forward with alpha 1.
-pub(crate) fn unit_alpha(dtype: DType) -> Judge {
+pub(crate) fn forward_judge(dtype: DType) -> Judge {
     Judge {
         op: Op::Forward,
         dtype,

@@ -40,7 +40,7 @@ fn info_lists_every_adapter() {
     assert!(text.contains(&line), "{text}");
 }
 
-/// `elu info` names the device that a program gets.
+/// `elu info` names the device that the library selects for the same `WGPU_ADAPTER_NAME`.
 #[test]
 fn info_selects_what_the_library_selects() {
     let mut names: Vec<String> = gpus().iter().map(|gpu| full_name(gpu.info())).collect();

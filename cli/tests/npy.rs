@@ -9,7 +9,7 @@ use wgpu_elu::{
     accuracy::{self, from_bytes, to_bytes},
 };
 
-use crate::common::{DIGITS, Folder, header, model, npy, read, unit_alpha};
+use crate::common::{DIGITS, Folder, forward_judge, header, model, npy, read};
 
 #[test]
 fn every_device_agrees_with_pytorch() {
@@ -101,7 +101,7 @@ fn every_format_is_kept() {
                 let written_header = Header::from_reader(&mut rest).unwrap();
                 assert_eq!(written_header.to_string(), header.replace(", }", "}"));
                 let y = from_bytes(dtype, &in_order(rest.to_vec()));
-                check_results(&header, unit_alpha(dtype), &x, &[], &y);
+                check_results(&header, forward_judge(dtype), &x, &[], &y);
             }
         }
     }

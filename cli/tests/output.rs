@@ -104,7 +104,7 @@ fn a_full_standard_output_is_reported() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn devices_are_written_and_not_replaced() {
+fn device_files_are_written_and_not_replaced() {
     let folder = folder_with_x();
     assert_eq!(
         folder.error(&["run", "x.npy", "-o", "/dev/full"]),
@@ -113,7 +113,7 @@ fn devices_are_written_and_not_replaced() {
     folder.success(&["run", "x.npy", "-o", "/dev/null"]);
     assert!(
         !fs::metadata("/dev/null").unwrap().is_file(),
-        "a device must not be replaced by a file"
+        "a device file must not be replaced by a regular file"
     );
 }
 
@@ -134,6 +134,8 @@ fn an_error_while_writing_leaves_the_existing_file_unchanged() {
     let folder = Folder::new();
     folder.write("full.npy", b"precious");
     let digits = format!("{DIGITS}/digits_preact_f32.npy");
+    // `ulimit -f` limits the size of files to some KiB. Signal 25 is SIGXFSZ, which would end the process at the limit;
+    // if it is ignored, writing fails instead.
     let output = Command::new("sh")
         .args([
             "-c",

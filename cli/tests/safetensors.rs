@@ -6,7 +6,7 @@ use conformance::native::check_results;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use wgpu_elu::{DType, accuracy::from_bytes};
 
-use crate::common::{Folder, model, unit_alpha};
+use crate::common::{Folder, forward_judge, model};
 
 #[test]
 fn float_tensors_are_replaced() {
@@ -40,7 +40,7 @@ fn float_tensors_are_replaced() {
             }
         };
         let [x, y] = [x, y].map(|view| from_bytes(dtype, view.data()));
-        check_results(name, unit_alpha(dtype), &x, &[], &y);
+        check_results(name, forward_judge(dtype), &x, &[], &y);
     }
 
     let stderr = folder.success(&[

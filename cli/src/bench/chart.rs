@@ -13,8 +13,8 @@ use super::{
 };
 use crate::plot::Chart;
 
-/// A chart with one line for each measurement. Whiskers reach from the first to the third quartile. Lines of copies are
-/// dashed.
+/// A chart with one line for each measurement. Lines of copies are dashed. The other lines have dots, and whiskers that
+/// reach from the first to the third quartile.
 pub(crate) struct SpeedChart<'a>(pub(crate) &'a Report<'a>);
 
 impl Chart for SpeedChart<'_> {
@@ -91,7 +91,7 @@ impl SpeedChart<'_> {
     {
         let rows = self.0.rows();
         let speeds = rows.iter().flat_map(|row| {
-            row.round
+            row.measurements
                 .iter()
                 .map(|(_, stats)| self.0.gb_per_s(row, stats.median))
         });

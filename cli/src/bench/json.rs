@@ -10,7 +10,7 @@ impl Report<'_> {
     pub(crate) fn as_json(&self) -> Value {
         let machine = &self.machine;
         let sizes = self.rows.iter().map(|row| {
-            let measurements = row.round.iter().map(|(measurement, stats)| {
+            let measurements = row.measurements.iter().map(|(measurement, stats)| {
                 let share = |copy: &Measurement| {
                     let copy_stats = row.get(*copy)?;
                     Some((

@@ -50,4 +50,4 @@ impl Measurement {
 }
 
 /// Several measurements with their statistics.
-pub(crate) type Round = Vec<(Measurement, Stats)>;
+pub(crate) type Measurements = Vec<(Measurement, Stats)>;

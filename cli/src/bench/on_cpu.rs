@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use wgpu_elu::{Element, cpu};
 
 use super::{
-    measurement::{Measurement, Round},
+    measurement::{Measurement, Measurements},
     workload::{Data, Workload, gradient},
 };
 use crate::timing::{rounds, seconds};
@@ -26,7 +26,7 @@ impl<'a, E: Element> OnCpu<'a, E> {
     }
 
     /// Checks the results, and measures the CPU path and the copy.
-    pub(crate) fn time(mut self) -> Result<Round> {
+    pub(crate) fn time(mut self) -> Result<Measurements> {
         let started = Instant::now();
         self.run(Measurement::CpuCopy)?;
         self.run(Measurement::Cpu)?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use wgpu_elu::{Device, Element, Gpu, Step, Tensor, wgpu};
 
 use super::{
-    measurement::{Measurement, Round},
+    measurement::{Measurement, Measurements},
     workload::{Data, Workload, gradient},
 };
 use crate::timing::{ShaderCopy, Timer, rounds, seconds};
@@ -57,8 +57,8 @@ impl<'a> OnGpu<'a> {
         })
     }
 
-    /// Checks the results, and measures the kernel and the copies. `data` is the data of the tensors.
-    pub(crate) fn time<E: Element>(&self, data: &Data<E>) -> Result<Round> {
+    /// Checks the results, and measures the kernel and the copies. `data` must be the data that was uploaded.
+    pub(crate) fn time<E: Element>(&self, data: &Data<E>) -> Result<Measurements> {
         let started = Instant::now();
         let measurements: &[Measurement] = if self.timer.is_some() {
             &[
@@ -105,7 +105,7 @@ impl<'a, E: Element> RoundTrips<'a, E> {
     }
 
     /// Checks the results, and measures round trips with and without the kernel.
-    pub(crate) fn time(&self) -> Result<Round> {
+    pub(crate) fn time(&self) -> Result<Measurements> {
         let started = Instant::now();
         let y = self.trip(Measurement::RoundTrip)?;
         let who = self.device.to_string();
@@ -126,8 +126,8 @@ impl<'a, E: Element> RoundTrips<'a, E> {
 const TRIES: usize = 100;
 
 impl OnGpu<'_> {
-    /// Runs `measurement` once, and returns its time in seconds. Some devices occasionally report wrong timestamps, so
-    /// this function runs it again if the time is not positive or longer than the wait.
+    /// Runs `measurement`, and returns its time in seconds. Some devices occasionally report wrong timestamps, so this
+    /// function runs it again, at most [`TRIES`] times in all, while the time is 0 or is longer than the CPU waited.
     fn sample(&self, measurement: Measurement) -> Result<f64> {
         for _ in 0..TRIES {
             let start = Instant::now();

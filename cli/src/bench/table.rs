@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    measurement::{Measurement, Round},
+    measurement::{Measurement, Measurements},
     workload::Workload,
 };
 use crate::timing::Stats;
@@ -30,13 +30,13 @@ pub(crate) struct ComparedGpu {
 pub(crate) struct Row {
     /// The number of elements.
     pub(crate) len: usize,
-    pub(crate) round: Round,
+    pub(crate) measurements: Measurements,
 }
 
 impl Row {
     /// Returns the statistics of a measurement, or `None` if it was not measured.
     pub(crate) fn get(&self, measurement: Measurement) -> Option<&Stats> {
-        self.round
+        self.measurements
             .iter()
             .find(|(measured, _)| *measured == measurement)
             .map(|(_, stats)| stats)
@@ -49,7 +49,7 @@ pub(crate) struct Report<'a> {
     pub(super) title: String,
     pub(super) machine: Machine,
     pub(super) rows: Vec<Row>,
-    /// The sizes that were left out, each with the reason.
+    /// The sizes that were not measured, or not on the GPU, each with the reason.
     pub(super) left_out: Vec<(usize, String)>,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Report<'a> {
         self.rows.push(row);
     }
 
-    /// Reports that a size was left out.
+    /// Adds a size that was not measured, or not on the GPU, and the reason.
     pub(crate) fn leave_out(&mut self, len: usize, why: String) {
         self.left_out.push((len, why));
     }
@@ -179,7 +179,8 @@ pub(crate) fn size_name(len: usize) -> String {
 type Column = ([&'static str; 2], Vec<Option<String>>);
 
 impl Report<'_> {
-    /// Returns the smallest size at which, and above which, the GPU is always faster than the CPU.
+    /// Returns the smallest size at which, and above which, the GPU is always faster than the CPU, or `None` if the GPU
+    /// is not faster at the largest size.
     pub(super) fn crossover(&self, measurement: Measurement) -> Option<usize> {
         let largest_first = self.rows.iter().rev();
         largest_first
@@ -207,7 +208,7 @@ impl Report<'_> {
             column("submit + wait", Measurement::SubmitAndWait),
             column("round trip", Measurement::RoundTrip),
             self.column(["", "samples"], |row| {
-                let samples = row.round.iter().map(|(_, stats)| stats.samples);
+                let samples = row.measurements.iter().map(|(_, stats)| stats.samples);
                 let (min, max) = (samples.clone().min()?, samples.max()?);
                 Some(if min == max {
                     min.to_string()
@@ -303,7 +304,8 @@ fn ratio(row: &Row, measurement: Measurement) -> Option<f64> {
     Some(row.get(measurement)?.median / row.get(Measurement::Cpu)?.median)
 }
 
-/// Formats a number with three significant digits.
+/// Formats a number with three significant digits, but with at most three decimals, and with all digits before the
+/// point.
 fn digits(value: f64) -> String {
     let decimals = match value {
         ..0.9995 => 3,
@@ -319,7 +321,7 @@ fn percent(fraction: f64) -> String {
     format!("{:.0}%", 100.0 * fraction)
 }
 
-/// Formats a time, such as `1.23 ms`.
+/// Formats a time, such as `1.23 ms`. The unit always has two characters, so that the columns are aligned.
 fn time(seconds: f64) -> String {
     let (value, unit) = match seconds {
         ..0.9995e-6 => (seconds * 1e9, "ns"),
@@ -348,15 +350,15 @@ mod tests {
         for (i, (&submit_and_wait, &round_trip)) in
             submit_and_wait.iter().zip(round_trip).enumerate()
         {
-            let round = [
+            let seconds = [
                 (Measurement::Cpu, 1.0),
                 (Measurement::SubmitAndWait, submit_and_wait),
                 (Measurement::RoundTrip, round_trip),
             ];
-            let round = round.map(|(measurement, seconds)| (measurement, Stats::of(vec![seconds])));
+            let measurements = seconds.map(|(measurement, s)| (measurement, Stats::of(vec![s])));
             report.add(Row {
                 len: 1024 << (2 * i),
-                round: round.to_vec(),
+                measurements: measurements.to_vec(),
             });
         }
         report.crossovers()

@@ -5,7 +5,8 @@ use plotters::{coord::Shift, prelude::*};
 
 use crate::plot::Chart;
 
-/// The smallest error on the axis, in ULP. Smaller errors are drawn at this height; errors of 0 are not drawn.
+/// The smallest error on the axis, in ULP. Smaller errors are drawn at this height; errors of 0 are not drawn. Infinite
+/// errors are drawn at the upper end of the axis.
 const MIN_ERROR: f64 = 1e-3;
 
 /// The errors of a device's results.
@@ -27,7 +28,7 @@ impl Chart for ErrorChart<'_> {
             points,
             max_ulp,
         } = *self;
-        let (first, last) = (1e-10, 1e2);
+        let (first, last) = (1e-10, 1e2); // the range of -x, the same as that of the buckets in curve.rs
         let highest = points.iter().flat_map(|(_, errors)| errors).copied();
         let highest = highest
             .filter(|error| error.is_finite())

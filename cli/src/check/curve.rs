@@ -75,6 +75,7 @@ fn bucket(position: f64) -> usize {
 }
 
 /// Computes the textbook formula for a negative `x` with the dtype's arithmetic: in `f64` for float64, else in `f32`.
+/// It ignores `scale` and `input_scale`, which are 1 because the command line gives only alpha.
 fn naive(judge: Judge, x: f64, grad: f64) -> f64 {
     #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
     fn narrow(v: f64) -> f32 {

@@ -9,8 +9,8 @@ use wgpu_elu::{
     wgpu,
 };
 
-/// A shader that copies `x` to `y`, with the same shape and bindings as the kernel. With a gradient, it writes the XOR
-/// of `x` and `grad`, so that it reads both.
+/// A shader that copies `x` to `y`, with the same workgroups and bindings as the kernel. With a gradient, it writes the
+/// XOR of `x` and `grad`, so that it reads both.
 ///
 /// It copies vectors of 16 bytes for every dtype. It does not copy an incomplete vector at the end.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ impl ShaderCopy {
             };
             let uniform = gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("elu_cli.copy"),
+                // The shader has the kernel's uniform for float32, with factors that it does not use.
                 size: uniform_size(DType::F32) as u64,
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,

@@ -62,11 +62,11 @@ const MAX_SAMPLES: usize = 101;
 /// # Errors
 ///
 /// Returns the first error of `sample`.
-pub fn rounds<W: Copy>(
-    measurements: &[W],
+pub fn rounds<M: Copy>(
+    measurements: &[M],
     started: Instant,
-    mut sample: impl FnMut(W) -> Result<f64>,
-) -> Result<Vec<(W, Stats)>> {
+    mut sample: impl FnMut(M) -> Result<f64>,
+) -> Result<Vec<(M, Stats)>> {
     while started.elapsed() < WARM_UP {
         for &measurement in measurements {
             sample(measurement)?;

@@ -84,8 +84,9 @@ impl Timer {
         Ok(seconds > 0.0 && seconds <= waited)
     }
 
-    /// Records `work`, which uses the encoder without a pass, between two timestamps. Two empty passes write the
-    /// timestamps, because writing them outside of a pass would need another feature.
+    /// Records `work` between two timestamps. `work` may record commands that do not belong in a compute pass, such as
+    /// copies of buffers. Two empty passes write the timestamps, because writing them outside of a pass would need
+    /// another feature.
     pub fn around<T>(
         &self,
         encoder: &mut wgpu::CommandEncoder,
