@@ -213,7 +213,7 @@ impl Alpha {
             .filter(|alpha| alpha.is_finite() || is_written_as_infinity)
             .ok_or_else(|| {
                 usage(format!(
-                    "--alpha {:?}: needed a number, such as 1 or 0.5",
+                    "--alpha {:?}: needed a number such as 0.5, or inf or -inf",
                     self.text
                 ))
             })

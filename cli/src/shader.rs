@@ -27,7 +27,7 @@ use crate::{
 /// constants and the workgroup size are `override` declarations, which get their values when the pipeline is created,
 /// so --alpha and --software have no effect.
 ///
-/// Binding n is descriptor n of set 0 in SPIR-V, register bn, tn or un in HLSL, binding n in GLSL and buffer n in MSL,
+/// Binding n is descriptor n of set 0 in SPIR-V, register b<n>, t<n> or u<n> in HLSL, binding n in GLSL and buffer n in MSL,
 /// where buffer 4 contains the buffer sizes for naga's bounds checks.
 #[derive(clap::Args)]
 pub(crate) struct Args {

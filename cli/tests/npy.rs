@@ -170,7 +170,7 @@ fn alphas_are_parsed_and_used() {
     for alpha in ["one", "", "nan", "1,5", "1e400"] {
         assert_eq!(
             error("x.npy", alpha),
-            format!("--alpha {alpha:?}: needed a number, such as 1 or 0.5")
+            format!("--alpha {alpha:?}: needed a number such as 0.5, or inf or -inf")
         );
     }
     let data = f64::NEG_INFINITY.to_le_bytes();
