@@ -365,7 +365,10 @@ fn forward_on_cpu<E: Element>(
 /// Returns a vector of zeros, or an error if there is not enough memory. (`vec!` would abort the process.)
 fn zeros<T: bytemuck::Zeroable>(len: u64) -> Result<Vec<T>> {
     let out_of_memory = |_| Error::OutOfMemory {
-        what: format!("a chunk of {len} elements"),
+        what: format!(
+            "a chunk of {} bytes",
+            len.saturating_mul(size_of::<T>() as u64)
+        ),
     };
     let mut zeros = Vec::new();
     let count = usize::try_from(len).unwrap_or(usize::MAX);

@@ -1,7 +1,9 @@
 //! Tests of the methods of `Elu`, `cpu` and `Kernel` that take the operation as an argument. They give the same results
 //! as the named methods, write to existing tensors and in place, and reject a wrong number of inputs.
 
-use wgpu_elu::{DType, Device, Elu, Error, Kernel, Op, Role, Tensor, cpu, shader::Shared, wgpu};
+use wgpu_elu::{
+    DType, Device, Elu, Error, Kernel, Op, Role, Tensor, accuracy::bits, cpu, shader::Shared, wgpu,
+};
 
 use conformance::native::{
     bits_of, gpus, noop, on_every_device, on_every_gpu, supports, tensor, varied, with_limits,
@@ -48,11 +50,11 @@ fn results_are_written_to_an_existing_tensor() {
             if !supports(target.device, dtype) {
                 continue;
             }
-            let bits: Vec<u64> = (0..100).map(|i| i * 331).collect();
-            let (x, grad) = (
-                tensor(target.device, dtype, &bits),
-                tensor(target.device, dtype, &bits),
-            );
+            let [x, grad] = [0, 7].map(|seed| {
+                let values = varied(100 + seed).split_off(seed);
+                let bits: Vec<u64> = values.iter().map(|&v| bits(dtype, v.into())).collect();
+                tensor(target.device, dtype, &bits)
+            });
             for op in Op::ALL {
                 let new = ELU.apply(op, &x, gradient(op, &grad)).unwrap();
                 let mut out = Tensor::zeros(target.device, dtype, &[100]).unwrap();

@@ -103,7 +103,7 @@ const PRELUDE: &str = "
 ";
 
 /// The message for a kind of violation, a function with this violation, and a similar function without it.
-const PLANTED: [(&str, &str, &str); 30] = [
+const PLANTED: [(&str, &str, &str); 33] = [
     (
         "raw add: `a + b` is used in `a + b - a`",
         "fn planted(a: Floats, b: Floats, zero: u32) -> Floats { return barrier(a + b - a, zero); }",
@@ -280,6 +280,23 @@ const PLANTED: [(&str, &str, &str); 30] = [
         fn planted(a: Floats, b: Floats) -> Two { return two_sum(a, b, none()); }",
         "fn none() -> u32 { let hidden = params.zero; return hidden; }
         fn planted(a: Floats, b: Floats) -> Two { return two_sum(a, b, none()); }",
+    ),
+    (
+        "constant zero: `same(0u)` for `barrier`",
+        "fn same(zero: u32) -> u32 { return zero; }
+        fn planted(a: Floats, b: Floats) -> Floats { return barrier(a + b, same(0u)); }",
+        "fn same() -> u32 { return params.zero; }
+        fn planted(a: Floats, b: Floats) -> Floats { return barrier(a + b, same()); }",
+    ),
+    (
+        "constant zero: `zero & 0u` for `barrier`",
+        "fn planted(a: Floats, b: Floats, zero: u32) -> Floats { return barrier(a + b, zero & 0u); }",
+        "fn planted(a: Floats, b: Floats, zero: u32) -> Floats { return barrier(a + b, zero); }",
+    ),
+    (
+        "constant zero: `zero - zero` for `add`",
+        "fn planted(a: Floats, b: Floats, zero: u32) -> Floats { return add(a, b, zero - zero); }",
+        "fn planted(a: Floats, b: Floats, zero: u32) -> Floats { return add(a, b, zero); }",
     ),
     (
         "raw add: `a + b` is bitcast in `bitcast<Words>(a + b)`",

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use conformance::native::gpus;
+use conformance::native::{announce, gpus};
 
 use crate::common::{ELU, Folder};
 
@@ -118,10 +118,11 @@ fn bench_compares_every_adapter() {
                 "{table}"
             );
             assert_eq!(json["gpu"]["name"], name);
-            let timed_by = json["gpu"]["kernel_timed_by"].as_str().unwrap();
-            assert!(timed_by == "submit and wait" || has_timestamps);
+            // A driver that offers timestamps may count too coarsely for them to be used.
+            let timed_by = json["gpu"]["kernel_timed_by"].as_str();
+            assert!(timed_by.is_none() || (timed_by == Some("timestamps") && has_timestamps));
             let mut measurements = vec!["cpu", "cpu_copy"];
-            measurements.extend((timed_by == "timestamps").then_some("kernel"));
+            measurements.extend(timed_by.map(|_| "kernel"));
             measurements.extend([
                 "submit_and_wait",
                 "shader_copy",
@@ -137,11 +138,11 @@ fn bench_compares_every_adapter() {
 /// If no hardware GPU is found, the CPU is compared with a software adapter.
 #[test]
 fn bench_falls_back_to_a_software_adapter() {
-    let (table, json) = bench(&[]);
     if gpus().is_empty() {
-        assert!(json["gpu"].is_null(), "{table}");
+        announce("SKIPPED: the adapter that bench falls back to (no adapter used)");
         return;
     }
+    let (table, json) = bench(&[]);
     let is_software = json["gpu"]["software"].as_bool().unwrap();
     assert_eq!(
         table.contains(": software adapter; no hardware GPU found\n"),

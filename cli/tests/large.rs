@@ -15,9 +15,9 @@ use conformance::native::{announce, gpus, varied};
 
 use crate::common::{ELU, Folder, header, npy};
 
-/// A number of elements that fills several chunks of a [`Stream`](wgpu_elu::Stream): 20 MB in float32. A chunk has
-/// 4 MiB on the CPU and on software adapters, and about 7 or 11 MiB on other GPUs.
-const LEN: usize = 5_000_001;
+/// A number of elements that fills more chunks than a [`Stream`](wgpu_elu::Stream) holds at the same time: 48 MB in
+/// float32. A chunk has 4 MiB on the CPU and on software adapters, and about 7 or 11 MiB on other GPUs.
+const LEN: usize = 12_000_001;
 
 /// Returns the CPU and every adapter, with the arguments that select them.
 fn devices() -> Vec<(Device, Vec<String>)> {
@@ -80,7 +80,7 @@ fn npy_files_of_many_chunks_have_the_same_results() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(
             String::from_utf8(output.stderr).unwrap(),
-            "elu: standard input: shape [5000001] of float32 needs 20000004 bytes of data, found 20000003\n"
+            "elu: standard input: shape [12000001] of float32 needs 48000004 bytes of data, found 48000003\n"
         );
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(folder.names(), names);
@@ -107,7 +107,7 @@ fn safetensors_files_of_many_chunks_have_the_same_results() {
         let args = with_device(&[&["run", "x.safetensors"], &selection[..]].concat(), &args);
         let stderr = folder.success(&args);
         assert!(
-            stderr.starts_with("2 tensors of 15000003 elements (unchanged: "),
+            stderr.starts_with("2 tensors of 36000003 elements (unchanged: "),
             "{stderr}"
         );
         let written = fs::read(folder.path("x.elu.safetensors")).unwrap();

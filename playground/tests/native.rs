@@ -209,14 +209,12 @@ fn check_plotted(window: &Window) {
         let negative = round(factors.alpha() * factors.scale());
         let rounded =
             Factors::new(negative / scale, scale, input_scale).expect("the factors are valid");
-        // The bounds that wgpu-elu guarantees.
-        let bound = if input_scale == 1.0 { 1.0 } else { 2.0 };
         for (&x, &y) in x.iter().zip(*y) {
             let exact = curve.exact(rounded, x.into());
             let nearest = (exact as f32).abs();
             let ulp = (f64::from(y) - exact).abs() / f64::from(nearest.next_up() - nearest);
             assert!(
-                ulp <= bound,
+                ulp <= 1.0,
                 "{curve:?} of {x} is {y}, exact {exact}: off by {ulp} ULP"
             );
         }

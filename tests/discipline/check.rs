@@ -5,8 +5,8 @@
 //! Only a barrier turns it into a value that is not raw.
 //!
 //! - A barrier is a function whose name begins with `barrier`. Its body is `return bitcast(bitcast(v) ^ zero)`. `zero`
-//!   must be known only at run time: it comes from a uniform, a storage buffer or the entry point, and may be passed
-//!   through other functions.
+//!   must be known only at run time: it comes from a uniform, a storage buffer, the entry point or the function
+//!   `runtime_zero`, and may be passed to other functions. Nothing may be computed from it on the way.
 //! - A raw value may only be used as the `v` of a barrier. It must not be an operand, or be stored, returned or passed
 //!   to another function. An unused raw value is allowed.
 //! - Only `any_order_` functions may have variables that hold floats.
@@ -69,7 +69,7 @@ pub(crate) fn violations(source: &str, capabilities: Capabilities) -> Vec<String
 struct Callee {
     name: String,
     role: Role,
-    /// The parameters that are used as the `zero` of a barrier.
+    /// The parameters that are used as the `zero` of a barrier. Callers must pass runtime values for them.
     zeros: Vec<u32>,
     /// Whether the result is known only at run time.
     is_runtime: bool,
@@ -159,6 +159,8 @@ impl<'a> Check<'a> {
             }
         }
         self.check_block(&self.body.function.body);
+        // Computes zero from the input, in a way that no compiler sees through.
+        self.summary.is_runtime |= self.summary.name == "runtime_zero";
         (self.summary, self.violations)
     }
 
@@ -182,6 +184,10 @@ impl<'a> Check<'a> {
                     Expression::FunctionArgument(_) => true,
                     _ => false,
                 }
+            }
+            // A compiler may know the result of an operation on a value that it does not know, such as `zero & 0`.
+            Expression::Binary { .. } | Expression::Math { .. } | Expression::Select { .. } => {
+                false
             }
             _ => operands.iter().any(|operand| self.runtime[operand.index()]),
         }
@@ -272,7 +278,9 @@ impl<'a> Check<'a> {
                     }
                 }
                 Statement::Return { value: Some(value) } => {
-                    self.summary.is_runtime &= self.runtime[value.index()];
+                    // Where a parameter is returned, a caller's constant is the result.
+                    self.summary.is_runtime &=
+                        self.runtime[value.index()] && self.parameters(value).is_empty();
                     if !self.is_any_order() {
                         self.report_raw(&self.origins_of(value), "is returned");
                     }
@@ -315,20 +323,22 @@ impl<'a> Check<'a> {
                     let what = format!("{} for `{}`", self.body.text(argument), callee.name);
                     self.report("constant zero", &what);
                 }
-                self.record_zeros(argument);
+                self.summary.zeros.extend(self.parameters(argument));
             }
         }
     }
 
-    /// Records the parameters from which a barrier's `zero` is computed. Callers must pass runtime values for them.
-    fn record_zeros(&mut self, zero: Handle<Expression>) {
-        let expression = self.body.expression(zero);
+    /// Returns the parameters that an expression contains.
+    fn parameters(&self, handle: Handle<Expression>) -> Vec<u32> {
+        let expression = self.body.expression(handle);
         if let Expression::FunctionArgument(i) = *expression {
-            self.summary.zeros.push(i);
+            return vec![i];
         }
-        for operand in operands(expression).unwrap_or_default() {
-            self.record_zeros(operand);
-        }
+        let operands = operands(expression).unwrap_or_default();
+        operands
+            .into_iter()
+            .flat_map(|operand| self.parameters(operand))
+            .collect()
     }
 
     fn origins_of(&self, handle: Handle<Expression>) -> Vec<Handle<Expression>> {

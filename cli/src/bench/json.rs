@@ -50,7 +50,7 @@ impl Report<'_> {
             "gpu": machine.gpu.as_ref().map(|gpu| json!({
                 "name": gpu.name,
                 "software": gpu.is_software,
-                "kernel_timed_by": if gpu.has_timestamps { "timestamps" } else { "submit and wait" },
+                "kernel_timed_by": gpu.has_timestamps.then_some("timestamps"),
             })),
             "sizes": sizes.collect::<Vec<_>>(),
             "left_out": left_out.collect::<Vec<_>>(),

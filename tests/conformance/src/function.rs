@@ -138,7 +138,7 @@ pub fn special_values(dtype: DType) -> Vec<u64> {
     let sign = bits(dtype, -0.0);
     let ends = [0, 1, 2, infinity - 1, infinity, infinity + 1];
     all.extend(ends.into_iter().flat_map(|bits| [bits, bits | sign]));
-    // Adds a vector with NaN and numbers, and one with NaN only, because the functions treat them differently.
+    // Adds a vector with NaN and numbers, one with NaN only and one with zeros only, because the functions treat them differently.
     all.rotate_left(1);
     let nan = bits(dtype, f64::NAN);
     all.extend([bits(dtype, -0.3), bits(dtype, -1.0)]);
@@ -149,6 +149,7 @@ pub fn special_values(dtype: DType) -> Vec<u64> {
         bits(dtype, -1e-3),
     ]);
     all.extend([nan; 4]);
+    all.extend([0; 4]);
     assert!(all.len().is_multiple_of(4));
     all
 }

@@ -250,8 +250,10 @@ async fn run_small(gpu: &Gpu, kernel: &Kernel, what: &str) {
         .collect();
     submit(gpu, &steps.iter().collect::<Vec<_>>());
     let found = read(gpu, result, &out, 403).await;
+    for guard in found.iter().step_by(2) {
+        assert_eq!(*guard, poison, "{what}: a neighbour has changed");
+    }
     for len in 0..=200 {
-        assert_eq!(found[2 * len], poison, "{what}: a neighbour has changed");
         let y = values[200 - len..].iter().map(|&y| value(dtype, y));
         let exact = exact([0.5 + len as f64, 0.25], y) / 3.0;
         check(
