@@ -3,7 +3,8 @@
 //! - `cpu`: slices in memory.
 //! - `kernel`: tensors on the GPU, submit and wait.
 //! - `round_trip`: from a slice to a vector.
-//! - `stream`: from slice to slice in chunks, next to upload, kernel and download, each alone and all overlapping.
+//! - `stream`: from slice to slice in chunks, during which upload, kernel and download overlap, next to each of the
+//!   three alone.
 //! - `penalty`: a tensor's penalty on the GPU, submitted and read, next to a download of the tensor; and a slice's
 //!   penalty next to a copy of the slice.
 //! - `step`: recording and preparing, next to the same wgpu calls by hand.
@@ -283,6 +284,7 @@ fn bench_step(c: &mut Criterion) {
     let step = prepare();
     let copy = ShaderCopy::new(&GPU, x_buffer.slice(..), None, y_buffer.slice(..));
     group.bench_function("record", |b| record(b, &|pass| step.record(pass)));
+    // `ShaderCopy::record` makes the same wgpu calls as `Step::record`.
     group.bench_function("record_by_hand", |b| record(b, &|pass| copy.record(pass)));
     group.throughput(Throughput::Elements(1));
     group.bench_function("prepare", |b| b.iter(prepare));

@@ -18,11 +18,8 @@ REGULARIZERS = [None, "l1", "l2", {"l1": 0.1, "l2": 0.2}]
 SHAPES = [(2, 3), (5, 1, 7), (1,), (0, 3)]
 
 
-# Both functions return a layer and its configuration as JSON.
-
-
 def keras3(alpha, dtype, factors):
-    """Returns a layer of Keras 3, and the layer as Keras 3 writes it."""
+    """Returns a layer of Keras 3, and its configuration as Keras 3 writes it."""
     layer = keras.layers.ELU(alpha=alpha, dtype=dtype, activity_regularizer=factors if isinstance(factors, str) else None)
     config = keras.saving.serialize_keras_object(layer)
     if isinstance(factors, dict):
@@ -34,7 +31,7 @@ def keras3(alpha, dtype, factors):
 
 
 def keras2(alpha, dtype, factors, legacy):
-    """Returns a layer of tf_keras, and the layer as tf_keras writes it. legacy selects the form of TensorFlow 1.x."""
+    """Returns a layer of tf_keras, and its configuration as tf_keras writes it, in the form of TensorFlow 1.x if legacy."""
     if isinstance(factors, dict):
         factors = tf_keras.regularizers.L1L2(**factors)
     layer = tf_keras.layers.ELU(alpha=alpha, dtype=dtype, activity_regularizer=factors, input_shape=(3,))
@@ -106,7 +103,8 @@ def main():
             assert (losses == []) == (loss is None)
             # A second round trip through the Rust half changes nothing.
             assert ask(written, dtype, x)[2] == written
-            # If the shape is complete, the Rust half writes the layer in the form of tf_keras, which can read it.
+            # If the input shape includes the batch size, the Rust half writes the layer in the form of tf_keras, which
+            # can read it.
             if form != "Keras 3":
                 complete = json.loads(json.dumps(config))
                 complete["config"]["batch_input_shape"] = [4, 3]

@@ -1,10 +1,11 @@
 // Prints the largest float32 errors of the shaders' exp, expm1 and ELU with alpha = 1, over every float32 and for
 // several orders of operations that a compiler may choose. docs/numerics.md quotes them.
 //
-// 1. The functions do the same operations as those with the same names in shaders/exponential.wgsl and
-//    shaders/unit_forward.wgsl.
-// 2. Each is evaluated for every float for which its result is used: exp between -330 and -2^-30, expm1 between -19 and
-//    -2^-30, and ELU between -18 and -2^-25.
+// 1. `reduce`, `exp_of` and `expm1_of` do the same operations as the functions with the same names in
+//    shaders/exponential.wgsl, for t.low = 0. `p` is any_order_p in shaders/format/float32.wgsl, and `unit_forward` is
+//    expm1_or_same in shaders/unit_forward.wgsl.
+// 2. Each is evaluated for every float in a range: exp between -330 and -2^-30, expm1 between -19 and -2^-30, and ELU
+//    between -18 and -2^-25. The shaders use their results in the same ranges, and exp also between -2^-30 and -2^-40.
 // 3. The result is compared with a float64 result: the pairs by their relative error in units of u = 2^-24, which is
 //    half of the spacing at 1, and ELU in ULP.
 //
@@ -23,10 +24,10 @@ static float of_bits(uint32_t b) { float v; memcpy(&v, &b, 4); return v; }
 static float leading_bits(float v) { return of_bits(bits(v) & 0xfffff000u); }
 
 struct Pair { float high, low; };
-struct Reduced { uint32_t rounder; float r, rest; };
+struct Reduced { uint32_t rounder; float r, rest; }; // `rounder`: the bits of the constant `rounder` plus n
 
 // The choices of a compiler. `has_fma`: whether an fma rounds once. `order`: how r^3 p(r) is multiplied, as (r r^2) p
-// for 0, r (r^2 p) for 1, or (r p) r^2 for 2.
+// for 0, r (r^2 p) for 1, or (r p) r^2 for 2. In `unit_forward`, r^2 q(r) is (r r) q for 0, else r (r q).
 template <bool has_fma, int order> struct Compiler {
     static constexpr float log2_e = 1.44269502f, ln2_high = 0.693145752f, ln2_low = 1.42860677e-6f, rounder = 12583039.0f;
 
@@ -39,7 +40,8 @@ template <bool has_fma, int order> struct Compiler {
         return fma(v, r, 0.166666359f);
     }
 
-    // Range reduction and polynomial: t = n ln 2 + r, and expm1(r) = r + rest.
+    // Range reduction and polynomial: t = n ln 2 + r + r_low, and expm1(r + r_low) = r + rest. `smallest` is the smallest
+    // allowed n, as the bits of the constant `rounder` plus n; 0 allows every n.
     static Reduced reduce(float t, uint32_t smallest) {
         uint32_t nearest = std::max(bits(fma(t, log2_e, rounder)), smallest);
         float n = of_bits(nearest) - rounder;
@@ -50,7 +52,7 @@ template <bool has_fma, int order> struct Compiler {
         return {nearest, r, fma(square, 0.5f, fma(exp_of_r, growth, cube))};
     }
 
-    // Returns the significand of exp(t).
+    // Returns exp(t) / 2^exponent.
     static Pair exp_of(float t, int& exponent) {
         Reduced reduced = reduce(t, 0);
         float high = leading_bits(1.0f + reduced.r);
@@ -78,7 +80,7 @@ template <bool has_fma, int order> struct Compiler {
             float t = of_bits(b);
             int exponent;
             Pair pair = exp_of(t, exponent);
-            // exp(t) / 2^n, with ln 2 in two parts.
+            // exp(t) / 2^exponent, with ln 2 in two parts.
             double exact = std::exp(t - exponent * 0x1.62e42fefa39efp-1 - exponent * 0x1.abc9e3b39803fp-56);
             exp_error = std::max(exp_error, std::fabs((double(pair.high) + pair.low) / exact - 1.0));
             if (t < -19.0f) continue;

@@ -1,8 +1,9 @@
 // Returns grad * positive where y > 0, else grad * input_scale * (y + negative). `negative` must be positive and
 // finite.
 fn op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Words {
-    // Both summands are scaled so that `negative` is near 1. If y becomes 0 by that scaling, it is too small to change
-    // the sum. No output is below -negative.
+    // Both summands are divided by 2^exponent, so that `negative` is near 1. If y becomes 0 by that, it is too small to
+    // change the sum. No output is below -negative, so `min` changes only y > 0, whose slope is not used: it keeps them
+    // finite.
     let y = normalize(y_bits & Words(MAGNITUDE), zero);
     let signed = bitcast<Floats>(bitcast<Words>(y.significand) | (y_bits & Words(SIGN)));
     let exponent = i32(f.negative.exponent);

@@ -17,7 +17,7 @@ struct Factors {
     positive: Factor,    // scale
     input_scale: Factor,
     slope: Factor,       // negative * input_scale
-    negative_bits: Word, // the bits of alpha * scale; if it is 0, infinite or NaN, `negative` is 1
+    negative_bits: Word, // the bits of alpha * scale; where it is 0, infinite or NaN, `negative` has no effect
     // Bounds on the magnitude of x, as bits. From `largest` on, the result is constant. Below `small`,
     // expm1(input_scale * x) rounds to input_scale * x, and in a gradient exp(input_scale * x) rounds to 1.
     largest: Word,
@@ -33,12 +33,13 @@ fn choose_pair(a: Pair, b: Pair, condition: Flags) -> Pair {
     return Pair(choose(a.high, b.high, condition), choose(a.low, b.low, condition));
 }
 
-// Returns -input_scale * |x| as a pair, for the magnitude of x as bits. It is 0 where that makes no difference.
+// Returns -input_scale * |x| as a pair, for the magnitude of x as bits. Where |x| < `small`, the product might
+// underflow, so it is replaced by -0: elu uses x itself there, and in a gradient exp(-0) = 1 is the rounded result.
 fn scaled_input(magnitude: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Pair {
     if unit_input_scale {
         return Pair(bitcast<Floats>(magnitude | Words(SIGN)), Floats());
     }
-    // Adds the exponent of input_scale to that of x.
+    // Adds the exponent of input_scale to that of x. Between `small` and `largest`, the sum is that of a normal number.
     let exponent = Words(Word(f.input_scale.exponent)) << Counts(MANTISSA_BITS);
     let x = bitcast<Floats>(select(magnitude + exponent, Words(), magnitude < Words(f.small)) | Words(SIGN));
     let input_scale = pair_of(f.input_scale);
@@ -53,7 +54,7 @@ struct Reduced {
     rest: Floats,
 }
 
-// Reduces t. n is at least the integer that `smallest` encodes as the bits of ROUNDER + n.
+// Reduces t. `smallest` is the smallest allowed n, as the bits of ROUNDER + n; 0 allows every n.
 fn reduce(t: Pair, smallest: Word, zero: u32) -> Reduced {
     let nearest = barrier(any_order_rounder(t.high), zero);
     let rounder = max(bitcast<Words>(nearest), Words(smallest));
@@ -65,7 +66,7 @@ fn reduce(t: Pair, smallest: Word, zero: u32) -> Reduced {
     return Reduced(rounder, r, multiply_add(square, Floats(0.5), smaller_terms, zero));
 }
 
-// Returns ROUNDER + t / ln 2, whose last bits are the nearest integer n.
+// Returns ROUNDER + t / ln 2. Its last bits are n + EXPONENT_BIAS, where n is the integer nearest to t / ln 2.
 fn any_order_rounder(t: Floats) -> Floats {
     return fma(t, Floats(LOG2_E), Floats(ROUNDER));
 }
@@ -98,6 +99,7 @@ fn exp_of(t: Pair, zero: u32) -> Exponential {
 // Returns exp(t) - 1 as a split pair.
 fn expm1_of(t: Pair, zero: u32) -> Pair {
     let reduced = reduce(t, SMALLEST_EXPM1_POWER, zero);
+    // 2^n: the last bits of ROUNDER + n are its biased exponent.
     let power = bitcast<Floats>(reduced.rounder << Counts(MANTISSA_BITS));
     let less = subtract(power, Floats(1.0), zero);
     // The exact value of `high` does not matter as long as it is close to the result, since `low` takes the difference.

@@ -1,4 +1,4 @@
-// The factor of each lane: one of the uniform's factors.
+// The factor of each lane: `positive`, `negative` or `slope`.
 struct LaneFactors {
     significand: Pair,
     exponent: Integers,
@@ -26,7 +26,7 @@ fn choose_factor(a: LaneFactors, b: LaneFactors, condition: Flags) -> LaneFactor
 // 1. Classify each lane by its bits: negative or not, linear in x (non-negative or tiny) or on the exponential curve.
 // 2. Compute the two numbers to multiply: the lane's factor, and expm1 or the significand of x.
 // 3. Multiply them as split pairs near 1, rounded once, and apply the exponents as integers.
-// 4. Replace the lanes with degenerate factors, and return -0, infinities and NaN of x unchanged.
+// 4. If `negative` is degenerate, replace the negative lanes. Return x itself where it is +0, -0, +infinity or NaN.
 //
 // Numbers are passed and returned as bits.
 fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
@@ -47,7 +47,7 @@ fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
     let y = rounded_product(factor.significand, curve, zero);
     let bits = scale_by_power(y, factor.exponent + curve_exponent);
 
-    // If the factor is 0, infinite or NaN, its product with any negative number is the negated factor.
+    // If alpha * scale is 0, infinite or NaN, its product with any negative number is -(alpha * scale).
     let factor_magnitude = f.negative_bits & MAGNITUDE;
     let is_degenerate = factor_magnitude == 0 || factor_magnitude >= INFINITY;
     let limit = select(bits, Words(f.negative_bits ^ SIGN), is_negative & Flags(is_degenerate));

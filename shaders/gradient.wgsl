@@ -9,6 +9,7 @@ struct Slope {
     underflows: Flags,    // the slope rounds to 0, so an infinite grad gives NaN
 }
 
+// True from the smallest subnormal to +infinity. For 0 the subtraction wraps around.
 fn is_above_zero(x_bits: Words) -> Flags {
     return x_bits - Words(1) < Words(INFINITY);
 }
@@ -47,5 +48,6 @@ fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_fact
     let finite = select(bits, sign, is_zero);
     let number = select(finite, sign | Words(INFINITY), is_infinite);
     let result = select(number, Words(QUIET_NAN), is_nan);
+    // A NaN of x is returned unchanged.
     return select(result, x_bits, (x_bits & Words(MAGNITUDE)) > Words(INFINITY));
 }

@@ -39,7 +39,7 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     let p = params;
     let first = (group.y * p.groups_per_row + group.x) * workgroup_size * vectors_per_invocation;
     let i = first + invocation * invocation_stride;
-    // This and the functions below are unrolled loops, because naga adds a counter to every loop.
+    // The functions that this calls are unrolled loops, because naga adds a counter to every loop.
     let sum = sum_of_group(total(terms_of_invocation(i, p), p.zero), invocation, p.zero);
     // Surplus workgroups of the last row write no sum.
     if invocation == 0u && first < p.count {

@@ -1,12 +1,12 @@
 // Error-free transformations, and scaling by integer exponents.
 //
-// A compiler may contract a * b + c, regroup sums and products of floats, drop a conversion there and back, and replace
-// a subnormal number by 0. Therefore every operation whose rounding matters passes its result through `barrier`. All
-// other operations are in functions named `any_order_...`, whose error budget allows any order. Selections and
-// comparisons, and everything that may meet a subnormal number, an infinity or a NaN, work on the bits as integers.
-// docs/numerics.md gives the reasons, and tests/discipline.rs checks every shader.
+// A compiler may contract a * b + c, regroup sums and products of floats, drop a conversion to another type and back,
+// and replace a subnormal number by 0. Therefore every operation whose rounding matters passes its result through
+// `barrier`. All other operations are in functions named `any_order_...`, whose error budget allows any order.
+// Selections and comparisons, and everything that may meet a subnormal number, an infinity or a NaN, work on the bits
+// as integers. docs/numerics.md gives the reasons, and tests/discipline.rs checks every shader.
 
-// The sum high + low. `low` is the rounding error of `high`.
+// A number as the sum high + low. `low` is small compared with `high`.
 struct Pair {
     high: Floats,
     low: Floats,
@@ -30,7 +30,7 @@ fn multiply(a: Floats, b: Floats, zero: u32) -> Floats {
     return barrier(a * b, zero);
 }
 
-// Returns a * b + c. The product must be exact, or its rounding must not matter: then contraction makes no difference.
+// Returns a * b + c. The device may round the product or not, so it must be exact, or its rounding must not matter.
 fn multiply_add(a: Floats, b: Floats, c: Floats, zero: u32) -> Floats {
     return barrier(fma(a, b, c), zero);
 }
@@ -105,7 +105,7 @@ fn normalize(magnitude: Words, zero: u32) -> Normalized {
     let counted = barrier(Floats(SignedWords(magnitude)), zero);
     let is_subnormal = magnitude < Words(SMALLEST_NORMAL);
     let bits = select(magnitude, bitcast<Words>(counted), is_subnormal);
-    // A subnormal number is an integer times the smallest subnormal number.
+    // A subnormal number is an integer times the smallest subnormal number, 2^-unit.
     let unit = EXPONENT_BIAS - 1 + i32(MANTISSA_BITS);
     let exponent = Integers(bits >> Counts(MANTISSA_BITS)) - Integers(EXPONENT_BIAS);
     return Normalized(

@@ -14,10 +14,11 @@ fn expm1_or_same(x_bits: vec4<u32>, zero: u32) -> vec4<u32> {
     let n = subtract(rounder, vec4(ROUNDER), zero);
     let r = barrier(any_order_remainder(bounded, n), zero);
     let rest = barrier(any_order_rest_of_expm1(r), zero);
+    // 2^n: the last bits of ROUNDER + n are its biased exponent.
     let power = bitcast<vec4<f32>>(bitcast<vec4<u32>>(rounder) << vec4(MANTISSA_BITS));
     let y = barrier(fma(power, add(r, rest, zero), subtract(power, vec4(1.0), zero)), zero);
     // Selects x itself outside of 0xb3000001 to 0xff800000, the bits from just below -2^-25 to -inf. The subtraction
-    // moves that range to the smallest signed integers, because more devices have signed comparisons.
+    // moves that range to the smallest signed integers, because more devices can compare signed than unsigned ones.
     let is_same = bitcast<vec4<i32>>(x_bits - vec4(UNIT_CURVE_START)) > vec4(bitcast<i32>(UNIT_CURVE_END));
     return select(bitcast<vec4<u32>>(y), x_bits, is_same);
 }

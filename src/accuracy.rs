@@ -63,8 +63,8 @@ pub async fn check(
     Ok(report.with_others(others))
 }
 
-/// Judges the results that [`check`] judges, and collects those for `judge` in `empty`'s findings. `progress` is called
-/// with the number of results so far and in all.
+/// Judges the results that [`check`] judges, and adds those for `judge` to the collection that `empty` creates. Calls
+/// `progress` after each piece with two numbers: the results that were computed so far, and those of the whole check.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ pub fn check_blocking(
     pollster::block_on(check(device, op, dtype, elu, extent))
 }
 
-/// Returns a smaller sample for each of the other factors that are tested together with a sample of this extent.
+/// Returns a smaller sample for each of the other sets of factors that [`check`] judges with this extent.
 pub fn other_samples(judge: Judge, extent: Extent) -> Vec<Sample> {
     let is_exhaustive = extent == Extent::Exhaustive;
     let other_extent = if is_exhaustive {

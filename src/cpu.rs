@@ -13,7 +13,7 @@
 //!
 //! [The crate's documentation](crate#numbers) states the error bounds. Every element passes through the same vector
 //! code at every position, so the same `x` gives the same bits on a given machine. Machines with and without fused
-//! multiply-add may differ by 1 ULP.
+//! multiply-add may differ by 1 ULP (`f64`: 2 ULP).
 
 mod arithmetic;
 mod lanes;
@@ -32,8 +32,8 @@ use crate::{
 use lanes::{map, map_with_grad};
 use sum::{Sum, sum};
 
-/// Expands to `$run::<T, E>($arguments)`. `E` is generic; `T` is the same type by name, for which vector code is
-/// implemented.
+/// Calls `$run::<T, E>($arguments)`, where `T` is the concrete type that the generic type `E` stands for. `T` is needed
+/// because `VectorCode` is implemented for concrete types only.
 macro_rules! with_vector_code {
     ($E:ident, $run:ident($($argument:expr),*)) => {
         match $E::DTYPE {
@@ -66,8 +66,9 @@ pub fn apply<E: Element>(
     run(op, elu.into(), Some(x), grad, out)
 }
 
-/// Applies `op` as [`apply`] does, and replaces the last input. For [`Op::Forward`], `values` is `x` and the argument
-/// `x` is `None`. For a gradient, `values` is `grad` and the argument `x` is given.
+/// Applies `op` as [`apply`] does, and replaces the operation's last input, which is in `values`, by the result. For
+/// [`Op::Forward`] the last input is `x`, and the argument `x` is `None`. For a gradient it is `grad`, and the argument
+/// `x` is given.
 ///
 /// # Errors
 ///
@@ -97,7 +98,7 @@ pub fn forward_in_place<E: Element>(elu: impl Into<Elu>, x: &mut [E]) {
 }
 
 /// Writes to `out` the gradient with respect to `x`: the incoming gradient `grad`, which is the gradient with respect
-/// to the output, times the slope at `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`; at 0 it is alpha.
+/// to the output, times the slope at `x`. ELU's slope is 1 where `x > 0`, else `alpha * exp(x)`; at 0 it is alpha.
 ///
 /// NaN in `x` or `grad` gives NaN. An infinite `grad` gives NaN where the slope rounds to zero.
 ///
@@ -117,8 +118,8 @@ pub fn backward_in_place<E: Element>(elu: impl Into<Elu>, x: &[E], grad: &mut [E
     apply_in_place(Op::Backward, elu, Some(x), grad)
 }
 
-/// Writes to `out` the gradient with respect to `x`, computed from the output `y`: the slope is 1 where `y > 0`, else
-/// `y + alpha`. It needs no `x`, so it can be used after [`forward_in_place`] has overwritten `x`.
+/// Writes to `out` the gradient with respect to `x`, computed from the output `y`. ELU's slope is 1 where `y > 0`, else
+/// `y + alpha`. This function needs no `x`, so it can be used after [`forward_in_place`] has overwritten `x`.
 ///
 /// # Errors
 ///
@@ -185,8 +186,8 @@ pub fn threads() -> usize {
 #[cfg(feature = "threads")]
 const MIN_LEN_FOR_THREADS: usize = 1 << 18;
 
-/// Returns the number of elements that a thread takes at a time. Each thread takes about four pieces, so that all
-/// threads finish at about the same time.
+/// Returns the number of elements that a thread takes at a time. It gives each thread about four pieces, or more if the
+/// slice is long, so that all threads finish at about the same time.
 #[cfg(feature = "threads")]
 fn piece_len(len: usize) -> usize {
     (len / (4 * threads())).clamp(1 << 14, 1 << 17)
@@ -363,23 +364,25 @@ trait VectorCode: Element {
     fn rescale(penalty: Penalty) -> f64;
 }
 
+/// Implements [`VectorCode`] for an element type. `$arithmetic` is the module of its formulas, `$in_float` the method
+/// that rounds factors to the type of the arithmetic, and `$forward` the formula for forward with an `input_scale` of 1.
 macro_rules! vector_code {
-    ($type:ty, $arithmetic:ident, $products:ident, $($forward:ident)::+) => {
+    ($type:ty, $arithmetic:ident, $in_float:ident, $($forward:ident)::+) => {
         impl VectorCode for $type {
             fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]) {
                 use arithmetic::$arithmetic::{DegenerateForward, ScaledForward, UnitForward};
-                let products = factors.$products();
-                let class = products.class(Op::Forward);
+                let rounded = factors.$in_float();
+                let class = rounded.class(Op::Forward);
                 if class.degenerate {
                     dispatch!(level, simd => {
-                        map(simd, DegenerateForward::new(simd, products), x, y)
+                        map(simd, DegenerateForward::new(simd, rounded), x, y)
                     });
                 } else if class.unit_factors {
                     dispatch!(level, simd => map(simd, UnitForward, x, y));
                 } else if class.unit_input_scale {
-                    dispatch!(level, simd => map(simd, $($forward)::+::new(simd, products), x, y));
+                    dispatch!(level, simd => map(simd, $($forward)::+::new(simd, rounded), x, y));
                 } else {
-                    dispatch!(level, simd => map(simd, ScaledForward::new(simd, products), x, y));
+                    dispatch!(level, simd => map(simd, ScaledForward::new(simd, rounded), x, y));
                 }
             }
 
@@ -392,26 +395,26 @@ macro_rules! vector_code {
                 out: &mut [Self],
             ) {
                 use arithmetic::$arithmetic::{Backward, BackwardFromOutput, UnitBackward};
-                let products = factors.$products();
-                let class = products.class(op);
+                let rounded = factors.$in_float();
+                let class = rounded.class(op);
                 if op == Op::BackwardFromOutput {
                     dispatch!(level, simd => {
-                        map_with_grad(simd, BackwardFromOutput::new(simd, products), x, grad, out)
+                        map_with_grad(simd, BackwardFromOutput::new(simd, rounded), x, grad, out)
                     });
                 } else if class.unit_factors && has_fma(level) {
                     dispatch!(level, simd => {
-                        map_with_grad(simd, UnitBackward::new(simd, products), x, grad, out)
+                        map_with_grad(simd, UnitBackward::new(simd, rounded), x, grad, out)
                     });
                 } else {
                     dispatch!(level, simd => {
-                        map_with_grad(simd, Backward::new(simd, products), x, grad, out)
+                        map_with_grad(simd, Backward::new(simd, rounded), x, grad, out)
                     });
                 }
             }
 
             fn penalty(level: Level, penalty: Penalty, y: &[Self]) -> Sum {
                 use arithmetic::$arithmetic::{L1, L1L2};
-                let ([l1, l2], _) = penalty.$products();
+                let ([l1, l2], _) = penalty.$in_float();
                 if l2 == 0.0 {
                     dispatch!(level, simd => sum(simd, L1::new(simd, l1), y))
                 } else {
@@ -420,7 +423,7 @@ macro_rules! vector_code {
             }
 
             fn rescale(penalty: Penalty) -> f64 {
-                penalty.$products().1
+                penalty.$in_float().1
             }
         }
     };

@@ -4,8 +4,8 @@ use crate::{error::Result, factors::Factors};
 
 /// The ELU activation: `x` where `x >= 0`, else `alpha * (exp(x) - 1)`; or one of its relatives SELU and CELU.
 ///
-/// [`Kernel`](crate::Kernel), [`cpu`](crate::cpu), [`Stream`](crate::Stream) and the methods for tensors below all take
-/// this description. Where a function takes `impl Into<Elu>`, a number is ELU's alpha.
+/// [`Kernel`](crate::Kernel), [`cpu`](crate::cpu) and [`Stream`](crate::Stream) take this description, and its own
+/// methods apply it to tensors. Where a function takes `impl Into<Elu>`, a number is ELU's alpha.
 ///
 /// ```
 /// use wgpu_elu::{Device, Elu, Tensor};
@@ -66,7 +66,8 @@ impl From<f32> for Elu {
 }
 
 impl Elu {
-    /// Creates ELU with any `alpha`. A zero, negative, infinite or NaN `alpha` affects negative `x` only.
+    /// Creates ELU with any `alpha`, which may be zero, negative, infinite or NaN. It affects only the results for
+    /// negative `x`, and in gradients those for 0.
     pub const fn new(alpha: f64) -> Self {
         Self {
             factors: Factors::elu(alpha),

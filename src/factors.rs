@@ -8,11 +8,11 @@ use crate::{
 
 /// The factors of `scale * (x >= 0 ? x : alpha * (exp(input_scale * x) - 1))`.
 ///
-/// This is the formula of PyTorch's native kernel, `aten::elu`, which also computes ELU, SELU and CELU. Where a
-/// function XX
+/// This is the formula of `aten::elu`, the native kernel with which PyTorch computes ELU, SELU and CELU. A number
+/// converts into the factors of ELU with that alpha.
 ///
 /// The kernels compute with `alpha * scale`, `scale` and `input_scale`, each rounded to `f32`, or to `f64` for `f64`
-/// elements. The slope below 0 is the exact product of the rounded `alpha * scale` and the rounded `input_scale`.
+/// elements. The slope at 0 is the exact product of the rounded `alpha * scale` and the rounded `input_scale`.
 ///
 /// ```
 /// use wgpu_elu::Factors;
@@ -56,7 +56,7 @@ impl Factors {
     ///
     /// Returns [`Error::Factor`] unless `alpha` is between 2^-64 and 2^64.
     pub fn celu(alpha: f64) -> Result<Self> {
-        check("alpha", alpha)?;
+        check_range("alpha", alpha)?;
         Ok(Self {
             alpha,
             scale: 1.0,
@@ -70,8 +70,8 @@ impl Factors {
     ///
     /// Returns [`Error::Factor`] unless `scale` and `input_scale` are between 2^-64 and 2^64.
     pub fn new(alpha: f64, scale: f64, input_scale: f64) -> Result<Self> {
-        check("scale", scale)?;
-        check("input_scale", input_scale)?;
+        check_range("scale", scale)?;
+        check_range("input_scale", input_scale)?;
         Ok(Self {
             alpha,
             scale,
@@ -79,7 +79,7 @@ impl Factors {
         })
     }
 
-    /// Returns alpha: before `scale`, the negative side tends to `-alpha`.
+    /// Returns alpha. The negative side tends to `-alpha * scale`.
     pub const fn alpha(&self) -> f64 {
         self.alpha
     }
@@ -109,7 +109,8 @@ impl From<f32> for Factors {
 
 // ---- Internals ----
 
-/// Writes alpha, which must be finite in text formats: JSON has no infinity and no NaN, and `serde_json` would write null.
+/// Serializes alpha. In text formats it must be finite: JSON has no infinity and no NaN, and `serde_json` would write
+/// null.
 #[cfg(feature = "serde")]
 pub(crate) fn finite<S: serde::Serializer>(alpha: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if alpha.is_finite() || !serializer.is_human_readable() {
@@ -146,9 +147,9 @@ impl TryFrom<Unchecked> for Factors {
     }
 }
 
-/// The factors that a kernel multiplies by, rounded to the type of its arithmetic.
+/// The factors that a kernel multiplies by, each rounded to the type of its arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Products<T> {
+pub(crate) struct RoundedFactors<T> {
     /// `alpha * scale`, the factor of the negative side.
     pub(crate) negative: T,
     /// `scale`, the factor of the positive side.
@@ -156,8 +157,8 @@ pub(crate) struct Products<T> {
     pub(crate) input_scale: T,
 }
 
-/// Says which parts of an operation's arithmetic the factors make unnecessary. Factors are classified only here; the
-/// CPU path and the shaders both choose their code by this class.
+/// The special cases that apply to the factors of an operation. Factors are classified only here; the CPU path and the
+/// shaders both choose their code by this class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Class {
     /// `alpha * scale` is 0, infinite or NaN. Its product with any negative number is then `alpha * scale` itself with
@@ -179,8 +180,8 @@ pub(crate) struct Split<T> {
 }
 
 impl Factors {
-    pub(crate) fn in_f64(&self) -> Products<f64> {
-        Products {
+    pub(crate) fn in_f64(&self) -> RoundedFactors<f64> {
+        RoundedFactors {
             negative: self.alpha * self.scale,
             positive: self.scale,
             input_scale: self.input_scale,
@@ -191,12 +192,12 @@ impl Factors {
         clippy::cast_possible_truncation,
         reason = "rounding is what is wanted"
     )]
-    pub(crate) fn in_f32(&self) -> Products<f32> {
-        let products = self.in_f64();
-        Products {
-            negative: products.negative as f32,
-            positive: products.positive as f32,
-            input_scale: products.input_scale as f32,
+    pub(crate) fn in_f32(&self) -> RoundedFactors<f32> {
+        let factors = self.in_f64();
+        RoundedFactors {
+            negative: factors.negative as f32,
+            positive: factors.positive as f32,
+            input_scale: factors.input_scale as f32,
         }
     }
 
@@ -225,9 +226,9 @@ impl Factors {
     }
 }
 
-macro_rules! products {
+macro_rules! rounded_factors {
     ($float:ident, $split:expr) => {
-        impl Products<$float> {
+        impl RoundedFactors<$float> {
             /// Classifies the factors for `op`.
             pub(crate) fn class(&self, op: Op) -> Class {
                 let unit_input_scale = self.has_unit_input_scale();
@@ -265,8 +266,9 @@ macro_rules! products {
                 $split(self.input_scale, 1.0)
             }
 
-            /// Splits `negative * input_scale`, which is the slope just below 0, or 1 if the factors are degenerate.
-            /// The product is not rounded to one number, so it agrees exactly with the factors, and it cannot overflow.
+            /// Splits `negative * input_scale`, the slope at 0. If the factors are degenerate, 1 replaces
+            /// `negative`. The product is not rounded to one number: it keeps about 1.5 times the precision of the
+            /// type, and it cannot overflow.
             pub(crate) fn split_slope(&self) -> Split<$float> {
                 $split(self.finite_negative(), self.input_scale)
             }
@@ -282,8 +284,8 @@ macro_rules! products {
     };
 }
 
-products!(f32, split_f32);
-products!(f64, split_f64);
+rounded_factors!(f32, split_f32);
+rounded_factors!(f64, split_f64);
 
 /// Splits `a * b` after 12 bits.
 #[expect(
@@ -304,24 +306,24 @@ fn split_f32(a: f32, b: f32) -> Split<f32> {
 fn split_f64(a: f64, b: f64) -> Split<f64> {
     let ((a, a_exponent), (b, b_exponent)) = (normalize(a), normalize(b));
     let product = a * b;
-    let lost = a.mul_add(b, -product);
+    let lost = a.mul_add(b, -product); // the rounding error of the product
     let (significand, carry) = normalize(product);
+    let power = product / significand; // 2^carry
     let high = f64::from_bits(significand.to_bits() & !((1 << 27) - 1));
     Split {
         high,
-        low: (significand - high) + lost / (product / significand),
+        low: (significand - high) + lost / power,
         exponent: a_exponent + b_exponent + carry,
     }
 }
 
-/// Splits a finite, non-zero `v` into a signed number whose magnitude is from 1 to 2, and the exponent of a power of
-/// two.
+/// Returns the significand of a finite, non-zero `v`, with its sign and a magnitude from 1 to 2, and its exponent.
 fn normalize(v: f64) -> (f64, i32) {
     const FRACTION: u64 = (1 << 52) - 1;
-    const SUBNORMAL_BY: i32 = 64;
+    const PRESCALE_EXPONENT: i32 = 64; // 2^64 times a subnormal number is normal
     if v.abs() < f64::MIN_POSITIVE {
-        let (significand, exponent) = normalize(v * 2f64.powi(SUBNORMAL_BY));
-        return (significand, exponent - SUBNORMAL_BY);
+        let (significand, exponent) = normalize(v * 2f64.powi(PRESCALE_EXPONENT));
+        return (significand, exponent - PRESCALE_EXPONENT);
     }
     let bits = v.to_bits();
     let exponent = (bits >> 52 & 0x7ff) as i32 - 1023;
@@ -359,24 +361,27 @@ impl Penalty {
         ([self.l1, self.l2], 1.0)
     }
 
-    /// Returns the same in `f32`. If the larger factor is not a normal `f32`, both are scaled by a power of two that
-    /// makes it one; the smaller factor may then underflow.
+    /// Returns the same in `f32`. If the larger factor is less than 2^-126 or at least 2^127, both are divided by the
+    /// power of two that brings it into this range; the smaller factor may then underflow. (Factors that are subnormal
+    /// in `f64` remain below the range.) Factors below 2^127 keep `l1 + l2 * |y|` finite for `|y| <= 1`, so it
+    /// overflows only if the penalty does.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "rounding is what is wanted"
     )]
     pub(crate) fn in_f32(&self) -> ([f32; 2], f64) {
-        const EXPONENT: u64 = f64::INFINITY.to_bits();
+        const EXPONENT: u64 = f64::INFINITY.to_bits(); // the mask of the exponent bits
         const LARGE: f64 = (1u128 << 126) as f64;
         let largest = self.l1.max(self.l2).max(f64::MIN_POSITIVE);
-        let power = f64::from_bits(largest.to_bits() & EXPONENT);
+        let power = f64::from_bits(largest.to_bits() & EXPONENT); // the largest power of two up to it
         let rescale = power / power.clamp(1.0 / LARGE, LARGE);
         let factors = [self.l1, self.l2].map(|factor| (factor / rescale) as f32);
         (factors, rescale)
     }
 }
 
-fn check(name: &'static str, found: f64) -> Result<()> {
+/// Fails unless the factor is between 2^-64 and 2^64.
+fn check_range(name: &'static str, found: f64) -> Result<()> {
     const MAX: f64 = (1u128 << 64) as f64;
     if (1.0 / MAX..=MAX).contains(&found) {
         Ok(())

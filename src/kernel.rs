@@ -64,7 +64,7 @@ use program::{Objects, PipelineKey, Program, Recipe};
 /// - [`Error::Refused`] if a buffer belongs to another device or is destroyed, or if the driver rejects the shader;
 /// - [`Error::OutOfMemory`] or [`Error::DeviceLost`].
 ///
-/// In a browser errors arrive later. There the errors of the last two lines go to the device's error scopes or
+/// In a browser errors arrive later. There the errors of the last two items go to the device's error scopes or
 /// callbacks, as the errors of the host's own calls do.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -314,7 +314,7 @@ impl Step {
     /// Records the work into `pass`: it sets pipelines and bind group 0, and dispatches.
     ///
     /// It allocates nothing, needs no queue and does not wait. It leaves the other state of the pass unchanged. On a
-    /// lost device it does nothing, as all recorded commands.
+    /// lost device it does nothing, like all recorded commands.
     ///
     /// The owner of the pass can time it. For example, with [wgpu-profiler](https://docs.rs/wgpu-profiler) on a device
     /// with `TIMESTAMP_QUERY`:
@@ -390,7 +390,7 @@ impl Kernel {
         &self.inner.device
     }
 
-    /// Prepares a step. `grad` must be given exactly if `op` takes a gradient.
+    /// Prepares a step. `grad` must be given if and only if `op` takes a gradient.
     fn prepare_checked(
         &self,
         op: Op,

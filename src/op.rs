@@ -26,12 +26,12 @@ impl Op {
         }
     }
 
-    /// Returns whether the operation takes a gradient in addition to its input.
+    /// Returns whether the operation takes an incoming gradient in addition to its input.
     pub const fn has_grad(self) -> bool {
         !matches!(self, Self::Forward)
     }
 
-    /// Returns the number of inputs: 1, or 2 with a gradient.
+    /// Returns the number of inputs: 1, or 2 with an incoming gradient.
     pub const fn inputs(self) -> usize {
         1 + self.has_grad() as usize
     }

@@ -43,8 +43,8 @@ pub fn family(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
 /// Returns the slope of [`family`] at `x`: `scale` where `x > 0`, else `scale * alpha * input_scale * exp(input_scale *
 /// x)`.
 ///
-/// The kernels use the exact product of the rounded `scale * alpha` and the rounded `input_scale`, which is not rounded
-/// again.
+/// For the kernels, `scale * alpha * input_scale` is the exact product of the rounded `scale * alpha` and the rounded
+/// `input_scale`.
 pub fn family_grad(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
     if x > 0.0 {
         scale

@@ -1,5 +1,6 @@
 //! The WGSL that runs, and ELU as [functions](function()) for your own shaders. This module composes the text for a
-//! dtype, an operation and an arrangement of buffers, and defines the matching layout. It does not call wgpu.
+//! dtype, an operation and an arrangement of buffers, and defines the uniform, the bindings and the constants that the
+//! text expects. It does not call wgpu.
 
 mod function;
 pub mod penalty;
@@ -21,7 +22,7 @@ use crate::{
 pub struct Shared {
     /// The input.
     pub x: bool,
-    /// The gradient.
+    /// The incoming gradient.
     pub grad: bool,
 }
 
@@ -137,7 +138,8 @@ impl Factors32 {
     /// Returns the factors in the form that the shader of `op` multiplies by.
     pub fn new(factors: Factors, op: Op) -> Self {
         let products = factors.in_f32();
-        // exp(-330) rounds to 0 even after a multiplication by the largest gradient and the largest slope, 2^192.
+        // For forward, these are EXPM1_LARGEST and EXPM1_SMALL of shaders/format/float32.wgsl. For gradients,
+        // exp(-330) rounds to 0 even after it is multiplied by the largest gradient (2^128) and slope (2^192).
         let (largest, small) = match op {
             Op::Forward => (19.0, 0.5f32.powi(30)),
             Op::Backward | Op::BackwardFromOutput => (330.0, 0.5f32.powi(40)),
@@ -159,7 +161,8 @@ impl Factors64 {
     /// Returns the factors in the form that the shader of `op` multiplies by.
     pub fn new(factors: Factors, op: Op) -> Self {
         let products = factors.in_f64();
-        // exp(-2240) rounds to 0 even after a multiplication by the largest gradient and the largest slope, 2^1088.
+        // For forward, these are EXPM1_LARGEST and EXPM1_SMALL of shaders/format/float64.wgsl. For gradients,
+        // exp(-2240) rounds to 0 even after it is multiplied by the largest gradient (2^1024) and slope (2^1088).
         let (largest, small) = match op {
             Op::Forward => (39.0, 0.5f64.powi(60)),
             Op::Backward | Op::BackwardFromOutput => (2240.0, 0.5f64.powi(80)),
@@ -207,7 +210,8 @@ pub const GRAD_BINDING: u32 = 2;
 /// The binding of the output, in group 0.
 pub const Y_BINDING: u32 = 3;
 
-/// The entry point that processes vectors of 16 bytes. All bindings must start at the same position within 16 bytes.
+/// The entry point that processes vectors of 16 bytes. The first elements of the inputs and of the output must lie at
+/// the same position within 16 bytes.
 pub const VECTORS: &str = "vectors";
 /// The entry point that processes one element at a time, or the two elements in a word of the output, from any
 /// position.
@@ -252,14 +256,14 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Adjacent invocations of a workgroup read adjacent memory.
+    /// The shape for hardware GPUs: adjacent invocations of a workgroup read adjacent memory.
     pub const HARDWARE: Self = Self {
         workgroup_size: 256,
         vectors_per_invocation: 1,
     };
 
-    /// A few long invocations. On lavapipe, four consecutive vectors per invocation ran twice as fast as one (see
-    /// docs/benchmarks).
+    /// The shape for software adapters: fewer invocations, each of which processes more. On lavapipe, four consecutive
+    /// vectors per invocation ran twice as fast as one (see docs/benchmarks).
     pub const SOFTWARE: Self = Self {
         workgroup_size: 64,
         vectors_per_invocation: 4,

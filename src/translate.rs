@@ -94,7 +94,7 @@ impl Error {
 pub fn unavailable(dtype: DType, language: Language) -> Option<Error> {
     let reason = match (dtype, language) {
         (DType::F64, Language::Msl) => "Metal has no 64-bit floats",
-        // naga 30 rejects 64-bit integers in GLSL, and drops casts between their bits and those of a double in HLSL.
+        // naga 30 rejects 64-bit integers in GLSL. In HLSL it omits the bitcasts between them and doubles.
         (DType::F64, Language::Hlsl | Language::Glsl) => {
             "naga does not write the 64-bit integers that it needs"
         }
@@ -125,7 +125,7 @@ pub struct Variant {
 }
 
 /// Returns the shader in `language`, as the bytes of a file. WGSL is the complete source that wgpu receives. The other
-/// languages contain only the given entry point, and the shape's constants are inserted.
+/// languages contain only the given entry point, with the values of the `override` constants inserted.
 ///
 /// Binding n of group 0 becomes descriptor n of set 0 in SPIR-V, register n of its kind in HLSL, binding n in GLSL, and
 /// buffer n in MSL, where a buffer with the sizes of the others follows.

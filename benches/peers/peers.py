@@ -18,12 +18,12 @@ from importlib.metadata import version
 import numpy as np
 
 ALPHA = 1.0
-# Must equal the constants in cli/src/timing/stopwatch.rs.
-WARM_UP, ENOUGH, FEWEST, MOST = 0.05, 0.25, 5, 101
+# Must equal the constants of the same names in cli/src/timing/stopwatch.rs. The first two are times in seconds.
+WARM_UP, SAMPLING_TIME, MIN_SAMPLES, MAX_SAMPLES = 0.05, 0.25, 5, 101
 
 
 # Each function yields tuples: a name, the work to time, a conversion of its result to a NumPy array, and the name of the
-# copy to compare with. A copy has neither of the last two.
+# copy to compare with. For a copy, the last two are None.
 
 
 def torch_measurements(x):
@@ -105,8 +105,8 @@ def rounds(works):
         if time.perf_counter() - start >= WARM_UP:
             break
     start, samples = time.perf_counter(), [[] for _ in works]
-    for i in range(MOST):
-        if i >= FEWEST and time.perf_counter() - start >= ENOUGH * len(works):
+    for i in range(MAX_SAMPLES):
+        if i >= MIN_SAMPLES and time.perf_counter() - start >= SAMPLING_TIME * len(works):
             break
         for work, times in zip(works, samples):
             times.append(seconds(work))

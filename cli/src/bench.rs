@@ -158,7 +158,7 @@ impl Bench<'_> {
         show_phase: impl Fn(&str),
     ) -> Result<Measurements> {
         show_phase("on the GPU");
-        // Drops the tensors of the first part before the second part, because both together would need more memory.
+        // Drops the tensors before the round trips create their own, because both together would need more memory.
         let mut measurements = OnGpu::new(self.work, data, gpu, self.timer)?.time(data)?;
         bar.inc(1);
         show_phase("round trips");

@@ -110,7 +110,7 @@ fn as_text(adapters: &[Report], (selected, why): &(String, String)) -> String {
         lines.push(format!("  driver    {}", adapter.driver()));
         lines.push(format!("  features  {}", adapter.features.join(", ")));
         lines.push(format!(
-            "  limits    binding {}, buffer {}, offset alignment {}, {} invocations per workgroup",
+            "  limits    binding {}, buffer {}, offset alignment {} bytes, {} invocations per workgroup",
             bytes(limits.max_storage_buffer_binding_size),
             bytes(limits.max_buffer_size),
             limits.min_storage_buffer_offset_alignment,
@@ -165,9 +165,10 @@ fn bytes(count: u64) -> String {
         value /= 1024;
         unit += 1;
     }
-    // Drivers often report a limit of one byte less than a power of two, which is easier to read as `2 GiB less 1`.
+    // Drivers often report a limit of one byte less than a power of two, which is easier to read as
+    // `2 GiB less 1 byte`.
     if unit == 0 && (count + 1).is_power_of_two() && count > 1 {
-        format!("{} less 1", bytes(count + 1))
+        format!("{} less 1 byte", bytes(count + 1))
     } else {
         format!("{value} {}", UNITS[unit])
     }

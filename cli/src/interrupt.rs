@@ -10,7 +10,7 @@ use std::{
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Installs a handler that removes the unfinished files when a signal arrives, and ends the process. A signal that the
-/// process was started to ignore, for example by nohup, stays ignored.
+/// process ignored from its start, for example because of `nohup`, stays ignored.
 pub(crate) fn listen() {
     // If the handler cannot be installed, signals keep their default effect.
     #[cfg(target_os = "linux")]

@@ -137,8 +137,9 @@ impl Form {
 /// The longest header in bytes. It is also NumPy's default limit (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
 const MAX_HEADER: usize = 10_000;
 
-/// A bound on the parser's work: the header's length in bytes, times 2 for each doubling that [`read_header`] counts.
-/// It is enough for the longest header of a supported array, which has one brace and one parenthesis.
+/// A bound on the number of bytes that the parser reads, repetitions included: the header's length, times 2 for each
+/// doubling that [`read_header`] counts. It is enough for the longest header of a supported array, which has one brace
+/// and one parenthesis.
 const MAX_WORK: usize = 1 << 17;
 
 /// The largest number of dimensions, as in NumPy 2 (`NPY_MAXDIMS`). With many more dimensions, the written header could
@@ -170,9 +171,10 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
     bytes.resize(start_len.max(prefix + length), 0);
     let count = start_len + fill(reader, &mut bytes[start_len..])?;
     bytes.truncate(count);
-    // The parser reads the contents of a parenthesis or square bracket twice, and those of a brace up to four times.
-    // Because brackets can be nested, each of them may double the work once, and each brace twice. A few dozen would
-    // take practically forever.
+    // The parser backtracks. If no comma follows the last element in parentheses or square brackets, it reads that
+    // element twice. It reads braces as a dictionary, and again as a set if that fails, so it may read a part of them
+    // up to four times. The work multiplies with nesting: each parenthesis or square bracket may double it, and each
+    // brace may double it twice. A few dozen nested brackets would take practically forever.
     let doublings = |byte: &u8| match byte {
         b'(' | b'[' => 1,
         b'{' => 2,

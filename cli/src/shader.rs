@@ -23,12 +23,12 @@ use crate::{
 /// as it does inside wgpu, for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL
 /// (GLSL 4.50).
 ///
-/// If factors are 1, the constants `unit_factors` and `unit_input_scale` are true and remove arithmetic. In WGSL, these
-/// constants and the workgroup size are `override` declarations, which get their values when the pipeline is created,
-/// so --alpha and --software have no effect.
+/// Two constants remove arithmetic if they are true: `unit_factors` (all factors are 1) and `unit_input_scale` (the
+/// input is not scaled). In WGSL, these constants and the workgroup size are `override` declarations, which get their
+/// values when the pipeline is created, so --alpha and --software have no effect.
 ///
-/// Binding n is descriptor n of set 0 in SPIR-V, register b<n>, t<n> or u<n> in HLSL, binding n in GLSL and buffer n in MSL,
-/// where buffer 4 contains the buffer sizes for naga's bounds checks.
+/// Binding n is descriptor n of set 0 in SPIR-V, register b<n>, t<n> or u<n> in HLSL, binding n in GLSL and buffer n in
+/// MSL, where buffer 4 contains the buffer sizes for naga's bounds checks.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The number format of the elements in memory. wgpu can run float64 only on Vulkan

@@ -160,7 +160,7 @@ fn bench_without_any_adapter() {
             .args(["bench", "--max", "1500"])
             .args(args)
             .current_dir(folder.0.path())
-            .env("WGPU_BACKEND", "metal")
+            .env("WGPU_BACKEND", "metal") // Linux has no Metal, so wgpu finds no adapter
             .env_remove("WGPU_ADAPTER_NAME")
             .output()
             .unwrap()

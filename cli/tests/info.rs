@@ -70,7 +70,7 @@ fn info_selects_what_the_library_selects() {
 }
 
 #[test]
-fn info_prints_nothing_else() {
+fn info_writes_only_to_standard_output() {
     let folder = Folder::new();
     let output = folder.elu(&["info"]);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");

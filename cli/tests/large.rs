@@ -223,7 +223,7 @@ fn signals_leave_no_temporary_file() {
             ),
         ] {
             let command = if cfg!(target_os = "linux") {
-                // This process may ignore these signals because its shell did, and would pass that on.
+                // If the shell that started the tests ignores these signals, the command would inherit that.
                 elu_through_env("--default-signal=INT,TERM")
             } else {
                 Command::new(ELU)

@@ -12,8 +12,8 @@ fn cargo(folder: &Path, args: &[&str]) {
         .env("CARGO_TARGET_DIR", target.unwrap())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo {args:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {args:?}: {stderr}");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn the_packages_stand_by_themselves() {
     ] {
         assert!(package.join(needed).exists(), "{needed}");
     }
-    // The published library does not exist yet: the command gets the unpacked one.
+    // crates.io does not have this version of the library, so the command is built with the unpacked one.
     let patch = format!("patch.crates-io.wgpu-elu.path='{}'", library.display());
     cargo(&command, &["check", "--bin", "elu", "--config", &patch]);
     cargo(

@@ -94,11 +94,11 @@ fn functions_for_other_shaders() {
         assert_eq!(print(&args), function(dtype).into_bytes());
     }
     let output = Folder::new().elu(&["shader", "--function", "--op", "backward"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(
-        said.starts_with("error: the argument '--function' cannot be used with '--op <OP>'"),
-        "{said}"
+        error.starts_with("error: the argument '--function' cannot be used with '--op <OP>'"),
+        "{error}"
     );
 }
 

@@ -28,7 +28,7 @@ const LN2_LOW: Float = 1.42860677e-6;
 // 1.5 * 2^23 + 127. Adding it rounds a number to an integer and leaves the biased exponent of 2^n in the last bits.
 const ROUNDER: Float = 12583039.0;
 const ROUNDER_WORD: Word = 0x4b40007fu;
-// From 2^-24 up, 2^n - 1 is exact. Below, expm1 rounds to -1.
+// 2^n - 1 is exact for n >= -24. For smaller n, expm1 rounds to -1.
 const SMALLEST_EXPM1_POWER: Word = 0x4b400067u; // ROUNDER_WORD - 24
 // The result of expm1 is -1 for magnitudes from EXPM1_LARGEST (19) on, and the argument itself below EXPM1_SMALL
 // (2^-30).

@@ -9,7 +9,8 @@ fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
     return h << vec4(BF16_SHIFT);
 }
 
-// Rounds to nearest, ties to even. A number that is too large becomes infinite by the carry.
+// Rounds to nearest, ties to even. If a number is too large, the carry makes it infinite. A NaN whose fraction would
+// become 0 is made quiet, so that it stays a NaN.
 fn narrow(bits: vec4<u32>) -> vec4<u32> {
     let rounded = (bits + vec4(0x7fffu) + ((bits >> vec4(BF16_SHIFT)) & vec4(1u))) >> vec4(BF16_SHIFT);
     let kept = bits >> vec4(BF16_SHIFT);

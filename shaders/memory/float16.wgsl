@@ -23,7 +23,7 @@ fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
     return select(finite, special, magnitude >= vec4(F16_INFINITY)) | ((h & vec4(F16_SIGN)) << vec4(16u));
 }
 
-// Rounds to nearest, ties to even.
+// Rounds to nearest, ties to even. A NaN whose fraction would become 0 is made quiet, so that it stays a NaN.
 fn narrow(bits: vec4<u32>) -> vec4<u32> {
     let magnitude = bits & vec4(MAGNITUDE);
     let is_odd = (magnitude >> vec4(F16_TO_F32_SHIFT)) & vec4(1u);

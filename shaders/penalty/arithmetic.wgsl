@@ -1,9 +1,9 @@
 // Sums of the terms l1 |y| + l2 y^2.
 //
 // No term is negative, so the relative error of a sum is at most the error of a term plus one rounding for every
-// addition that an element passes through. In float32 these are 4 roundings for a term, 6 for 64 vectors in a tree, 1
-// if two elements share a lane, and 3 for the result: together 14 roundings of 2^-24 each. All other additions keep
-// their rounding errors.
+// addition that an element passes through. In float32 these are 4 roundings for a term (one is that of its factor), 6
+// for 64 vectors in a tree, 1 if two elements share a lane, and 3 for the result: together 14 roundings of 2^-24 each.
+// All other additions keep their rounding errors in `Sum.low`.
 //
 // NaN and infinity are recognized by their bits and passed on.
 
@@ -49,12 +49,13 @@ fn combine(a: Terms, b: Terms, zero: u32) -> Terms {
     return Terms(add(a.sum, b.sum, zero), max(a.largest, b.largest));
 }
 
-// Returns the sum over all lanes.
+// Returns the sum over all lanes. A lane with an infinite or NaN element counts as that element.
 fn total(terms: Terms, zero: u32) -> Sum {
     let bits = select(bitcast<Words>(terms.sum), terms.largest, terms.largest >= Words(INFINITY));
     return sum_of_lanes(bitcast<Floats>(bits), zero);
 }
 
+// Adds the sums and their rounding errors. An infinite or NaN sum is passed on: as bits it exceeds every finite sum.
 fn add_sums(a: Sum, b: Sum, zero: u32) -> Sum {
     let largest = max(bitcast<Word>(a.high), bitcast<Word>(b.high));
     let exact = two_sum(finite_or_zero(a.high), finite_or_zero(b.high), zero);

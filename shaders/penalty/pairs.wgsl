@@ -8,8 +8,8 @@ fn terms_of(y: Vector, p: Params) -> Terms {
     return combine(low, terms(widen(y >> vec4(16u), p.zero), p), p.zero);
 }
 
-// Reads a vector cell by cell. Elements outside the run or outside the buffer become 0. For the vector before the
-// first, `v` wraps around.
+// Reads a vector cell by cell. Elements outside the run or outside the buffer become 0. If the run starts in vector 0,
+// `v` of the vector before it wraps around, and all its elements become 0.
 fn edge_vector(v: u32, p: Params) -> Vector {
     let low = vec4(8u * v) + vec4(0u, 2u, 4u, 6u);
     let high = low + vec4(1u);

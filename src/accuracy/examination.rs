@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// Judges the results of `compute` for one of the [`pieces`] of the sample. `compute` takes the `x` and the incoming
-/// gradients of the piece, as bits, and returns a result for each. `empty` creates the collection that the results are
-/// added to.
+/// gradients of the piece, as bits, and returns one result for each pair. `empty` creates the collection that the
+/// results are added to.
 ///
 /// # Errors
 ///
@@ -112,7 +112,7 @@ pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Vec<u64> {
 /// Returns the number of results in a piece, which is large enough to occupy a device.
 fn piece_len(dtype: DType) -> u64 {
     match dtype {
-        DType::F64 => 1 << 12, // judging a float64 result takes hundreds of times as long
+        DType::F64 => 1 << 12, // judging a float64 result takes a hundred times as long
         DType::F32 | DType::F16 | DType::BF16 => 1 << 21,
     }
 }
@@ -127,7 +127,7 @@ fn pairs(sample: &Sample, piece: Range<u64>) -> (Vec<u64>, Vec<u64>) {
     piece.map(|i| sample.pair(i)).unzip()
 }
 
-/// Judges the results `y`, which must be as many as there are `x`.
+/// Judges the results `y`. Fails unless there is one for each `x`.
 fn judge_all<F: Findings>(
     x: &[u64],
     grad: &[u64],

@@ -21,7 +21,7 @@ pub fn value(dtype: DType, bits: u64) -> f64 {
 /// Returns the bits of the number of `dtype` that is nearest to `value`.
 pub fn bits(dtype: DType, value: f64) -> u64 {
     match dtype {
-        // `from_f64` of the crate `half` drops 32 bits before it rounds.
+        // `from_f64` of the crate `half` drops 32 bits before it rounds, so it may round wrongly.
         DType::F16 => f16::from_f32(round_to_odd(value)).to_bits().into(),
         DType::BF16 => bf16::from_f32(round_to_odd(value)).to_bits().into(),
         DType::F64 => value.to_bits(),
@@ -53,6 +53,7 @@ fn round_to_odd(value: f64) -> f32 {
     if f64::from(rounded) == value || !rounded.is_finite() {
         return rounded;
     }
+    // Steps back towards 0 if the rounding went away from it, and sets the last bit.
     let away = f64::from(rounded).abs() > value.abs();
     f32::from_bits((rounded.to_bits() - u32::from(away)) | 1)
 }

@@ -33,7 +33,7 @@ impl Gradients {
             normal - 1,
             normal,
             normal + 1,
-            half_of_largest, // the largest gradient that UnitBackward on the CPU multiplies by exp + 1
+            half_of_largest, // for larger ones, UnitBackward on the CPU uses the general formula
             half_of_largest + 1,
             infinity - 1,
             infinity,
@@ -48,8 +48,8 @@ impl Gradients {
         }
     }
 
-    /// Returns the gradient for pair `i`, which is of one of four kinds: of moderate size, at an edge, an arbitrary bit
-    /// pattern, or, in half of all cases, one that gives a result of a random size. One eighth of all cases aim at
+    /// Returns the gradient for pair `i`, of one of four kinds: a moderate number, an edge, an arbitrary bit pattern,
+    /// or (in half of all cases) a number that gives a result of an arbitrary size. One eighth of all cases aim at
     /// subnormal results.
     pub(super) fn gradient(&self, i: u64, x: u64) -> u64 {
         const MODERATE: [f64; 4] = [1.0, -0.37, 1234.567, 3e-5];

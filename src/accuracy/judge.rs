@@ -20,8 +20,7 @@ pub struct Judge {
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict {
     /// The distance from the exact value in ULP: the spacing of the dtype's numbers around the exact value. It is
-    /// infinite for a result of the wrong kind or sign: NaN or infinity instead of a number, a number instead of NaN or
-    /// infinity, or -0 instead of 0.
+    /// infinite for a result of the wrong kind or sign, for example NaN instead of a number, or -0 instead of 0.
     pub ulp: f64,
     /// Whether no other number of the dtype is nearer to the exact value.
     pub is_nearest: bool,
@@ -203,6 +202,7 @@ impl Judge {
             ..
         } = self.rounded_factors();
         let from_output = op == Op::BackwardFromOutput;
+        // No input has such an output, and the implementations may replace it by a larger one.
         if from_output && x < -2.0 * negative {
             return Expected::Anything;
         }
@@ -210,6 +210,7 @@ impl Judge {
         let sign = if from_output {
             x + negative
         } else {
+            // An exp that underflows counts as 0 only in a product with an infinity, or if x is infinite.
             let is_product_finite = grad.is_finite() && negative.is_finite();
             let is_zero = self.underflows(input_scale * x) && !(x.is_finite() && is_product_finite);
             let exponential: f64 = if is_zero { 0.0 } else { 1.0 };
@@ -312,8 +313,7 @@ fn nearest_wide(exact: &Wide) -> (f64, isize) {
     let repr = exact.repr();
     let exponent = repr.exponent() + repr.digits() as isize - 1;
     let ulp_exponent = exponent.max(-1022) - 52;
-    // Rounds to an integer number of ULPs, at most 2^53. `FBig::to_f64` would turn a subnormal number into
-    // 0.
+    // Rounds to an integer number of ULPs, at most 2^53. `FBig::to_f64` would turn a subnormal number into 0.
     let ulps = (exact.clone() >> ulp_exponent).round().to_f64().value();
     let half = power_of_two(ulp_exponent / 2);
     let nearest = ulps.abs() * half * power_of_two(ulp_exponent - ulp_exponent / 2);

@@ -4,10 +4,10 @@ use super::{judge::Judge, sample::mix};
 use crate::{dtype::DType, elu::Elu, factors::Factors, op::Op};
 
 /// Returns judges for alphas with exponents from the whole range, special alphas, SELU, CELU, and combinations of all
-/// three factors up to the limits of their ranges. If `every` is true, alpha takes more exponents: every exponent of
-/// `f32`, or every 7th of `f64`.
-pub fn other_judges(op: Op, dtype: DType, every: bool) -> Vec<Judge> {
-    let alphas = alphas(dtype, every).into_iter().map(Factors::elu);
+/// three factors up to the limits of their ranges. If `exhaustive` is true, alpha takes more exponents: every exponent
+/// of `f32`, or every 7th of `f64`.
+pub fn other_judges(op: Op, dtype: DType, exhaustive: bool) -> Vec<Judge> {
+    let alphas = alphas(dtype, exhaustive).into_iter().map(Factors::elu);
     alphas
         .chain(families())
         .map(|factors| Judge {
@@ -26,16 +26,16 @@ fn is_invertible(judge: &Judge) -> bool {
 }
 
 /// Returns alphas of every size, of which some are zero, subnormal, infinite or NaN in the type of the arithmetic.
-fn alphas(dtype: DType, every: bool) -> Vec<f64> {
+fn alphas(dtype: DType, exhaustive: bool) -> Vec<f64> {
     let (exponents, step, ends) = match dtype {
         DType::F64 => (
             -1074..1024,
-            if every { 7 } else { 53 },
+            if exhaustive { 7 } else { 53 },
             [f64::MAX, f64::MIN_POSITIVE, f64::from_bits(1)],
         ),
         _ => (
             -149..128,
-            if every { 1 } else { 7 },
+            if exhaustive { 1 } else { 7 },
             [f32::MAX, f32::MIN_POSITIVE, f32::from_bits(1)].map(f64::from),
         ),
     };

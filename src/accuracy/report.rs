@@ -245,7 +245,7 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-/// Says what the contract requires and whether it is kept.
+/// Describes what the contract requires and whether it is kept.
 fn contract(judge: Judge, broken: u64) -> String {
     let contract = if judge.is_rounded_correctly() {
         "the nearest number".to_owned()
@@ -261,7 +261,7 @@ fn contract(judge: Judge, broken: u64) -> String {
     }
 }
 
-/// Formats a number of things.
+/// Formats a number of things, such as "1 result" or "2 results".
 fn count(number: u64, singular: &str, plural: &str) -> String {
     format!("{number} {}", if number == 1 { singular } else { plural })
 }

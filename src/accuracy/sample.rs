@@ -1,7 +1,7 @@
 //! The sample of inputs and incoming gradients that results are judged for.
 //!
 //! 1. Critical numbers: those at which the arithmetic, the dtype or the result changes, and their neighbours.
-//! 2. Strided patterns: bit patterns at equal distances from the whole range of the dtype.
+//! 2. Strided patterns: bit patterns from the whole range of the dtype, at equal distances from each other.
 //!
 //! Nothing is random: the sample for a judge is the same on every machine.
 
@@ -18,15 +18,15 @@ use crate::{dtype::DType, op::Op};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Extent {
-    /// A few thousand numbers, for each of many factors.
+    /// Some of the critical numbers and some strided patterns: several hundred `float64`, or a few thousand numbers
+    /// of another dtype.
     Few,
-    /// All critical numbers, and a hundred thousand strided patterns.
+    /// All critical numbers, and about a hundred thousand strided patterns.
     Many,
     /// All critical numbers, and every 97th bit pattern of `float32`, all patterns of a 16-bit dtype, or 131,072
     /// patterns of `float64`.
     Default,
-    /// All bit patterns of the dtype, with more gradients. For `float64`, the patterns are those of
-    /// [`Extent::Default`].
+    /// All bit patterns of the dtype, with more gradients. For `float64`, the sample is that of [`Extent::Default`].
     Exhaustive,
 }
 
@@ -49,7 +49,7 @@ impl Sample {
     /// Creates the sample for a judge.
     pub fn new(judge: Judge, extent: Extent) -> Self {
         let Judge { op, dtype, .. } = judge;
-        let is_wide = dtype == DType::F64; // judging a result takes a hundred times as long
+        let is_wide = dtype == DType::F64; // judging a float64 result takes a hundred times as long
         let is_half = dtype.size() == 2;
         let strided = Strided::new(dtype, extent);
         let mut critical = critical(judge);
@@ -127,8 +127,8 @@ struct Strided {
     /// The distance between two patterns; 1 selects every pattern.
     step: u64,
     count: u64,
-    /// The number of patterns, the first ones, that lie between -2^-60 and -40, where ELU is curved. Of all `float64`,
-    /// only a small share lies there.
+    /// The number of patterns, counted from the first, that are taken from the range between -2^-60 and -40, where ELU
+    /// is curved. Only a small share of all `float64` lies there.
     dense: u64,
 }
 
@@ -212,13 +212,14 @@ fn critical(judge: Judge) -> Vec<u64> {
     }
 
     if op == Op::BackwardFromOutput {
-        // Outputs near -negative, where the slope is a small difference, and much smaller outputs.
+        // Outputs near -negative, where the slope is a small difference.
         let precision = if is_wide { 53 } else { 24 };
         for i in 0..(precision + 4) * 40 {
             let fraction = 1.0 - 0.5f64.powf(f64::from(i) / 40.0);
             all.add(-factors.negative * fraction, 0);
         }
         all.add(-factors.negative, 16);
+        // Outputs of much smaller magnitude.
         let exponents = if is_wide { 2200 } else { 300 };
         for k in 0..exponents {
             // Multiplies by 2^-k in two steps, because the power may be smaller than any number.
@@ -234,6 +235,7 @@ fn critical(judge: Judge) -> Vec<u64> {
         all.add_bits(exponent * normal, if is_wide { 1 } else { 2 });
     }
     all.add_bits(infinity, 2);
+    // Arbitrary subnormal numbers.
     for i in 0..256 {
         all.add_bits(mix(i) % normal, 0);
     }
@@ -279,7 +281,7 @@ fn thresholds(dtype: DType) -> Vec<f64> {
         ],
     };
     if dtype != DType::F64 {
-        // `center_shift` on the CPU moves the points at which n changes.
+        // `center_shift` on the CPU (0.0589) moves the points at which n changes.
         all.extend((0..128).map(|n| (f64::from(n) + 0.5) * LN_2 - 0.0589));
     }
     all

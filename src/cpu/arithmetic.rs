@@ -26,10 +26,10 @@
 //! Forward with unit factors (all three are 1) needs only steps 1 to 3, and no pairs. docs/numerics.md derives the
 //! error bounds.
 //!
-//! The functions have the same names and do the same as those in `shaders/primitives.wgsl` and
-//! `shaders/exponential.wgsl`. Three things are simpler here, because Rust does not change floating-point operations:
-//! there is no optimization barrier, subnormal numbers are not flushed, and exponents can be floats with integer
-//! values. On machines with FMA, pairs need not be split either: `mul_add` gives the rounding error of a product.
+//! A function that has the name of one in `shaders/primitives.wgsl` or `shaders/exponential.wgsl` does the same. Some
+//! things are simpler here. Rust does not change floating-point operations, so there is no optimization barrier.
+//! Subnormal numbers are not flushed, so exponents can be floats with integer values, and multiplications apply them. On
+//! machines with FMA, pairs need not be split either: `mul_add` gives the rounding error of a product.
 
 #[macro_use]
 mod primitives;
@@ -48,7 +48,7 @@ mod polynomials;
 use fearless_simd::prelude::*;
 
 use super::has_fma;
-use crate::factors::{Products, Split};
+use crate::factors::{RoundedFactors, Split};
 use polynomials::*;
 
 /// A formula that is applied to every element: to `x` and, for a gradient, `grad`. Forward ignores `grad`.
@@ -56,23 +56,25 @@ pub(super) trait Formula<S: Simd, V>: Copy {
     fn apply(self, simd: S, x: V, grad: V) -> V;
 }
 
-/// Generates the formulas for one type of floats, with these constants:
+/// Generates the formulas for one type of floats. The numbers in parentheses are those of `f64`.
 ///
 /// - `mantissa`: the number of bits of the fraction.
-/// - `leading`: the bits that a split number keeps: the sign, the exponent, and 12 (in `f64`, 26) bits of the
+/// - `exponent_bias`: the bias of the exponent bits.
+/// - `leading`: the mask of the bits that a split number keeps: the sign, the exponent, and 12 (26) bits of the
 ///   significand.
-/// - `expm1_smallest`: t is bounded to it. Below, expm1(t) rounds to -1.
+/// - `expm1_smallest`: the lower bound that t is clamped to in forward. Below it, expm1(t) rounds to -1.
 /// - `expm1_smallest_power`: the smallest n for which 2^n - 1 is exact. Smaller n are replaced by it.
-/// - `expm1_small`: if |t| is smaller, expm1(t) rounds to t.
-/// - `exp_smallest`: t is bounded to it. Below, exp(t) times the largest slope and gradient rounds to 0.
-/// - `exp_underflows`: at and below it, exp(t) rounds to 0.
-/// - `exp_normal`: from it up, 2^n is normal.
+/// - `expm1_small`: 2^-30 (2^-60). If |t| is smaller, expm1(t) rounds to t.
+/// - `exp_smallest`: the lower bound that t is clamped to in gradients. Below it, exp(t) times the largest slope and
+///   gradient rounds to 0.
+/// - `exp_underflows`: if t is at most this, exp(t) rounds to 0.
+/// - `exp_normal`: if t is at least this, 2^n is normal.
 /// - `largest_power`: the bound of the exponents in `scale_by_power`. Beyond it, every result is 0 or infinite.
 /// - `unit_expm1_smallest`: `expm1_smallest` for unit factors.
-/// - `ln_2_for_unit`: ln 2 for unit factors and for machines with FMA, in one part or two.
+/// - `ln_2_for_unit`: ln 2 for `UnitForward` and `expm1_of_float`, in one part or two.
 /// - `ln_2`: ln 2 in the two parts of step 1.
 /// - `p`, `q`, `q_centered`: the polynomials.
-/// - `center_shift`: what moves the range of r for `q_centered`.
+/// - `center_shift`: the number by which `UnitBackward` moves the range of r up, to the range of `q_centered`.
 macro_rules! arithmetic {
     (
         $float:ident, $bits:ident, $floats:ident, $uints:ident,
@@ -120,8 +122,8 @@ arithmetic! {
     p: p_of_f64, q: q_of_f64, center_shift: 0.0, q_centered: q_of_f64,
 }
 
-/// ELU for 16-bit results, with factors that are not degenerate and an `input_scale` of 1. It uses single floats
-/// instead of pairs: their rounding errors are small compared with that of the final rounding to 16 bits.
+/// ELU for 16-bit results, with factors that are not degenerate and an `input_scale` of 1. It needs no pairs, because
+/// the rounding errors in `f32` are small compared with that of the final rounding to 16 bits.
 #[derive(Clone, Copy)]
 pub(super) struct NarrowForward<S: Simd> {
     negative: S::f32s,
@@ -130,10 +132,10 @@ pub(super) struct NarrowForward<S: Simd> {
 
 impl<S: Simd> NarrowForward<S> {
     #[inline(always)]
-    pub(super) fn new(simd: S, products: Products<f32>) -> Self {
+    pub(super) fn new(simd: S, factors: RoundedFactors<f32>) -> Self {
         Self {
-            negative: S::f32s::splat(simd, products.negative),
-            positive: f32::Positive::new(simd, products.positive),
+            negative: S::f32s::splat(simd, factors.negative),
+            positive: f32::Positive::new(simd, factors.positive),
         }
     }
 }

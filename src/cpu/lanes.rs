@@ -14,11 +14,11 @@ use conversions::{
     widen_f16_numbers,
 };
 
-/// Elements that are processed together.
+/// An element type, with the vectors in which its elements are processed.
 pub(super) trait Lanes<S: Simd>: Pod {
-    /// The elements as they are in memory.
+    /// A vector of elements as they are in memory.
     type Elements: Copy;
-    /// The floats that the arithmetic uses.
+    /// A vector of the floats that the arithmetic uses. Two of them hold a vector of 16-bit elements.
     type Floats: Copy + Add<Output = Self::Floats>;
     /// The number of elements that are processed together, at most [`MAX_LEN`].
     const LEN: usize;
@@ -39,7 +39,7 @@ pub(super) trait Lanes<S: Simd>: Pod {
     fn zeros(simd: S) -> Self::Floats;
     /// Applies the formula to the elements. If two elements share a lane of the floats, adds their results.
     fn terms<F: Formula<S, Self::Floats>>(simd: S, formula: F, x: Self::Elements) -> Self::Floats;
-    /// Converts a vector of sums to `f64`. Two lanes of `f32` are added to one lane of `f64`.
+    /// Converts a vector of sums to `f64`. Two lanes of `f32` are added up in one lane of `f64`.
     fn total(floats: Self::Floats) -> S::f64s;
 }
 

@@ -45,8 +45,8 @@ impl Sum {
 /// relative error is below 1e-6.
 const BLOCK: usize = 16;
 
-/// Returns the sum of the results of `formula` for every element. No result may be negative, and that for 0 must be 0,
-/// because the last vector is filled up with zeros.
+/// Returns the sum of the results of `formula` for every element. No result may be negative, because cancellation would
+/// make the relative error large. The result for 0 must be 0, because the last vector is filled up with zeros.
 #[inline(always)]
 pub(super) fn sum<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
     simd: S,

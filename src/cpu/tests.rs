@@ -1,4 +1,4 @@
-//! Tests of the vector code at every SIMD level of this machine, not only at the best.
+//! Tests of the vector code at every SIMD level of this machine, not only at the best one.
 
 use super::*;
 use crate::reference;
@@ -78,13 +78,20 @@ fn gradients_of_every_level_are_within_1_ulp() {
 /// Results that are too small for the format are 0 with the sign of the exact value.
 #[test]
 fn every_level_keeps_the_sign_of_zero() {
-    fn signs<T: VectorCode + Copy>(level: Level, alpha: f64, tiny: T, zero: T, bits: fn(T) -> u64) {
+    fn signs<T: VectorCode + Copy>(
+        level: Level,
+        alpha: f64,
+        negative_tiny: T,
+        negative_zero: T,
+        bits: fn(T) -> u64,
+    ) {
         for input_scale in [1.0, 0.5] {
             for sign in [1.0, -1.0] {
                 let factors = Factors::new(sign * alpha, 1.0, input_scale).unwrap();
-                let expected = bits(zero) ^ if sign < 0.0 { bits(zero) } else { 0 };
-                let mut y = [zero; 5];
-                T::forward(level, factors, Some(&[tiny; 5]), &mut y);
+                let sign_bit = bits(negative_zero);
+                let expected = if sign < 0.0 { 0 } else { sign_bit };
+                let mut y = [negative_zero; 5];
+                T::forward(level, factors, Some(&[negative_tiny; 5]), &mut y);
                 assert_eq!(
                     y.map(bits),
                     [expected; 5],
@@ -95,8 +102,8 @@ fn every_level_keeps_the_sign_of_zero() {
                     level,
                     Op::Backward,
                     factors,
-                    &[tiny; 5],
-                    Some(&[tiny; 5]),
+                    &[negative_tiny; 5],
+                    Some(&[negative_tiny; 5]),
                     &mut y,
                 );
                 assert_eq!(
@@ -106,13 +113,13 @@ fn every_level_keeps_the_sign_of_zero() {
                     name(level)
                 );
                 if sign > 0.0 {
-                    let output = &[zero; 5];
+                    let output = &[negative_zero; 5];
                     T::gradient(
                         level,
                         Op::BackwardFromOutput,
                         factors,
                         output,
-                        Some(&[tiny; 5]),
+                        Some(&[negative_tiny; 5]),
                         &mut y,
                     );
                     assert_eq!(y.map(bits), [expected; 5], "{}, {factors:?}", name(level));

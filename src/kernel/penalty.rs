@@ -18,7 +18,7 @@ impl Kernel {
     /// elements of that type. It may lie in the buffer of `y`, but not within `y`.
     ///
     /// If there are no elements or both factors are 0, `out` becomes 0. Partial sums are written to buffers that belong
-    /// to the step, about 8 bytes for every 64 KiB of `y`.
+    /// to the step: about 8 bytes (16 for `f64`) for every 64 KiB of `y`.
     ///
     /// # Errors
     ///

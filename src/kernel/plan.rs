@@ -3,7 +3,7 @@
 //! ```text
 //! while elements are left:
 //!     base = start of the run, rounded down to the device's offset alignment        (for each buffer)
-//!     room = elements that fit into one binding that starts at the base
+//!     room = elements of the run that fit into one binding that starts at the base
 //!     if all buffers start at the same position within 16 bytes:
 //!         head = elements before the first 16-byte boundary
 //!         bulk = whole vectors of 16 bytes           -> one dispatch of `vectors`
@@ -100,8 +100,8 @@ pub(super) fn alignment(min_storage_buffer_offset_alignment: u32) -> u64 {
     }
 }
 
-/// The largest number of elements in a dispatch. Indices in the shader are u32, and the last row of workgroups exceeds the count, so
-/// this is well below 2^32.
+/// The largest number of elements in a dispatch. Indices in the shader are u32, and those of surplus workgroups in the last row exceed
+/// the count, so this is well below 2^32.
 const MAX_ELEMENTS: u64 = 1 << 30;
 
 /// Divides `len` elements of `size` bytes, which start at the bytes `starts` of their buffers, into dispatches. Together the dispatches
@@ -183,18 +183,19 @@ impl Run {
         offsets.x.max(offsets.grad).max(offsets.y)
     }
 
-    /// Returns the number of output elements in a word.
+    /// Returns the number of elements in a cell: 2 if an element has 16 bits, else 1.
     fn per_cell(&self) -> u64 {
         (WORD / self.size).max(1)
     }
 
-    /// Returns the number of cells that the first `elements` of the output touch.
+    /// Returns the number of cells that the first `elements` elements of the run touch.
     fn cells(&self, elements: u64) -> u64 {
         let first = self.offsets().y / self.size;
         (first + elements).div_ceil(self.per_cell()) - first / self.per_cell()
     }
 
-    /// Adds dispatches for the first of `left` elements, for at most `most` of them, and returns their number.
+    /// Adds dispatches for at most `most` of the `left` elements, from the start of the run. Returns the number of elements that they
+    /// process.
     fn cut(&self, left: u64, most: u64, bounds: &Bounds, dispatches: &mut Vec<Dispatch>) -> u64 {
         let max_groups = most_groups(bounds);
         let group_size = u64::from(bounds.shape.workgroup_size);
@@ -206,12 +207,14 @@ impl Run {
         let head = ((VECTOR - within.y) % VECTOR / self.size).min(most);
         let vectors = ((most - head) / lanes).min(max_groups.saturating_mul(vectors_per_group));
         let bulk = head + vectors * lanes;
+        // Only the end of the slice is a tail. Elsewhere the next run starts with a whole vector.
         let tail = if left - bulk < lanes {
             (left - bulk).min(most - bulk)
         } else {
             0
         };
         let edges = head + tail;
+        // The largest number of cells in a dispatch of `elements`.
         let by_elements = max_groups.saturating_mul(group_size);
         // One dispatch of elements is faster for a short run than two dispatches.
         if !alike || vectors == 0 || edges > by_elements || (edges > 0 && most <= group_size) {

@@ -1,10 +1,10 @@
-//! ELU as functions for other people's shaders.
+//! ELU as functions that you add to your own shader.
 
 use super::shader;
 use crate::dtype::DType;
 
-/// Returns ELU as functions for the last step of your own shader. The text has no pass, binding, entry point,
-/// `override` or `enable`.
+/// Returns WGSL functions that compute ELU, for the last step of your own shader. The text contains no binding, entry
+/// point, `override` or `enable`.
 ///
 /// | dtype | functions |
 /// |---|---|
@@ -22,13 +22,13 @@ use crate::dtype::DType;
 /// output of such a shader. SELU is `scale * wgpu_elu_f32(x, alpha)`, rounded once more.
 ///
 /// All names at module scope begin with `wgpu_elu_`. If your shader uses no such names, no name can clash. Names that
-/// are not in the table also contain the dtype, so that the texts of several dtypes can be used in one shader. If your
-/// shader redefines a built-in of WGSL, such as `clamp`, this text sees the redefinition too, unless you import it as a
-/// module.
+/// are not in the table continue with the dtype (`wgpu_elu_f32_...`), so that the texts of several dtypes can be used
+/// in one shader. If your shader redefines a built-in of WGSL, such as `clamp`, this text sees the redefinition too,
+/// unless you import it as a module.
 ///
-/// # In your text
+/// # Inserted into your text
 ///
-/// Insert it anywhere at module scope, after your `enable` directives.
+/// Insert the functions anywhere at module scope, after your `enable` directives.
 ///
 /// ```
 /// use wgpu_elu::{DType, shader};

@@ -1,8 +1,9 @@
 //! The shader of a penalty, the sum over all elements of `l1 * |y| + l2 * y^2`: see
 //! [`Kernel::prepare_penalty`](crate::Kernel::prepare_penalty).
 //!
-//! The input is bound at [`X_BINDING`](super::X_BINDING), and the output at [`Y_BINDING`](super::Y_BINDING). Between
-//! the first and the last dispatch, both hold partial sums.
+//! Every dispatch reads from [`X_BINDING`](super::X_BINDING) and writes to [`Y_BINDING`](super::Y_BINDING). The first
+//! ones read the input and write partial sums, [`SUMS`] reads and writes partial sums, and [`LAST`] reads partial sums
+//! and writes the result.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -56,8 +57,9 @@ impl Factors32 {
     pub(crate) fn new(penalty: Penalty, divisor: f64) -> Self {
         let ([l1, l2], rescale) = penalty.in_f32();
         let scale = (rescale / divisor).clamp(f64::MIN_POSITIVE, f64::MAX);
-        // Splits off a third of the exponent, so that all three factors are normal. If that is impossible, every sum
-        // except 0 gives a result that is too large or too small for an f32.
+        // The sum is multiplied by scale * power * power. `power` has a third of the exponent, so that all three
+        // factors are normal. If that is impossible, every sum except 0 gives a result that is too large or too small
+        // for an f32.
         let exponent = (scale.to_bits() >> 52) as i32 - 1023;
         let power = 2.0f64.powi((exponent / 3).clamp(-126, 126));
         let scale = (scale / (power * power)).min(f32::MAX.into());
@@ -186,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_sum_is_multiplied_by_is_never_lost() {
+    fn scale_and_power_keep_the_factor() {
         for factor in [1e-300, 1e-40, 0.1, 1e39, f64::MAX] {
             for divisor in [1.0, 3.0, 1e19, 1e-300, 1e300] {
                 let penalty = Penalty::new(factor, 0.0).unwrap();
@@ -198,6 +200,7 @@ mod tests {
                 if (1e-75..1e75).contains(&exact) {
                     let [l1, scale, power] = [l1, scale, power].map(f64::from);
                     let error = l1 * scale * power * power / exact - 1.0;
+                    // l1 and scale are each rounded to f32, by at most 2^-24.
                     assert!(error.abs() < 1.2e-7, "{factor:e} / {divisor:e}: {error:e}");
                 }
             }

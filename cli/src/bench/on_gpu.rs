@@ -76,12 +76,14 @@ impl<'a> OnGpu<'a> {
         };
         for &measurement in measurements {
             self.sample(measurement)?;
-            let (who, y) = (self.device.to_string(), self.y.to_bytes_blocking()?);
+            let (device, y) = (self.device.to_string(), self.y.to_bytes_blocking()?);
             match measurement {
-                Measurement::Kernel | Measurement::SubmitAndWait => self.work.confirm(&who, &y)?,
+                Measurement::Kernel | Measurement::SubmitAndWait => {
+                    self.work.confirm(&device, &y)?
+                }
                 _ => ensure!(
                     is_copy(measurement, data, &y),
-                    "{who}: a copy differs from its source, so nothing is timed"
+                    "{device}: a copy differs from its source, so nothing is timed"
                 ),
             }
         }
@@ -108,8 +110,8 @@ impl<'a, E: Element> RoundTrips<'a, E> {
     pub(crate) fn time(&self) -> Result<Measurements> {
         let started = Instant::now();
         let y = self.trip(Measurement::RoundTrip)?;
-        let who = self.device.to_string();
-        self.work.confirm(&who, bytemuck::cast_slice(&y))?;
+        let device = self.device.to_string();
+        self.work.confirm(&device, bytemuck::cast_slice(&y))?;
         drop(y);
         self.trip(Measurement::Transfers)?;
         rounds(
@@ -227,7 +229,10 @@ fn is_copy<E: Element>(measurement: Measurement, data: &Data<E>, y: &[u8]) -> bo
         bytemuck::cast_slice(&data.x),
         bytemuck::cast_slice(&data.grad),
     );
+    // The buffer copy writes half of `grad` over the start of `x`. It may omit the last bytes of that half, because its
+    // size must be a multiple of 4 bytes.
     let half = grad.len() / 2;
+    let whole_words = half - half % 4;
     // Compares only whole vectors of 16 bytes, because the copies may omit an incomplete one at the end.
     let compared = y.len() - y.len() % 16;
     match measurement {
@@ -240,8 +245,7 @@ fn is_copy<E: Element>(measurement: Measurement, data: &Data<E>, y: &[u8]) -> bo
                 .eq(y[..compared].iter().copied())
         }
         Measurement::BufferCopy if !grad.is_empty() => {
-            y[..half - half % 4] == grad[..half - half % 4]
-                && y[half..compared] == x[half..compared]
+            y[..whole_words] == grad[..whole_words] && y[half..compared] == x[half..compared]
         }
         _ => y[..compared] == x[..compared],
     }

@@ -48,8 +48,8 @@ impl Workload {
     }
 
     /// Checks `y`, the results for [`Data`] as bytes. The first period must keep the contract, and the others must be
-    /// equal to it. `who` is the device, for the error message.
-    pub(crate) fn confirm(&self, who: &str, y: &[u8]) -> Result<()> {
+    /// equal to it. `device` is the name of the device, for the error message.
+    pub(crate) fn confirm(&self, device: &str, y: &[u8]) -> Result<()> {
         let judge = Judge {
             op: self.op,
             dtype: self.dtype,
@@ -62,7 +62,7 @@ impl Workload {
             let number = |bits| value(self.dtype, bits);
             ensure!(
                 judge.judge(x, grad, y).is_allowed,
-                "{who}: the result {:e} for x {:e} breaks the contract, so nothing is timed; run `elu check`",
+                "{device}: the result {:e} for x {:e} breaks the contract, so nothing is timed; run `elu check`",
                 number(y),
                 number(x),
             );
@@ -70,7 +70,7 @@ impl Workload {
         ensure!(
             y.chunks(period.len())
                 .all(|part| *part == period[..part.len()]),
-            "{who}: results for the same x differ, so nothing is timed"
+            "{device}: results for the same x differ, so nothing is timed"
         );
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 macro_rules! exponential {
     ($float:ident, $floats:ident, $uints:ident, p: $p:ident, expm1_smallest_power: $expm1_smallest_power:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+]) => {
-        /// The result of the range reduction: t = n ln 2 + r, and expm1(r) = r + rest. `r` is exact; `rest` may have
-        /// rounding errors.
+        /// The result of the range reduction: t = n ln 2 + r + `r_low`, and expm1(r + `r_low`) = r + rest. `r` is
+        /// exact; `rest` may have rounding errors.
         struct Reduced<S: Simd> {
             n: S::$floats,
             r: S::$floats,
@@ -15,8 +15,8 @@ macro_rules! exponential {
         /// 1. n = t / ln 2, rounded to an integer. n is at least `smallest`.
         /// 2. r = t.high - n `LN2[0]`, which is exact.
         /// 3. `r_low` = t.low - n `LN2[1]`, the small remainder.
-        /// 4. exp(r + `r_low`) = exp(r) (1 + `r_low` + `r_low`^2 / 2), where exp(r) = 1 + r + r^2 / 2 + r^3 p(r).
-        ///    `rest` is this without 1 and r.
+        /// 4. `rest` = exp(r + `r_low`) - 1 - r, where exp(r + `r_low`) = exp(r) (1 + `r_low` + `r_low`^2 / 2) and
+        ///    exp(r) = 1 + r + r^2 / 2 + r^3 p(r).
         #[inline(always)]
         fn reduce<S: Simd>(simd: S, t: Pair<S>, smallest: $float) -> Reduced<S> {
             let splat = |v: $float| S::$floats::splat(simd, v);
@@ -68,8 +68,8 @@ macro_rules! exponential {
             }
         }
 
-        /// Returns expm1(t) as a pair, on machines with FMA. There r is exact unless 2^n is small, so `f32` needs only
-        /// one part of ln 2.
+        /// Returns expm1(t) as a pair, on machines with FMA, where the product of n and ln 2 is not rounded. `f32`
+        /// needs only one part of ln 2: the error of that part, 0.03 * 2^-24, is multiplied by n, but then by 2^n.
         #[inline(always)]
         fn expm1_of_float<S: Simd>(simd: S, t: S::$floats) -> Pair<S> {
             let splat = |v: $float| S::$floats::splat(simd, v);

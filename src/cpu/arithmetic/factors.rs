@@ -2,7 +2,7 @@
 
 macro_rules! factors {
     ($float:ident, $floats:ident, expm1_small: $expm1_small:literal) => {
-        /// A factor, the same in every lane.
+        /// The factor (high + low) * 2^exponent, the same in every lane.
         #[derive(Clone, Copy)]
         struct Factor<S: Simd> {
             high: S::$floats,
@@ -18,7 +18,7 @@ macro_rules! factors {
                     low,
                     exponent,
                 } = factor;
-                // With FMA, `high` may have all bits, which saves operations.
+                // Without FMA, `high` must have few bits. With FMA, it may have all, which saves operations.
                 let full = if has_fma(simd.level()) {
                     high + low
                 } else {
@@ -40,35 +40,38 @@ macro_rules! factors {
             }
         }
 
-        /// The factor `input_scale` of x, and the bounds of x for which it is needed exactly.
+        /// The factor `input_scale`, and the bounds of the x whose product with it must be exact.
         #[derive(Clone, Copy)]
-        struct Scale<S: Simd> {
+        struct InputScale<S: Simd> {
             /// The significand of `input_scale`, and 2 to the power of its exponent.
             factor: S::$floats,
             power: S::$floats,
             is_one: bool,
-            /// Smaller x give the same result.
+            /// The lower bound that x is clamped to. Smaller x give the same result.
             smallest: S::$floats,
-            /// For x above it, exp(t) rounds to 1, and `t` may be 0.
+            /// For x above this, |t| < `expm1_small`^2. exp(t) then rounds to 1, and t may be replaced by 0. For other x,
+            /// no part of the pair t is subnormal.
             small: S::$floats,
         }
 
-        impl<S: Simd> Scale<S> {
-            /// Creates the factor. x is bounded so that `input_scale * x` is at least `smallest`.
+        impl<S: Simd> InputScale<S> {
+            /// Creates the factor. x is clamped so that `input_scale * x` is at least `smallest`.
             #[inline(always)]
-            fn new(simd: S, products: Products<$float>, smallest: $float) -> Self {
-                let factor = Factor::new(simd, products.split_input_scale());
-                let scale = products.input_scale;
+            fn new(simd: S, factors: RoundedFactors<$float>, smallest: $float) -> Self {
+                let factor = Factor::new(simd, factors.split_input_scale());
                 Self {
                     factor: factor.high + factor.low,
                     power: power_of_two(simd, factor.exponent),
-                    is_one: products.has_unit_input_scale(),
-                    smallest: S::$floats::splat(simd, smallest / scale),
-                    small: S::$floats::splat(simd, -$expm1_small * $expm1_small / scale),
+                    is_one: factors.has_unit_input_scale(),
+                    smallest: S::$floats::splat(simd, smallest / factors.input_scale),
+                    small: S::$floats::splat(
+                        simd,
+                        -$expm1_small * $expm1_small / factors.input_scale,
+                    ),
                 }
             }
 
-            /// Returns t = `input_scale * x` for x <= 0, as a pair. Where a product might be subnormal, t is 0.
+            /// Returns t = `input_scale * x` for x <= 0, as a pair. Where its parts might be subnormal, t is 0.
             #[inline(always)]
             fn times(self, simd: S, x: S::$floats) -> Pair<S> {
                 let bounded = x.max(self.smallest);

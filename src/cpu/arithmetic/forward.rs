@@ -1,9 +1,9 @@
-//! ELU: `positive * x` where x > 0, else `negative * expm1(input_scale * x)`.
+//! ELU: `positive * x` where x >= 0, else `negative * expm1(input_scale * x)`.
 
 macro_rules! forward {
     ($float:ident, $floats:ident, $uints:ident, unit_expm1_smallest: $unit_expm1_smallest:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+], q: $q:ident, expm1_smallest: $expm1_smallest:literal, expm1_small: $expm1_small:literal) => {
-        /// ELU with unit factors: x, or expm1(x) = 2^n (r + r^2 q(r)) + (2^n - 1). No product follows, so
-        /// single floats are accurate enough.
+        /// ELU with unit factors: x, or expm1(x) = 2^n (r + r^2 q(r)) + (2^n - 1). It needs no pairs, because no
+        /// product follows.
         #[derive(Clone, Copy)]
         pub(in super::super) struct UnitForward;
 
@@ -27,22 +27,23 @@ macro_rules! forward {
         #[derive(Clone, Copy)]
         pub(in super::super) struct Forward<S: Simd> {
             negative: Factor<S>,
-            /// 2 to the power of the exponent of `negative`.
+            /// 2 to the power of the exponent of `negative`, or 1 if that power is already in `negative`.
             power: S::$floats,
+            /// `negative` as one float.
             negative_value: S::$floats,
             positive: Positive<S>,
         }
 
         impl<S: Simd> Forward<S> {
             #[inline(always)]
-            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
-                let mut negative = Factor::new(simd, products.split_negative());
+            pub(in super::super) fn new(simd: S, factors: RoundedFactors<$float>) -> Self {
+                let mut negative = Factor::new(simd, factors.split_negative());
                 let splat = |v: $float| S::$floats::splat(simd, v);
                 // The quotient 2^exponent is exact, because subnormal numbers include small powers of two.
-                let mut power = products.negative / (negative.high[0] + negative.low[0]);
+                let mut power = factors.negative / (negative.high[0] + negative.low[0]);
                 if power >= 1.0 {
-                    // Scales the factor up before the product and down after it. The product then underflows only
-                    // if the result does.
+                    // Multiplies the factor by a large power now, but the product by a small power later. The
+                    // product then underflows only if the result does.
                     negative.high *= power;
                     negative.low *= power;
                     power = 1.0;
@@ -50,8 +51,8 @@ macro_rules! forward {
                 Self {
                     negative,
                     power: splat(power),
-                    negative_value: splat(products.negative),
-                    positive: Positive::new(simd, products.positive),
+                    negative_value: splat(factors.negative),
+                    positive: Positive::new(simd, factors.positive),
                 }
             }
         }
@@ -68,7 +69,7 @@ macro_rules! forward {
                     factor.mul_add(expm1.high, factor * expm1.low) * self.power
                 } else {
                     let expm1 = expm1_of(simd, Pair::from(simd, bounded));
-                    let y = product(self.negative.pair(), expm1) * self.power;
+                    let y = rounded_product(self.negative.pair(), expm1) * self.power;
                     // Near 0, expm1(x) rounds to x. The parts of the pair may be subnormal there and lose bits, so
                     // the product is computed directly.
                     x.simd_gt(splat(-$expm1_small))
@@ -84,20 +85,20 @@ macro_rules! forward {
             negative: Factor<S>,
             slope: Factor<S>,
             positive: Positive<S>,
-            input_scale: Scale<S>,
-            /// For x above it, expm1(t) rounds to t, and the result is `slope * x`.
+            input_scale: InputScale<S>,
+            /// For x above this, expm1(t) rounds to t, and the result is `slope * x`.
             small: S::$floats,
         }
 
         impl<S: Simd> ScaledForward<S> {
             #[inline(always)]
-            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
-                let small = -$expm1_small / products.input_scale;
+            pub(in super::super) fn new(simd: S, factors: RoundedFactors<$float>) -> Self {
+                let small = -$expm1_small / factors.input_scale;
                 Self {
-                    negative: Factor::new(simd, products.split_negative()),
-                    slope: Factor::new(simd, products.split_slope()),
-                    positive: Positive::new(simd, products.positive),
-                    input_scale: Scale::new(simd, products, $expm1_smallest),
+                    negative: Factor::new(simd, factors.split_negative()),
+                    slope: Factor::new(simd, factors.split_slope()),
+                    positive: Positive::new(simd, factors.positive),
+                    input_scale: InputScale::new(simd, factors, $expm1_smallest),
                     small: S::$floats::splat(simd, small),
                 }
             }
@@ -110,12 +111,12 @@ macro_rules! forward {
                 let is_small = x.simd_gt(self.small);
                 let expm1 = expm1_of(simd, self.input_scale.times(simd, x));
                 let normalized = normalize(simd, x);
-                let linear = split(simd, Pair::from(simd, normalized.significand));
+                let linear = split_pair(simd, Pair::from(simd, normalized.significand));
                 let expm1 = linear.or(expm1, is_small);
                 let factor = self.slope.pair().or(self.negative.pair(), is_small);
                 let exponent = is_small
                     .select(normalized.exponent + self.slope.exponent, self.negative.exponent);
-                let y = scale_by_power(simd, product(factor, expm1), exponent);
+                let y = scale_by_power(simd, rounded_product(factor, expm1), exponent);
                 x.simd_lt(zero).select(y, self.positive.times(x))
             }
         }
@@ -130,10 +131,10 @@ macro_rules! forward {
 
         impl<S: Simd> DegenerateForward<S> {
             #[inline(always)]
-            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+            pub(in super::super) fn new(simd: S, factors: RoundedFactors<$float>) -> Self {
                 Self {
-                    negated: S::$floats::splat(simd, -products.negative),
-                    positive: Positive::new(simd, products.positive),
+                    negated: S::$floats::splat(simd, -factors.negative),
+                    positive: Positive::new(simd, factors.positive),
                 }
             }
         }

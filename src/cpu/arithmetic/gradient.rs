@@ -1,8 +1,9 @@
 //! The gradients: `grad * positive` on the positive side, else `grad` times the slope.
 //!
-//! 1. The slope's significand is computed as a pair, and its exponent separately: exp(t), or `y + negative`.
+//! 1. The slope is computed as two factors: a constant, `negative * input_scale`, and a variable, exp(t). From the
+//!    output they are `input_scale` and `y + negative`. Each significand is a pair, and the exponents are separate.
 //! 2. `grad` is split into its significand and its exponent.
-//! 3. The three significands are multiplied as pairs and rounded once.
+//! 3. The three significands are multiplied as pairs, and the product is rounded once.
 //! 4. The result is scaled by the sum of the exponents.
 //!
 //! Steps 1 and 3 use pairs, because two roundings would exceed 1 ULP. Exponents are kept apart, because the factors may
@@ -14,18 +15,18 @@ macro_rules! gradient {
         /// where `slope` is `negative * input_scale`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct Backward<S: Simd> {
-            input_scale: Scale<S>,
+            input_scale: InputScale<S>,
             slope: Factor<S>,
             gradient: Gradient<S>,
         }
 
         impl<S: Simd> Backward<S> {
             #[inline(always)]
-            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
+            pub(in super::super) fn new(simd: S, factors: RoundedFactors<$float>) -> Self {
                 Self {
-                    input_scale: Scale::new(simd, products, $exp_smallest),
-                    slope: Factor::new(simd, products.split_slope()),
-                    gradient: Gradient::new(simd, products),
+                    input_scale: InputScale::new(simd, factors, $exp_smallest),
+                    slope: Factor::new(simd, factors.split_slope()),
+                    gradient: Gradient::new(simd, factors),
                 }
             }
         }
@@ -38,12 +39,12 @@ macro_rules! gradient {
                 let exponential = exp_of(simd, t);
                 let underflows = t.high.simd_le(S::$floats::splat(simd, $exp_underflows));
                 let sign = underflows.select(self.gradient.negative * 0.0, self.gradient.negative);
-                let slope = Normalized {
+                let variable = Normalized {
                     significand: exponential.significand,
                     exponent: exponential.exponent + self.slope.exponent,
                 };
                 self.gradient
-                    .apply(simd, x, grad, self.slope.pair(), slope, sign)
+                    .apply(simd, x, grad, self.slope.pair(), variable, sign)
             }
         }
 
@@ -56,8 +57,8 @@ macro_rules! gradient {
 
         impl<S: Simd> UnitBackward<S> {
             #[inline(always)]
-            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
-                Self(Backward::new(simd, products))
+            pub(in super::super) fn new(simd: S, factors: RoundedFactors<$float>) -> Self {
+                Self(Backward::new(simd, factors))
             }
         }
 
@@ -65,12 +66,13 @@ macro_rules! gradient {
             #[inline(always)]
             fn apply(self, simd: S, x: S::$floats, grad: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                // In `f32`, the shift moves exp(r) to the range from 0.75 to 1.5, which minimizes the error of e.
+                // In `f32`, the shift moves exp(r) to the range from 0.75 to 1.5, which minimizes the error of e
+                // relative to exp(r).
                 let centered = x - splat($center_shift);
                 let rounder = centered.mul_add(splat(LOG2_E), splat(ROUNDER));
                 let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
                 let n = rounder - ROUNDER;
-                // r = high + low, and `high` is exact. Using the rounded r in its place would cost 0.25 ULP.
+                // r = high + low, and `high` is exact. Using the rounded r in place of the two would cost 0.25 ULP.
                 let [ln_2_high, ln_2_low] = LN2;
                 let high = n.mul_add(splat(-ln_2_high), x);
                 let low = n * splat(-ln_2_low);
@@ -79,18 +81,18 @@ macro_rules! gradient {
                 // The addition may lose the sign of a zero `grad`, so it is restored.
                 let product = (grad.mul_add(e, grad) * power).copysign(grad);
 
-                // Uses the general formula where 2^n may be subnormal or `grad * (1 + e)` may overflow. It is selected
+                // Selects the general formula where 2^n may be subnormal or `grad * (1 + e)` may overflow. It selects
                 // by lane and not by vector, because an element's bits must not depend on its neighbours.
                 let is_moderate =
                     x.simd_ge(splat($exp_normal)) & grad.abs().simd_le(splat(0.5 * <$float>::MAX));
-                let is_negative = x.simd_le(splat(0.0));
-                let is_other = is_negative & !is_moderate;
-                let product = if is_other.any_true() {
-                    is_other.select(self.0.apply(simd, x, grad), product)
+                let on_negative_side = x.simd_le(splat(0.0));
+                let needs_general = on_negative_side & !is_moderate;
+                let product = if needs_general.any_true() {
+                    needs_general.select(self.0.apply(simd, x, grad), product)
                 } else {
                     product
                 };
-                is_negative.select(product, x.simd_eq(x).select(grad, x))
+                on_negative_side.select(product, x.simd_eq(x).select(grad, x))
             }
         }
 
@@ -100,6 +102,7 @@ macro_rules! gradient {
             /// The significand of `negative`, and 2^-exponent in two factors.
             negative: S::$floats,
             powers: [S::$floats; 2],
+            /// The sum of the exponents of `negative` and `input_scale`.
             exponent: S::$floats,
             input_scale: Factor<S>,
             gradient: Gradient<S>,
@@ -107,15 +110,15 @@ macro_rules! gradient {
 
         impl<S: Simd> BackwardFromOutput<S> {
             #[inline(always)]
-            pub(in super::super) fn new(simd: S, products: Products<$float>) -> Self {
-                let negative = Factor::new(simd, products.split_negative());
-                let input_scale = Factor::new(simd, products.split_input_scale());
+            pub(in super::super) fn new(simd: S, factors: RoundedFactors<$float>) -> Self {
+                let negative = Factor::new(simd, factors.split_negative());
+                let input_scale = Factor::new(simd, factors.split_input_scale());
                 Self {
                     negative: negative.high + negative.low,
                     powers: powers_of_two(simd, S::$floats::splat(simd, 0.0) - negative.exponent),
                     exponent: negative.exponent + input_scale.exponent,
                     input_scale,
-                    gradient: Gradient::new(simd, products),
+                    gradient: Gradient::new(simd, factors),
                 }
             }
         }
@@ -124,81 +127,84 @@ macro_rules! gradient {
             #[inline(always)]
             fn apply(self, simd: S, y: S::$floats, grad: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                // Scales both summands so that `negative` is near 1. y is bounded, because no output is below
-                // `-negative`.
+                // Scales both summands so that `negative` is between 1 and 2. No output is below `-negative`, so the
+                // lower bound -4 changes no output.
                 let [power, rest] = self.powers;
                 let scaled = (y * power * rest).max(splat(-4.0)).min(splat(0.0));
                 let sum = two_sum(scaled, self.negative);
-                let slope = Normalized {
-                    significand: split(simd, sum),
+                let variable = Normalized {
+                    significand: split_pair(simd, sum),
                     exponent: self.exponent,
                 };
                 let is_zero = sum.high.simd_eq(splat(0.0));
                 let sign = is_zero.select(splat(0.0), splat(1.0).copysign(sum.high));
                 self.gradient
-                    .apply(simd, y, grad, self.input_scale.pair(), slope, sign)
+                    .apply(simd, y, grad, self.input_scale.pair(), variable, sign)
             }
         }
 
-        /// The part that both gradients share: the product of `grad`, a factor and the slope, and the special values.
+        /// The part that both gradients share: the product of `grad` and the two factors of the slope, and the special
+        /// values.
         #[derive(Clone, Copy)]
         struct Gradient<S: Simd> {
             positive: Positive<S>,
-            /// `negative` if it is degenerate, else a 1 with its sign.
+            /// `negative` if it is degenerate, else 1 with its sign.
             negative: S::$floats,
             is_degenerate: <S::$floats as SimdBase<S>>::Mask,
         }
 
         impl<S: Simd> Gradient<S> {
             #[inline(always)]
-            fn new(simd: S, products: Products<$float>) -> Self {
-                let is_degenerate = products.is_degenerate();
+            fn new(simd: S, factors: RoundedFactors<$float>) -> Self {
+                let is_degenerate = factors.is_degenerate();
                 let negative = if is_degenerate {
-                    products.negative
+                    factors.negative
                 } else {
-                    (1.0 as $float).copysign(products.negative)
+                    (1.0 as $float).copysign(factors.negative)
                 };
-                // The comparison makes a mask of the `bool`.
+                // The comparison turns the `bool` into a mask.
                 let [one, other] = [1.0, if is_degenerate { 1.0 } else { 0.0 }];
                 Self {
-                    positive: Positive::new(simd, products.positive),
+                    positive: Positive::new(simd, factors.positive),
                     negative: S::$floats::splat(simd, negative),
                     is_degenerate: S::$floats::splat(simd, one)
                         .simd_eq(S::$floats::splat(simd, other)),
                 }
             }
 
-            /// Returns `grad * positive` where `x > 0`, else `grad * factor * slope`, and `x` where it is NaN. `sign`
-            /// is 0, infinite or NaN if the slope is, else a number with the slope's sign.
+            /// Returns `grad * positive` where `x > 0`, else `grad * constant * variable`, and `x` where it is NaN.
+            ///
+            /// `constant` and `variable` are the factors of the slope. The exponent of `variable` includes that of
+            /// `constant`. `sign` is 0, infinite or NaN if the slope is, else a number with the slope's sign.
             #[inline(always)]
             fn apply(
                 self,
                 simd: S,
                 x: S::$floats,
                 grad: S::$floats,
-                factor: Pair<S>,
-                slope: Normalized<S, Pair<S>>,
+                constant: Pair<S>,
+                variable: Normalized<S, Pair<S>>,
                 sign: S::$floats,
             ) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
                 let normalized = normalize(simd, grad);
-                let grad_pair = split(simd, Pair::from(simd, normalized.significand));
-                let scaled = split_product(simd, grad_pair, factor);
+                let grad_pair = split_pair(simd, Pair::from(simd, normalized.significand));
+                let scaled = split_product(simd, grad_pair, constant);
                 let y = scale_by_power(
                     simd,
-                    product(scaled, slope.significand),
-                    normalized.exponent + slope.exponent,
+                    rounded_product(scaled, variable.significand),
+                    normalized.exponent + variable.exponent,
                 );
                 // For zeros, infinities and NaN, `grad * sign` gives the value that IEEE 754 requires.
                 let is_number = grad.abs().simd_gt(splat(0.0))
                     & grad.abs().simd_le(splat(<$float>::MAX))
-                    & slope.significand.high.abs().simd_gt(splat(0.0))
+                    & variable.significand.high.abs().simd_gt(splat(0.0))
                     & !self.is_degenerate;
-                let otherwise = is_number.select(y, grad * sign);
-                let side = x
+                let below_zero = is_number.select(y, grad * sign);
+                let result = x
                     .simd_gt(splat(0.0))
-                    .select(self.positive.times(grad), otherwise);
-                x.simd_eq(x).select(side, x)
+                    .select(self.positive.times(grad), below_zero);
+                x.simd_eq(x).select(result, x)
             }
         }
     };

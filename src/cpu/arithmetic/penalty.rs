@@ -21,8 +21,8 @@ macro_rules! penalty {
             }
         }
 
-        /// The penalty `l1 * |y| + l2 * y^2`, computed as `|y| * (|y| * l2 + l1)`. Intermediate results overflow only
-        /// if the penalty does.
+        /// The penalty `l1 * |y| + l2 * y^2`, computed as `|y| * (|y| * l2 + l1)`. If both factors are less than half
+        /// of the largest float, intermediate results overflow only if the penalty does.
         #[derive(Clone, Copy)]
         pub(in super::super) struct L1L2<S: Simd> {
             l1: S::$floats,

@@ -1,10 +1,10 @@
 //! Error-free transformations, and scaling by powers of two.
 //!
-//! - A `Pair` holds a number with more bits than a float has: `high`, and its rounding error `low`.
+//! - A `Pair` holds a number with more bits than a float has: the sum of two floats, `high` and the smaller `low`.
 //! - `two_sum` and `two_product` are error-free transformations: they return a sum or product together with its
 //!   rounding error. With FMA, the error of a product is `mul_add(a, b, -(a * b))`. Without FMA, both numbers are split
-//!   into halves whose products are exact.
-//! - `split_product` and `product` multiply pairs: the product of the high parts plus the cross terms. The first
+//!   into halves whose factors are exact.
+//! - `split_product` and `rounded_product` multiply pairs: the product of the high parts plus the cross terms. The first
 //!   returns a pair; the second rounds once.
 //! - `normalize` and `scale_by_power` keep exponents apart from significands, so that no product overflows or
 //!   underflows on the way.
@@ -19,7 +19,7 @@ macro_rules! primitives {
         const ROUNDER: $float = (3u64 << ($mantissa - 1)) as $float + $bias as $float;
         const FRACTION: $bits = (1 << $mantissa) - 1;
 
-        /// The sum high + low. `low` is the rounding error of `high`.
+        /// The number high + low. `low` is smaller and holds the bits that `high` has no room for.
         #[derive(Clone, Copy)]
         struct Pair<S: Simd> {
             high: S::$floats,
@@ -52,7 +52,8 @@ macro_rules! primitives {
             exponent: S::$floats,
         }
 
-        /// Keeps so few bits that the product of two such numbers is exact. With FMA, keeps all bits.
+        /// Keeps so few bits that the product of two such numbers is exact. With FMA, keeps all bits, because
+        /// `mul_add` does not round the product.
         #[inline(always)]
         fn leading_bits<S: Simd>(simd: S, v: S::$floats) -> S::$floats {
             if has_fma(simd.level()) {
@@ -74,7 +75,7 @@ macro_rules! primitives {
 
         /// Moves bits from `high` to `low`, so that the product of two high parts is exact. With FMA, changes nothing.
         #[inline(always)]
-        fn split<S: Simd>(simd: S, v: Pair<S>) -> Pair<S> {
+        fn split_pair<S: Simd>(simd: S, v: Pair<S>) -> Pair<S> {
             if has_fma(simd.level()) {
                 return v;
             }
@@ -106,8 +107,8 @@ macro_rules! primitives {
             }
         }
 
-        /// Dekker's `TwoProduct`: returns a * b for two floats as a pair. It is exact in `f32`, and accurate to 2^-104
-        /// in `f64`.
+        /// Dekker's `TwoProduct`: returns a * b for two floats as a pair. It is exact with FMA and in `f32`. In `f64`
+        /// without FMA it is accurate to 2^-104.
         #[inline(always)]
         fn two_product<S: Simd>(simd: S, a: S::$floats, b: S::$floats) -> Pair<S> {
             let zero = S::$floats::splat(simd, 0.0);
@@ -117,8 +118,8 @@ macro_rules! primitives {
                 return Pair { high, low };
             }
             let (a, b) = (
-                split(simd, Pair::from(simd, a)),
-                split(simd, Pair::from(simd, b)),
+                split_pair(simd, Pair::from(simd, a)),
+                split_pair(simd, Pair::from(simd, b)),
             );
             let first_terms = a.low.mul_add(b.high, a.high * b.high - high);
             Pair {
@@ -129,7 +130,7 @@ macro_rules! primitives {
 
         /// Returns a * b for split pairs, rounded once.
         #[inline(always)]
-        fn product<S: Simd>(a: Pair<S>, b: Pair<S>) -> S::$floats {
+        fn rounded_product<S: Simd>(a: Pair<S>, b: Pair<S>) -> S::$floats {
             a.high.mul_add(b.high, cross_terms(a, b))
         }
 
@@ -146,8 +147,8 @@ macro_rules! primitives {
             (rounder.bitcast::<S::$uints>() << $mantissa).bitcast()
         }
 
-        /// Returns 2^exponent as two factors, each of which is normal. The exponent is bounded to `largest_power`,
-        /// beyond which every result of `scale_by_power` is 0 or infinite.
+        /// Returns 2^exponent as two factors, each of which is normal. The exponent is clamped to plus or minus
+        /// `largest_power`, beyond which every result of `scale_by_power` is 0 or infinite.
         #[inline(always)]
         fn powers_of_two<S: Simd>(simd: S, exponent: S::$floats) -> [S::$floats; 2] {
             let splat = |v: $float| S::$floats::splat(simd, v);
@@ -170,10 +171,10 @@ macro_rules! primitives {
         fn normalize<S: Simd>(simd: S, v: S::$floats) -> Normalized<S, S::$floats> {
             let splat = |v: $float| S::$floats::splat(simd, v);
             let uints = |v: $bits| S::$uints::splat(simd, v);
-            let unit = (1u64 << ($mantissa + 1)) as $float;
-            // Scales subnormal numbers up, so that their exponent bits count.
+            // Multiplies subnormal numbers by 2^(mantissa + 1), which makes them normal.
+            let scale = (1u64 << ($mantissa + 1)) as $float;
             let is_subnormal = v.abs().simd_lt(splat(<$float>::MIN_POSITIVE));
-            let normal = is_subnormal.select(v * unit, v);
+            let normal = is_subnormal.select(v * scale, v);
             let bits = normal.bitcast::<S::$uints>();
             // Converts the exponent bits to a float: adds them to the last bits of a large float, then subtracts it.
             let biased = ((bits >> $mantissa) & uints((1 << (<$bits>::BITS - 1 - $mantissa)) - 1))

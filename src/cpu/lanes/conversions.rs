@@ -80,12 +80,13 @@ fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let bits: S::u32s = v.bitcast();
     let magnitude = bits & 0x7fff_ffff;
     let kept = magnitude >> 13;
+    // Subtracts 112 from the exponent, the difference of the exponent biases, and rounds 13 bits off.
     let normal = (magnitude - splat(0x3800_0000) + splat(0x0fff) + (kept & 1)) >> 13;
-    // Below 2^-14, adding 0.5 rounds to a multiple of 2^-24, which the last bits of the sum count.
+    // Below 2^-14, adding 0.5 rounds to a multiple of 2^-24, and the last bits of the sum are that multiple.
     let sum = magnitude.bitcast::<S::f32s>() + 0.5;
     let subnormal = sum.bitcast::<S::u32s>() - splat(0.5f32.to_bits());
     let finite = magnitude
-        .simd_lt(splat(0x3880_0000))
+        .simd_lt(splat(0x3880_0000)) // 2^-14
         .select(subnormal, normal);
     let rounded = magnitude
         .simd_lt(splat(0x4780_0000)) // 65536
@@ -217,7 +218,7 @@ mod tests {
             let bits = u32::from(h) << 16;
             [bits, bits + 0x7fff, bits + 0x8000, bits + 0x8001]
         }));
-        // Half of the smallest f16, and the ties between subnormal f16.
+        // Multiples of half of the smallest f16: subnormal f16, and the ties between them.
         let inputs = inputs.chain((0..2048u16).map(|i| (f32::from(i) * 0.5f32.powi(25)).to_bits()));
         let inputs: Vec<f32> = inputs.map(f32::from_bits).collect();
         for level in levels() {

@@ -48,7 +48,8 @@ impl Entry {
     }
 }
 
-/// A buffer of a dispatch. `Even` and `Odd` are the two scratch buffers for partial sums; each dispatch reads one and writes the other.
+/// A buffer of a dispatch. `Even` and `Odd` are the two scratch buffers for partial sums: a dispatch of `sums` reads one and writes the
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Buffer {
     Input,
@@ -153,13 +154,18 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
     })
 }
 
-/// The elements of one binding, counted in bytes, elements or vectors from the start of the binding.
+/// The elements of one binding.
 struct Run {
+    /// The size of an element in bytes.
     element: u64,
+    /// The first byte of the binding within its buffer.
     base: u64,
+    /// The first element and the end of the run, in elements from the base.
     begin: u64,
     end: u64,
+    /// The first whole vector of the run, in vectors from the base.
     first_vector: u64,
+    /// The number of whole vectors that `vectors` sums.
     vectors: u64,
 }
 
@@ -180,6 +186,7 @@ impl Run {
         let end = begin + left.min(room);
         let most = most_groups(bounds).saturating_mul(vectors_per_group(bounds));
         let vectors = (end / lanes).saturating_sub(first_vector);
+        // If elements are left for another run, this one ends with a whole vector, so that the next one starts with one.
         let cut = vectors > most || (vectors > 0 && left > room);
         let vectors = vectors.min(most);
         Ok(Self {

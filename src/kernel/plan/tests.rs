@@ -61,7 +61,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn every_element_once_and_within_bounds(
+    fn every_element_is_processed_once_and_within_bounds(
         size in prop::sample::select(vec![2u64, 4, 8]),
         x in 0u64..300,
         grad in 0u64..300,
@@ -78,7 +78,8 @@ proptest! {
         let shape = Shape { workgroup_size, vectors_per_invocation };
         let bounds = Bounds { alignment, max_binding, max_groups, shape };
         // Slices in one buffer are this number of elements apart: from the input's end to the output's start, or from
-        // the output's end to the gradient's start.
+        // the output's end to the gradient's start. With `same_place`, all slices start at the same element instead, so
+        // those that share a buffer are one slice.
         let shared = Shared { x: apart.0.is_some(), grad: apart.1.is_some() };
         let y = if same_place { x } else { apart.0.map_or(y, |apart| x + len + apart) };
         let grad = if same_place { y } else { apart.1.map_or(grad, |apart| y + len + apart) };
@@ -130,7 +131,7 @@ fn the_longest_run_does_not_overflow() {
             done += match dispatch.entry {
                 Entry::Vectors => u64::from(params.count) * VECTOR / size,
                 Entry::Elements if params.gap == 0 => params.end.into(),
-                Entry::Elements => panic!("32 GiB are no whole number of vectors"),
+                Entry::Elements => panic!("slices of whole vectors have no head and no tail"),
             };
             let per_group = u64::from(bounds.shape.workgroup_size)
                 * per_invocation(dispatch.entry, bounds.shape);

@@ -5,11 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::shader::Shape;
 
-/// Returns the elements that each partial sum covers, counted from the first element, with the shaders' index
-/// arithmetic. `None` stands for a sum that does not exist.
-fn run(plan: &Plan, start: u64, dtype: DType, bounds: &Bounds) -> Vec<u64> {
+/// Executes the plan with the shaders' index arithmetic. Returns the elements that the result sums, counted from the
+/// first element.
+fn execute(plan: &Plan, start: u64, dtype: DType, bounds: &Bounds) -> Vec<u64> {
     let (element, sum) = (dtype.size() as u64, source::sum_size(dtype) as u64);
     let lanes = VECTOR / element;
+    // The elements that each partial sum covers, or `None` where no sum was written or the sum has been read.
     let mut scratch = plan
         .scratch
         .map(|bytes| vec![None::<Vec<u64>>; usize::try_from(bytes / sum).unwrap()]);
@@ -80,10 +81,10 @@ fn run(plan: &Plan, start: u64, dtype: DType, bounds: &Bounds) -> Vec<u64> {
                 assert!(results.is_empty() && left.next().is_none(), "sums are left");
                 return elements.unwrap_or_default();
             }
-            place => {
+            scratch_buffer => {
                 for (to, elements) in results {
                     assert!((to + 1) * sum <= dispatch.to.1.end, "outside the binding");
-                    let into = &mut scratch[usize::from(place == Buffer::Odd)];
+                    let into = &mut scratch[usize::from(scratch_buffer == Buffer::Odd)];
                     let before = into[usize::try_from(to).unwrap()].replace(elements);
                     assert!(before.is_none(), "a sum is overwritten");
                 }
@@ -116,7 +117,7 @@ proptest! {
             Ok(plan) => plan,
             Err(error) => {
                 let Error::Limit { needed, found, .. } = error else { panic!("{error}") };
-                prop_assert!(needed > found && workgroup_size == 1, "many sums");
+                prop_assert!(needed > found && workgroup_size == 1, "only workgroups of 1 have too many sums");
                 return Ok(());
             }
         };
@@ -125,7 +126,7 @@ proptest! {
         let bytes = &last.to.1;
         prop_assert_eq!(bytes.start + u64::from(last.params.to) * size, out);
         prop_assert_eq!(bytes.end, out + size);
-        let mut summed = run(&plan, start, dtype, &bounds);
+        let mut summed = execute(&plan, start, dtype, &bounds);
         summed.sort_unstable();
         prop_assert_eq!(summed, (0..len).collect::<Vec<_>>());
     }
@@ -156,12 +157,13 @@ fn the_longest_run_does_not_overflow() {
             };
         }
         assert_eq!(done, len);
+        // At most 16 bytes for every 64 KiB of input make 8 MiB.
         assert!(plan.scratch[0] < 9 << 20, "{:?}", plan.scratch);
     }
 }
 
 #[test]
-fn what_no_binding_holds_is_an_error() {
+fn bytes_that_no_binding_reaches_are_an_error() {
     let bounds = Bounds {
         alignment: 256,
         max_binding: 128,
