@@ -4,8 +4,8 @@
 // 1. `reduce`, `exp_of` and `expm1_of` do the same operations as the functions with the same names in
 //    shaders/exponential.wgsl, for t.low = 0. `p` is any_order_p in shaders/format/float32.wgsl, and `unit_forward` is
 //    expm1_or_same in shaders/unit_forward.wgsl.
-// 2. Each is evaluated for every float in a range: exp between -330 and -2^-30, expm1 between -19 and -2^-30, and ELU
-//    between -18 and -2^-25. The shaders use their results in the same ranges, and exp also between -2^-30 and -2^-40.
+// 2. expm1 is evaluated for every float for which its result is used, between -19 and -2^-30, and ELU between -18 and
+//    -2^-25. exp is evaluated between -330 and -2^-30; closer to 0, its pair 1 + t has no error that matters.
 // 3. The result is compared with a float64 result: the pairs by their relative error in units of u = 2^-24, which is
 //    half of the spacing at 1, and ELU in ULP.
 //

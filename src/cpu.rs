@@ -365,7 +365,7 @@ trait VectorCode: Element {
 }
 
 /// Implements [`VectorCode`] for an element type. `$arithmetic` is the module of its formulas, `$in_float` the method
-/// that rounds factors to the type of the arithmetic, and `$forward` the formula for forward with an `input_scale` of 1.
+/// that rounds factors to the type of the arithmetic, and `$forward` the formula of forward if `input_scale` is 1.
 macro_rules! vector_code {
     ($type:ty, $arithmetic:ident, $in_float:ident, $($forward:ident)::+) => {
         impl VectorCode for $type {

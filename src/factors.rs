@@ -356,9 +356,16 @@ impl Penalty {
         self.l1 == 0.0 && self.l2 == 0.0
     }
 
-    /// Returns the factors that a kernel multiplies by, and the number that the sum must be multiplied by at the end.
+    /// Returns the factors that a kernel multiplies by, and the number that the sum must be multiplied by at the end. If
+    /// the larger factor is at least 2^1023, both are divided by 2, so that `l1 + l2 * |y|` stays finite for `|y| <= 1`
+    /// and overflows only if the penalty does.
     pub(crate) fn in_f64(&self) -> ([f64; 2], f64) {
-        ([self.l1, self.l2], 1.0)
+        let rescale = if self.l1.max(self.l2) > f64::MAX / 2.0 {
+            2.0
+        } else {
+            1.0
+        };
+        ([self.l1 / rescale, self.l2 / rescale], rescale)
     }
 
     /// Returns the same in `f32`. If the larger factor is less than 2^-126 or at least 2^127, both are divided by the
@@ -408,7 +415,16 @@ mod tests {
                 "{factor:e}"
             );
         }
+        // A factor that is subnormal in `f64` may become 0. The error bound of a penalty allows this.
         let ([l1, _], rescale) = Penalty::new(smallest, 0.0).unwrap().in_f32();
-        assert!(l1 < 1e-37 && rescale < 1e-200);
+        assert_eq!((l1, rescale), (0.0, 0.5f64.powi(896)));
+    }
+
+    #[test]
+    fn a_penaltys_factors_are_halved_in_f64_if_their_sum_may_overflow() {
+        let half = f64::MAX / 2.0;
+        let in_f64 = |factor| Penalty::new(factor, factor).unwrap().in_f64();
+        assert_eq!(in_f64(half), ([half; 2], 1.0));
+        assert_eq!(in_f64(f64::MAX), ([half; 2], 2.0));
     }
 }

@@ -137,7 +137,7 @@ impl From<Split<f64>> for Factor64 {
 impl Factors32 {
     /// Returns the factors in the form that the shader of `op` multiplies by.
     pub fn new(factors: Factors, op: Op) -> Self {
-        let products = factors.in_f32();
+        let rounded = factors.in_f32();
         // For forward, these are EXPM1_LARGEST and EXPM1_SMALL of shaders/format/float32.wgsl. For gradients,
         // exp(-330) rounds to 0 even after it is multiplied by the largest gradient (2^128) and slope (2^192).
         let (largest, small) = match op {
@@ -145,13 +145,13 @@ impl Factors32 {
             Op::Backward | Op::BackwardFromOutput => (330.0, 0.5f32.powi(40)),
         };
         Self {
-            negative: products.split_negative().into(),
-            positive: products.split_positive().into(),
-            input_scale: products.split_input_scale().into(),
-            slope: products.split_slope().into(),
-            negative_bits: products.negative.to_bits(),
-            largest: (largest / products.input_scale).to_bits(),
-            small: (small / products.input_scale).to_bits(),
+            negative: rounded.split_negative().into(),
+            positive: rounded.split_positive().into(),
+            input_scale: rounded.split_input_scale().into(),
+            slope: rounded.split_slope().into(),
+            negative_bits: rounded.negative.to_bits(),
+            largest: (largest / rounded.input_scale).to_bits(),
+            small: (small / rounded.input_scale).to_bits(),
             padding: 0,
         }
     }
@@ -160,7 +160,7 @@ impl Factors32 {
 impl Factors64 {
     /// Returns the factors in the form that the shader of `op` multiplies by.
     pub fn new(factors: Factors, op: Op) -> Self {
-        let products = factors.in_f64();
+        let rounded = factors.in_f64();
         // For forward, these are EXPM1_LARGEST and EXPM1_SMALL of shaders/format/float64.wgsl. For gradients,
         // exp(-2240) rounds to 0 even after it is multiplied by the largest gradient (2^1024) and slope (2^1088).
         let (largest, small) = match op {
@@ -168,13 +168,13 @@ impl Factors64 {
             Op::Backward | Op::BackwardFromOutput => (2240.0, 0.5f64.powi(80)),
         };
         Self {
-            negative: products.split_negative().into(),
-            positive: products.split_positive().into(),
-            input_scale: products.split_input_scale().into(),
-            slope: products.split_slope().into(),
-            negative_bits: products.negative.to_bits(),
-            largest: (largest / products.input_scale).to_bits(),
-            small: (small / products.input_scale).to_bits(),
+            negative: rounded.split_negative().into(),
+            positive: rounded.split_positive().into(),
+            input_scale: rounded.split_input_scale().into(),
+            slope: rounded.split_slope().into(),
+            negative_bits: rounded.negative.to_bits(),
+            largest: (largest / rounded.input_scale).to_bits(),
+            small: (small / rounded.input_scale).to_bits(),
             padding: 0,
         }
     }

@@ -58,7 +58,7 @@ fn round_to_odd(value: f64) -> f32 {
     f32::from_bits((rounded.to_bits() - u32::from(away)) | 1)
 }
 
-/// Rounds a number to `f32`.
+/// Returns the `f32` nearest to `value`, as an `f64`.
 pub(super) fn to_f32(value: f64) -> f64 {
     round(value).into()
 }

@@ -13,10 +13,10 @@ use crate::op::Op;
 #[derive(Debug)]
 pub(super) struct Gradients {
     judge: Judge,
-    /// The binary logarithms of the dtype's smallest and largest numbers.
+    /// The binary logarithms of the dtype's smallest positive number and of its largest.
     min_exponent: f64,
     max_exponent: f64,
-    /// Magnitudes at which a number changes its kind, as bits.
+    /// Magnitudes, as bits: the limits of the subnormal, normal and infinite numbers and of NaN, and a few others.
     edges: [u64; 12],
 }
 
@@ -83,15 +83,16 @@ impl Gradients {
     /// number, returns its smallest number or, depending on `fraction`, one of its largest numbers.
     fn aimed_at(&self, exponent: f64, x: f64, fraction: f64) -> u64 {
         let factors = self.judge.rounded_factors();
-        let slope = if x > 0.0 {
+        let log2_slope = if x > 0.0 {
             factors.positive.log2()
         } else if self.judge.op == Op::BackwardFromOutput {
             factors.input_scale.log2() + (x + factors.negative).abs().log2()
         } else {
-            let slope = factors.negative.abs().log2() + factors.input_scale.log2();
-            slope + factors.input_scale * x * LOG2_E
+            let log2_at_0 = factors.negative.abs().log2() + factors.input_scale.log2();
+            log2_at_0 + factors.input_scale * x * LOG2_E
         };
-        let grad = (exponent - slope).clamp(self.min_exponent, self.max_exponent - 1e-6 - fraction);
-        bits(self.judge.dtype, grad.exp2())
+        let max = self.max_exponent - 1e-6 - fraction;
+        let log2_grad = (exponent - log2_slope).clamp(self.min_exponent, max);
+        bits(self.judge.dtype, log2_grad.exp2())
     }
 }

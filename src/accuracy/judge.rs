@@ -35,7 +35,7 @@ enum Expected {
     Anything,
     /// Exactly these bits.
     Same(u64),
-    /// This zero, this infinity, or any NaN.
+    /// Exactly this zero or infinity; if it is NaN, any NaN.
     Special(f64),
     /// A number near this exact value, which has dozens of bits more than the dtype.
     Near(f64),
@@ -202,7 +202,8 @@ impl Judge {
             ..
         } = self.rounded_factors();
         let from_output = op == Op::BackwardFromOutput;
-        // No input has such an output, and the implementations may replace it by a larger one.
+        // No input has an output below -negative. The implementations still add `negative` exactly down to twice that,
+        // and replace smaller outputs.
         if from_output && x < -2.0 * negative {
             return Expected::Anything;
         }
@@ -211,8 +212,8 @@ impl Judge {
             x + negative
         } else {
             // An exp that underflows counts as 0 only in a product with an infinity, or if x is infinite.
-            let is_product_finite = grad.is_finite() && negative.is_finite();
-            let is_zero = self.underflows(input_scale * x) && !(x.is_finite() && is_product_finite);
+            let all_finite = x.is_finite() && grad.is_finite() && negative.is_finite();
+            let is_zero = self.underflows(input_scale * x) && !all_finite;
             let exponential: f64 = if is_zero { 0.0 } else { 1.0 };
             if is_finite_and_not_zero(negative) {
                 exponential.copysign(negative)
@@ -237,7 +238,7 @@ impl Judge {
             negative * (input_scale * x).exp()
         };
         match grad * (slope * input_scale) {
-            0.0 => Expected::Special(0.0f64.copysign(grad * sign)),
+            0.0 => Expected::Special(0.0f64.copysign(grad * sign)), // underflows even in `f64`
             expected => Expected::Near(expected),
         }
     }
@@ -291,7 +292,7 @@ fn is_finite_and_not_zero(value: f64) -> bool {
 
 type Wide = FBig<HalfEven, 2>;
 
-/// Converts to 160 bits, which leaves dozens of correct bits in the difference from an `f64`.
+/// Converts to 160 bits, so that the difference of an exact value and a nearby `f64` has dozens of correct bits.
 fn wide(value: f64) -> Wide {
     let value = Wide::try_from(value).unwrap_or(Wide::ZERO);
     value.with_precision(160).value()

@@ -28,7 +28,8 @@ pub struct Others {
     tally: Tally,
 }
 
-/// The names of the ranges of x. "normal" is the smallest normal number, and "special" are zeros, infinities and NaN.
+/// The names of the ranges of x. Below -17.4, expm1 rounds to -1 in `float32`. "normal" is the negated smallest normal
+/// number, and "special" are zeros, infinities and NaN.
 const RANGES: [&str; 9] = [
     "below -17.4",
     "-17.4 .. -1",
@@ -187,7 +188,7 @@ impl Others {
         }
     }
 
-    /// Merges the results for the factors of both.
+    /// Merges the results for different factors. ([`Findings::merge`] is for the same factors.)
     #[must_use]
     pub fn combine(self, other: Self) -> Self {
         Self {

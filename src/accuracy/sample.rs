@@ -1,9 +1,10 @@
 //! The sample of inputs and incoming gradients that results are judged for.
 //!
-//! 1. Critical numbers: those at which the arithmetic, the dtype or the result changes, and their neighbours.
+//! 1. Critical numbers, and their neighbours: those at which the code takes another branch, the result becomes
+//!    constant, subnormal or infinite, or the dtype has a limit.
 //! 2. Strided patterns: bit patterns from the whole range of the dtype, at equal distances from each other.
 //!
-//! Nothing is random: the sample for a judge is the same on every machine.
+//! Nothing is random: every run judges the same sample.
 
 use std::f64::consts::LN_2;
 
@@ -173,7 +174,7 @@ impl Strided {
 
 // ---- Critical numbers ----
 
-/// Returns the numbers at which the arithmetic, the dtype or the result changes, and their neighbours.
+/// Returns the critical numbers and their neighbours.
 fn critical(judge: Judge) -> Vec<u64> {
     let Judge { op, dtype, .. } = judge;
     let factors = judge.rounded_factors();
@@ -245,7 +246,7 @@ fn critical(judge: Judge) -> Vec<u64> {
 }
 
 /// Returns magnitudes of `input_scale * x` or of x at which the code takes another branch, or the result becomes
-/// constant.
+/// constant. (`Factors32` and `Factors64` are in src/shader.rs.)
 fn thresholds(dtype: DType) -> Vec<f64> {
     let power = |n| 0.5f64.powi(n);
     let mut all = match dtype {
@@ -258,7 +259,7 @@ fn thresholds(dtype: DType) -> Vec<f64> {
             37.429_947_750_237_05,   // expm1 rounds to -1
             2240.0,                  // Factors64::largest of gradients, exp_smallest on the CPU
             power(80),               // Factors64::small of gradients
-            power(120),              // Scale::small on the CPU
+            power(120),              // InputScale::small on the CPU
             745.133_219_101_941_2,   // EXP_UNDERFLOWS in float64.wgsl, exp_underflows on the CPU
             708.0,                   // exp_normal on the CPU
             708.396_418_532_264_1,   // exp becomes subnormal
@@ -273,7 +274,7 @@ fn thresholds(dtype: DType) -> Vec<f64> {
             17.328_680,    // expm1 rounds to -1
             330.0,         // Factors32::largest of gradients, exp_smallest on the CPU
             power(40),     // Factors32::small of gradients
-            power(60),     // Scale::small on the CPU
+            power(60),     // InputScale::small on the CPU
             103.972_084,   // EXP_UNDERFLOWS in float32.wgsl, exp_underflows on the CPU
             87.0,          // exp_normal on the CPU
             87.336_55,     // exp becomes subnormal
@@ -338,6 +339,7 @@ fn index(i: u64) -> usize {
     usize::try_from(i).unwrap_or(usize::MAX)
 }
 
+/// Returns the mask of all bits of a number.
 pub(super) fn all_bits(dtype: DType) -> u64 {
     u64::MAX >> (64 - 8 * dtype.size())
 }

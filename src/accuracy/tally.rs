@@ -42,7 +42,7 @@ pub struct Tally {
     pub worst: Option<Worst>,
 }
 
-/// The worst result: one that breaks the contract, if any does, and the farthest from the exact value among those.
+/// The worst result: the farthest from the exact value of those that break the contract, or of all if none breaks it.
 #[derive(Clone, Copy, Debug)]
 pub struct Worst {
     /// The judge, with the factors.

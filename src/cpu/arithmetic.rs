@@ -28,8 +28,8 @@
 //!
 //! A function that has the name of one in `shaders/primitives.wgsl` or `shaders/exponential.wgsl` does the same. Some
 //! things are simpler here. Rust does not change floating-point operations, so there is no optimization barrier.
-//! Subnormal numbers are not flushed, so exponents can be floats with integer values, and multiplications apply them. On
-//! machines with FMA, pairs need not be split either: `mul_add` gives the rounding error of a product.
+//! Subnormal numbers are not flushed, so exponents can be floats with integer values, and multiplications apply them.
+//! On machines with FMA, pairs need not be split: `mul_add` gives the rounding error of a product.
 
 #[macro_use]
 mod primitives;

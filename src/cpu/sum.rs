@@ -2,7 +2,7 @@
 //!
 //! 1. The terms of a block of 16 vectors are added in the elements' own arithmetic, which is fast.
 //! 2. The block's sum is converted to `f64` and added to a running sum by `TwoSum`. The rounding errors of these
-//!    additions are added up in a second number, so that the length of the slice does not matter.
+//!    additions are added up in a second number, so that the error does not grow with the length of the slice.
 //! 3. The sums of all lanes and of all pieces are added in the same way.
 
 use std::ops::{Add, Sub};

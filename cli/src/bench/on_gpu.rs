@@ -75,6 +75,7 @@ impl<'a> OnGpu<'a> {
             ]
         };
         for &measurement in measurements {
+            self.clear_output()?; // it holds the previous result, which may be the same
             self.sample(measurement)?;
             let (device, y) = (self.device.to_string(), self.y.to_bytes_blocking()?);
             match measurement {
@@ -179,6 +180,18 @@ impl OnGpu<'_> {
             Some(timer) => timer.read(&self.device),
             None => Ok(start.elapsed().as_secs_f64()),
         }
+    }
+
+    /// Fills `y` with zeros.
+    fn clear_output(&self) -> Result<()> {
+        let y = slice(&self.y)?;
+        let mut encoder = self
+            .gpu
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.clear_buffer(y.buffer(), y.offset(), Some(y.size()));
+        self.gpu.queue().submit([encoder.finish()]);
+        Ok(())
     }
 
     /// Records the copy of `x` to `y`, and with a gradient also the copy of half of `grad`. A gradient reads `x` and

@@ -9,19 +9,20 @@ const HALF: Judge = Judge {
 
 /// Creates a report on float16 results for x = -0.5. Each result is the given number of steps away from the nearest
 /// number.
-fn report(off: &[u64]) -> Report {
+fn report(steps_off: &[u64]) -> Report {
     let [x, nearest] = [-0.5, -0.393_469_340_287_366_6].map(|v| bits(DType::F16, v));
-    let report_on = |off| {
+    let report_on = |steps| {
         let mut report = Report::new(HALF);
         report.add(Case {
             x,
             grad: 0,
-            y: nearest + off,
+            y: nearest + steps,
         });
         report
     };
     let empty = Report::new(HALF);
-    off.iter()
+    steps_off
+        .iter()
         .copied()
         .map(report_on)
         .fold(empty, Report::merge)

@@ -49,8 +49,8 @@ macro_rules! factors {
             is_one: bool,
             /// The lower bound that x is clamped to. Smaller x give the same result.
             smallest: S::$floats,
-            /// For x above this, |t| < `expm1_small`^2. exp(t) then rounds to 1, and t may be replaced by 0. For other x,
-            /// no part of the pair t is subnormal.
+            /// For x above this, |t| < `expm1_small`^2. exp(t) then rounds to 1, and t may be replaced by 0. For other
+            /// x, no part of the pair t is subnormal.
             small: S::$floats,
         }
 

@@ -112,8 +112,8 @@ macro_rules! forward {
                 let expm1 = expm1_of(simd, self.input_scale.times(simd, x));
                 let normalized = normalize(simd, x);
                 let linear = split_pair(simd, Pair::from(simd, normalized.significand));
-                let expm1 = linear.or(expm1, is_small);
-                let factor = self.slope.pair().or(self.negative.pair(), is_small);
+                let expm1 = choose_pair(expm1, linear, is_small);
+                let factor = choose_pair(self.negative.pair(), self.slope.pair(), is_small);
                 let exponent = is_small
                     .select(normalized.exponent + self.slope.exponent, self.negative.exponent);
                 let y = scale_by_power(simd, rounded_product(factor, expm1), exponent);

@@ -3,9 +3,11 @@
 //! - A `Pair` holds a number with more bits than a float has: the sum of two floats, `high` and the smaller `low`.
 //! - `two_sum` and `two_product` are error-free transformations: they return a sum or product together with its
 //!   rounding error. With FMA, the error of a product is `mul_add(a, b, -(a * b))`. Without FMA, both numbers are split
-//!   into halves whose factors are exact.
-//! - `split_product` and `rounded_product` multiply pairs: the product of the high parts plus the cross terms. The first
-//!   returns a pair; the second rounds once.
+//!   into halves whose products are exact.
+//! - In a split pair, `high` has so few bits that the product of two such numbers is exact. With FMA, every pair counts
+//!   as split.
+//! - `split_product` and `rounded_product` multiply split pairs: the product of the high parts plus the cross terms.
+//!   The first returns a pair; the second rounds once.
 //! - `normalize` and `scale_by_power` keep exponents apart from significands, so that no product overflows or
 //!   underflows on the way.
 
@@ -19,7 +21,7 @@ macro_rules! primitives {
         const ROUNDER: $float = (3u64 << ($mantissa - 1)) as $float + $bias as $float;
         const FRACTION: $bits = (1 << $mantissa) - 1;
 
-        /// The number high + low. `low` is smaller and holds the bits that `high` has no room for.
+        /// The number high + low. `low` is smaller and holds the bits that `high` does not have.
         #[derive(Clone, Copy)]
         struct Pair<S: Simd> {
             high: S::$floats,
@@ -34,14 +36,18 @@ macro_rules! primitives {
                     low: S::$floats::splat(simd, 0.0),
                 }
             }
+        }
 
-            /// Returns `self` where the condition holds, else `other`.
-            #[inline(always)]
-            fn or(self, other: Self, condition: <S::$floats as SimdBase<S>>::Mask) -> Self {
-                Self {
-                    high: condition.select(self.high, other.high),
-                    low: condition.select(self.low, other.low),
-                }
+        /// Returns `b` where the condition holds, else `a`.
+        #[inline(always)]
+        fn choose_pair<S: Simd>(
+            a: Pair<S>,
+            b: Pair<S>,
+            condition: <S::$floats as SimdBase<S>>::Mask,
+        ) -> Pair<S> {
+            Pair {
+                high: condition.select(b.high, a.high),
+                low: condition.select(b.low, a.low),
             }
         }
 
@@ -176,7 +182,8 @@ macro_rules! primitives {
             let is_subnormal = v.abs().simd_lt(splat(<$float>::MIN_POSITIVE));
             let normal = is_subnormal.select(v * scale, v);
             let bits = normal.bitcast::<S::$uints>();
-            // Converts the exponent bits to a float: adds them to the last bits of a large float, then subtracts it.
+            // Converts the exponent bits to a float: adds them to the last bits of a large float, then subtracts that
+            // float and the bias.
             let biased = ((bits >> $mantissa) & uints((1 << (<$bits>::BITS - 1 - $mantissa)) - 1))
                 + uints((ROUNDER - $bias as $float).to_bits());
             let exponent = biased.bitcast::<S::$floats>() - splat(ROUNDER);

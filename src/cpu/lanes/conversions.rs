@@ -4,8 +4,8 @@ use fearless_simd::prelude::*;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use fearless_simd::{Level, f32x8, f32x16, u16x8, u16x16};
 
-/// Converts to `f32`: returns the elements at even positions, then those at odd positions. This order needs no moves
-/// across lanes.
+/// Converts bfloat16 to `f32`: returns the elements at even positions, then those at odd positions. This order needs no
+/// moves across lanes.
 #[inline(always)]
 pub(super) fn widen_bf16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     let pairs: S::u32s = h.bitcast();
@@ -13,7 +13,8 @@ pub(super) fn widen_bf16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     [(pairs << 16).bitcast(), (pairs & upper).bitcast()]
 }
 
-/// Converts to bfloat16, rounding to nearest, ties to even. If a number is too large, the carry makes it infinite.
+/// Converts to bfloat16 in the order that [`widen_bf16`] returns, rounding to nearest, ties to even. If a number is too
+/// large, the carry makes it infinite.
 #[inline(always)]
 pub(super) fn narrow_bf16<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
     let (even, odd) = (keep_nan(simd, even), keep_nan(simd, odd));
@@ -45,7 +46,7 @@ fn rounded_to_bf16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     v.simd_eq(v).select(rounded, bits)
 }
 
-/// Converts to `f32`: returns the elements at even positions, then those at odd positions.
+/// Converts float16 to `f32`: returns the elements at even positions, then those at odd positions.
 #[inline(always)]
 pub(super) fn widen_f16<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     let pairs: S::u32s = h.bitcast();
@@ -67,7 +68,7 @@ fn widen_upper_f16<S: Simd>(simd: S, bits: S::u32s) -> S::f32s {
     (magnitude | (bits & splat(0x8000_0000))).bitcast()
 }
 
-/// Converts elements in the order that [`widen_f16`] returns.
+/// Converts to float16 in the order that [`widen_f16`] returns, rounding to nearest, ties to even.
 #[inline(always)]
 pub(super) fn narrow_f16<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
     (narrow_to_f16(simd, even) | (narrow_to_f16(simd, odd) << 16)).bitcast()
@@ -80,7 +81,7 @@ fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     let bits: S::u32s = v.bitcast();
     let magnitude = bits & 0x7fff_ffff;
     let kept = magnitude >> 13;
-    // Subtracts 112 from the exponent, the difference of the exponent biases, and rounds 13 bits off.
+    // Subtracts the difference of the exponent biases, 112, and rounds off the last 13 bits, ties to even.
     let normal = (magnitude - splat(0x3800_0000) + splat(0x0fff) + (kept & 1)) >> 13;
     // Below 2^-14, adding 0.5 rounds to a multiple of 2^-24, and the last bits of the sum are that multiple.
     let sum = magnitude.bitcast::<S::f32s>() + 0.5;
@@ -98,8 +99,8 @@ fn narrow_to_f16<S: Simd>(simd: S, v: S::f32s) -> S::u32s {
     rounded | ((bits >> 16) & 0x8000)
 }
 
-/// Converts to `f32` with the machine's own instructions if they exist. These differ from [`widen_f16`] in the order of
-/// the elements, and in the bits of signalling NaNs.
+/// Converts float16 to `f32`. If the machine has instructions for this, returns the first half of the elements, then
+/// the last; the instructions also change the bits of signalling NaNs. Otherwise does the same as [`widen_f16`].
 #[inline(always)]
 pub(super) fn widen_f16_numbers<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -136,7 +137,7 @@ pub(super) fn widen_f16_numbers<S: Simd>(simd: S, h: S::u16s) -> [S::f32s; 2] {
     widen_f16(simd, h)
 }
 
-/// Converts elements in the order that [`widen_f16_numbers`] returns.
+/// Converts to float16 in the order that [`widen_f16_numbers`] returns, rounding to nearest, ties to even.
 #[inline(always)]
 pub(super) fn narrow_f16_numbers<S: Simd>(simd: S, [first, last]: [S::f32s; 2]) -> S::u16s {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -210,11 +211,12 @@ mod tests {
         let inputs = (0..=u32::MAX)
             .step_by(64_153)
             .chain((0..=u16::MAX).flat_map(|h| {
-                // Every f16, the ties between them, and the neighbours of both.
+                // Every f16, the ties between them, and the neighbours of the ties.
                 let bits = f16::from_bits(h).to_f32().to_bits();
                 [bits, bits + 0x0fff, bits + 0x1000, bits + 0x1001]
             }));
         let inputs = inputs.chain((0..=u16::MAX).flat_map(|h| {
+            // The same for bf16.
             let bits = u32::from(h) << 16;
             [bits, bits + 0x7fff, bits + 0x8000, bits + 0x8001]
         }));
@@ -253,8 +255,8 @@ mod tests {
     #[test]
     fn blocks_with_nan_keep_positions_and_payloads() {
         fn check<E: VectorCode>(level: Level, infinity: u16) {
-            // Numbers of 0 and more, and NaNs, are returned unchanged: first in order, then mixed so that most blocks
-            // contain a NaN.
+            // Numbers of 0 and more, and NaNs, are returned unchanged. They are tested in order, and then mixed, so
+            // that many blocks contain both.
             let is_kept = |&h: &u16| h < 0x8000 || h & 0x7fff > infinity;
             let mixed = (0..=u16::MAX).map(|h| h.wrapping_mul(0x9e37));
             let x: Vec<u16> = (0..=u16::MAX).chain(mixed).filter(is_kept).collect();

@@ -87,6 +87,14 @@ async fn losses_are_those_of_keras() {
             let rounded = Regularizer::L2(0.1f32.into());
             let loss = rounded.activity_loss(&y).unwrap();
             check(target.name, dtype, scalar(&loss).await, 0.7151019904086205);
+            // The sum of the factors overflows, but not the penalty.
+            let huge = Regularizer::L1L2 {
+                l1: 1.7e308,
+                l2: 1.7e308,
+            };
+            let half = shaped(target.device, dtype, &[bits(dtype, 0.5)], &[]);
+            let penalty = scalar(&huge.penalty(&half).unwrap()).await;
+            check(target.name, dtype, penalty, 1.275e308);
         }
 
         for shape in [&[0, 3][..], &[2, 0], &[0], &[0, usize::MAX]] {
