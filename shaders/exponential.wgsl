@@ -46,8 +46,8 @@ fn scaled_input(magnitude: Words, f: Factors, unit_input_scale: bool, zero: u32)
     return two_product(x, split(x, zero), add(input_scale.high, input_scale.low, zero), input_scale, zero);
 }
 
-// The result of the range reduction: t = n ln 2 + r, and expm1(r) = r + rest. `r` is exact; `rest` may have rounding
-// errors.
+// The result of the range reduction: t = n ln 2 + r + r_low with a tiny r_low, and expm1(r + r_low) = r + rest. `r` is
+// exact; `rest` may have rounding errors.
 struct Reduced {
     rounder: Words, // the bits of ROUNDER + n
     r: Floats,

@@ -1,5 +1,6 @@
 //! Tests of the methods of `Elu`, `cpu` and `Kernel` that take the operation as an argument. They give the same results
-//! as the named methods, write to existing tensors and in place, and reject a wrong number of inputs.
+//! as the named methods, write to existing tensors and in place, and reject a wrong number of inputs. Also tests of
+//! `Kernel::compile`, which compiles ahead of time.
 
 use wgpu_elu::{
     DType, Device, Elu, Error, Kernel, Op, Role, Tensor, accuracy::bits, cpu, shader::Shared, wgpu,
@@ -203,6 +204,7 @@ fn compile_creates_the_pipelines_that_prepare_needs() {
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         let separate = Shared::default();
         for op in Op::ALL {
+            // In place, the output shares the buffer of the gradient, or that of `x` if there is no gradient.
             let in_place = Shared {
                 x: !op.has_grad(),
                 grad: op.has_grad(),
@@ -229,13 +231,18 @@ fn compile_creates_the_pipelines_that_prepare_needs() {
             x.as_buffer_slice().unwrap(),
             grad.as_buffer_slice().unwrap(),
         );
+        let y = Tensor::zeros(&Device::Gpu(gpu.clone()), DType::F32, &[2, 300]).unwrap();
+        let y = y.as_buffer_slice().unwrap();
         for op in Op::ALL {
             let grad = op.has_grad().then_some(grad);
-            let step = kernel
-                .prepare_op(op, 0.25, x, grad, grad.unwrap_or(x))
-                .unwrap();
-            assert!(step.dispatches() > 0);
+            for out in [y, grad.unwrap_or(x)] {
+                let step = kernel.prepare_op(op, 0.25, x, grad, out).unwrap();
+                assert!(step.dispatches() > 0);
+            }
         }
+        let out = y.buffer().slice(..4);
+        let step = kernel.prepare_penalty(0.1, 0.2, 1.0, x, out).unwrap();
+        assert!(step.dispatches() > 0);
         assert_eq!(pipelines(), compiled, "{name}: prepare created a pipeline");
     });
 }

@@ -24,7 +24,7 @@ fn floors(text: &str) -> BTreeMap<String, usize> {
     map
 }
 
-/// Returns the code of a file without comments and unit tests.
+/// Returns the code of a file without comments and without unit tests, which come last.
 fn code(text: &str) -> String {
     let (text, _) = text.split_once("#[cfg(test)]").unwrap_or((text, ""));
     let lines = text
@@ -33,8 +33,8 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the modules that the code imports with `crate::name` or `use crate::{name, ...}`. An import of a name that the
-/// crate root exports is returned as this name, which is on no floor.
+/// Returns the modules that the code imports with `crate::name` or `use crate::{name, ...}`. If the code imports a name
+/// that the crate root exports, returns this name, which is on no floor.
 fn imports(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (at, _) in code.match_indices("crate::") {

@@ -1,5 +1,5 @@
-//! Tests of the embed contract from the side of the host, the app that lends its device: the host's callbacks and error
-//! scopes, lost devices, dropped objects, profiling, and labels.
+//! Tests of the rules of docs/embedding.md from the side of the host, the app that lends its device: the host's
+//! callbacks and error scopes, lost devices, dropped objects, profiling, and labels.
 
 use std::{
     cell::RefCell,
@@ -147,6 +147,7 @@ fn use_all(gpu: &Gpu) {
     Elu::default().backward(&x, &y).unwrap();
     Layer::new(1.0).unwrap().call(&x).unwrap();
     Regularizer::L1(1.0).penalty(&x).unwrap();
+    // Large enough for several levels of partial sums within the small limits of `labels_are_the_documented_ones`.
     let large = Tensor::zeros(&device, DType::F32, &[1 << 19]).unwrap();
     Regularizer::L2(1.0).penalty(&large).unwrap();
     let mut stream = Stream::new(&device, Elu::default(), DType::F32).unwrap();
@@ -425,7 +426,8 @@ fn lose_device(gpu: &Gpu, name: &str) -> BTreeSet<String> {
     }
     // wgpu reports no loss to a kernel, so a kernel notices it only by mapping.
     assert_eq!(reasons.take(), unmapped, "{name}");
-    // Other objects return the reason that wgpu reports, which it does once the work in flight is over.
+    // Other objects return the reason that wgpu reports. wgpu reports it only once no work is in flight, so the reasons
+    // of these two calls are not checked.
     lost("download", x.to_vec_blocking::<f32>().unwrap_err());
     lost("wait", device.wait_blocking().unwrap_err());
     reasons.take();
@@ -634,10 +636,12 @@ fn labels_are_the_documented_ones() {
                 add("CreateComputePipeline", format!("{label}.{part}"));
             }
         }
+        // `use_all` applies these operations to tensors, too, and the crate records these in its own passes.
         if operation != "backward-from-output" {
             add("RunComputePass", format!("{operation}.float32"));
         }
     }
+    // Only the penalty of the large tensor has enough partial sums for this entry point.
     add("CreateComputePipeline", "penalty.float32.sums".into());
     let differences: Vec<_> = labels.symmetric_difference(&expected).collect();
     assert!(differences.is_empty(), "{differences:?}");
@@ -658,6 +662,7 @@ fn labels_are_the_documented_ones() {
             Gpu::from_wgpu(&device, &queue)
         });
         let unknown: Vec<_> = labels.difference(&expected).collect();
+        // Every device has more than 40 labels. Fewer would mean that the trace was not read to its end.
         assert!(
             unknown.is_empty() && labels.len() > 40,
             "{name}: {unknown:?}"

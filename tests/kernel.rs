@@ -1,4 +1,4 @@
-//! Tests of the embed contract on a device without a driver: errors, limits, and the cost of recording.
+//! Tests of kernels on a device without a driver: errors, limits, and the cost of recording.
 
 use wgpu_elu::{
     DType, Error, Gpu, Kernel, Op, Role,

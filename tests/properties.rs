@@ -55,8 +55,8 @@ fn vectors(dtype: DType) -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(element(dtype), LENGTHS)
 }
 
-/// Generates consecutive numbers of the dtype from a random start. Only the results of close numbers show whether a
-/// result is lower than that of a smaller number.
+/// Generates consecutive numbers of the dtype from a random start. Only for numbers that are this close can rounding
+/// make the result of a larger number lower than that of a smaller one.
 fn neighbours(dtype: DType) -> impl Strategy<Value = Vec<u64>> {
     (-18.0..0.0, LENGTHS).prop_map(move |(start, len)| (bits(dtype, start)..).take(len).collect())
 }

@@ -31,7 +31,8 @@ fn parse(dtype: DType, op: Op, shared: Shared) -> naga::Module {
     parse_source(dtype, &source(dtype, op, shared))
 }
 
-/// Returns the capabilities that a shader may use: none except for float64's, because the shaders need no optional feature.
+/// Returns the capabilities that a shader may use: those of float64 for this dtype, and otherwise none, because the
+/// other shaders need no optional feature.
 pub(crate) fn capabilities(dtype: DType) -> valid::Capabilities {
     match dtype {
         DType::F64 => valid::Capabilities::FLOAT64 | valid::Capabilities::SHADER_INT64,
@@ -206,7 +207,8 @@ fn the_penalty_shader_is_valid_and_has_the_same_layout_and_constants_as_rust() {
     }
 }
 
-/// Returns every shader with every entry point, shape and specialization.
+/// Returns every shader with every entry point, shape and specialization. For [`ELEMENTS`], the shapes differ only in
+/// the size of a workgroup, so one is enough. Forward has no gradient, so its variants with `shared.grad` are left out.
 fn every_variant() -> impl Iterator<Item = Variant> {
     let pipelines = [
         (VECTORS, Shape::HARDWARE),

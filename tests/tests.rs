@@ -18,7 +18,7 @@ mod examples;
 mod faults;
 // The floors in CONTRIBUTING.md: modules import from lower floors only.
 mod floors;
-// The embed contract from the host's side: callbacks, error scopes, lost devices, profiling, labels.
+// The rules of docs/embedding.md from the host's side: callbacks, error scopes, lost devices, profiling, labels.
 mod guest;
 // The shaders compiled by a C++ compiler with fast math.
 mod hostile;

@@ -30,7 +30,7 @@ impl Gpu {
         }
     }
 
-    /// Prepares a step, records it into an encoder of its own, and submits it: the three calls of the embed contract.
+    /// Prepares a step, records it into an encoder of its own, and submits it: the three calls that a host makes.
     pub(crate) fn run(
         &self,
         dtype: DType,

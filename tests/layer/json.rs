@@ -108,7 +108,8 @@ fn a_config_is_written_in_the_form_of_keras_3() {
     };
     assert!(with_shape(&UNKNOWN_BY_3).contains(r#""dtype":null,"input_shape":[3]}"#));
     assert!(with_shape(&[Some(4), Some(3)]).contains(r#""dtype":null,"batch_input_shape":[4,3]}"#));
-    // Only tf_keras reads `batch_input_shape`, and it does not know Keras 3's policies. The dtype is written as a name.
+    // Only tf_keras reads `batch_input_shape`, and it does not know Keras 3's policies. So next to `batch_input_shape`,
+    // the dtype is written as a name.
     let for_tf_keras = write(&with(sample(), |config| {
         config.batch_input_shape = Some(vec![Some(4), Some(3)]);
     }));

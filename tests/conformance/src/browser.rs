@@ -56,7 +56,7 @@ async fn the_browser_offers_one_gpu() {
     let device = Device::Gpu(gpus[0].clone());
     assert!(device.to_string().ends_with("(WebGPU)"), "{device}");
     wasm_bindgen_test::console_log!("{device} and {}", Device::Cpu);
-    // In a browser, too, `auto` prefers the CPU path to a software adapter, because it is faster.
+    // In a browser, too, `auto` prefers the CPU path to a software adapter, because the CPU path is faster.
     let is_software = gpus[0].info().device_type == wgpu::DeviceType::Cpu;
     assert_eq!(Device::auto().await.unwrap() == Device::Cpu, is_software);
     gpu(Device::gpu().await.unwrap());
@@ -84,6 +84,7 @@ async fn the_cpu_path_works_without_webgpu() {
 async fn an_error_is_returned_once_by_the_next_call_that_waits() {
     on_every_gpu(async |gpu, _| {
         let device = Device::Gpu(gpu.clone());
+        // While a buffer is mapped, the browser refuses all work that uses it.
         let mapped = host_buffer(gpu, 16, true);
         let mut x = Tensor::from_buffer(gpu, mapped.clone(), 0, DType::F32, &[4]).unwrap();
         let y = Elu::default().forward(&x).unwrap();

@@ -72,7 +72,8 @@ pub fn special_alphas() -> Vec<f32> {
         .collect()
 }
 
-/// Returns bits of float64 numbers: many with every exponent from -2^-60 to -2^8, and few of the other bit patterns.
+/// Returns bits of float64 numbers: about 37 for each exponent from -2^-60 to -2^8, and 1000 that are evenly spaced
+/// over all bit patterns.
 pub fn wide_float64() -> Vec<u64> {
     let low = (-(0.5f64.powi(60))).to_bits();
     let step = (1 << 52) / 37 + 12_345;

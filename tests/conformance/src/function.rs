@@ -79,6 +79,7 @@ impl<'a> Compiled<'a> {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_pipeline(&self.pipeline);
             pass.set_bind_group(0, &group, &[]);
+            // A row has 1024 workgroups of 64 invocations, which are 65536 elements.
             let rows = (data.size() / self.element_size).div_ceil(65536);
             pass.dispatch_workgroups(1024, u32::try_from(rows).unwrap(), 1);
         }
@@ -138,10 +139,14 @@ pub fn special_values(dtype: DType) -> Vec<u64> {
     let sign = bits(dtype, -0.0);
     let ends = [0, 1, 2, infinity - 1, infinity, infinity + 1];
     all.extend(ends.into_iter().flat_map(|bits| [bits, bits | sign]));
-    // Adds a vector with NaN and numbers, one with NaN only and one with zeros only, because the functions treat them differently.
+    // Shifts all numbers by one position. Otherwise each number of `ends` would be in a pair with its own negative, and
+    // NaN in a pair with NaN.
     all.rotate_left(1);
-    let nan = bits(dtype, f64::NAN);
+    // Completes the last vector.
     all.extend([bits(dtype, -0.3), bits(dtype, -1.0)]);
+    // Adds a vector with NaN and numbers, one with NaN only and one with zeros only, because the functions treat them
+    // differently.
+    let nan = bits(dtype, f64::NAN);
     all.extend([
         bits(dtype, -0.7),
         nan,

@@ -1,5 +1,5 @@
 //! Tests that run natively and in a browser's page, and helpers for all tests of this repository: devices, test values,
-//! and checks of results against the contract.
+//! and checks of results against the contract, the error bound that docs/numerics.md documents.
 
 #![allow(missing_docs, reason = "only tests use it")]
 

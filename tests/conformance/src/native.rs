@@ -45,8 +45,7 @@ pub fn gpus() -> &'static [Gpu] {
             ["require", "skip", "auto"].contains(&setting.as_str()),
             "WGPU_ELU_GPU must be require, skip or auto, found {setting}"
         );
-        // wgpu reports a missing validation layer at debug level, so it logs at this level while it looks for adapters.
-        // Only `require` fails if the layer is missing.
+        // wgpu reports a missing validation layer at debug level, so this level is on while wgpu looks for adapters.
         log::set_max_level(log::LevelFilter::Debug);
         let adapters = if setting == "skip" {
             Vec::new()
@@ -55,6 +54,7 @@ pub fn gpus() -> &'static [Gpu] {
         };
         log::set_max_level(log::LevelFilter::Warn);
         if setting != "require" {
+            // Discards the report of a missing layer, so that only `require` fails without the layer.
             WGPU_MESSAGES.lock().unwrap().clear();
         }
         let gpus: Vec<Gpu> = adapters

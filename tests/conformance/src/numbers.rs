@@ -219,15 +219,15 @@ async fn float64_keeps_the_contract() {
     .await;
 }
 
-/// Checks a part of the samples of `elu check`, which have factors and gradients of all sizes and critical numbers, at
-/// which the arithmetic changes.
+/// Checks some of the samples of `elu check`. They have factors and gradients of all sizes, and they contain the
+/// critical numbers, at which the arithmetic changes.
 #[everywhere]
 async fn samples_of_elu_check_keep_the_contract() {
     let mut judges: Vec<Judge> = Vec::new();
     for (i, dtype) in DType::ALL.into_iter().enumerate() {
         for (k, op) in Op::ALL.into_iter().enumerate() {
             judges.push(judge(op, dtype, 1.0));
-            // Every third set of other factors, and different ones for each dtype and operation.
+            // Every third set of other factors. Which ones they are depends on the dtype and the operation.
             judges.extend(
                 other_judges(op, dtype, false)
                     .into_iter()
@@ -294,7 +294,7 @@ fn known(op: Op, dtype: DType, factors: impl Into<Factors>, bits: [u64; 3]) -> K
 fn known_results() -> Vec<Known> {
     use DType::{BF16, F16, F32, F64};
     use Op::{Backward, BackwardFromOutput, Forward};
-    const POWER: f64 = (1u128 << 64) as f64;
+    const TWO_POW_64: f64 = (1u128 << 64) as f64;
     let general = |alpha, scale, input_scale| Factors::new(alpha, scale, input_scale).unwrap();
     let celu = |alpha| Factors::celu(alpha).unwrap();
     vec![
@@ -355,13 +355,13 @@ fn known_results() -> Vec<Known> {
         known(
             BackwardFromOutput,
             F32,
-            general(1e-40, 1.0, 1.0 / POWER),
+            general(1e-40, 1.0, 1.0 / TWO_POW_64),
             [0x8000_5000, 0x7e00_0123, 0x1b46_c3c4],
         ),
         known(
             BackwardFromOutput,
             F32,
-            general(3e38, 1.0, 1.0 / POWER),
+            general(3e38, 1.0, 1.0 / TWO_POW_64),
             [0xfe81_2345, 0x0001_2345, 0x1cb7_531a],
         ),
         known(
@@ -415,13 +415,13 @@ fn known_results() -> Vec<Known> {
         known(
             Backward,
             F32,
-            general(1.5e-20, 1.0 / POWER, 0.5f64.powi(60)),
+            general(1.5e-20, 1.0 / TWO_POW_64, 0.5f64.powi(60)),
             [0xdf81_2345, 0x7f01_2345, 0x146a_14bc],
         ),
         known(
             Backward,
             F32,
-            general(3e38, 1.0, POWER),
+            general(3e38, 1.0, TWO_POW_64),
             [0x8000_0100, 0x8001_2345, 0xdd00_6507],
         ),
         // exp underflows, but its product with the gradient does not.
@@ -655,7 +655,7 @@ async fn invalid_arguments_on_the_cpu_are_refused() {
         let error = cpu::backward_from_output(alpha, &[-1.0; 2], &[1.0; 2], &mut y).unwrap_err();
         assert_eq!(error.to_string(), text(found, "float32"));
     }
-    // The product is not 0 in float64.
+    // In float64, 1e-50 is not rounded to 0, but 1e-320 * 2^-20 is.
     cpu::backward_from_output_in_place(1e-50, &[-1e-60], &mut [1.0]).unwrap();
     let tiny = Factors::new(1e-320, 0.5f64.powi(20), 1.0).unwrap();
     let error = cpu::backward_from_output_in_place(tiny, &[-1e-60], &mut [1.0]).unwrap_err();
@@ -698,7 +698,7 @@ async fn subnormal_results_on_the_cpu_are_within_1_ulp() {
     let mut y = vec![0.0; x.len()];
     for alpha in [1e-33f32, -1e-36, 2.1e-38, 1e-40] {
         cpu::forward(f64::from(alpha), &x, &mut y).unwrap();
-        // As strict as with alpha = 1: underflow is no excuse for a larger error.
+        // The bound is the same as with alpha = 1, although these results underflow.
         let judge = Judge {
             op: Op::Forward,
             dtype: DType::F32,

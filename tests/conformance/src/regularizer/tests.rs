@@ -71,6 +71,7 @@ async fn losses_are_those_of_keras() {
             let found = value(found.dtype(), scalar(&found).await);
             let error = (found / loss - 1.0).abs();
             assert!(error <= tolerance, "{}, {dtype}: {found}", target.name);
+            // The loss is the penalty, divided by the number of rows, which is 2.
             let sum = scalar(&regularizer.penalty(&y).unwrap()).await;
             let sum = value(dtype.arithmetic_dtype(), sum);
             assert!((sum / found - 2.0).abs() < 1e-6, "{}: {sum}", target.name);
@@ -123,7 +124,7 @@ async fn losses_are_those_of_keras() {
 }
 
 #[everywhere]
-async fn negative_and_infinite_factors_are_refused() {
+async fn negative_infinite_and_nan_factors_are_refused() {
     assert_eq!(Regularizer::DEFAULT_FACTOR, 0.01);
     assert_eq!(factors(BOTH), [0.1, 0.2]);
     assert_eq!((L1.l2(), L2.l1()), (0.0, 0.0));
@@ -158,6 +159,7 @@ async fn negative_and_infinite_factors_are_refused() {
         }
     })
     .await;
+    // `cpu::penalty` returns no `Result`. For such factors, it returns NaN.
     assert!(cpu::penalty(-1.0, 0.0, &[1.0f32]).is_nan());
 }
 
@@ -168,9 +170,9 @@ async fn nan_and_infinity_reach_the_penalty_but_intermediate_results_do_not_over
         for len in [1, 9, 300] {
             for at in [0, len / 2, len - 1] {
                 for special in [nan, infinity, -infinity] {
-                    for both in [false, true] {
+                    for has_infinity in [false, true] {
                         let mut y = vec![bits(dtype, -1.5); len];
-                        y[len / 3] = bits(dtype, if both { infinity } else { 0.0 });
+                        y[len / 3] = bits(dtype, if has_infinity { infinity } else { 0.0 });
                         y[at] = bits(dtype, special);
                         let y = tensor(target.device, dtype, &y);
                         for regularizer in [L1, L2, BOTH] {
@@ -217,7 +219,7 @@ async fn nan_and_infinity_reach_the_penalty_but_intermediate_results_do_not_over
                 target.name
             );
         }
-        // The largest number of float16.
+        // The largest number of float16. Its square overflows in float16, but not in float32.
         let y = tensor(target.device, DType::F16, &[bits(DType::F16, 65504.0); 3]);
         let found = scalar(&Regularizer::L2(1.0).penalty(&y).unwrap()).await;
         check(target.name, DType::F16, found, 3.0 * 65504.0 * 65504.0);
@@ -396,9 +398,9 @@ async fn long_and_adversarial_sums_are_within_tolerance() {
     .await;
 }
 
-/// One huge element lies before the first whole vector, and every other partial sum is less than half of its last bit,
-/// so ordinary additions would lose all of them. The result must be the nearest float, as if only the last addition
-/// rounded.
+/// One element is 2^30, whose ULP in `f32` is 128. It lies before the first whole vector. The other elements are small:
+/// a workgroup's 16384 elements have the sum 60. This is less than half a ULP, so ordinary additions to 2^30 would lose
+/// every such sum. The error must be at most half a ULP, which is 64, as if only the last addition rounded.
 #[everywhere]
 async fn rounding_errors_of_additions_are_not_lost() {
     let mut y = vec![60.0 / 16384.0; 4 + (1 << 20)];
@@ -524,6 +526,8 @@ async fn the_shape_for_hardware_gpus_works_on_every_adapter() {
             (VECTORS, &y, &sums, vectors as u64, 3),
             (penalty::LAST, &sums, &out, 3, 1),
         ] {
+            // The fields of `penalty::Params`: first, count, to, groups_per_row, begin, end, zero and padding_1. Then
+            // those of `penalty::Factors32`: l1, l2, scale and power.
             let mut uniform = vec![0, count, 0, groups, 0, 0, 0, 0];
             uniform.extend([0.5f32, 0.25, 1.0, 1.0].map(|factor| u64::from(factor.to_bits())));
             let uniform = buffer_of(gpu, DType::F32, &uniform, BufferUsages::UNIFORM);
