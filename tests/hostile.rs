@@ -1,6 +1,6 @@
-//! Runs the shaders under a hostile compiler. With fast math, clang regroups, contracts and assumes as much as any
-//! driver may. It compiles naga's MSL of each shader as C++ for this CPU. For float64, which Metal does not have, it
-//! compiles naga's HLSL.
+//! Runs the shaders under a hostile compiler: clang with fast math, which may regroup, contract and assume as much as
+//! the compiler of any driver. It compiles naga's MSL of each shader as C++ for this CPU. For float64, which Metal does
+//! not have, it compiles naga's HLSL.
 
 mod compiler;
 mod cpp;
@@ -55,7 +55,7 @@ const PIPELINES: [(&str, Shape); 3] = [
 ];
 
 fn pipelines(dtype: DType) -> &'static [(&'static str, Shape)] {
-    // The distribution over invocations is the same for all types.
+    // `Shape::SOFTWARE` only distributes the elements differently over invocations. One dtype is enough to test that.
     &PIPELINES[..if dtype == DType::F32 { 3 } else { 2 }]
 }
 
@@ -76,7 +76,7 @@ fn dispatch(
     uniform: impl Fn(Params) -> Vec<u8>,
 ) -> Dispatch {
     let per_invocation = match entry_point {
-        VECTORS => 16 / dtype.size() * shape.vectors_per_invocation as usize,
+        VECTORS => 16 / dtype.size() * shape.vectors_per_invocation as usize, // a vector has 16 bytes
         _ => 4usize.div_ceil(dtype.size()),
     };
     let count = match entry_point {
@@ -95,7 +95,7 @@ fn dispatch(
         end,
         ..Params::default()
     };
-    let y = vec![0xa5; x.len() * dtype.size()];
+    let y = vec![0xa5; x.len() * dtype.size()]; // elements that are not written keep this pattern
     Dispatch {
         buffers: [
             uniform(params),

@@ -1,4 +1,5 @@
-//! Calls every `prepare` function of a kernel with arbitrary slices, on a device with arbitrary limits.
+//! Prepares steps with arbitrary slices, on a device with arbitrary limits. Calls `Kernel::prepare_op`, which all other
+//! `prepare` functions for ELU and its gradients call, and `Kernel::prepare_penalty`.
 //!
 //! - The calls must not panic.
 //! - They must fail if and only if the arguments break a documented rule or a limit of the device.
@@ -40,8 +41,8 @@ struct Slice {
     buffer: u8,
     offset: u16,
     size: u16,
-    /// Bits that select whether the slice is rounded to elements, and whether it gets the length of `x`. Random slices
-    /// would rarely be valid.
+    /// Bits that select whether the slice is rounded to whole elements, and whether it gets the length of `x`. Both are
+    /// likely, because arbitrary slices would rarely be valid.
     kind: u8,
 }
 
@@ -102,8 +103,8 @@ fuzz_target!(|input: Input| {
     penalty(&gpu, dtype, input.factors, x, y);
 });
 
-/// Prepares the penalty of `y`. The result goes into the element that contains the first byte of `out`. The numbers are
-/// the factors l1 and l2, and the divisor.
+/// Prepares a penalty and submits its step. `y` is the input, as in [`Kernel::prepare_penalty`]. The result goes into
+/// the element that contains the first byte of `out`. The numbers are the factors l1 and l2, and the divisor.
 fn penalty(
     gpu: &Gpu,
     dtype: DType,
@@ -142,7 +143,8 @@ fn penalty(
     }
 }
 
-/// Returns whether the error is [`Error::Limit`], and checks it: slices can exceed only the largest binding.
+/// Returns whether the error is [`Error::Limit`]. Checks that the limit is `max_storage_buffer_binding_size`, because
+/// slices cannot exceed another one, and that the error's numbers are right.
 fn exceeds_max_binding(gpu: &Gpu, error: &Error) -> bool {
     let Error::Limit {
         limit,

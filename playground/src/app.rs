@@ -65,7 +65,7 @@ struct Parts {
     curves: Curves,
     field: Field,
     comparison: Comparison,
-    /// The times of the field's latest frames.
+    /// The times of the field's frames within the last second, at most about 60 of them.
     frames: History<()>,
 }
 
@@ -110,7 +110,7 @@ impl App {
         async { reading?.await.map_err(|error| error.to_string()) }
     }
 
-    /// Returns the progress of the comparison, from 0 to 1, or its error.
+    /// Returns the progress of the comparison, from 0 to 1, or its error. It is 1 only in the state `Done`.
     pub fn comparison_progress(&self) -> Result<f32, String> {
         let parts = self.gpu.as_ref().map_err(Clone::clone)?;
         let results = parts.comparison.results();
@@ -323,7 +323,7 @@ impl Parts {
         ui.add_space(6.0);
         if results.rows.is_empty() {
             ui.add_space(6.0);
-            ui.label("Measures medians for 2¹⁰ to 2²⁴ elements, after a check of all results. It takes about half a minute.");
+            ui.label("Measures median times for 2¹⁰ to 2²⁴ elements, after checking all results. Takes about half a minute.");
             if cfg!(target_arch = "wasm32") {
                 ui.label(report::BROWSER_WAITS);
             }
@@ -337,6 +337,7 @@ impl Parts {
             }
             return;
         }
+        // In points: 26 for each row of the table, for its header, and for the note or space below it.
         let table = 26.0 * (POWERS.len() as f32 + 2.0);
         let height = (ui.available_height() - table).max(160.0);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -399,7 +400,7 @@ fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
         picture.right_top() + vec2(16.0, 24.0),
         vec2(18.0, picture.height() - 32.0),
     );
-    let (low, high) = (-field::lowest(alpha), field::HIGHEST);
+    let (low, high) = (field::lowest(alpha), field::HIGHEST);
     let height_of = |value: f32| egui::remap(value, low..=high, bar.bottom()..=bar.top());
     let painter = ui.painter();
     let mut mesh = Mesh::default();

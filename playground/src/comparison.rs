@@ -1,5 +1,5 @@
 //! Compares the speed of GPU and CPU for several sizes, while the window stays responsive. The comparison runs in a
-//! thread, and in a browser in a task.
+//! thread, or in an asynchronous task in a browser.
 
 use std::{ops::AsyncFnMut, sync::Arc};
 
@@ -13,7 +13,7 @@ use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, reference};
 
 use crate::timer::Timer;
 
-/// The sizes: the exponents of powers of two.
+/// The numbers of elements, as exponents of 2.
 pub(crate) const POWERS: [u32; 8] = [10, 12, 14, 16, 18, 20, 22, 24];
 /// The time for each measurement and size. A measurement ends earlier if it has `SAMPLES` samples.
 const TIME: Duration = Duration::from_millis(250);
@@ -192,9 +192,10 @@ async fn compare(state: &RenderState, mut add: impl FnMut(Row)) -> Result<()> {
     Ok(())
 }
 
-/// Returns the device whose timestamps measure the kernel. It is not the window's device, because on a device that has
-/// drawn, lavapipe writes the timestamps of submissions that only compute when their work is over. But in a browser, an
-/// adapter creates only one device, and with two GL devices the window stays black. There, it is the window's device.
+/// Returns the device whose timestamps measure the kernel. It is a second device, because of lavapipe: once a device
+/// has drawn, lavapipe writes the timestamps of its compute-only submissions too late, at the end of the work. In a
+/// browser and with GL it is the window's device: in a browser an adapter creates only one device, and with two GL
+/// devices the window stays black.
 async fn timed_device(state: &RenderState, device: &Device) -> wgpu_elu::Result<Device> {
     match state.adapter.get_info().backend {
         wgpu::Backend::BrowserWebGpu | wgpu::Backend::Gl => Ok(device.clone()),
@@ -225,7 +226,7 @@ impl Resident {
         Ok(Self { gpu, y, step })
     }
 
-    /// Submits the work `times` times in one pass, and waits for it.
+    /// Records the step `times` times in one pass, submits it, and waits for its end.
     async fn submit(&self, times: u32, timer: Option<&Timer>) -> Result<()> {
         let mut encoder = self
             .gpu
@@ -304,7 +305,7 @@ async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
     let Some(timer) = Timer::new(device, queue) else {
         return Ok(None);
     };
-    // The first pass also clears the memory of the results.
+    // wgpu clears the memory of the results before its first use, which must not be timed.
     resident.submit(1, None).await?;
     resident.check().await?;
     let time = async |times| {
@@ -314,8 +315,8 @@ async fn kernel_alone(device: &Device, values: &[f32]) -> Result<Option<f64>> {
             .seconds()
             .ok_or("the device returned no timestamps".to_owned())
     };
-    // Doubles the dispatches in a pass until it takes long enough. The loop stops after `TIME`, because a clock may
-    // stand still.
+    // Doubles the dispatches in a pass until it takes long enough. The loop stops after `TIME`, in case the timestamps
+    // do not advance.
     let (start, mut times) = (Instant::now(), 1);
     while time(times).await? < MIN_PASS && start.elapsed() < TIME {
         times *= 2;
@@ -341,7 +342,8 @@ async fn median(mut sample: impl AsyncFnMut() -> Result<f64>) -> Result<f64> {
     Ok(samples[samples.len() / 2])
 }
 
-/// Returns the inputs of ELU: an endless sequence with a period of `DISTINCT`.
+/// Returns the inputs of ELU: the numbers from -2.5 to 1.5 in steps of 0.001, in a scattered order that repeats
+/// endlessly. Every number occurs, because 3919 and `DISTINCT` have no common factor.
 fn values() -> impl Iterator<Item = f32> + Clone {
     (0..DISTINCT)
         .map(|i| ((i * 3919) % DISTINCT) as f32 / 1000.0 - 2.5)

@@ -187,7 +187,7 @@ struct Line {
     x_range: Option<[f32; 2]>,
 }
 
-/// The uniform of `curves.wgsl`. Its fields must equal those of `View` there.
+/// The uniform buffer of `curves.wgsl`. Its fields must equal those of `View` there.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct View {
@@ -239,10 +239,12 @@ impl PlotItem for Item {
         self.color
     }
 
+    // The points are on the GPU only, so the plot cannot find them near the pointer.
     fn geometry(&self) -> PlotGeometry<'_> {
         PlotGeometry::None
     }
 
+    // A curve covers any range of x, so it does not affect the range that the plot shows.
     fn bounds(&self) -> PlotBounds {
         PlotBounds::NOTHING
     }

@@ -28,7 +28,8 @@ struct Corner {
 fn pixel(i: u32) -> vec2f {
     let x = (xs[i] - view.x_range.x) / (view.x_range.y - view.x_range.x);
     let y = (view.y_range.y - ys[i]) / (view.y_range.y - view.y_range.x);
-    // Clamps points far outside the plot, because the line's direction would lose its precision there.
+    // Clamps points to at most 9 plot heights above and below the plot. Farther away, the line's direction would lose
+    // its precision.
     return vec2f(x, clamp(y, -9.0, 10.0)) * view.size;
 }
 
@@ -60,12 +61,14 @@ fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -
         direction = normalize(after - before);
     }
     let side = select(-1.0, 1.0, (vertex & 1u) != 0u);
+    // The triangles are wider than the line, to leave room for its smooth edge.
     let distance = side * (view.half_width + 1.0);
     let middle = select(start, end, is_end);
     let pixel = middle + vec2f(-direction.y, direction.x) * distance;
     var corner: Corner;
     corner.position = vec4f(pixel.x / view.size.x * 2.0 - 1.0, 1.0 - pixel.y / view.size.y * 2.0, 0.0, 1.0);
     if is_broken(i) {
+        // Draws nothing, because all corners are at the same position.
         corner.position = vec4f(0.0, 0.0, 0.0, 1.0);
     }
     corner.distance = distance;
@@ -74,5 +77,6 @@ fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -
 
 @fragment
 fn color(corner: Corner) -> @location(0) vec4f {
+    // The opacity falls from 1 to 0 within one pixel across the line's edge.
     return view.color * clamp(view.half_width + 0.5 - abs(corner.distance), 0.0, 1.0);
 }

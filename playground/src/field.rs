@@ -112,7 +112,7 @@ struct Resources {
     step: Option<(f64, Step)>,
 }
 
-/// The uniform of `field.wgsl`. Its fields must equal those of `View` there.
+/// The uniform buffer of `field.wgsl`. Its fields must equal those of `View` there.
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct View {
@@ -148,7 +148,7 @@ impl CallbackTrait for Draw {
                 .map(|color| palette::to_shader(color, resources.format));
             let view = View {
                 seconds: self.seconds,
-                low: -lowest(self.alpha),
+                low: lowest(self.alpha),
                 high: HIGHEST,
                 side: SIDE,
                 negative,
@@ -176,10 +176,9 @@ impl CallbackTrait for Draw {
     }
 }
 
-/// Returns the absolute value at the negative end of the colour scale. It is that of the lowest value of ELU, but at
-/// least 0.1.
+/// Returns the value at the negative end of the colour scale: the lowest value of ELU, -alpha, but at most -0.1.
 pub(crate) fn lowest(alpha: f64) -> f32 {
-    (alpha as f32).max(0.1)
+    (-alpha as f32).min(-0.1)
 }
 
 impl Resources {
@@ -195,7 +194,7 @@ impl Resources {
         });
         pass.set_pipeline(&self.waves);
         pass.set_bind_group(0, &self.wave_bindings, &[]);
-        pass.dispatch_workgroups(SIDE / 16, SIDE / 16, 1);
+        pass.dispatch_workgroups(SIDE / 16, SIDE / 16, 1); // 16 x 16 invocations, as in field.wgsl
         drop(pass);
         step.record(
             &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {

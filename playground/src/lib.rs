@@ -1,4 +1,4 @@
-//! The parts of the playground, which `main.rs` runs.
+//! The parts of the playground. `main.rs` runs them on the desktop, and `index.html` in a browser.
 
 mod app;
 mod comparison;

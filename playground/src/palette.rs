@@ -44,8 +44,8 @@ pub(crate) fn grid(visuals: &Visuals) -> Color32 {
     visuals.text_color().gamma_multiply(0.5)
 }
 
-/// Converts a colour to the value that a fragment shader must return. egui blends in gamma space unless the target is
-/// linear.
+/// Converts a colour to the value that a fragment shader must return. A target with an sRGB format takes linear values;
+/// for other targets, egui draws in gamma space.
 pub(crate) fn to_shader(color: Color32, format: eframe::wgpu::TextureFormat) -> [f32; 4] {
     if format.is_srgb() {
         Rgba::from(color).to_array()

@@ -14,7 +14,7 @@ use crate::{
 pub(crate) const BROWSER_WAITS: &str = "Browsers check only every few milliseconds whether GPU work is done, so short \
     times are rounded up.";
 
-/// Returns the sizes from which on the GPU is faster, in words.
+/// Returns sentences that say from which size on the GPU is faster.
 pub(crate) fn summary(results: &Results) -> String {
     let sentence = |measurement, condition| match results.wins_from(measurement) {
         Some(elements) => {
@@ -34,16 +34,18 @@ pub(crate) fn summary(results: &Results) -> String {
 pub(crate) fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
     let colors = palette::lines(ui.visuals());
     ui.horizontal_wrapped(|ui| {
-        for ((measurement, color), (_, mark)) in
-            std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS)
+        for ((measurement, color), (_, marker)) in
+            std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKERS)
         {
-            // Only the monospace font contains all marks.
-            ui.colored_label(color, RichText::new(mark).monospace());
+            // Only the monospace font contains all markers.
+            ui.colored_label(color, RichText::new(marker).monospace());
             ui.label(measurement.name())
                 .on_hover_text(measurement.description());
             ui.add_space(12.0);
         }
     });
+    // Returns a grid spacer with a mark at every multiple of `step`. The limit of about 100 marks matters when the plot
+    // is zoomed out far.
     let marks = |step: f64| {
         move |input: GridInput| {
             let (first, last) = (
@@ -84,7 +86,7 @@ pub(crate) fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
         })
         .show(ui, |plot| {
             for ((measurement, color), (shape, _)) in
-                std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKS)
+                std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKERS)
             {
                 let points: Vec<[f64; 2]> = results
                     .rows
@@ -139,8 +141,8 @@ pub(crate) fn show_times(ui: &mut Ui, results: &Results) {
 
 // ---- Internals ----
 
-/// The marks of each measurement's points, with the same marks as text.
-const MARKS: [(MarkerShape, &str); Measurement::ALL.len()] = [
+/// The marker of each measurement's points: as a shape in the chart, and as text in the legend.
+const MARKERS: [(MarkerShape, &str); Measurement::ALL.len()] = [
     (MarkerShape::Circle, "●"),
     (MarkerShape::Square, "■"),
     (MarkerShape::Diamond, "◆"),

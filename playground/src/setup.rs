@@ -48,8 +48,8 @@ pub(crate) fn unsupported(adapter: &wgpu::Adapter) -> Option<String> {
 
 // ---- Internals ----
 
-/// Returns the fastest adapter that can draw to the window. Adapters that can run the playground come first. As for the
-/// command `elu`, WGPU_ADAPTER_NAME may have a part of the adapter's name.
+/// Returns the fastest adapter that can draw to the window. Adapters that can run the playground come first. As with
+/// the command `elu`, `WGPU_ADAPTER_NAME` can be set to a part of the adapter's name.
 #[cfg(not(target_arch = "wasm32"))]
 fn select(
     adapters: &[wgpu::Adapter],
@@ -80,6 +80,7 @@ fn select(
     })
 }
 
+/// Requests the largest of wgpu's default sets of limits that the adapter supports, and timestamps if available.
 fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     let limits = adapter.limits();
     let levels = [

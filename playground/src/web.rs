@@ -22,8 +22,8 @@ impl Playground {
         Self { runner }
     }
 
-    /// Starts the app on the canvas, with the named panel or the first one. If the GPU is lost, dispatches an event
-    /// `gpulost` to the window.
+    /// Starts the app on the canvas, with the named panel, or with the first one if no panel has this name. If the GPU
+    /// is lost, dispatches an event `gpulost` to the window.
     pub async fn start(&self, canvas: HtmlCanvasElement, panel: &str) -> Result<(), JsValue> {
         let panel = Panel::named(panel).unwrap_or(Panel::Curves);
         let options = eframe::WebOptions {

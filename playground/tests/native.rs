@@ -58,6 +58,7 @@ fn curves_follow_the_slider() {
         let first = window.picture();
 
         let slider = window.app().slider();
+        // `x` is in points from the slider's left end. The handle is at about 80 for alpha 1.
         let at = |x: f32| pos2(slider.left() + x, slider.center().y);
         window.drag(at(80.0), at(128.0));
         let dragged = window.app().alpha();
@@ -113,7 +114,7 @@ fn a_field_moves_only_while_it_is_shown() {
 fn a_window_draws_during_a_comparison() {
     let test = "a_window_draws_during_a_comparison";
     in_a_window(test, &[], Panel::Comparison, |window| {
-        window.click(pos2(45.0, 62.0));
+        window.click(pos2(45.0, 62.0)); // the button "Compare"
         let (start, mut slowest) = (Instant::now(), Duration::ZERO);
         // The comparison fails if a result is off by more than 1 ULP.
         while window
@@ -142,7 +143,7 @@ fn a_window_draws_during_a_comparison() {
 #[test]
 fn an_adapter_without_compute_shaders_is_reported() {
     let test = "an_adapter_without_compute_shaders_is_reported";
-    // OpenGL as of 2011.
+    // Makes Mesa report OpenGL without compute shaders, as before OpenGL 4.3.
     let env = [
         ("WGPU_BACKEND", "gl"),
         ("MESA_EXTENSION_OVERRIDE", "-GL_ARB_compute_shader"),
@@ -230,7 +231,7 @@ fn under_xvfb(test: &str, env: &[(&str, &str)]) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
     }
-    // One after another, because two servers that start at the same time may choose the same display number.
+    // Starts one server after another, because two that start at the same time may choose the same display number.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let screen = format!("-screen 0 {}x{}x24", SIZE[0], SIZE[1]);

@@ -27,7 +27,7 @@ impl<'a> Body<'a> {
         self.scalar(handle).map(|scalar| scalar.kind) == Some(ScalarKind::Float)
     }
 
-    /// Returns whether the value is a float, or whether it may contain floats: structs, arrays and pointers.
+    /// Returns whether the value is a float, or may contain floats because it is a struct, an array or a pointer.
     pub(super) fn may_have_floats(&self, handle: Handle<Expression>) -> bool {
         self.scalar(handle).is_none() || self.is_float(handle)
     }

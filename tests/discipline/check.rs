@@ -206,7 +206,7 @@ impl<'a> Check<'a> {
         origins.dedup();
         if self.body.rearranges(handle) {
             if self.is_any_order() && !self.body.may_have_floats(handle) {
-                origins.clear(); // an integer component of a parameter
+                origins.clear(); // an integer member of a parameter is not raw
             }
         } else {
             if !self.is_any_order() || !self.body.is_float(handle) {

@@ -21,7 +21,7 @@ pub(crate) struct Shader {
     pub(crate) constants: Vec<(&'static str, f64)>,
 }
 
-/// A compiler and a processor, as hostile as these settings allow. Fast math is always on.
+/// The behaviour of a compiler and a processor. Fast math is always on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Machine {
     /// Whether the compiler is loose. A loose compiler turns an fma into a product and a sum, each rounded, and may
@@ -60,7 +60,7 @@ impl Machine {
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flushes = if self.flushes { ", flushing" } else { "" };
-        write!(f, "{}{flushes}", program(self.is_loose))
+        write!(f, "{}{flushes}", file_name(self.is_loose))
     }
 }
 
@@ -82,7 +82,7 @@ impl Program {
         if !can_run() {
             assert!(
                 std::env::var_os("WGPU_ELU_VALIDATORS").is_none_or(|setting| setting != "require"),
-                "the hostile compiler needs x86-64 with FMA and AVX2, on Unix"
+                "WGPU_ELU_VALIDATORS=require, but the hostile compiler needs x86-64 with FMA and AVX2, on Unix"
             );
             skip("x86-64 with FMA and AVX2, on Unix");
             return None;
@@ -105,7 +105,7 @@ impl Program {
                     .args(FLAGS)
                     .args(if is_loose { LOOSE } else { STRICT })
                     .arg("-o")
-                    .arg(program.folder.path().join(self::program(is_loose)))
+                    .arg(program.folder.path().join(file_name(is_loose)))
                     .arg(&source)
                     .stderr(Stdio::piped())
                     .spawn()
@@ -136,7 +136,7 @@ impl Program {
     pub(crate) fn run(&self, shader: &Shader, machine: Machine, dispatch: &Dispatch) -> Vec<u8> {
         let index = self.shaders.iter().position(|other| other == shader);
         let invocations = shader.constants.iter().find(|c| c.0 == "workgroup_size");
-        let mut child = Command::new(self.folder.path().join(program(machine.is_loose)))
+        let mut child = Command::new(self.folder.path().join(file_name(machine.is_loose)))
             .arg(index.expect("the shader is compiled").to_string())
             .arg(if machine.flushes { "flush" } else { "keep" })
             .arg(dispatch.groups.to_string())
@@ -178,7 +178,7 @@ const STRICT: &[&str] = &["-mfma"];
 const LOOSE: &[&str] = &["-DLOOSE", "-mno-fma"];
 
 /// Returns the file name of the compiled program.
-const fn program(is_loose: bool) -> &'static str {
+const fn file_name(is_loose: bool) -> &'static str {
     if is_loose { "loose" } else { "strict" }
 }
 

@@ -61,7 +61,8 @@ fn from_msl(shader: &Shader) -> Translated {
     let entry_point = shader.entry_point;
     let msl = translate(shader, shader.source.clone(), Language::Msl);
     let lines = msl.lines().filter(|line| !line.starts_with("#include"));
-    // naga declares arrays of run-time length with one element.
+    // naga declares arrays of run-time length with one element, so clang could assume that every index is 0. 2^24
+    // elements are more than any buffer has.
     let lines = lines.map(|line| match line.strip_prefix("typedef ") {
         Some(array) => format!("typedef {}\n", array.replace("[1];", "[1 << 24];")),
         None => format!("{line}\n"),
@@ -143,6 +144,7 @@ fn from_hlsl(shader: &Shader) -> Translated {
 /// Replaces syntax that C++ does not support: swizzles of scalars, `? :` with vectors, and `(T)0` for zeros of any
 /// type. A conversion from double to float and back becomes a call of `through_float`.
 fn without_hlsl_syntax(mut text: String) -> String {
+    // `inner` is the offset of the inner opening parenthesis, which stays. The outer one becomes that of the call.
     for (conversions, inner) in [("double2(float2(", 14), ("double(float(", 12)] {
         let mut from = 0;
         while let Some(at) = text[from..].find(conversions).map(|at| from + at) {
@@ -223,6 +225,7 @@ fn with_visible_bit_casts(wgsl: &str) -> String {
     for (ty, name, _) in CASTS {
         text = text.replace(&format!("bitcast<{ty}>("), &format!("{name}("));
     }
+    // In reverse order, because the functions for scalars call those for pairs.
     for (_, name, definition) in CASTS.into_iter().rev() {
         if text.contains(name) {
             text += &format!("\nfn {name}{definition}");

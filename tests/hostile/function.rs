@@ -38,8 +38,8 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
 }
 ";
 
-/// Calls, each with its alpha: two with an alpha that is known only at run time, one with a constant alpha, and one in
-/// a branch in which the compiler knows that no x is 0.
+/// Calls, each with its alpha: two with an alpha that is known only at run time, one with a constant alpha, and one
+/// that is selected only if no component of x is +0, which the compiler may use.
 const CALLS: [(&str, f64); 4] = [
     ("wgpu_elu_f32x4(x, alpha)", 0.3),
     ("wgpu_elu_f32x4(x, alpha)", 1.0),

@@ -1,4 +1,4 @@
-// Replaces the parts of HLSL that naga's output uses.
+// Defines in C++ the parts of HLSL that naga's output uses.
 #pragma once
 #include "dispatch.h"
 #include "vectors.h"

@@ -16,7 +16,7 @@ use super::{
 };
 use wgpu_elu::accuracy::{bits, from_bytes, value};
 
-/// One element, with its approximate result `expected`.
+/// One element, with its result `expected` to within 3 %.
 struct Known {
     dtype: DType,
     op: Op,

@@ -1,4 +1,4 @@
-// Replaces the parts of metal_stdlib that naga's MSL uses.
+// Defines in C++ the parts of MSL and metal_stdlib that naga's output uses.
 #pragma once
 #include "dispatch.h"
 #include "vectors.h"

@@ -29,25 +29,27 @@ struct Case {
 }
 
 /// The sizes of elements. The sum of squares is finite for sizes from `tiny` to `huge`. The square of `overflows` is
-/// not finite in the dtype of the arithmetic.
+/// not finite in the dtype of the arithmetic. `subnormal` is a subnormal number of the dtype.
 #[derive(Clone, Copy)]
 struct Sizes {
     tiny: f64,
     huge: f64,
     overflows: f64,
+    subnormal: f64,
 }
 
 impl Sizes {
     fn new(dtype: DType) -> Self {
-        let (exponent, too_large) = match dtype {
-            DType::F16 => (15, 16), // the element itself is infinite
-            DType::F64 => (400, 600),
-            _ => (50, 70),
+        let (exponent, too_large, subnormal) = match dtype {
+            DType::F16 => (15, 16, 1e-5), // the element 2^16 is infinite
+            DType::F64 => (400, 600, 1e-310),
+            _ => (50, 70, 1e-39),
         };
         Self {
             tiny: 0.5f64.powi(exponent),
             huge: 2.0f64.powi(exponent),
             overflows: 2.0f64.powi(too_large),
+            subnormal,
         }
     }
 
@@ -85,7 +87,7 @@ const CASES: [Case; 9] = [
         expected: None,
     },
     Case {
-        name: "1, and many halves of its ULP",
+        name: "1, and many halves of its float32 ULP",
         factors: [1.0, 0.0],
         element: |i, _| if i == 9 { 1.0 } else { 0.5f64.powi(24) },
         expected: None,
@@ -93,7 +95,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "subnormal, except one",
         factors: [0.1, 0.2],
-        element: |i, _| if i == 9 { 1.0 } else { 1e-39 },
+        element: |i, sizes| if i == 9 { 1.0 } else { sizes.subnormal },
         expected: None,
     },
     Case {
@@ -140,6 +142,7 @@ fn penalties_are_within_the_tolerance() {
             let summed = y[1..ends[1]].iter().map(|&bits| value(dtype, bits));
             let expected = regularizer::exact(case.factors, summed);
             let expected = case.expected.unwrap_or(expected);
+            // The elements that are not summed are NaN. Reading them would make the result NaN.
             for end in ends {
                 y[end] = bits(dtype, f64::NAN);
             }

@@ -83,7 +83,7 @@ async function curves(t, url) {
     assert(drawn > 300, `the line of ${name} has ${drawn} pixels`);
   }
 
-  // With the mouse.
+  // With the mouse. The slider's handle is about 80 pixels from its left end for alpha 1.
   const [left, top, , bottom] = await page.evaluate(() => window.playground.slider());
   const y = (top + bottom) / 2;
   await page.mouse.move(left + 80, y);
@@ -140,7 +140,7 @@ async function panels(t, url) {
 async function comparison(t, url) {
   const { page, complaints } = await open(t, `${url}/#comparison`, WEBGPU);
   await started(page);
-  await page.mouse.click(45, 62);
+  await page.mouse.click(45, 62); // the button "Compare"
   await page.evaluate(() => {
     let last = performance.now();
     window.start = last;
@@ -258,7 +258,7 @@ async function crash(browser) {
   await session.send("Browser.crashGpuProcess");
 }
 
-/** Waits until the tests in the page end, and reports each as a test of its own. */
+/** Waits until the tests in the page end, and reports the result of each as a subtest. */
 async function results(t, page) {
   await page.locator("#output", { hasText: "test result:" }).waitFor({ timeout: 900_000 });
   const output = await page.locator("#output").innerText();
