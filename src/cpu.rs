@@ -28,6 +28,7 @@ use crate::{
     error::{Error, Result, Role, check_inputs},
     factors::{Factors, Penalty},
     op::Op,
+    threads,
 };
 use lanes::{map, map_with_grad};
 use sum::{Sum, sum};
@@ -171,12 +172,16 @@ pub fn simd_level() -> &'static str {
     name(Level::new())
 }
 
-/// Returns the number of threads that process a long slice; 1 without the feature `threads`.
+/// Returns the number of threads that process a long slice: those of rayon's pool, which the first call of this crate
+/// starts unless the host has started it. Returns 1 if the threads cannot be started, and without the feature `threads`.
 pub fn threads() -> usize {
-    #[cfg(feature = "threads")]
-    return rayon::current_num_threads();
-    #[cfg(not(feature = "threads"))]
-    1
+    threads::count()
+}
+
+/// Returns the largest number of threads that this crate starts: 256, or one for each core if there are more cores.
+/// `RAYON_NUM_THREADS` cannot ask for more.
+pub fn max_threads() -> usize {
+    threads::max()
 }
 
 // ---- Internals ----
@@ -190,7 +195,7 @@ const MIN_LEN_FOR_THREADS: usize = 1 << 18;
 /// slice is long, so that all threads finish at about the same time.
 #[cfg(feature = "threads")]
 fn piece_len(len: usize) -> usize {
-    (len / (4 * threads())).clamp(1 << 14, 1 << 17)
+    (len / (4 * threads::count())).clamp(1 << 14, 1 << 17)
 }
 
 fn name(level: Level) -> &'static str {
@@ -314,7 +319,7 @@ fn for_each_piece<T: Send + Sync, const N: usize>(
     work: impl Fn([&[T]; N], &mut [T]) + Sync,
 ) {
     #[cfg(feature = "threads")]
-    if out.len() >= MIN_LEN_FOR_THREADS {
+    if out.len() >= MIN_LEN_FOR_THREADS && threads::count() > 1 {
         use rayon::prelude::*;
         let len = piece_len(out.len());
         out.par_chunks_mut(len).enumerate().for_each(|(i, out)| {
@@ -338,7 +343,7 @@ fn sum_up<T: Send + Sync>(y: &[T], sum: &(impl Fn(&[T]) -> Sum + Sync)) -> Sum {
     }
     let (first, last) = y.split_at(pieces / 2 * SUM_PIECE_LEN);
     #[cfg(feature = "threads")]
-    if y.len() >= MIN_LEN_FOR_THREADS {
+    if y.len() >= MIN_LEN_FOR_THREADS && threads::count() > 1 {
         let (first, last) = rayon::join(|| sum_up(first, sum), || sum_up(last, sum));
         return first.add(last);
     }

@@ -110,6 +110,7 @@ mod regularizer;
 pub mod shader;
 mod stream;
 mod tensor;
+mod threads;
 #[cfg(feature = "translate")]
 pub mod translate;
 

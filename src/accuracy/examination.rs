@@ -10,6 +10,8 @@ use super::{
     sample::Sample,
     tally::{Case, Findings},
 };
+#[cfg(feature = "threads")]
+use crate::threads;
 use crate::{
     device::Device,
     dtype::DType,
@@ -123,7 +125,9 @@ const MIN_LEN_PER_THREAD: usize = 1 << 8;
 
 fn pairs(sample: &Sample, piece: Range<u64>) -> (Vec<u64>, Vec<u64>) {
     #[cfg(feature = "threads")]
-    let piece = piece.into_par_iter();
+    if threads::count() > 1 {
+        return piece.into_par_iter().map(|i| sample.pair(i)).unzip();
+    }
     piece.map(|i| sample.pair(i)).unzip()
 }
 
@@ -146,14 +150,13 @@ fn judge_all<F: Findings>(
         findings
     };
     #[cfg(feature = "threads")]
-    {
+    if threads::count() > 1 {
         let cases = x
             .par_iter()
             .zip(grad)
             .zip(y)
             .with_min_len(MIN_LEN_PER_THREAD);
-        Ok(cases.fold(empty, add).reduce(empty, F::merge))
+        return Ok(cases.fold(empty, add).reduce(empty, F::merge));
     }
-    #[cfg(not(feature = "threads"))]
     Ok(x.iter().zip(grad).zip(y).fold(empty(), add))
 }

@@ -71,6 +71,10 @@ impl<E: Element> OnCpu<'_, E> {
 /// Copies the slice on all threads, in chunks of at least 256 KiB. A short slice is one chunk, because a single thread
 /// is faster for it.
 fn copy<E: Element>(x: &[E], y: &mut [E]) {
+    if cpu::threads() == 1 {
+        y.copy_from_slice(x); // without rayon, whose threads may not have started
+        return;
+    }
     let chunk = y
         .len()
         .div_ceil(cpu::threads())
