@@ -47,7 +47,7 @@ const ALPHA: f64 = 1.0;
 
 /// Opened when a benchmark first runs, so that listing the benchmarks is immediate.
 static GPU: LazyLock<Gpu> = LazyLock::new(|| {
-    let wish = match Wish::from_env() {
+    let wish = match Wish::from_env().expect("WGPU_ADAPTER_NAME is valid UTF-8") {
         Wish::Auto => Wish::Gpu,
         named => named,
     };

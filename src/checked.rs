@@ -6,8 +6,10 @@ mod browser_errors;
 mod browser_upload;
 
 use std::{
+    any::Any,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll, Waker},
 };
@@ -77,12 +79,14 @@ pub(crate) fn lost(error: impl fmt::Display) -> Error {
 /// error callback see that error. In a browser errors arrive too late to wait for them: there they go to the host, or
 /// to [`Checks`].
 ///
-/// Returns [`Error::DeviceLost`] if the error came from using an invalid handle: see [`probe_alive`].
+/// Returns [`Error::DeviceLost`] if the error came from using an invalid handle (see [`probe_alive`]), and if wgpu panics,
+/// which it does where a driver returns an error that it does not expect. `make` must not run a host's callbacks, whose
+/// panics belong to the host.
 pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
     if cfg!(target_family = "wasm") {
         return Ok(make());
     }
-    match caught(device, make) {
+    match caught(device, make)? {
         (made, None) => Ok(made),
         (_, Some(error)) => {
             probe_alive(device)?;
@@ -107,21 +111,45 @@ pub(crate) fn probe_alive(device: &wgpu::Device) -> Result<()> {
             mapped_at_creation: true,
         });
         probe.slice(..).get_mapped_range_mut().map(drop)
-    });
+    })?;
     match error {
         None => mapped.map_err(|_| unmapped()),
         Some(_) => Ok(()), // The probe could not be created, for example for lack of memory.
     }
 }
 
-fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> (T, Option<wgpu::Error>) {
+/// Awaits `work`. If it panics, returns a description of the panic.
+pub(crate) async fn guarded<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let mut work = pin!(work);
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Ready(made)) => Poll::Ready(Ok(made)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+        },
+    )
+    .await
+}
+
+/// Describes a panic in wgpu.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!(
+        "wgpu panicked: {}",
+        one_line(message.unwrap_or("no message"))
+    )
+}
+
+/// Calls `make` inside error scopes, and returns the first error that it caused.
+fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<(T, Option<wgpu::Error>)> {
     let filters = [
         wgpu::ErrorFilter::Internal,
         wgpu::ErrorFilter::OutOfMemory,
         wgpu::ErrorFilter::Validation,
     ];
     let scopes = filters.map(|filter| device.push_error_scope(filter));
-    let made = make();
+    let made = catch_unwind(AssertUnwindSafe(make));
     let mut first = None;
     for scope in scopes.into_iter().rev() {
         if let Poll::Ready(Some(error)) =
@@ -130,7 +158,8 @@ fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> (T, Option<wgpu
             first.get_or_insert(error);
         }
     }
-    (made, first)
+    let made = made.map_err(|panic| lost(panicked(&*panic)))?;
+    Ok((made, first))
 }
 
 /// The error checks of a device. Outside the browser each result is available immediately.

@@ -10,11 +10,10 @@ use crate::{
     cpu,
     error::{Error, Result},
 };
+use adapters::{GROUPS, adapters_of, names, variable};
 pub use adapters::{
-    Reason, Selection, Wish, adapters, backend_name, can_compute, full_name, is_named, objection,
-    rank,
+    Reason, Wish, adapters, backend_name, can_compute, full_name, is_named, objection, rank,
 };
-use adapters::{first, names};
 pub use gpu::Gpu;
 pub(crate) use submission::Until;
 
@@ -33,7 +32,9 @@ pub(crate) use submission::Until;
 /// `_blocking`.
 ///
 /// Methods that submit work or wait for it also run wgpu's pending callbacks, as every submission and poll does. These
-/// include a host's own callbacks, whose panics are passed on.
+/// include a host's own callbacks. Their panics are passed on if the device is lent. On a device that this crate created,
+/// every panic in such a call is [`Error::DeviceLost`], because wgpu panics where a driver returns an error that it does
+/// not expect.
 ///
 /// # In a browser
 ///
@@ -54,11 +55,12 @@ impl From<Gpu> for Device {
 }
 
 impl Device {
-    /// Returns the best hardware GPU, or the CPU if none exists. The CPU path is faster than a software adapter.
+    /// Returns the best hardware GPU whose driver can create a device, or the CPU if none exists. The CPU path is faster
+    /// than a software adapter.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::NoDevice`] if a hardware GPU exists but its driver cannot create a device.
+    /// Returns [`Error::Environment`] if `WGPU_BACKEND` or `WGPU_POWER_PREF` is not valid UTF-8.
     pub async fn auto() -> Result<Self> {
         Ok(Self::select(&Wish::Auto).await?.0)
     }
@@ -67,7 +69,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::NoAdapter`] if no adapter has compute shaders, and [`Error::NoDevice`].
+    /// Returns the errors of [`Device::select`].
     pub async fn gpu() -> Result<Self> {
         Ok(Self::select(&Wish::Gpu).await?.0)
     }
@@ -78,7 +80,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::NoAdapter`], which lists the available adapters, and [`Error::NoDevice`].
+    /// Returns the errors of [`Device::select`]. [`Error::NoAdapter`] lists the available adapters.
     pub async fn named(name: &str) -> Result<Self> {
         Ok(Self::select(&Wish::Named(name.into())).await?.0)
     }
@@ -88,37 +90,57 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Device::named`] and [`Device::auto`].
+    /// Returns the errors of [`Device::select`], and [`Error::Environment`] if `WGPU_ADAPTER_NAME` is not valid UTF-8.
     pub async fn from_env() -> Result<Self> {
-        Ok(Self::select(&Wish::from_env()).await?.0)
+        Ok(Self::select(&Wish::from_env()?).await?.0)
     }
 
-    /// Selects the device that meets the wish, and returns it with the reason. The methods above call this one.
+    /// Selects the device that meets the wish, and returns it with the reason. The methods above call this one. If a
+    /// driver cannot create a device, the next adapter that meets the wish is tried.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::NoAdapter`] if no adapter meets the wish, and [`Error::NoDevice`].
+    /// - Returns [`Error::NoDevice`] of the best adapter if the drivers of all adapters that meet the wish fail. For
+    ///   [`Wish::Auto`] the CPU is then selected instead.
+    /// - Returns [`Error::NoAdapter`] if no adapter meets the wish.
+    /// - Returns [`Error::Environment`] if `WGPU_BACKEND` or `WGPU_POWER_PREF` is not valid UTF-8.
     pub async fn select(wish: &Wish) -> Result<(Self, Reason)> {
-        // The search ends at the first preferred adapter, so that GL's drivers are rarely loaded.
-        let adapters = match first(|adapter| wish.prefers(adapter)).await {
-            Ok(adapter) => vec![adapter],
-            Err(adapters) => adapters,
-        };
-        let (selection, reason) = wish.select(&adapters);
-        match selection {
-            Selection::Adapter(adapter) => Ok((Self::from_adapter(adapter).await?, reason)),
-            Selection::Cpu => {
-                log::info!("using the CPU, because {reason}");
-                Ok((Self::Cpu, reason))
-            }
-            Selection::Nothing => Err(Error::NoAdapter {
-                wanted: match wish {
-                    Wish::Named(name) => format!("adapter named {name:?}"),
-                    Wish::Auto | Wish::Gpu => "GPU with compute shaders".into(),
-                },
-                found: names(&adapters),
-            }),
+        for name in ["WGPU_BACKEND", "WGPU_POWER_PREF"] {
+            variable(name)?;
         }
+        let mut failures = Failures::default();
+        let mut found = Vec::new();
+        // The search ends at the first preferred adapter, so that GL's drivers are rarely loaded.
+        for backends in GROUPS {
+            let mut adapters = adapters_of(backends).await;
+            for adapter in adapters.iter().filter(|adapter| wish.prefers(adapter)) {
+                if let Some(device) = failures.try_adapter(adapter).await {
+                    return Ok((device, failures.reason_or(wish.reason())));
+                }
+            }
+            found.append(&mut adapters);
+        }
+        for adapter in found.iter().filter(|adapter| wish.accepts(adapter)) {
+            if let Some(device) = failures.try_adapter(adapter).await {
+                return Ok((device, failures.reason_or(Reason::BestSoftware)));
+            }
+        }
+        if *wish == Wish::Auto {
+            let reason = failures.reason_or(if found.is_empty() {
+                Reason::NoAdapter
+            } else {
+                Reason::NoHardware
+            });
+            log::info!("using the CPU, because {reason}");
+            return Ok((Self::Cpu, reason));
+        }
+        Err(failures.first.unwrap_or_else(|| Error::NoAdapter {
+            wanted: match wish {
+                Wish::Named(name) => format!("adapter named {name:?}"),
+                Wish::Auto | Wish::Gpu => "GPU with compute shaders".into(),
+            },
+            found: names(&found),
+        }))
     }
 
     /// Creates a device on this adapter with the adapter's limits, and with these features as far as the adapter
@@ -200,6 +222,33 @@ impl Device {
     /// Returns the errors of [`Device::wait`].
     pub fn wait_blocking(&self) -> Result<()> {
         pollster::block_on(self.wait())
+    }
+}
+
+/// The failures of the adapters that were tried.
+#[derive(Default)]
+struct Failures {
+    first: Option<Error>,
+}
+
+impl Failures {
+    async fn try_adapter(&mut self, adapter: &wgpu::Adapter) -> Option<Device> {
+        match Device::from_adapter(adapter).await {
+            Ok(device) => Some(device),
+            Err(error) => {
+                log::warn!("{error}");
+                self.first.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// Returns the first failure as the reason for another device, or `reason` if nothing failed.
+    fn reason_or(&self, reason: Reason) -> Reason {
+        match &self.first {
+            Some(error) => Reason::BetterFailed(error.to_string().into()),
+            None => reason,
+        }
     }
 }
 

@@ -270,6 +270,14 @@ pub enum Error {
         /// The number of bytes that were read.
         found: u64,
     },
+    /// An environment variable is not valid UTF-8.
+    #[error("{name}: needed valid UTF-8, found {value:?}")]
+    Environment {
+        /// The name of the variable.
+        name: &'static str,
+        /// Its value; U+FFFD stands for the invalid bytes.
+        value: String,
+    },
     /// A Keras layer rejected a call or its configuration.
     #[error(transparent)]
     Layer(#[from] LayerError),

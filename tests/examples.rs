@@ -198,6 +198,40 @@ fn an_unknown_adapter_name_is_an_error() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn an_environment_variable_that_is_not_utf8_is_an_error() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    for name in ["WGPU_ADAPTER_NAME", "WGPU_BACKEND", "WGPU_POWER_PREF"] {
+        let output = example("hello")
+            .env(name, OsStr::from_bytes(b"a\xff"))
+            .output();
+        let error = format!("{name}: needed valid UTF-8, found \"a\u{fffd}\"");
+        check_error(&output.unwrap(), &error);
+    }
+}
+
+/// If no thread can be started, as in a container that limits the number of processes, the calling thread does the work.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_threads_are_needed() {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=clone,clone3"]);
+    strace.args(["-e", "inject=clone,clone3:error=EAGAIN"]);
+    let hello = example_without_adapters("hello");
+    strace.arg(hello.get_program());
+    strace.envs(
+        hello
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let output = strace.output().expect("scripts/test installs strace");
+    let text = printed(&output);
+    let device = text.lines().next().unwrap();
+    assert!(device.ends_with(", 1 thread)"), "{text}");
+}
+
 /// On Linux, every write to `/dev/full` fails, as on a full disk.
 #[cfg(target_os = "linux")]
 #[test]

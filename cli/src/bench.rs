@@ -60,7 +60,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    args.device_args.check();
+    args.device_args.check()?;
     let work = Workload::new(
         args.op,
         args.dtype,

@@ -4,34 +4,63 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use clap::{
-    CommandFactory, ValueEnum,
+    ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
-    error::ErrorKind,
 };
 use wgpu_elu::{
-    DType, Device, Error,
+    DType, Device, Error, cpu,
     device::{Reason, Wish},
     wgpu,
 };
 
 use crate::usage;
 
-/// Rejects words in `WGPU_BACKEND` that do not name a backend of this command. wgpu only logs a warning for an unknown
-/// word and ignores it, so a typing error would look like a missing adapter.
-pub(crate) fn check_environment() -> Result<()> {
-    let Ok(backends) = std::env::var("WGPU_BACKEND") else {
-        return Ok(());
-    };
+/// Checks the environment variables that select an adapter. wgpu ignores words that it does not know, so a typing error
+/// would look like a missing adapter.
+pub(crate) fn check_adapter_variables() -> Result<()> {
     let supported =
         wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::GL;
-    let is_known = |word| supported.intersects(wgpu::Backends::from_comma_list(word));
-    let mut words = backends.split(',').filter(|word| !word.trim().is_empty());
-    if words.all(is_known) {
-        return Ok(());
+    check_variable(
+        "WGPU_BACKEND",
+        "vulkan, metal, dx12 or gl, or several separated by commas",
+        |backends| {
+            let mut words = backends.split(',').filter(|word| !word.trim().is_empty());
+            words.all(|word| supported.intersects(wgpu::Backends::from_comma_list(word)))
+        },
+    )?;
+    check_variable("WGPU_POWER_PREF", "low, high or none", |preference| {
+        ["low", "high", "none"].contains(&preference.to_lowercase().as_str())
+    })?;
+    check_variable("WGPU_ADAPTER_NAME", "a name", |_| true)
+}
+
+/// Checks the environment variable that sets the number of threads, and says so on standard error if the number is not
+/// reached.
+pub(crate) fn check_thread_variable() -> Result<()> {
+    let needed = "a number of threads";
+    check_variable(THREADS, needed, |number| number.parse::<usize>().is_ok())?;
+    let wanted = std::env::var(THREADS).unwrap_or_default();
+    let max = cpu::max_threads();
+    if wanted.parse::<usize>().is_ok_and(|wanted| wanted > max) {
+        crate::report(&format!("{THREADS} is {wanted}, which is limited to {max}"));
     }
-    Err(usage(format!(
-        "WGPU_BACKEND {backends:?}: needed vulkan, metal, dx12 or gl, or several separated by commas"
-    )))
+    Ok(())
+}
+
+const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// Returns a usage error if the variable is set, not empty, and not `valid`.
+fn check_variable(name: &str, needed: &str, valid: impl Fn(&str) -> bool) -> Result<()> {
+    let Some(value) = std::env::var_os(name) else {
+        return Ok(());
+    };
+    match value.to_str() {
+        Some(value) if value.is_empty() || valid(value) => Ok(()),
+        Some(value) => Err(usage(format!("{name} {value:?}: needed {needed}"))),
+        None => Err(usage(format!(
+            "{name} {value:?}: needed {needed}, found bytes that are not UTF-8"
+        ))),
+    }
 }
 
 /// Arguments that select a device.
@@ -57,23 +86,23 @@ enum Choice {
 }
 
 impl DeviceArgs {
-    /// Exits with a usage error if the arguments contradict each other.
-    pub(crate) fn check(&self) {
+    /// Returns a usage error if the arguments contradict each other.
+    pub(crate) fn check(&self) -> Result<()> {
         if self.device == Choice::Cpu && self.adapter.is_some() {
-            let message =
-                "--adapter names a GPU, but --device cpu uses none: give only one of them";
-            crate::Cli::command()
-                .error(ErrorKind::ArgumentConflict, message)
-                .exit();
+            return Err(crate::conflict(
+                "--adapter names a GPU, but --device cpu uses none: give only one of them",
+            ));
         }
+        Ok(())
     }
 
     /// Selects the device that the arguments and the environment variables request.
     pub(crate) fn select(&self) -> Result<SelectedDevice> {
+        check_thread_variable()?;
         if self.device != Choice::Cpu {
-            check_environment()?;
+            check_adapter_variables()?;
         }
-        let by_environment = Wish::from_env();
+        let by_environment = Wish::from_env()?;
         let (wish, argument) = match (&self.adapter, self.device) {
             (Some(name), _) => (Wish::Named(name.as_str().into()), Some("--adapter")),
             (None, Choice::Cpu) => return Ok(SelectedDevice::requested(Device::Cpu)),
@@ -107,7 +136,8 @@ impl DeviceArgs {
                 reason: Some(reason),
                 ..selected
             }),
-            Err(Error::NoAdapter { .. }) => Ok(selected),
+            // The reason why the CPU was selected also tells of drivers that failed.
+            Err(Error::NoAdapter { .. } | Error::NoDevice { .. }) => Ok(selected),
             Err(error) => Err(error.into()),
         }
     }
@@ -161,12 +191,18 @@ impl SelectedDevice {
             format!("{}; {reason})", cpu.trim_end_matches(')'))
         };
         if *device == Device::Cpu && !self.requested {
-            return cpu_because("no hardware GPU found");
+            return match &self.reason {
+                Some(failed @ Reason::BetterFailed(_)) => cpu_because(&failed.to_string()),
+                _ => cpu_because("no hardware GPU found"),
+            };
         }
         // Only float64 needs a feature. Every GPU can compute the other dtypes.
         let missing = |dtype: &DType| self.missing_feature(*dtype);
         match dtypes.iter().find_map(missing) {
-            None => device.to_string(),
+            None => match &self.reason {
+                Some(failed @ Reason::BetterFailed(_)) => format!("{device} ({failed})"),
+                _ => device.to_string(),
+            },
             Some(feature) if dtypes.iter().all(|dtype| missing(dtype).is_some()) => {
                 cpu_because(&format!("{device} has no {feature}"))
             }

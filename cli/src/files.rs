@@ -57,21 +57,29 @@ impl Files {
         Ok(Self { json, plot })
     }
 
-    /// Writes the files, and the table to standard output unless the JSON goes there.
+    /// Writes the table to standard output, unless the JSON goes there, and the files. Tries all of them, and returns the
+    /// first error.
     pub(crate) fn write(self, chart: &impl Chart, json: &Value, table: &str) -> Result<()> {
         let json_is_on_stdout = matches!(self.json, Some(Output::Stdout));
-        // Writes the files first, so that they exist even if standard output is closed.
-        if let Some((picture, output)) = self.plot {
-            let bytes = picture.draw(chart)?;
-            output.write(&bytes)?;
+        let json = self
+            .json
+            .map(|output| output.write_text(&format!("{json:#}\n")));
+        let plot = self
+            .plot
+            .map(|(picture, output)| output.write(&picture.draw(chart)?));
+        let table = (!json_is_on_stdout)
+            .then(|| Output::stdout().and_then(|stdout| stdout.write_text(table)));
+        let results = [json, plot, table];
+        // An error of a file counts more than a reader of standard output that has gone away.
+        let (broken_pipes, others) = results
+            .into_iter()
+            .flatten()
+            .filter_map(Result::err)
+            .partition::<Vec<_>, _>(crate::is_broken_pipe);
+        match others.into_iter().chain(broken_pipes).next() {
+            None => Ok(()),
+            Some(error) => Err(error),
         }
-        if let Some(output) = self.json {
-            output.write_text(&format!("{json:#}\n"))?;
-        }
-        if json_is_on_stdout {
-            return Ok(());
-        }
-        Output::Stdout.write_text(table)
     }
 }
 

@@ -3,12 +3,15 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use wgpu_elu::{
-    cpu,
-    device::{Reason, Selection, Wish, adapters, backend_name, full_name, objection},
+    Device, cpu,
+    device::{Reason, Wish, adapters, backend_name, full_name, objection},
     wgpu,
 };
 
-use crate::{device_args::check_environment, output::Output};
+use crate::{
+    device_args::{check_adapter_variables, check_thread_variable},
+    output::Output,
+};
 
 /// List every adapter that wgpu finds, the CPU path, and the device that `--device auto` selects
 #[derive(clap::Args)]
@@ -19,16 +22,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    check_environment()?;
+    check_thread_variable()?;
+    check_adapter_variables()?;
     let adapters = pollster::block_on(adapters());
-    let auto = auto(&adapters);
+    let auto = auto()?;
     let reports: Vec<Report> = adapters.iter().map(Report::new).collect();
     let text = if args.json {
         format!("{:#}\n", as_json(&reports, &auto))
     } else {
         as_text(&reports, &auto)
     };
-    Output::Stdout.write_text(&text)
+    Output::stdout()?.write_text(&text)
 }
 
 // ---- Internals ----
@@ -83,22 +87,22 @@ impl Report {
     }
 }
 
-/// Returns the name of the device that `auto` selects, and the reason.
-fn auto(adapters: &[wgpu::Adapter]) -> (String, String) {
-    let (selection, reason) = Wish::from_env().select(adapters);
-    let selected = match selection {
-        Selection::Adapter(adapter) => full_name(&adapter.get_info()),
-        Selection::Cpu => "CPU".into(),
-        _ => "nothing, which is an error".into(),
-    };
-    let why = match reason {
-        Reason::Named(name) => format!("WGPU_ADAPTER_NAME is {name:?}"),
-        Reason::NoneNamed(name) => {
-            format!("no adapter's name contains WGPU_ADAPTER_NAME, {name:?}")
+/// Returns the name of the device that `auto` selects, and the reason. Creates the device, because a driver may fail.
+fn auto() -> Result<(String, String)> {
+    Ok(match Device::select_blocking(&Wish::from_env()?) {
+        Ok((device, reason)) => {
+            let name = match device {
+                Device::Gpu(gpu) => full_name(gpu.info()),
+                Device::Cpu => "CPU".into(),
+            };
+            let why = match reason {
+                Reason::Named(name) => format!("WGPU_ADAPTER_NAME is {name:?}"),
+                reason => reason.to_string(),
+            };
+            (name, why)
         }
-        reason => reason.to_string(),
-    };
-    (selected, why)
+        Err(error) => ("nothing, which is an error".into(), error.to_string()),
+    })
 }
 
 fn as_text(adapters: &[Report], (selected, why): &(String, String)) -> String {

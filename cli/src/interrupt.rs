@@ -9,12 +9,12 @@ use std::{
 /// The temporary files that are not complete yet.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Installs a handler that removes the unfinished files when a signal arrives, and ends the process. A signal that the
+/// Installs handlers that remove the unfinished files when a signal arrives, and end the process. A signal that the
 /// process ignored from its start, for example because of `nohup`, stays ignored.
 pub(crate) fn listen() {
-    // If the handler cannot be installed, signals keep their default effect.
-    #[cfg(target_os = "linux")]
-    let _ = linux::listen();
+    // If the handlers cannot be installed, signals keep their default effect.
+    #[cfg(unix)]
+    let _ = unix::listen();
     // ctrlc does not say which signal has arrived, so the exit code is always that of Ctrl-C.
     #[cfg(not(target_os = "linux"))]
     let _ = ctrlc::try_set_handler(|| end(130));
@@ -37,22 +37,35 @@ fn end(exit_code: i32) {
     signal_hook::low_level::exit(exit_code);
 }
 
-/// Handles each signal separately. The crate ctrlc handles either all of them or none, so one ignored signal would
-/// leave the others unhandled.
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::{fs, io, sync::mpsc, thread};
-
-    use signal_hook::{
-        consts::{SIGHUP, SIGINT, SIGTERM},
-        iterator::Signals,
+/// Handles each signal separately. The crate ctrlc handles only three signals, and either all of them or none, so one
+/// ignored signal would leave the others unhandled.
+#[cfg(unix)]
+mod unix {
+    use std::{
+        fs, io,
+        sync::{Arc, mpsc},
+        thread,
     };
 
+    use signal_hook::{consts::*, flag, iterator::Signals};
+
+    /// The signals that are handled here. Linux lists the ignored signals in /proc. Elsewhere ctrlc handles the signals
+    /// that programs are often started to ignore.
+    #[cfg(target_os = "linux")]
+    const SIGNALS: [i32; 8] = [
+        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM,
+    ];
+    #[cfg(not(target_os = "linux"))]
+    const SIGNALS: [i32; 5] = [SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM];
+
     pub(super) fn listen() -> io::Result<()> {
+        // A write beyond the limit on file sizes then returns an error instead of ending the process.
+        flag::register(SIGXFSZ, Arc::default())?;
         // Handles all signals if the mask cannot be read.
         let ignored = ignored().unwrap_or(0);
-        let signals = [SIGINT, SIGTERM, SIGHUP].into_iter();
-        let handled = signals.filter(move |signal| ignored >> (signal - 1) & 1 == 0);
+        let handled = SIGNALS
+            .into_iter()
+            .filter(move |signal| ignored >> (signal - 1) & 1 == 0);
         let (sender, receiver) = mpsc::channel();
         // Registers the signals in the thread that handles them. If the thread cannot be started, no signal is
         // registered, and all keep their default effect. A registered signal without a thread would have no effect.

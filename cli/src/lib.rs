@@ -17,9 +17,16 @@ pub mod safetensors;
 mod shader;
 pub mod timing;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    backtrace::Backtrace,
+    ffi::OsString,
+    io::{self, Write},
+    panic,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 success; 1 an error, or `elu check` found a result that breaks the contract; 2 a wrong command line; 130 \
@@ -49,30 +56,27 @@ enum Command {
 
 /// Runs the command and returns its exit code. The first of `args` is the program's name.
 ///
-/// If `args` ask for help or the version, or if clap rejects them, this function ends the process and does not return.
+/// Installs a logger, unless one exists, a panic hook and signal handlers.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    // Fails if the process already has a logger, which then stays.
-    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off"))
-        .try_init();
-    let command = Cli::parse_from(args).command;
-    interrupt::listen();
-    let result = match command {
-        Command::Run(args) => run::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Info(args) => info::run(&args),
-        Command::Shader(args) => shader::run(&args),
+    // Only a panic that ends the command is printed. The library turns panics of drivers into errors.
+    panic::set_hook(Box::new(|panic| {
+        log::error!("{panic}\n{}", Backtrace::capture());
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();
+    }));
+    let result = panic::catch_unwind(panic::AssertUnwindSafe(|| run(args)));
+    let Ok(result) = result else {
+        report(&PANIC.lock().unwrap_or_else(PoisonError::into_inner));
+        return ExitCode::FAILURE;
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe, such as `head`, has read what it needs.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // File names and dtype names may contain control characters. Escapes them, so that the message stays on one
-            // line.
-            let line: String = format!("{error:#}")
-                .chars()
-                .flat_map(escape_control)
-                .collect();
-            eprintln!("elu: {line}");
+            if let Some(error) = error.downcast_ref::<clap::Error>() {
+                return print(error);
+            }
+            report(&format!("{error:#}"));
             if is_usage_error(&error) {
                 ExitCode::from(2)
             } else {
@@ -80,6 +84,53 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         }
     }
+}
+
+/// Returns whether standard output was closed when the process started.
+pub fn stdout_is_closed() -> bool {
+    output::stdout_is_closed()
+}
+
+/// The message of the last panic, with its place in the code.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
+    // Fails if the process already has a logger, which then stays.
+    let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off"))
+        .try_init();
+    let command = Cli::try_parse_from(args)?.command;
+    interrupt::listen();
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Shader(args) => shader::run(&args),
+    }
+}
+
+/// Prints help, the version or a usage error as clap formats it, and returns the exit code.
+fn print(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        let _ = error.print(); // if standard error is closed or full, only the exit code is left
+        return ExitCode::from(2);
+    }
+    let printed = output::Output::stdout().and_then(|_| Ok(error.print()?));
+    match printed {
+        Err(error) if !is_broken_pipe(&error) => {
+            report(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Prints an error on one line of standard error.
+fn report(message: &str) {
+    // File names and dtype names may contain control characters. Escapes them, so that the message stays on one line.
+    let line: String = message.chars().flat_map(escape_control).collect();
+    // If standard error is closed or full, only the exit code is left.
+    let _ = writeln!(io::stderr(), "elu: {line}");
 }
 
 /// An error in the command line that clap does not detect.
@@ -94,9 +145,25 @@ fn is_usage_error(error: &anyhow::Error) -> bool {
     error.is::<Usage>() || matches!(library_error, Some(wgpu_elu::Error::NotInvertible { .. }))
 }
 
+/// Returns whether the reader of a pipe that the command writes to has closed it.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let shared = cause.downcast_ref::<Arc<io::Error>>();
+        let cause = cause.downcast_ref().or(shared.map(|shared| &**shared));
+        cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
 /// Builds a usage error (exit code 2).
 fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
+}
+
+/// Builds a usage error for arguments that contradict each other, in the form of clap's own errors.
+fn conflict(message: &str) -> anyhow::Error {
+    Cli::command()
+        .error(ErrorKind::ArgumentConflict, message)
+        .into()
 }
 
 /// Escapes a control character, for example as `\n`, and returns every other character unchanged.

@@ -192,9 +192,13 @@ fn read_header(reader: &mut impl Read) -> Result<Header> {
         ReadHeaderError::Parse(ParseHeaderError::Version { major, minor }) => {
             anyhow::anyhow!(".npy version {major}.{minor}, needed 1.0, 2.0 or 3.0")
         }
-        ReadHeaderError::Parse(error) => {
-            anyhow::anyhow!("bad .npy header: {}", one_line(&error.to_string()))
-        }
+        ReadHeaderError::Parse(error) => match one_line(&error.to_string()) {
+            // The parser checks before each step whether the stack suffices.
+            message if message.contains("stack limit reached") => {
+                anyhow::anyhow!("the thread's stack is too small to parse the header")
+            }
+            message => anyhow::anyhow!("bad .npy header: {message}"),
+        },
         error => error.into(),
     })
 }

@@ -1,5 +1,8 @@
-//! The outputs of the commands. Files appear completely or not at all, because they are written to a temporary file
-//! that is renamed at the end. Standard output, pipes and device files are written directly.
+//! The outputs of the commands. Files appear completely or not at all: see [`atomic_file`]. Standard output, other open
+//! descriptors, pipes and device files are written directly.
+
+mod atomic_file;
+mod descriptor;
 
 use std::{
     fs::{self, File},
@@ -8,22 +11,21 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use tempfile::NamedTempFile;
 
-use crate::interrupt::unfinished;
+use atomic_file::{AtomicFile, Replace, directory};
+pub(crate) use descriptor::stdout_is_closed;
 
 /// An output that is known to be writable.
 pub(crate) enum Output {
     Stdout,
-    /// A device file, such as `/dev/null`, or a pipe.
+    /// An open descriptor, such as `/dev/fd/3`, a device file, such as `/dev/null`, or a pipe.
     Special(PathBuf, File),
     File {
         /// The path that the user gave, for errors.
         path: PathBuf,
         /// The file that is written: the file that `path` points to if it is a link, else `path`.
         target: PathBuf,
-        /// The permissions of the file that is replaced, or `None` if the file is new.
-        permissions: Option<fs::Permissions>,
+        replace: bool,
     },
 }
 
@@ -32,33 +34,48 @@ impl Output {
     /// set.
     pub(crate) fn open(path: &Path, replace: bool) -> Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self::Stdout);
+            return Self::stdout();
         }
-        Self::open_file(path, replace).with_context(|| path.display().to_string())
+        Self::open_path(path, replace).with_context(|| path.display().to_string())
     }
 
-    fn open_file(path: &Path, replace: bool) -> Result<Self> {
-        let permissions = match fs::metadata(path) {
+    /// Returns standard output. Fails if it is closed.
+    pub(crate) fn stdout() -> Result<Self> {
+        ensure!(!stdout_is_closed(), "standard output: is closed");
+        Ok(Self::Stdout)
+    }
+
+    fn open_path(path: &Path, replace: bool) -> Result<Self> {
+        #[cfg(unix)]
+        match descriptor::number(path) {
+            Some(1) => return Self::stdout(),
+            Some(number) => {
+                let file = descriptor::duplicate(number)?;
+                return Ok(Self::Special(path.into(), file));
+            }
+            None => {}
+        }
+        match fs::metadata(path) {
             Ok(found) if found.is_dir() => bail!("needed a file to write, found a directory"),
             Ok(found) if found.is_file() => {
                 ensure!(replace, "already exists: use --force to replace it");
-                Some(found.permissions())
             }
-            Ok(_) => {
-                return Ok(Self::Special(
-                    path.into(),
-                    File::options().write(true).open(path)?,
-                ));
+            Ok(found) => {
+                ensure!(
+                    replace || !is_block_device(&found),
+                    "is a block device: use --force to overwrite its data"
+                );
+                let file = File::options().write(true).open(path)?;
+                return Ok(Self::Special(path.into(), file));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 ensure!(
                     !path.is_symlink(),
                     "is a link to a file that does not exist"
                 );
-                None
             }
             Err(error) => return Err(error.into()),
-        };
+        }
         // If the path is a link, replaces the file that it points to, not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
         ensure!(
@@ -66,19 +83,20 @@ impl Output {
             "directory {} does not exist",
             directory(&target).display()
         );
-        // Checks before the work that the directory accepts a file. The file is removed immediately.
-        Temporary::create_next_to(&target)?;
-        Ok(Self::File {
+        let output = Self::File {
             path: path.into(),
             target,
-            permissions,
-        })
+            replace,
+        };
+        // Checks before the work that the directory accepts a file. The file is removed immediately.
+        output.create()?;
+        Ok(output)
     }
 
     /// Returns whether both outputs are the same file, even if their paths are written differently.
     ///
     /// If the file does not exist, `..` and links in the paths are not resolved, so two such paths to one file count as
-    /// different. Writing the second output then fails, because a new file never replaces an existing one.
+    /// different. Writing the second output then fails, unless existing files are replaced.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File { target: one, .. }, Self::File { target: other, .. }) => {
@@ -104,26 +122,41 @@ impl Output {
 
     /// Starts writing. A file appears at its path only when [`Pending::finish`] succeeds.
     pub(crate) fn begin(self) -> Result<Pending> {
-        let (path, target) = match self {
-            Self::Stdout => (None, Target::Stdout(io::stdout())),
-            Self::Special(path, file) => (Some(path), Target::Special(file)),
-            Self::File {
-                path,
-                target,
-                permissions,
-            } => {
-                let file = Temporary::create_next_to(&target)
-                    .with_context(|| path.display().to_string())?;
-                let target = Target::File {
-                    file,
-                    target,
-                    permissions,
-                };
-                (Some(path), target)
-            }
+        let file = self
+            .create()
+            .with_context(|| self.path().unwrap_or(Path::new("-")).display().to_string())?;
+        let path = self.path().map(Path::to_owned);
+        let target = match (self, file) {
+            (Self::File { .. }, Some(file)) => Target::File(Box::new(file)),
+            (Self::Special(_, file), _) => Target::Special(file),
+            _ => Target::Stdout(io::stdout()),
         };
         let writer = Some(BufWriter::with_capacity(1 << 20, target));
         Ok(Pending { path, writer })
+    }
+
+    /// Returns the path for errors, or `None` for standard output.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stdout => None,
+            Self::Special(path, _) | Self::File { path, .. } => Some(path),
+        }
+    }
+
+    /// Creates the file, which has no content and is not at its path yet. Returns `None` if the output is not a file.
+    fn create(&self) -> Result<Option<AtomicFile>> {
+        let Self::File {
+            target, replace, ..
+        } = self
+        else {
+            return Ok(None);
+        };
+        let replace = if *replace {
+            Replace::Yes(fs::metadata(target).ok())
+        } else {
+            Replace::No
+        };
+        AtomicFile::create(target, replace).map(Some)
     }
 }
 
@@ -145,16 +178,12 @@ impl Pending {
         }
     }
 
-    /// Writes the buffered bytes, and renames the temporary file to its path.
+    /// Writes the buffered bytes. Syncs a file to the disk and moves it to its path.
     pub(crate) fn finish(mut self) -> Result<()> {
         let finish = |pending: &mut Self| -> io::Result<()> {
             pending.flush()?;
             match pending.writer.take().map(|writer| writer.into_parts().0) {
-                Some(Target::File {
-                    file,
-                    target,
-                    permissions,
-                }) => file.persist(&target, permissions),
+                Some(Target::File(file)) => file.commit(),
                 _ => Ok(()),
             }
         };
@@ -183,23 +212,11 @@ impl Drop for Pending {
 
 // ---- Internals ----
 
-/// Returns the directory that contains `path`.
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(directory) if directory != Path::new("") => directory,
-        _ => Path::new("."),
-    }
-}
-
 /// The place that a [`Pending`] writes to.
 enum Target {
     Stdout(io::Stdout),
     Special(File),
-    File {
-        file: Temporary,
-        target: PathBuf,
-        permissions: Option<fs::Permissions>,
-    },
+    File(Box<AtomicFile>),
 }
 
 impl Target {
@@ -207,56 +224,45 @@ impl Target {
         match self {
             Self::Stdout(stdout) => stdout,
             Self::Special(file) => file,
-            Self::File { file, .. } => file.0.as_file_mut(),
+            Self::File(file) => file.file(),
         }
     }
 }
 
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer().write(bytes)
+        self.writer().write(bytes).map_err(explained)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer().flush()
+        self.writer().flush().map_err(explained)
     }
 }
 
-/// A temporary file. Unless it is persisted, it is removed when it is dropped or when a signal ends the process.
-struct Temporary(NamedTempFile);
-
-impl Temporary {
-    /// Creates the file in the directory of `path`, so that it can be renamed to `path`.
-    fn create_next_to(path: &Path) -> Result<Self> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".elu-").suffix(".tmp");
-        // The umask still applies, as for any new file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut unfinished = unfinished();
-        let file = builder
-            .tempfile_in(directory(path))
-            // Drops tempfile's message, because it names the temporary file, which the user does not know.
-            .map_err(|error| io::Error::from(error.kind()))
-            .with_context(|| format!("cannot write to directory {}", directory(path).display()))?;
-        // Nothing removes the path from the list. This is harmless, because no other file gets this random name.
-        unfinished.push(file.path().into());
-        Ok(Self(file))
+fn is_block_device(metadata: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileTypeExt::is_block_device(&metadata.file_type());
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        false
     }
+}
 
-    /// Renames the file to `target`. If `permissions` are given, `target` may exist and is replaced; otherwise an
-    /// existing `target` is an error.
-    fn persist(self, target: &Path, permissions: Option<fs::Permissions>) -> io::Result<()> {
-        // The lock delays the signal handler until the file is renamed.
-        let _unfinished = unfinished();
-        if let Some(permissions) = permissions {
-            self.0.as_file().set_permissions(permissions)?;
-            self.0.persist(target).map_err(|error| error.error)?;
-        } else {
-            // Does not overwrite a file that another process created since `target` was checked.
-            let persisted = self.0.persist_noclobber(target);
-            persisted.map_err(|error| error.error)?;
+/// Replaces the system's words if a file exceeds the limit on file sizes: "File too large" does not say that this limit
+/// is the cause.
+fn explained(error: io::Error) -> io::Error {
+    #[cfg(unix)]
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+        if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_FSIZE)
+            && limit != RLIM_INFINITY
+        {
+            return io::Error::other(format!(
+                "needed a file of more than {limit} bytes, the limit of `ulimit -f`"
+            ));
         }
-        Ok(())
     }
+    error
 }

@@ -7,8 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
-use clap::{CommandFactory, error::ErrorKind};
+use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use wgpu_elu::{DType, Elu, Stream};
 
@@ -47,13 +46,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    args.device_args.check();
+    args.device_args.check()?;
     let is_safetensors = has_extension(&args.input, "safetensors");
     if !is_safetensors && !args.tensor.is_empty() {
-        let message = "--tensor needs a .safetensors file as INPUT";
-        crate::Cli::command()
-            .error(ErrorKind::ArgumentConflict, message)
-            .exit();
+        return Err(crate::conflict(
+            "--tensor needs a .safetensors file as INPUT",
+        ));
     }
     // Reports an invalid alpha before any file is opened. It is parsed again when the dtype is known.
     args.alpha.parse()?;
@@ -61,14 +59,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| default_output(&args.input));
-    let (format, other_format) = if is_safetensors {
-        ("safetensors", "npy")
-    } else {
-        ("npy", "safetensors")
-    };
-    if has_extension(&path, other_format) {
+    let format = if is_safetensors { "safetensors" } else { "npy" };
+    if path.extension().is_some() && !has_extension(&path, format) {
         return Err(crate::usage(format!(
-            "{}: the result is a .{format} file like INPUT: use another extension",
+            "{}: the result is a .{format} file like INPUT: use the extension .{format}",
             path.display()
         )));
     }
@@ -214,8 +208,8 @@ fn forward(
 /// Adds the path of the file that caused an error of reading or writing.
 fn with_path(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error {
     match error {
-        wgpu_elu::Error::Read { error } => anyhow!("{input}: {error}"),
-        wgpu_elu::Error::Write { error } => anyhow!("{output}: {error}"),
+        wgpu_elu::Error::Read { error } => anyhow::Error::new(error).context(input.to_owned()),
+        wgpu_elu::Error::Write { error } => anyhow::Error::new(error).context(output.to_owned()),
         error => error.into(),
     }
 }

@@ -221,10 +221,15 @@ fn signals_leave_no_temporary_file() {
                 if cfg!(target_os = "linux") { 143 } else { 130 },
                 1000,
             ),
+            ("-QUIT", 131, 1000),
+            ("-XCPU", 152, 1000),
+            ("-USR1", 138, 1000),
+            ("-USR2", 140, 1000),
+            ("-ALRM", 142, 1000),
         ] {
             let command = if cfg!(target_os = "linux") {
                 // If the shell that started the tests ignores these signals, the command would inherit that.
-                elu_through_env("--default-signal=INT,TERM")
+                elu_through_env("--default-signal=INT,TERM,QUIT,XCPU,USR1,USR2,ALRM")
             } else {
                 Command::new(ELU)
             };

@@ -8,6 +8,9 @@ mod check;
 mod common;
 // Unavailable devices and wrong command lines.
 mod device;
+// System calls, drivers and streams that fail.
+#[cfg(target_os = "linux")]
+mod faults;
 // `elu info`.
 mod info;
 // Files that are larger than the command's buffers, and signals.

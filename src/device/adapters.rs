@@ -4,7 +4,13 @@
 use std::sync::OnceLock;
 use std::{fmt, sync::Arc};
 
-use crate::{dtype::DType, kernel::Kernel};
+#[cfg(not(target_family = "wasm"))]
+use crate::checked::guarded;
+use crate::{
+    dtype::DType,
+    error::{Error, Result},
+    kernel::Kernel,
+};
 
 /// A request for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,18 +24,6 @@ pub enum Wish {
     Named(Arc<str>),
 }
 
-/// The device that a [`Wish`] selects.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Selection<'a> {
-    /// This adapter.
-    Adapter(&'a wgpu::Adapter),
-    /// The CPU path.
-    Cpu,
-    /// No device; this is an error.
-    Nothing,
-}
-
 /// The reason why a [`Wish`] selects a device. It displays as the end of a sentence, such as `it is the best hardware
 /// GPU`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +35,13 @@ pub enum Reason {
     BestSoftware,
     /// The adapter has the requested name.
     Named(Arc<str>),
-    /// No adapter has the requested name.
-    NoneNamed(Arc<str>),
     /// wgpu finds no adapter.
     NoAdapter,
     /// No adapter is a hardware GPU with compute shaders.
     NoHardware,
-    /// No adapter has compute shaders.
-    NoComputeShaders,
+    /// The drivers of better adapters cannot create a device. The text names the first of them, with the driver's
+    /// reason.
+    BetterFailed(Arc<str>),
 }
 
 impl fmt::Display for Reason {
@@ -57,56 +50,39 @@ impl fmt::Display for Reason {
             Self::BestHardware => f.write_str("it is the best hardware GPU"),
             Self::BestSoftware => f.write_str("it is the best software adapter"),
             Self::Named(name) => write!(f, "its name contains {name:?}"),
-            Self::NoneNamed(name) => write!(f, "no adapter's name contains {name:?}"),
             Self::NoAdapter => f.write_str("wgpu finds no adapter"),
             Self::NoHardware => f.write_str("no adapter is a hardware GPU with compute shaders"),
-            Self::NoComputeShaders => f.write_str("no adapter has compute shaders"),
+            Self::BetterFailed(failure) => f.write_str(failure),
         }
     }
 }
 
 impl Wish {
     /// Returns the wish for the adapter that `WGPU_ADAPTER_NAME` names, or [`Wish::Auto`] if the variable is not set.
-    pub fn from_env() -> Self {
-        match std::env::var("WGPU_ADAPTER_NAME") {
-            Ok(name) if !name.is_empty() => Self::Named(name.into()),
-            _ => Self::Auto,
-        }
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Environment`] if the variable is not valid UTF-8.
+    pub fn from_env() -> Result<Self> {
+        let name = variable("WGPU_ADAPTER_NAME")?;
+        Ok(name.map_or(Self::Auto, |name| Self::Named(name.into())))
     }
 
-    /// Selects one of `adapters`, which must be sorted best first, as [`adapters`] returns them.
-    pub fn select<'a>(&self, adapters: &'a [wgpu::Adapter]) -> (Selection<'a>, Reason) {
-        let candidates: Vec<Candidate> = adapters.iter().map(Candidate::new).collect();
-        let (chosen, reason) = self.choose(&candidates);
-        let selection = match chosen.and_then(|at| adapters.get(at)) {
-            Some(adapter) => Selection::Adapter(adapter),
-            None if *self == Self::Auto => Selection::Cpu,
-            None => Selection::Nothing,
-        };
-        (selection, reason)
-    }
-
-    /// Returns whether an adapter that comes first among its kind is selected without looking at others.
+    /// Returns whether the wish prefers an adapter to all that come after it in the order of [`rank`].
     pub(super) fn prefers(&self, adapter: &wgpu::Adapter) -> bool {
         self.prefers_candidate(&Candidate::new(adapter))
     }
 
-    /// Returns the index of the selected candidate, if any, and the reason. The candidates are sorted best first.
-    fn choose(&self, candidates: &[Candidate]) -> (Option<usize>, Reason) {
-        if let Some(at) = candidates.iter().position(|c| self.prefers_candidate(c)) {
-            let reason = match self {
-                Self::Named(name) => Reason::Named(name.clone()),
-                Self::Auto | Self::Gpu => Reason::BestHardware,
-            };
-            return (Some(at), reason);
-        }
-        let can_compute = candidates.iter().position(|c| c.can_compute);
-        match (self, can_compute) {
-            (Self::Named(name), _) => (None, Reason::NoneNamed(name.clone())),
-            (_, _) if candidates.is_empty() => (None, Reason::NoAdapter),
-            (Self::Gpu, Some(at)) => (Some(at), Reason::BestSoftware),
-            (Self::Gpu, None) => (None, Reason::NoComputeShaders),
-            (Self::Auto, _) => (None, Reason::NoHardware),
+    /// Returns whether the wish accepts an adapter if it finds none that it prefers.
+    pub(super) fn accepts(&self, adapter: &wgpu::Adapter) -> bool {
+        *self == Self::Gpu && can_compute(adapter)
+    }
+
+    /// Returns the reason for an adapter that the wish prefers.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Named(name) => Reason::Named(name.clone()),
+            Self::Auto | Self::Gpu => Reason::BestHardware,
         }
     }
 
@@ -115,6 +91,20 @@ impl Wish {
             Self::Auto | Self::Gpu => candidate.objection().is_none(),
             Self::Named(name) => candidate.can_compute && name_contains(&candidate.info, name),
         }
+    }
+}
+
+/// Returns the value of an environment variable, or `None` if it is not set or empty.
+pub(super) fn variable(name: &'static str) -> Result<Option<String>> {
+    let Some(value) = std::env::var_os(name) else {
+        return Ok(None);
+    };
+    match value.into_string() {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(value) => Err(Error::Environment {
+            name,
+            value: value.to_string_lossy().into_owned(),
+        }),
     }
 }
 
@@ -145,7 +135,11 @@ impl Candidate {
 
 /// Returns the adapters that wgpu finds, best first as defined by [`rank`]. `WGPU_BACKEND` restricts the search.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
-    first(|_| false).await.err().unwrap_or_default()
+    let mut all = Vec::new();
+    for backends in GROUPS {
+        all.append(&mut adapters_of(backends).await);
+    }
+    all
 }
 
 /// Returns the rank of an adapter; a lower rank is better. GL's adapters come after all others, because loading GL's
@@ -192,36 +186,29 @@ pub fn backend_name(backend: wgpu::Backend) -> &'static str {
 
 // ---- Internals ----
 
-/// Returns the best adapter that fits, or else all adapters, best first.
-///
-/// GL is searched last: loading its drivers takes longer than everything else before a first result, and a GL adapter
-/// is rarely the best.
-pub(super) async fn first(
-    fits: impl Fn(&wgpu::Adapter) -> bool,
-) -> Result<wgpu::Adapter, Vec<wgpu::Adapter>> {
-    let mut all = Vec::new();
-    for backends in [wgpu::Backends::GL.complement(), wgpu::Backends::GL] {
-        let mut adapters = adapters_of(backends).await;
-        adapters.sort_by_key(rank_key);
-        if let Some(at) = adapters.iter().position(&fits) {
-            return Ok(adapters.swap_remove(at));
-        }
-        all.append(&mut adapters);
-    }
-    all.sort_by_key(rank_key);
-    Err(all)
-}
+/// The backends in the order in which they are searched. GL is last: loading its drivers takes longer than everything
+/// else before a first result, and a GL adapter is rarely the best.
+pub(super) const GROUPS: [wgpu::Backends; 2] =
+    [wgpu::Backends::GL.complement(), wgpu::Backends::GL];
 
-/// Returns the adapters of `backends` that `WGPU_BACKEND` does not exclude.
+/// Returns the adapters of `backends` that `WGPU_BACKEND` does not exclude, best first. Returns none, and logs the
+/// reason, if wgpu or a driver panics.
 #[cfg(not(target_family = "wasm"))]
-async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-    let Some(instance) = instance(backends) else {
-        return Vec::new();
-    };
-    let mut adapters = instance.enumerate_adapters(backends).await;
-    // wgpu's noop backend computes nothing, so it must not count as a GPU.
-    adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
-    adapters
+pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let enumerated = guarded(async {
+        let Some(instance) = instance(backends) else {
+            return Vec::new();
+        };
+        let mut adapters = instance.enumerate_adapters(backends).await;
+        // wgpu's noop backend computes nothing, so it must not count as a GPU.
+        adapters.retain(|adapter| adapter.get_info().backend != wgpu::Backend::Noop);
+        adapters.sort_by_key(rank_key);
+        adapters
+    });
+    enumerated.await.unwrap_or_else(|panic| {
+        log::warn!("no adapters of {backends:?}: {panic}");
+        Vec::new()
+    })
 }
 
 /// Returns the process's shared instance for all backends except GL, or a new instance for GL. Returns `None` if wgpu
@@ -246,7 +233,7 @@ fn instance(backends: wgpu::Backends) -> Option<wgpu::Instance> {
 /// Returns the browser's fastest adapter. A browser offers only one adapter, and without this request it may not be the
 /// fastest.
 #[cfg(target_family = "wasm")]
-async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let Some(descriptor) = descriptor(backends) else {
         return Vec::new();
     };
@@ -368,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wish_selects_the_first_adapter_that_meets_it() {
+    fn each_wish_prefers_the_adapters_that_meet_it() {
         use wgpu::{Backend::*, DeviceType::*};
         let all = [
             candidate(DiscreteGpu, Vulkan, false),
@@ -376,45 +363,17 @@ mod tests {
             candidate(IntegratedGpu, Gl, true),
         ];
         let named = |name: &str| Wish::Named(name.into());
-        assert_eq!(Wish::Auto.choose(&all), (Some(2), Reason::BestHardware));
-        assert_eq!(Wish::Gpu.choose(&all), (Some(2), Reason::BestHardware));
-        assert_eq!(
-            named("gl").choose(&all),
-            (Some(2), Reason::Named("gl".into()))
-        );
-        assert_eq!(
-            named("vulkan").choose(&all),
-            (Some(1), Reason::Named("vulkan".into()))
-        );
-        assert_eq!(
-            named("dx").choose(&all),
-            (None, Reason::NoneNamed("dx".into()))
-        );
-        let software = &all[..2];
-        assert_eq!(Wish::Auto.choose(software), (None, Reason::NoHardware));
-        assert_eq!(Wish::Gpu.choose(software), (Some(1), Reason::BestSoftware));
-        let without_compute = &all[..1];
-        assert_eq!(
-            Wish::Auto.choose(without_compute),
-            (None, Reason::NoHardware)
-        );
-        assert_eq!(
-            Wish::Gpu.choose(without_compute),
-            (None, Reason::NoComputeShaders)
-        );
-    }
-
-    #[test]
-    fn without_an_adapter_there_is_the_cpu_or_an_error() {
-        let selected = |wish: Wish| {
-            let (selection, reason) = wish.select(&[]);
-            (matches!(selection, Selection::Cpu), reason.to_string())
-        };
-        assert_eq!(selected(Wish::Auto), (true, "wgpu finds no adapter".into()));
-        assert_eq!(selected(Wish::Gpu), (false, "wgpu finds no adapter".into()));
-        assert_eq!(
-            selected(Wish::Named("Voodoo 2".into())),
-            (false, "no adapter's name contains \"Voodoo 2\"".into())
-        );
+        for (wish, preferred) in [
+            (Wish::Auto, [false, false, true]),
+            (Wish::Gpu, [false, false, true]),
+            (named("gl"), [false, false, true]),
+            (named("vulkan"), [false, true, false]),
+            (named("dx"), [false, false, false]),
+        ] {
+            let found = all
+                .each_ref()
+                .map(|candidate| wish.prefers_candidate(candidate));
+            assert_eq!(found, preferred, "{wish:?}");
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
 };
 
 use super::adapters::{full_name, short_name, wanted_features};
 use crate::{
     cache::Cache,
-    checked::Checks,
+    checked::{Checks, guarded, panicked},
     dtype::DType,
     error::{Error, Result},
     kernel::Kernel,
@@ -22,8 +23,8 @@ pub struct Gpu {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+    /// The device and the queue. `None` only while it is dropped.
+    objects: Option<(wgpu::Device, wgpu::Queue)>,
     info: wgpu::AdapterInfo,
     kernels: Cache<DType, Kernel>,
     /// The reason of the loss, once the device is lost. `None` if no loss is reported to this crate, because the
@@ -66,12 +67,12 @@ impl Gpu {
 
     /// Returns the wgpu device.
     pub fn device(&self) -> &wgpu::Device {
-        &self.shared.device
+        &self.shared.objects().0
     }
 
     /// Returns the queue that work is submitted to.
     pub fn queue(&self) -> &wgpu::Queue {
-        &self.shared.queue
+        &self.shared.objects().1
     }
 
     /// Returns information about the adapter that the device was created from.
@@ -113,10 +114,12 @@ impl Gpu {
             },
             ..wgpu::DeviceDescriptor::default()
         };
-        let made = adapter.request_device(&descriptor).await;
-        let (device, queue) = made.map_err(|error| Error::NoDevice {
+        // In the block, because wgpu does the work already when the future is created.
+        let made = guarded(async { adapter.request_device(&descriptor).await }).await;
+        let made = made.and_then(|made| made.map_err(|error| error.to_string()));
+        let (device, queue) = made.map_err(|reason| Error::NoDevice {
             adapter: full_name(&info),
-            reason: error.to_string(),
+            reason,
         })?;
         let lost = Some(loss_by_callback(&device));
         Ok(Self::new(&device, &queue, info, lost))
@@ -134,13 +137,36 @@ impl Gpu {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                device: device.clone(),
-                queue: queue.clone(),
+                objects: Some((device.clone(), queue.clone())),
                 info,
                 kernels: Cache::default(),
                 lost,
                 checks: Default::default(),
             }),
+        }
+    }
+}
+
+impl Shared {
+    fn objects(&self) -> &(wgpu::Device, wgpu::Queue) {
+        self.objects
+            .as_ref()
+            .expect("only `drop` takes the objects")
+    }
+}
+
+impl Drop for Shared {
+    /// Drops a device that this crate created so that no panic gets out. wgpu 30 panics if a driver fails while the queue
+    /// is dropped (wgpu-core-30.0.1/src/device/queue.rs, `fn drop`), and if an earlier failure has left a bind group layout
+    /// behind (wgpu-hal-30.0.1/src/vulkan/descriptor.rs, `fn drop`).
+    fn drop(&mut self) {
+        if self.lost.is_none() {
+            return; // a lent device, which its owner drops
+        }
+        let kernels = std::mem::take(&mut self.kernels);
+        let objects = self.objects.take();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop((kernels, objects)))) {
+            log::warn!("while a device was dropped, {}", panicked(&*panic));
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Work on a GPU: buffers, submissions, mappings and waits. wgpu's errors are returned as [`Error`].
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
 
 use super::{Gpu, adapters::shares_memory};
 use crate::{
-    checked::{buffer_size, checked, filled, lost, probe_alive, unmapped},
+    checked::{buffer_size, checked, filled, lost, panicked, probe_alive, unmapped},
     dtype::DType,
     error::{Error, Result},
     kernel::{self, Kernel, Step},
@@ -69,15 +72,30 @@ impl Gpu {
             Some(_) => self.poll(Until::Now)?,
             None => drop(self.queue().submit([])),
         }
-        self.checked(what, || {
+        let submitted = self.checked(what, || {
             let label = Some(label);
             let descriptor = wgpu::CommandEncoderDescriptor { label };
             let mut encoder = self.device().create_command_encoder(&descriptor);
             record(&mut encoder)?;
-            Ok(self.queue().submit([encoder.finish()]))
-        })
-        .flatten()
-        .map_err(|error| self.reason_of(error))
+            let submit = || self.queue().submit([encoder.finish()]);
+            Ok(catch_unwind(AssertUnwindSafe(submit)))
+        });
+        match submitted.flatten() {
+            Ok(Ok(index)) => Ok(index),
+            Ok(Err(panic)) => Err(self.after_panic(panic)),
+            Err(error) => Err(self.reason_of(error)),
+        }
+    }
+
+    /// Returns the error for a panic in a call that also runs the host's callbacks. If the device is lent and still
+    /// works, the panic may come from a callback, and is passed on.
+    fn after_panic(&self, panic: Box<dyn Any + Send>) -> Error {
+        let known = self.check_alive().and_then(|()| probe_alive(self.device()));
+        match (known, &self.shared.lost) {
+            (Err(error), _) => error,
+            (Ok(()), Some(reason)) => lost(reason.get_or_init(|| panicked(&*panic))),
+            (Ok(()), None) => resume_unwind(panic),
+        }
     }
 
     /// Does what [`checked`] does, except that in a browser the next call that waits returns the error.
@@ -182,11 +200,7 @@ impl Gpu {
         match polled {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(lost(error)),
-            Err(panic) => {
-                self.check_alive()?;
-                probe_alive(self.device())?;
-                resume_unwind(panic)
-            }
+            Err(panic) => Err(self.after_panic(panic)),
         }
     }
 }

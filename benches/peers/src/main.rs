@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     } else {
         sizes
     };
-    let wish = match Wish::from_env() {
+    let wish = match Wish::from_env()? {
         Wish::Auto => Wish::Gpu,
         named => named,
     };
