@@ -28,7 +28,7 @@ pub enum Error {
     NoDevice {
         /// The adapter, as `name (backend)`.
         adapter: String,
-        /// The driver's message.
+        /// The driver's message, or that of a panic in wgpu.
         reason: String,
     },
     /// The operation needs a larger limit than the device was created with.
@@ -47,7 +47,8 @@ pub enum Error {
         /// The purpose of the memory, with its size in bytes if it is known.
         what: String,
     },
-    /// The device is lost: its driver crashed or was reset, or the device was unplugged or destroyed. Create a new one.
+    /// The device is lost: its driver crashed or was reset, wgpu panicked because the driver returned an unexpected error,
+    /// or the device was unplugged or destroyed. Create a new one.
     #[error("the device is lost: {reason}")]
     DeviceLost {
         /// wgpu's message.

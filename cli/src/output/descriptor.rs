@@ -1,5 +1,6 @@
 //! Open file descriptors as outputs: standard output, and the paths that stand for descriptors.
 
+#[cfg(unix)]
 use std::{
     fs::{self, File},
     io,
