@@ -1,9 +1,9 @@
 // Returns grad * positive where y > 0, else grad * input_scale * (y + negative). `negative` must be positive and
 // finite.
 fn op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Words {
-    // Both summands are divided by 2^exponent, so that `negative` is near 1. If y becomes 0 by that, it is too small to
-    // change the sum. No output is below -negative, so `min` changes only y > 0, whose slope is not used: it keeps them
-    // finite.
+    // Both summands are scaled so that `negative` is between 1 and 2. If y becomes 0 by that scaling, it is too small
+    // to change the sum. No output is below -negative, so the upper bound 1 of y's exponent changes no output. It keeps
+    // the scaled y finite where y > 0.
     let y = normalize(y_bits & Words(MAGNITUDE), zero);
     let signed = bitcast<Floats>(bitcast<Words>(y.significand) | (y_bits & Words(SIGN)));
     let exponent = i32(f.negative.exponent);
@@ -11,7 +11,7 @@ fn op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Words {
     let negative = add(Floats(f.negative.high), Floats(f.negative.low), zero);
     let slope = Slope(
         pair_of(f.input_scale),
-        ONE,
+        ONE, // input_scale is positive and finite
         split_pair(two_sum(scaled, negative, zero), zero),
         Integers(exponent + i32(f.input_scale.exponent)),
         Flags(),

@@ -3,7 +3,8 @@
 // - Range reduction: t = n ln 2 + r with an integer n and |r| <= ln 2 / 2.
 // - Then exp(t) = 2^n (1 + expm1(r)), and expm1(t) = 2^n expm1(r) + (2^n - 1).
 
-// The factor (high + low) * 2^exponent. `high` has few bits, as after `split`. This must match Factor in src/shader.rs.
+// The factor (high + low) * 2^exponent. `high` has few bits, as after `split`. This must match Factor32 and Factor64 in
+// src/shader.rs.
 struct Factor {
     high: Float,
     low: Float,
@@ -11,7 +12,7 @@ struct Factor {
     padding: Word,
 }
 
-// This must match Factors in src/shader.rs.
+// This must match Factors32 and Factors64 in src/shader.rs.
 struct Factors {
     negative: Factor,    // alpha * scale
     positive: Factor,    // scale
@@ -33,21 +34,21 @@ fn choose_pair(a: Pair, b: Pair, condition: Flags) -> Pair {
     return Pair(choose(a.high, b.high, condition), choose(a.low, b.low, condition));
 }
 
-// Returns -input_scale * |x| as a pair, for the magnitude of x as bits. Where |x| < `small`, the product might
-// underflow, so it is replaced by -0: elu uses x itself there, and in a gradient exp(-0) = 1 is the rounded result.
+// Returns t = -input_scale * |x| as a pair, for the magnitude of x as bits, which is at most `largest`. If input_scale
+// is not 1, t is 0 below `small`: there the product could underflow, exp(t) rounds to 1, and expm1(t) is not used.
 fn scaled_input(magnitude: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Pair {
     if unit_input_scale {
         return Pair(bitcast<Floats>(magnitude | Words(SIGN)), Floats());
     }
-    // Adds the exponent of input_scale to that of x. Between `small` and `largest`, the sum is that of a normal number.
+    // Multiplies x by the power of two in input_scale, by adding the exponents.
     let exponent = Words(Word(f.input_scale.exponent)) << Counts(MANTISSA_BITS);
     let x = bitcast<Floats>(select(magnitude + exponent, Words(), magnitude < Words(f.small)) | Words(SIGN));
     let input_scale = pair_of(f.input_scale);
     return two_product(x, split(x, zero), add(input_scale.high, input_scale.low, zero), input_scale, zero);
 }
 
-// The result of the range reduction: t = n ln 2 + r + r_low with a tiny r_low, and expm1(r + r_low) = r + rest. `r` is
-// exact; `rest` may have rounding errors.
+// The result of the range reduction: t = n ln 2 + r + r_low, and expm1(r + r_low) = r + rest. `r` is exact. r_low is
+// small, and is included in `rest`, which has rounding errors.
 struct Reduced {
     rounder: Words, // the bits of ROUNDER + n
     r: Floats,
@@ -66,7 +67,7 @@ fn reduce(t: Pair, smallest: Word, zero: u32) -> Reduced {
     return Reduced(rounder, r, multiply_add(square, Floats(0.5), smaller_terms, zero));
 }
 
-// Returns ROUNDER + t / ln 2. Its last bits are n + EXPONENT_BIAS, where n is the integer nearest to t / ln 2.
+// Returns ROUNDER + n for the integer n nearest to t / ln 2.
 fn any_order_rounder(t: Floats) -> Floats {
     return fma(t, Floats(LOG2_E), Floats(ROUNDER));
 }
@@ -79,7 +80,7 @@ fn any_order_smaller_terms(r: Floats, r_low: Floats, square: Floats) -> Floats {
     return fma(exp_of_r, growth, cube);
 }
 
-// exp(t) = (high + low) * 2^exponent, as a split pair.
+// exp(t) = significand * 2^exponent. The significand is a split pair.
 struct Exponential {
     significand: Pair,
     exponent: Integers,
@@ -88,6 +89,7 @@ struct Exponential {
 fn exp_of(t: Pair, zero: u32) -> Exponential {
     let reduced = reduce(t, Word(), zero);
     let one = Floats(1.0);
+    // Splits 1 + r: `high` has its leading bits, and `lost` the others.
     let high = leading_bits(add(one, reduced.r, zero));
     let lost = subtract(reduced.r, subtract(high, one, zero), zero);
     return Exponential(
@@ -99,15 +101,15 @@ fn exp_of(t: Pair, zero: u32) -> Exponential {
 // Returns exp(t) - 1 as a split pair.
 fn expm1_of(t: Pair, zero: u32) -> Pair {
     let reduced = reduce(t, SMALLEST_EXPM1_POWER, zero);
-    // 2^n: the last bits of ROUNDER + n are its biased exponent.
+    // 2^n: the last bits of ROUNDER + n are the biased exponent of 2^n.
     let power = bitcast<Floats>(reduced.rounder << Counts(MANTISSA_BITS));
-    let less = subtract(power, Floats(1.0), zero);
+    let power_minus_one = subtract(power, Floats(1.0), zero);
     // The exact value of `high` does not matter as long as it is close to the result, since `low` takes the difference.
-    let high = leading_bits(barrier(any_order_expm1(power, less, reduced), zero));
-    let lost = multiply_add(power, reduced.r, subtract(less, high, zero), zero);
+    let high = leading_bits(barrier(any_order_expm1(power, power_minus_one, reduced), zero));
+    let lost = multiply_add(power, reduced.r, subtract(power_minus_one, high, zero), zero);
     return Pair(high, multiply_add(power, reduced.rest, lost, zero));
 }
 
-fn any_order_expm1(power: Floats, less: Floats, reduced: Reduced) -> Floats {
-    return fma(power, reduced.r + reduced.rest, less);
+fn any_order_expm1(power: Floats, power_minus_one: Floats, reduced: Reduced) -> Floats {
+    return fma(power, reduced.r + reduced.rest, power_minus_one);
 }

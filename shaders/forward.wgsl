@@ -7,7 +7,7 @@ struct LaneFactors {
 fn factor_of(f: Factors, is_negative: Flags, is_small: Flags, unit_input_scale: bool) -> LaneFactors {
     let factors = choose_factor(lanes_of(f.positive), lanes_of(f.negative), is_negative);
     if unit_input_scale {
-        return factors; // here the slope equals `negative`
+        return factors; // `slope` equals `negative`
     }
     return choose_factor(factors, lanes_of(f.slope), is_negative & is_small);
 }
@@ -26,7 +26,7 @@ fn choose_factor(a: LaneFactors, b: LaneFactors, condition: Flags) -> LaneFactor
 // 1. Classify each lane by its bits: negative or not, linear in x (non-negative or tiny) or on the exponential curve.
 // 2. Compute the two numbers to multiply: the lane's factor, and expm1 or the significand of x.
 // 3. Multiply them as split pairs near 1, rounded once, and apply the exponents as integers.
-// 4. If `negative` is degenerate, replace the negative lanes. Return x itself where it is +0, -0, +infinity or NaN.
+// 4. Replace the negative lanes if the factor is degenerate, and return +0, -0, +infinity and NaN unchanged.
 //
 // Numbers are passed and returned as bits.
 fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
@@ -36,7 +36,7 @@ fn elu(x_bits: Words, f: Factors, unit_input_scale: bool, zero: u32) -> Words {
     let is_small = magnitude < Words(f.small);
     let is_linear = !is_negative | is_small;
 
-    // Where the result is linear in x, the significand of x takes the place of expm1.
+    // Where the result is linear in x, x takes the place of expm1, as a significand and an exponent.
     let x = normalize(magnitude, zero);
     let significand = bitcast<Floats>(bitcast<Words>(x.significand) | (x_bits & Words(SIGN)));
     let t = scaled_input(min(magnitude, Words(f.largest)), f, unit_input_scale, zero);

@@ -1,12 +1,13 @@
-// The part that both gradients share: grad * positive where x > 0, else grad * factor * significand * 2^exponent. For a
-// gradient from the output, the output takes the place of x.
+// The part that both gradients share: grad * positive where x > 0, else grad * slope. For a gradient from the output,
+// the output takes the place of x.
 
+// The slope factor * significand * 2^exponent: the product of a constant and of a number that depends on x.
 struct Slope {
-    factor: Pair,
-    factor_bits: Word,    // has the factor's sign, and is 0, infinite or NaN if the factor is
-    significand: Pair,
-    exponent: Integers,   // includes the exponent of `factor`
-    underflows: Flags,    // the slope rounds to 0, so an infinite grad gives NaN
+    factor: Pair,         // the significand of the constant
+    factor_bits: Word,    // has the constant's sign, and is 0, infinite or NaN if the constant is
+    significand: Pair,    // of exp(input_scale * x), or y + negative
+    exponent: Integers,   // the sum of the exponents of both
+    underflows: Flags,    // exp(input_scale * x) rounds to 0; its product with an infinity is NaN
 }
 
 // True from the smallest subnormal to +infinity. For 0 the subtraction wraps around.
@@ -22,7 +23,7 @@ fn scaled_grad(grad: Pair, factor: Pair, unit_factors: bool, zero: u32) -> Pair 
 }
 
 // Computes the gradient in three steps: the finite product by significands and exponents, the special cases by bits,
-// and the selection. `unit_factors` means that the factor and `positive` are 1.
+// and the selection. A NaN in x is returned unchanged. `unit_factors` means that `slope.factor` and `positive` are 1.
 fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_factors: bool, zero: u32) -> Words {
     let is_positive = is_above_zero(x_bits);
     let grad_magnitude = grad_bits & Words(MAGNITUDE);

@@ -5,12 +5,12 @@
 struct Params {
     count: u32,          // the number of vectors or cells of this dispatch
     x_first: u32,        // the start of the input in the bound range, in vectors or elements
-    grad_first: u32,     // the start of the gradient
+    grad_first: u32,     // the start of the incoming gradient
     y_first: u32,        // the start of the output
     groups_per_row: u32, // workgroups in x; a dispatch that is too long for one dimension has rows
-    head: u32,           // elements only: after this number of cells, ...
+    head: u32,           // for `elements` only: after this number of cells, ...
     gap: u32,            // ... skip this number of cells, which `vectors` processes
-    end: u32,            // elements only: the number of elements from first to last, including the gap
+    end: u32,            // for `elements` only: the number of elements from first to last, including the gap
     zero: u32,           // always 0, which a compiler cannot know: see `barrier`
     padding_1: u32,
     padding_2: u32,
@@ -21,8 +21,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 
 override workgroup_size: u32;
-// Set if the factors make some arithmetic unnecessary: every factor that the operation multiplies by is 1, or
-// `input_scale` is 1.
+// Each is true if the factors make some arithmetic unnecessary. `unit_factors`: every factor that the operation
+// multiplies by is 1. `unit_input_scale`: `input_scale` is 1.
 override unit_factors: bool = false;
 override unit_input_scale: bool = false;
 // The number of vectors per invocation, 1 or 4; the distance between the first vectors of adjacent invocations; and the
@@ -38,22 +38,22 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     let first = groups_before * workgroup_size * vectors_per_invocation + invocation * invocation_stride;
     // The loop is unrolled, because naga adds a counter to every loop.
     if vectors_per_invocation == 4u {
-        pair(first, first + vector_stride, p);
-        pair(first + 2u * vector_stride, first + 3u * vector_stride, p);
+        two_vectors(first, first + vector_stride, p);
+        two_vectors(first + 2u * vector_stride, first + 3u * vector_stride, p);
     } else {
-        vector(first, p);
+        one_vector(first, p);
     }
 }
 
-fn vector(i: u32, p: Params) {
+fn one_vector(i: u32, p: Params) {
     if i < p.count {
         store_vector(p.y_first + i, apply(load_x_vector(p.x_first + i), load_grad_vector(p.grad_first + i), p));
     }
 }
 
-// Processes two vectors. If the second lies past the end, it is replaced by the first. Both loads come before the
-// stores, so that a device can load one vector while it computes the other.
-fn pair(i: u32, next: u32, p: Params) {
+// Processes two vectors. If the second lies past the end, it is replaced by the first. All loads come before the
+// stores: a device can then load one vector while it computes the other, and in place the first is not processed twice.
+fn two_vectors(i: u32, next: u32, p: Params) {
     if i < p.count {
         let j = select(i, next, next < p.count);
         let x_i = load_x_vector(p.x_first + i);

@@ -11,7 +11,7 @@ struct Params {
     count: u32,          // the number of vectors or partial sums
     to: u32,             // the index of the first workgroup's sum, or of the result
     groups_per_row: u32, // workgroups in x; a dispatch that is too long for one dimension has rows
-    begin: u32,          // elements only: the run's first element in the bound range, ...
+    begin: u32,          // for `elements` only: the run's first element in the bound range, ...
     end: u32,            // ... and the end of the run
     zero: u32,           // always 0, which a compiler cannot know: see `barrier`
     padding_1: u32,
@@ -25,7 +25,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> sums_after: array<Sum>;
 @group(0) @binding(3) var<storage, read_write> result: array<Result>;
 
-override workgroup_size: u32; // at most 256
+override workgroup_size: u32; // at most 256, for `sum_of_group`
 // The number of vectors per invocation, 16 or 64; the distance between them; and the distance between the first vectors
 // of adjacent invocations.
 override vectors_per_invocation: u32;
@@ -39,7 +39,6 @@ fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     let p = params;
     let first = (group.y * p.groups_per_row + group.x) * workgroup_size * vectors_per_invocation;
     let i = first + invocation * invocation_stride;
-    // The functions that this calls are unrolled loops, because naga adds a counter to every loop.
     let sum = sum_of_group(total(terms_of_invocation(i, p), p.zero), invocation, p.zero);
     // Surplus workgroups of the last row write no sum.
     if invocation == 0u && first < p.count {
@@ -74,6 +73,9 @@ fn last(@builtin(local_invocation_index) invocation: u32) {
     }
 }
 
+// The functions below are unrolled loops, because naga adds a counter to every loop.
+
+// Returns the sum of an invocation's vectors.
 fn terms_of_invocation(i: u32, p: Params) -> Terms {
     let first = sixteen(i, p);
     if vectors_per_invocation != 64u {
@@ -131,7 +133,7 @@ fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
         fold(4u, invocation, zero);
     }
     fold(1u, invocation, zero);
-    if invocation == 0u { // only this invocation has seen the last addition
+    if invocation == 0u { // only this invocation has the last sum, because no barrier follows
         return group_sums[0];
     }
     return own;

@@ -6,7 +6,7 @@
 // Selections and comparisons, and everything that may meet a subnormal number, an infinity or a NaN, work on the bits
 // as integers. docs/numerics.md gives the reasons, and tests/discipline.rs checks every shader.
 
-// A number as the sum high + low. `low` is small compared with `high`.
+// The number high + low, where `low` is small compared with `high`.
 struct Pair {
     high: Floats,
     low: Floats,
@@ -45,7 +45,7 @@ fn leading_bits(v: Floats) -> Floats {
     return bitcast<Floats>(bitcast<Words>(v) & Words(LEADING));
 }
 
-// Knuth's TwoSum: a + b as an exact pair, for any order of magnitude.
+// Knuth's TwoSum: a + b as an exact pair, whichever of the two is larger. `low` is the rounding error of `high`.
 fn two_sum(a: Floats, b: Floats, zero: u32) -> Pair {
     let sum = add(a, b, zero);
     let part = subtract(sum, a, zero);
@@ -80,7 +80,7 @@ fn split_product(a: Pair, b: Pair, zero: u32) -> Pair {
 }
 
 // Dekker's TwoProduct: a * b as a pair, for two Floats and their split pairs. It is exact in float32, and accurate to
-// 2^-104 in float64. Every product except the first is exact.
+// 2^-104 in float64. Every product is exact, except the first, and in float64 the last.
 fn two_product(a: Floats, a_parts: Pair, b: Floats, b_parts: Pair, zero: u32) -> Pair {
     let product = multiply(a, b, zero);
     let high = subtract(multiply(a_parts.high, b_parts.high, zero), product, zero);
@@ -88,6 +88,7 @@ fn two_product(a: Floats, a_parts: Pair, b: Floats, b_parts: Pair, zero: u32) ->
     return Pair(product, multiply_add(a_parts.low, b_parts.low, most, zero));
 }
 
+// Returns a * b without the product of the high parts.
 fn any_order_cross_terms(a: Pair, b: Pair) -> Floats {
     return fma(a.high, b.low, a.low * (b.high + b.low));
 }
@@ -126,7 +127,7 @@ fn scale_by_power(v: Floats, exponent: Integers) -> Words {
     let is_odd = (significand >> shift) & Words(1);
     let half = Words(1) << (shift - 1u);
     let subnormal = (significand + (half - 1) + is_odd) >> shift;
-    let small = select(normal, subnormal, biased < Integers(1));
-    let scaled = select(small, Words(INFINITY), biased >= Integers(INFINITE_EXPONENT));
+    let finite = select(normal, subnormal, biased < Integers(1));
+    let scaled = select(finite, Words(INFINITY), biased >= Integers(INFINITE_EXPONENT));
     return scaled | (bits & Words(SIGN));
 }

@@ -6,8 +6,8 @@ const LN2: f32 = 0.693147182;
 // ELU for unit factors in float32, on bits: exp(x) - 1 from just below -2^-25 down to -inf, else x. (Between -2^-25 and
 // 0, x is the number nearest to the result.)
 //
-// The multiplication by 2^n makes the error of n ln 2 small for large negative n, so one number for ln 2 is precise
-// enough.
+// The steps are those of `expm1_of`, without pairs. The multiplication by 2^n makes the error of n ln 2 small for large
+// negative n, so one number for ln 2 is precise enough.
 fn expm1_or_same(x_bits: vec4<u32>, zero: u32) -> vec4<u32> {
     let bounded = bitcast<vec4<f32>>(min(x_bits, vec4(UNIT_LOWEST))); // the result for x > 0 is not used
     let rounder = barrier(any_order_rounder(bounded), zero);
@@ -18,7 +18,8 @@ fn expm1_or_same(x_bits: vec4<u32>, zero: u32) -> vec4<u32> {
     let power = bitcast<vec4<f32>>(bitcast<vec4<u32>>(rounder) << vec4(MANTISSA_BITS));
     let y = barrier(fma(power, add(r, rest, zero), subtract(power, vec4(1.0), zero)), zero);
     // Selects x itself outside of 0xb3000001 to 0xff800000, the bits from just below -2^-25 to -inf. The subtraction
-    // moves that range to the smallest signed integers, because more devices can compare signed than unsigned ones.
+    // moves that range to the smallest signed integers: one signed comparison then tests both ends, and more devices
+    // have signed than unsigned comparisons.
     let is_same = bitcast<vec4<i32>>(x_bits - vec4(UNIT_CURVE_START)) > vec4(bitcast<i32>(UNIT_CURVE_END));
     return select(bitcast<vec4<u32>>(y), x_bits, is_same);
 }

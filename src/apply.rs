@@ -107,7 +107,7 @@ impl Elu {
     /// Returns the gradient with respect to `x`: `grad`, the gradient with respect to the output, times the slope at
     /// `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`; at 0 it is alpha.
     ///
-    /// NaN in `x` or `grad` gives NaN. An infinite `grad` gives NaN where the slope rounds to zero.
+    /// NaN in `x` or `grad` gives NaN. An infinite `grad` gives NaN where `exp(input_scale * x)` rounds to 0.
     ///
     /// # Errors
     ///

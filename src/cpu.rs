@@ -101,7 +101,7 @@ pub fn forward_in_place<E: Element>(elu: impl Into<Elu>, x: &mut [E]) {
 /// Writes to `out` the gradient with respect to `x`: the incoming gradient `grad`, which is the gradient with respect
 /// to the output, times the slope at `x`. ELU's slope is 1 where `x > 0`, else `alpha * exp(x)`; at 0 it is alpha.
 ///
-/// NaN in `x` or `grad` gives NaN. An infinite `grad` gives NaN where the slope rounds to zero.
+/// NaN in `x` or `grad` gives NaN. An infinite `grad` gives NaN where `exp(input_scale * x)` rounds to 0.
 ///
 /// # Errors
 ///

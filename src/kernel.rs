@@ -30,7 +30,7 @@ use program::{Objects, PipelineKey, Program, Recipe};
 ///    the bind groups, and compiles a pipeline the first time that one is needed, unless [`Kernel::compile`] has
 ///    compiled it. The gradients have `prepare` methods of their own; [`Kernel::prepare_op`] does the same for any
 ///    [`Op`].
-/// 3. Call [`Step::record`] in any compute pass, as often as needed. It only sets pipelines and bind groups and
+/// 3. Call [`Step::record`] in any compute pass, as often as needed. It only sets pipelines and bind groups, and
 ///    dispatches.
 /// 4. Submit the work yourself, and wait for it or not.
 ///
@@ -48,11 +48,11 @@ use program::{Objects, PipelineKey, Program, Recipe};
 ///
 /// # Slices
 ///
-/// Every `prepare` takes slices that start at any element and have any length and size. What exceeds one binding or one
-/// dispatch becomes several dispatches. Bytes outside the output slice keep their values, even the other half of a
-/// word. The output may be the same slice as an input (in place), or lie in the same buffer without overlapping it. All
-/// slices in the output's buffer must lie within `max_storage_buffer_binding_size` of each other, because WebGPU allows
-/// only one binding per dispatch for a buffer that is written. Empty slices give a step that records nothing.
+/// Every `prepare` takes slices that start at any element and have any length. What exceeds one binding or one dispatch
+/// becomes several dispatches. Bytes outside the output slice keep their values, even the other half of a word. The
+/// output may be the same slice as an input (in place), or lie in the same buffer without overlapping it. All slices in
+/// the output's buffer must lie within `max_storage_buffer_binding_size` of each other, because WebGPU allows only one
+/// binding per dispatch for a buffer that is written. Empty slices give a step that records nothing.
 ///
 /// # Errors
 ///
@@ -87,7 +87,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it is recorded"]
 pub struct Step {
-    dispatches: Vec<Ready>,
+    dispatches: Vec<PreparedDispatch>,
 }
 
 impl Kernel {
@@ -108,7 +108,7 @@ impl Kernel {
         let shape = Shape::for_device(device.adapter_info().device_type, &limits);
         // The shader uses u32 for positions within a binding.
         let max_binding = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
-        Ok(Self::with(
+        Ok(Self::from_parts(
             device,
             dtype,
             Bounds {
@@ -146,7 +146,7 @@ impl Kernel {
             bounds,
             ..
         } = &*self.inner;
-        Self::with(device, *dtype, *bounds, Some(cache.clone()))
+        Self::from_parts(device, *dtype, *bounds, Some(cache.clone()))
     }
 
     /// Compiles ahead of time what [`Kernel::prepare_op`] would compile the first time. Call it on any thread while an
@@ -200,8 +200,8 @@ impl Kernel {
     }
 
     /// Prepares a step that applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op`
-    /// takes a gradient, and writes the result to `out`. The methods below are named after their operation and call
-    /// this one.
+    /// takes an incoming gradient, and writes the result to `out`. The methods below are named after their operation
+    /// and call this one.
     ///
     /// # Errors
     ///
@@ -248,8 +248,8 @@ impl Kernel {
     }
 
     /// Prepares a step that writes to `out` the gradient with respect to `x`: `grad`, the gradient with respect to the
-    /// output, times the slope at `x`. The slope is 1 where `x > 0`, else `alpha * exp(x)`. `out` may be the slice
-    /// `grad` or `x`.
+    /// output, times the slope at `x`. The slope of ELU is 1 where `x > 0`, else `alpha * exp(x)`. `out` may be the
+    /// slice `grad` or `x`.
     ///
     /// # Errors
     ///
@@ -279,7 +279,7 @@ impl Kernel {
     }
 
     /// Prepares a step that writes to `out` the gradient with respect to `x`, computed from the output `y`: the slope
-    /// is 1 where `y > 0`, else `y + alpha`. Use it if [`Kernel::prepare_in_place`] has overwritten `x`.
+    /// of ELU is 1 where `y > 0`, else `y + alpha`. Use it if [`Kernel::prepare_in_place`] has overwritten `x`.
     ///
     /// # Errors
     ///
@@ -361,14 +361,14 @@ impl Step {
 
 /// A dispatch with all its objects.
 #[derive(Clone, Debug)]
-struct Ready {
+struct PreparedDispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     groups: [u32; 2],
 }
 
 impl Kernel {
-    fn with(
+    fn from_parts(
         device: &wgpu::Device,
         dtype: DType,
         bounds: Bounds,
@@ -390,7 +390,7 @@ impl Kernel {
         &self.inner.device
     }
 
-    /// Prepares a step. `grad` must be given if and only if `op` takes a gradient.
+    /// Prepares a step. `grad` must be given if `op` takes an incoming gradient, and only then.
     fn prepare_checked(
         &self,
         op: Op,
@@ -422,7 +422,7 @@ impl Kernel {
             grad: grad.unwrap_or(x),
             y: out,
         };
-        // Operations without a gradient use `x` in its place, so that the planner needs no special case.
+        // Operations without an incoming gradient use `x` in its place, so that the planner needs no special case.
         let planned = Shared {
             x: shared_x,
             grad: shared_grad.unwrap_or(shared_x),

@@ -1,6 +1,6 @@
 //! The WGSL that runs, and ELU as [functions](function()) for your own shaders. This module composes the text for a
-//! dtype, an operation and an arrangement of buffers, and defines the uniform, the bindings and the constants that the
-//! text expects. It does not call wgpu.
+//! dtype, an operation and an arrangement of buffers, and defines the layout of the uniform buffer. It does not call
+//! wgpu.
 
 mod function;
 pub mod penalty;
@@ -138,8 +138,9 @@ impl Factors32 {
     /// Returns the factors in the form that the shader of `op` multiplies by.
     pub fn new(factors: Factors, op: Op) -> Self {
         let rounded = factors.in_f32();
-        // For forward, these are EXPM1_LARGEST and EXPM1_SMALL of shaders/format/float32.wgsl. For gradients,
-        // exp(-330) rounds to 0 even after it is multiplied by the largest gradient (2^128) and slope (2^192).
+        // Bounds on |input_scale * x|, which become bounds on |x|. For forward they are EXPM1_LARGEST and EXPM1_SMALL
+        // in shaders/format/float32.wgsl. In gradients, exp of less than 2^-40 rounds to 1.
+        // exp(-330) rounds to 0 even after a multiplication by the largest gradient and the largest slope, 2^192.
         let (largest, small) = match op {
             Op::Forward => (19.0, 0.5f32.powi(30)),
             Op::Backward | Op::BackwardFromOutput => (330.0, 0.5f32.powi(40)),
@@ -161,8 +162,8 @@ impl Factors64 {
     /// Returns the factors in the form that the shader of `op` multiplies by.
     pub fn new(factors: Factors, op: Op) -> Self {
         let rounded = factors.in_f64();
-        // For forward, these are EXPM1_LARGEST and EXPM1_SMALL of shaders/format/float64.wgsl. For gradients,
-        // exp(-2240) rounds to 0 even after it is multiplied by the largest gradient (2^1024) and slope (2^1088).
+        // As in Factors32::new: EXPM1_LARGEST and EXPM1_SMALL in shaders/format/float64.wgsl, and 2^-80.
+        // exp(-2240) rounds to 0 even after a multiplication by the largest gradient and the largest slope, 2^1088.
         let (largest, small) = match op {
             Op::Forward => (39.0, 0.5f64.powi(60)),
             Op::Backward | Op::BackwardFromOutput => (2240.0, 0.5f64.powi(80)),
@@ -205,16 +206,15 @@ pub const fn uniform_size(dtype: DType) -> usize {
 pub const PARAMS_BINDING: u32 = 0;
 /// The binding of the input, in group 0, unless the input is [`Shared`].
 pub const X_BINDING: u32 = 1;
-/// The binding of the gradient, in group 0, unless it is [`Shared`] or the operation takes none.
+/// The binding of the incoming gradient, in group 0, unless it is [`Shared`] or the operation takes none.
 pub const GRAD_BINDING: u32 = 2;
 /// The binding of the output, in group 0.
 pub const Y_BINDING: u32 = 3;
 
-/// The entry point that processes vectors of 16 bytes. The first elements of the inputs and of the output must lie at
-/// the same position within 16 bytes.
+/// The entry point that processes vectors of 16 bytes. All slices must start at the same position within 16 bytes.
 pub const VECTORS: &str = "vectors";
-/// The entry point that processes one element at a time, or the two elements in a word of the output, from any
-/// position.
+/// The entry point that processes one element at a time, or the two 16-bit elements in a word of the output. Slices may
+/// start at any element.
 pub const ELEMENTS: &str = "elements";
 
 /// The arithmetic that an operation does not need for given factors, as the values of two `override` constants. Both
@@ -256,20 +256,20 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape for hardware GPUs: adjacent invocations of a workgroup read adjacent memory.
+    /// For hardware GPUs: adjacent invocations of a workgroup read adjacent memory.
     pub const HARDWARE: Self = Self {
         workgroup_size: 256,
         vectors_per_invocation: 1,
     };
 
-    /// The shape for software adapters: fewer invocations, each of which processes more. On lavapipe, four consecutive
-    /// vectors per invocation ran twice as fast as one (see docs/benchmarks).
+    /// For software adapters: fewer and longer invocations. On lavapipe, four consecutive vectors per invocation ran
+    /// twice as fast as one (see docs/benchmarks).
     pub const SOFTWARE: Self = Self {
         workgroup_size: 64,
         vectors_per_invocation: 4,
     };
 
-    /// Returns the shape for a kind of adapter, within the device's limits.
+    /// Returns the shape for hardware or software adapters, within the device's limits.
     pub fn for_device(kind: wgpu::DeviceType, limits: &wgpu::Limits) -> Self {
         let shape = match kind {
             wgpu::DeviceType::Cpu => Self::SOFTWARE,
@@ -350,14 +350,14 @@ pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
         },
     ];
     let common = [format, shader!("primitives"), shader!("exponential")];
-    let pieces = common.into_iter().chain(arithmetic).chain(memory);
-    let pieces = pieces.chain(buffers).chain([shader!("map")]);
-    let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
-    pieces.join("\n")
+    let fragments = common.into_iter().chain(arithmetic).chain(memory);
+    let fragments = fragments.chain(buffers).chain([shader!("map")]);
+    let fragments: Vec<&str> = fragments.filter(|text| !text.is_empty()).collect();
+    fragments.join("\n")
 }
 
 /// Returns a shader that copies, with the kernel's own shape, bindings and entry points, for comparison with the
-/// kernel's speed. The result is `x`, or with a gradient the XOR of `x` and `grad`. It copies vectors of 16 bytes for
+/// kernel's speed. The result is `x`, or with `has_grad` the XOR of `x` and `grad`. It copies vectors of 16 bytes for
 /// every dtype, and its uniform has the size of `float32`'s.
 pub fn copy_source(has_grad: bool) -> String {
     let (op, grad) = if has_grad {

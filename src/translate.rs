@@ -94,7 +94,7 @@ impl Error {
 pub fn unavailable(dtype: DType, language: Language) -> Option<Error> {
     let reason = match (dtype, language) {
         (DType::F64, Language::Msl) => "Metal has no 64-bit floats",
-        // naga 30 rejects 64-bit integers in GLSL. In HLSL it omits the bitcasts between them and doubles.
+        // naga 30 rejects 64-bit integers in GLSL, and in HLSL it drops the bitcasts between them and doubles.
         (DType::F64, Language::Hlsl | Language::Glsl) => {
             "naga does not write the 64-bit integers that it needs"
         }
@@ -152,8 +152,8 @@ pub fn translate(variant: Variant, language: Language) -> Result<Vec<u8>, Error>
     translate_source(source, dtype, entry_point, &constants, language)
 }
 
-/// Translates one entry point of any shader that has the bindings of this crate's shaders. `dtype` says whether the
-/// shader uses 64-bit floats.
+/// Translates one entry point of any shader that has the bindings of this crate's shaders. With the dtype `float64`,
+/// the shader may use 64-bit floats and integers.
 ///
 /// # Errors
 ///
@@ -280,7 +280,7 @@ pub fn translate_source(
 
 // ---- Internals ----
 
-/// wgpu's bounds checks for drivers that do not check by themselves.
+/// The bounds checks that wgpu uses for drivers that do not check bounds themselves.
 const CHECKS: BoundsCheckPolicies = BoundsCheckPolicies {
     index: BoundsCheckPolicy::Restrict,
     buffer: BoundsCheckPolicy::Restrict,

@@ -1,4 +1,5 @@
-// The output, as vectors for one entry point and as cells for the other. The inputs are declared in the same way.
+// The output, as vectors for one entry point and as cells for the other. They may have the same binding, because an
+// entry point uses only one of them. The inputs are declared in the same way.
 @group(0) @binding(3) var<storage, read_write> y_vectors: array<Vector>;
 @group(0) @binding(3) var<storage, read_write> y_cells: array<Cell>;
 

@@ -9,7 +9,7 @@ alias Integers = vec4<i32>; // exponents
 alias Counts = vec4<u32>;   // of bits, to shift by
 alias Flags = vec4<bool>;
 
-const MANTISSA_BITS = 23u;
+const MANTISSA_BITS = 23u;                    // without the leading 1, which is not stored
 const EXPONENT_BIAS = 127;
 const INFINITE_EXPONENT = 255;                // the biased exponent of infinity and NaN
 const MAGNITUDE: Word = 0x7fffffffu;          // all bits except the sign
@@ -25,19 +25,20 @@ const LOG2_E: Float = 1.44269502;
 // ln 2 in two parts. The first has 15 bits, so its product with an integer of up to 9 bits is exact.
 const LN2_HIGH: Float = 0.693145752;
 const LN2_LOW: Float = 1.42860677e-6;
-// 1.5 * 2^23 + 127. Adding it rounds a number to an integer and leaves the biased exponent of 2^n in the last bits.
+// 1.5 * 2^23 + 127. Adding it rounds a number to an integer n. The sum's last bits are the biased exponent of 2^n.
 const ROUNDER: Float = 12583039.0;
 const ROUNDER_WORD: Word = 0x4b40007fu;
-// 2^n - 1 is exact for n >= -24. For smaller n, expm1 rounds to -1.
+// The bits of ROUNDER + n for the smallest n for which 2^n - 1 is exact. For smaller n, expm1 rounds to -1.
 const SMALLEST_EXPM1_POWER: Word = 0x4b400067u; // ROUNDER_WORD - 24
 // The result of expm1 is -1 for magnitudes from EXPM1_LARGEST (19) on, and the argument itself below EXPM1_SMALL
-// (2^-30).
+// (2^-30). Factors32::new in src/shader.rs has the same numbers.
 const EXPM1_LARGEST: Word = 0x41980000u;
 const EXPM1_SMALL: Word = 0x30800000u;
 // exp(-t) rounds to 0 from t = 103.972084 on.
 const EXP_UNDERFLOWS: Word = 0x42cff1b5u;
 
-// The product of these two numbers, 2^-74 * 2^-75, is the smallest subnormal number.
+// The product of these two numbers, 2^-74 * 2^-75, is the smallest subnormal number. Each is normal,
+// so a device cannot flush it.
 const SUBNORMAL_UNIT_HIGH: Float = 5.293955920339377e-23;
 const SUBNORMAL_UNIT_LOW: Float = 2.6469779601696886e-23;
 

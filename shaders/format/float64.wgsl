@@ -9,7 +9,7 @@ alias Integers = vec2<i32>; // exponents
 alias Counts = vec2<u32>;   // of bits, to shift by
 alias Flags = vec2<bool>;
 
-const MANTISSA_BITS = 52u;
+const MANTISSA_BITS = 52u;                             // without the leading 1, which is not stored
 const EXPONENT_BIAS = 1023;
 const INFINITE_EXPONENT = 2047;                        // the biased exponent of infinity and NaN
 const MAGNITUDE: Word = 0x7ffffffffffffffflu;         // all bits except the sign
@@ -22,22 +22,23 @@ const INFINITY: Word = 0x7ff0000000000000lu;          // a NaN has a greater mag
 const QUIET_NAN: Word = 0x7ff8000000000000lu;
 
 const LOG2_E: Float = 1.4426950408889634lf;
-// ln 2 in two parts. The first has 32 bits, so its product with an integer of up to 20 bits is exact.
+// ln 2 in two parts. The first has 32 bits, so its product with an integer of up to 21 bits is exact.
 const LN2_HIGH: Float = 6.93147180369123816490e-01lf;
 const LN2_LOW: Float = 1.90821492927058770002e-10lf;
-// 1.5 * 2^52 + 1023. Adding it rounds a number to an integer and leaves the biased exponent of 2^n in the last bits.
+// 1.5 * 2^52 + 1023. Adding it rounds a number to an integer n. The sum's last bits are the biased exponent of 2^n.
 const ROUNDER: Float = 6755399441056767.0lf;
 const ROUNDER_WORD: Word = 0x43380000000003fflu;
-// 2^n - 1 is exact for n >= -53. For smaller n, expm1 rounds to -1.
+// The bits of ROUNDER + n for the smallest n for which 2^n - 1 is exact. For smaller n, expm1 rounds to -1.
 const SMALLEST_EXPM1_POWER: Word = 0x43380000000003calu; // ROUNDER_WORD - 53
 // The result of expm1 is -1 for magnitudes from EXPM1_LARGEST (39) on, and the argument itself below EXPM1_SMALL
-// (2^-60).
+// (2^-60). Factors64::new in src/shader.rs has the same numbers.
 const EXPM1_LARGEST: Word = 0x4043800000000000lu;
 const EXPM1_SMALL: Word = 0x3c30000000000000lu;
 // exp(-t) rounds to 0 from t = 745.1332191019412 on.
 const EXP_UNDERFLOWS: Word = 0x40874910d52d3052lu;
 
-// The product of these two numbers, 2^-537 * 2^-537, is the smallest subnormal number.
+// The product of these two numbers, 2^-537 * 2^-537, is the smallest subnormal number. Each is normal,
+// so a device cannot flush it.
 const SUBNORMAL_UNIT_HIGH: Float = 2.2227587494850775e-162lf;
 const SUBNORMAL_UNIT_LOW: Float = 2.2227587494850775e-162lf;
 

@@ -14,6 +14,7 @@ fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
 fn narrow(bits: vec4<u32>) -> vec4<u32> {
     let rounded = (bits + vec4(0x7fffu) + ((bits >> vec4(BF16_SHIFT)) & vec4(1u))) >> vec4(BF16_SHIFT);
     let kept = bits >> vec4(BF16_SHIFT);
+    // If the kept payload is 0, the quiet bit keeps the NaN from becoming an infinity.
     let nan = select(kept, kept | vec4(BF16_QUIET), (kept & vec4(BF16_FRACTION)) == vec4(0u));
     return select(rounded, nan, (bits & vec4(MAGNITUDE)) > vec4(INFINITY));
 }

@@ -28,7 +28,8 @@ fn narrow(bits: vec4<u32>) -> vec4<u32> {
     let magnitude = bits & vec4(MAGNITUDE);
     let is_odd = (magnitude >> vec4(F16_TO_F32_SHIFT)) & vec4(1u);
     let normal = (magnitude - vec4(F16_TO_F32_BIAS) + vec4(0x0fffu) + is_odd) >> vec4(F16_TO_F32_SHIFT);
-    // For results below 2^-14, shifts the significand to units of 2^-24.
+    // Results below 2^-14 are counted in units of 2^-24. For the biased exponent e, the unit of the significand is
+    // 2^(e - 150), so it is shifted right by 126 - e. A shift by 25 makes every significand 0.
     let shift = min(vec4(126u) - min(magnitude >> vec4(MANTISSA_BITS), vec4(126u)), vec4(25u));
     let significand = (magnitude & vec4(FRACTION)) | vec4(SMALLEST_NORMAL);
     let floored = significand >> shift;
@@ -38,6 +39,7 @@ fn narrow(bits: vec4<u32>) -> vec4<u32> {
     let subnormal = floored + select(vec4(0u), vec4(1u), up);
     let finite = select(normal, subnormal, magnitude < vec4(F16_SMALLEST_NORMAL_F32));
     let payload = (magnitude >> vec4(F16_TO_F32_SHIFT)) & vec4(F16_FRACTION);
+    // If the kept payload is 0, the quiet bit keeps the NaN from becoming an infinity.
     let nan = vec4(F16_INFINITY) | select(payload, vec4(F16_QUIET), payload == vec4(0u));
     let rounded = select(min(finite, vec4(F16_INFINITY)), vec4(F16_INFINITY), magnitude >= vec4(F16_OVERFLOW_F32));
     return select(rounded, nan, magnitude > vec4(INFINITY)) | ((bits >> vec4(16u)) & vec4(F16_SIGN));

@@ -16,7 +16,7 @@ fn cell(i: u32, p: Params) {
     let high = low + 1u;
     let has_low = low < p.end;
     let has_high = high < p.end;
-    // A half outside the run is computed from the other half's inputs, and not stored.
+    // For a half outside the run, the element of the other half is loaded, so that no load is out of bounds.
     let low_or_any = select(high, low, has_low);
     let high_or_any = select(low, high, has_high);
     let x = vec4(x_element(p.x_first + low_or_any), x_element(p.x_first + high_or_any), 0u, 0u);

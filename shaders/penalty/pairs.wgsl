@@ -18,6 +18,7 @@ fn edge_vector(v: u32, p: Params) -> Vector {
     return vector & (kept(low, 0xffffu, p) | kept(high, 0xffff0000u, p));
 }
 
+// Returns `mask` in the lanes whose element lies in the run, else 0.
 fn kept(i: vec4<u32>, mask: u32, p: Params) -> vec4<u32> {
     return select(vec4(0u), vec4(mask), (i >= vec4(p.begin)) & (i < vec4(p.end)));
 }

@@ -58,7 +58,8 @@ pub(super) fn check_limit(
     Ok(())
 }
 
-/// Fails unless the slice consists of whole elements, in a buffer that a shader can use.
+/// Fails unless the slice consists of whole elements of `element` bytes, in a buffer that a shader can use and that
+/// contains the whole last word of the slice.
 pub(super) fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, element: u64) -> Result<()> {
     let (offset, size) = (slice.offset(), slice.size());
     if offset % element != 0 || size % element != 0 {

@@ -37,7 +37,7 @@ impl Kernel {
         if !(divisor > 0.0 && divisor.is_finite()) {
             return Err(Error::Divisor { found: divisor });
         }
-        self.check_output(y, out)?;
+        self.check_penalty_slices(y, out)?;
         let size = self.dtype().size() as u64;
         let len = if penalty.is_zero() {
             0
@@ -46,9 +46,9 @@ impl Kernel {
         };
         let bounds = &self.inner.bounds;
         let plan = plan::plan(y.offset(), len, out.offset(), self.dtype(), bounds)?;
-        let [even, odd] = plan.scratch;
-        let even = self.scratch("even", even)?;
-        let odd = self.scratch("odd", odd)?;
+        let [even_size, odd_size] = plan.scratch;
+        let even = self.scratch("even", even_size)?;
+        let odd = self.scratch("odd", odd_size)?;
         let buffer = |buffer| match buffer {
             Buffer::Input => y.buffer(),
             Buffer::Even => &even,
@@ -92,7 +92,12 @@ impl Kernel {
 // ---- Internals ----
 
 impl Kernel {
-    fn check_output(&self, y: wgpu::BufferSlice<'_>, out: wgpu::BufferSlice<'_>) -> Result<()> {
+    /// Fails unless `y` consists of whole elements and `out` is one number outside of `y`.
+    fn check_penalty_slices(
+        &self,
+        y: wgpu::BufferSlice<'_>,
+        out: wgpu::BufferSlice<'_>,
+    ) -> Result<()> {
         let dtype = self.dtype().arithmetic_dtype();
         check_slice(Role::Input, y, self.dtype().size() as u64)?;
         check_slice(Role::Output, out, dtype.size() as u64)?;

@@ -3,8 +3,8 @@
 //! ```text
 //! while elements are left:
 //!     base = start of the run, rounded down to the device's offset alignment        (for each buffer)
-//!     room = elements of the run that fit into one binding that starts at the base
-//!     if all buffers start at the same position within 16 bytes:
+//!     room = elements that fit into one binding that starts at the base
+//!     if the slices in all buffers start at the same position within 16 bytes:
 //!         head = elements before the first 16-byte boundary
 //!         bulk = whole vectors of 16 bytes           -> one dispatch of `vectors`
 //!         tail = elements after the last whole vector
@@ -13,14 +13,15 @@
 //!         everything                                 -> one dispatch of `elements`
 //! ```
 //!
-//! - **Bases.** A binding may start only at a multiple of the device's alignment, but a slice may start anywhere. So the binding starts
-//!   earlier, and the shader skips the elements before the slice.
-//! - **Vectors.** An invocation that loads and stores 16 bytes at a time is faster. That is possible only if the vectors of all
-//!   buffers lie at the same position within 16 bytes.
-//! - **Cells.** A shader writes whole words of 4 bytes, so the two 16-bit elements of a word must be written by one invocation. `elements`
-//!   therefore counts words of the output, which are called cells here. The first or last cell may hold only one element of the run.
-//! - **Shared buffers.** WebGPU allows only one binding for a buffer that is written. If an input lies in the output's buffer, one binding
-//!   covers both, from the lower base to the higher end.
+//! - **Bases.** A binding may start only at a multiple of the device's alignment, but a slice may start anywhere. So
+//!   the binding starts earlier, and the shader skips the elements before the slice.
+//! - **Vectors.** An invocation that loads and stores 16 bytes at a time is faster. That is possible only if the slices
+//!   in all buffers start at the same position within 16 bytes.
+//! - **Cells.** A shader writes whole words of 4 bytes, so the two 16-bit elements of a word must be written by one
+//!   invocation. `elements` therefore counts cells of the output: a cell is one element, or the two 16-bit elements
+//!   that share a word. The first or last cell may hold only one element of the run.
+//! - **Shared buffers.** WebGPU allows only one binding for a buffer that is written. If an input lies in the output's
+//!   buffer, one binding covers both, from the lower base to the higher end.
 
 use std::ops::Range;
 
@@ -29,7 +30,7 @@ use crate::{
     shader::{ELEMENTS, Params, Shape, Shared, VECTORS},
 };
 
-/// The limits of a dispatch: those of the device, and the kernel's shape.
+/// What limits a dispatch: the limits of the device, and the kernel's shape.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// Every binding's offset is a multiple of this number of bytes, which is a multiple of [`VECTOR`].
@@ -58,7 +59,7 @@ impl Entry {
     }
 }
 
-/// One value per buffer. For an operation without a gradient, `grad` equals `x`.
+/// One value per buffer. For an operation without an incoming gradient, `grad` equals `x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PerBuffer<T> {
     pub(super) x: T,
@@ -90,7 +91,8 @@ pub(super) const VECTOR: u64 = 16;
 /// The size of every binding is a multiple of this number of bytes.
 pub(super) const WORD: u64 = 4;
 
-/// Returns the alignment of bindings: a multiple of the device's alignment and of [`VECTOR`], so that vectors are aligned, too.
+/// Returns the alignment of bindings: a multiple of the device's alignment and of [`VECTOR`], so that vectors are
+/// aligned, too.
 pub(super) fn alignment(min_storage_buffer_offset_alignment: u32) -> u64 {
     let alignment = u64::from(min_storage_buffer_offset_alignment).max(1);
     if alignment.is_multiple_of(VECTOR) {
@@ -100,12 +102,12 @@ pub(super) fn alignment(min_storage_buffer_offset_alignment: u32) -> u64 {
     }
 }
 
-/// The largest number of elements in a dispatch. Indices in the shader are u32, and those of surplus workgroups in the last row exceed
-/// the count, so this is well below 2^32.
+/// The largest number of elements in a dispatch. Indices in the shader are u32, and surplus workgroups in the last row
+/// have indices above the count, so this is well below 2^32.
 const MAX_ELEMENTS: u64 = 1 << 30;
 
-/// Divides `len` elements of `size` bytes, which start at the bytes `starts` of their buffers, into dispatches. Together the dispatches
-/// cover every element once, in order: see the [module](self).
+/// Divides `len` elements of `size` bytes, which start at the bytes `starts` of their buffers, into dispatches.
+/// Together the dispatches process every element once: see the [module](self).
 pub(super) fn plan(
     starts: PerBuffer<u64>,
     len: u64,
@@ -125,7 +127,7 @@ pub(super) fn plan(
                 found: bounds.max_binding,
             });
         }
-        let done = run.cut(
+        let done = run.push_dispatches(
             left,
             left.min(room).min(MAX_ELEMENTS),
             bounds,
@@ -194,9 +196,15 @@ impl Run {
         (first + elements).div_ceil(self.per_cell()) - first / self.per_cell()
     }
 
-    /// Adds dispatches for at most `most` of the `left` elements, from the start of the run. Returns the number of elements that they
-    /// process.
-    fn cut(&self, left: u64, most: u64, bounds: &Bounds, dispatches: &mut Vec<Dispatch>) -> u64 {
+    /// Adds one or two dispatches for the first of the `left` elements. Returns the number of elements that they
+    /// process, which is at most `most`.
+    fn push_dispatches(
+        &self,
+        left: u64,
+        most: u64,
+        bounds: &Bounds,
+        dispatches: &mut Vec<Dispatch>,
+    ) -> u64 {
         let max_groups = most_groups(bounds);
         let group_size = u64::from(bounds.shape.workgroup_size);
         let vectors_per_group = vectors_per_group(bounds);
@@ -207,7 +215,7 @@ impl Run {
         let head = ((VECTOR - within.y) % VECTOR / self.size).min(most);
         let vectors = ((most - head) / lanes).min(max_groups.saturating_mul(vectors_per_group));
         let bulk = head + vectors * lanes;
-        // Only the end of the slice is a tail. Elsewhere the next run starts with a whole vector.
+        // If a whole vector or more is left after the bulk, it belongs to the next run, which then has no head.
         let tail = if left - bulk < lanes {
             (left - bulk).min(most - bulk)
         } else {
@@ -215,11 +223,11 @@ impl Run {
         };
         let edges = head + tail;
         // The largest number of cells in a dispatch of `elements`.
-        let by_elements = max_groups.saturating_mul(group_size);
+        let max_cells = max_groups.saturating_mul(group_size);
         // One dispatch of elements is faster for a short run than two dispatches.
-        if !alike || vectors == 0 || edges > by_elements || (edges > 0 && most <= group_size) {
+        if !alike || vectors == 0 || edges > max_cells || (edges > 0 && most <= group_size) {
             // The first cell may hold only one element of the run.
-            let room = by_elements.saturating_mul(self.per_cell()) - (self.per_cell() - 1);
+            let room = max_cells.saturating_mul(self.per_cell()) - (self.per_cell() - 1);
             let end = most.min(room);
             let count = self.cells(end);
             dispatches.push(self.elements(CellRange::all(count), end, bounds));
@@ -244,26 +252,26 @@ impl Run {
     fn vectors(&self, after: u64, count: u64, bounds: &Bounds) -> Dispatch {
         let per_group = vectors_per_group(bounds);
         let end = after * self.size + count * VECTOR;
-        let first = |offset| small((offset + after * self.size) / VECTOR);
+        let first = |offset| to_u32((offset + after * self.size) / VECTOR);
         let firsts = self.offsets().map(first);
         let groups = folded(count.div_ceil(per_group), bounds);
         self.dispatch(Entry::Vectors, end, firsts, groups, |params| Params {
-            count: small(count),
+            count: to_u32(count),
             ..params
         })
     }
 
     /// Returns a dispatch of the elements in `cells` that lie before the element `end` of the run.
     fn elements(&self, cells: CellRange, end: u64, bounds: &Bounds) -> Dispatch {
-        let firsts = self.offsets().map(|offset| small(offset / self.size));
+        let firsts = self.offsets().map(|offset| to_u32(offset / self.size));
         let per_group = u64::from(bounds.shape.workgroup_size);
         let groups = folded(cells.count.div_ceil(per_group), bounds);
         self.dispatch(Entry::Elements, end * self.size, firsts, groups, |params| {
             Params {
-                count: small(cells.count),
-                head: small(cells.head),
-                gap: small(cells.gap),
-                end: small(end),
+                count: to_u32(cells.count),
+                head: to_u32(cells.head),
+                gap: to_u32(cells.gap),
+                end: to_u32(end),
                 ..params
             }
         })
@@ -331,7 +339,7 @@ fn vectors_per_group(bounds: &Bounds) -> u64 {
 /// Arranges workgroups in rows of at most the device's limit. The last row may contain surplus workgroups.
 pub(super) fn folded(groups: u64, bounds: &Bounds) -> [u32; 2] {
     let per_row = groups.min(bounds.max_groups.into());
-    [small(per_row), small(groups.div_ceil(per_row))]
+    [to_u32(per_row), to_u32(groups.div_ceil(per_row))]
 }
 
 /// Returns the largest number of workgroups in one dispatch.
@@ -339,12 +347,13 @@ pub(super) fn most_groups(bounds: &Bounds) -> u64 {
     u64::from(bounds.max_groups).pow(2)
 }
 
-/// Converts a count to u32. A binding is at most 4 GiB long and counts are in units of at least 2 bytes, so they always fit.
+/// Converts a count to u32. A binding is at most 4 GiB long and counts are in units of at least 2 bytes, so they always
+/// fit.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "at most MAX_ELEMENTS, plus what a binding may hold before it"
 )]
-pub(super) fn small(count: u64) -> u32 {
+pub(super) fn to_u32(count: u64) -> u32 {
     count as u32
 }
 

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    Kernel, Ready, Step,
+    Kernel, PreparedDispatch, Step,
     check::{check_bindings, check_limit},
 };
 use crate::{
@@ -87,13 +87,13 @@ impl Program {
     }
 }
 
-/// Returns the label for an operation with a dtype. The labels of its parts begin with it.
+/// Returns the label for an operation with a dtype. The labels of the objects that it needs begin with it.
 pub(crate) fn label(operation: &str, dtype: DType) -> String {
     format!("wgpu_elu.{operation}.{dtype}")
 }
 
 impl Kernel {
-    /// Creates all objects that the dispatches need.
+    /// Creates a step with all objects that its dispatches need.
     pub(super) fn step(
         &self,
         program: Program,
@@ -120,7 +120,7 @@ impl Kernel {
             let buffers = recipe.buffers.iter();
             let buffers = buffers.map(|(number, buffer, bytes)| binding(*number, buffer, bytes));
             let entries: Vec<_> = std::iter::once(params).chain(buffers).collect();
-            Ok(Ready {
+            Ok(PreparedDispatch {
                 pipeline: self.pipeline(PipelineKey {
                     program,
                     entry_point: recipe.entry_point,

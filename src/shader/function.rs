@@ -3,8 +3,8 @@
 use super::shader;
 use crate::dtype::DType;
 
-/// Returns WGSL functions that compute ELU, for the last step of your own shader. The text contains no binding, entry
-/// point, `override` or `enable`.
+/// Returns ELU as functions for the last step of your own shader. The text has no binding, entry point, `override` or
+/// `enable`.
 ///
 /// | dtype | functions |
 /// |---|---|
@@ -13,7 +13,7 @@ use crate::dtype::DType;
 /// | `float16` | `wgpu_elu_f16x2(x: u32, alpha: f32) -> u32`: two numbers in a word, the first in the lower half |
 /// | `bfloat16` | `wgpu_elu_bf16x2(x: u32, alpha: f32) -> u32`, in the same form |
 ///
-/// The text consists of the same parts as the kernel's shader, and results have the same error bounds. A literal
+/// The text consists of the same fragments as the kernel's shader, and results have the same error bounds. A literal
 /// `alpha` lets drivers remove much of the arithmetic, and a literal 1 most of it. NaN stays NaN and -0 stays -0 if the
 /// driver passes floats unchanged. Only `float64` needs device features, `SHADER_F64` and `SHADER_INT64`. If WGSL's own
 /// `f16` is enabled, use `f16(wgpu_elu_f32(f32(x), alpha))`.
@@ -75,7 +75,7 @@ use crate::dtype::DType;
 ///     source: mine,
 ///     ..Default::default()
 /// })?;
-/// // Goes to wgpu as `wgpu::ShaderSource::Naga`, with wgpu's feature `naga-ir`.
+/// // Pass it to wgpu as `wgpu::ShaderSource::Naga`, with wgpu's feature `naga-ir`.
 /// # assert_eq!(module.entry_points.len(), 1);
 /// # Ok::<(), Box<naga_oil::compose::ComposerError>>(())
 /// ```
@@ -141,11 +141,11 @@ pub fn function(dtype: DType) -> String {
             ],
         ),
     };
-    let pieces = [&COMMON[..], &own.concat()];
-    // The parts of the text avoid what the importers cannot read: hexadecimal floats, which wesl 0.4 parses
-    // incorrectly, and names that end in an underscore and a number, which naga_oil rejects. naga_oil also rejects
-    // aliases, so they are replaced by their types.
-    let text = pieces.concat().join("\n");
+    let fragments = [&COMMON[..], &own.concat()];
+    // The fragments avoid what the importers cannot read: hexadecimal floats, which wesl 0.4 parses incorrectly, and
+    // names that end in an underscore and a number, which naga_oil rejects. naga_oil also rejects aliases, so they are
+    // replaced by their types.
+    let text = fragments.concat().join("\n");
     let aliases: Vec<(&str, &str)> = text.lines().filter_map(alias).collect();
     let text_without_aliases: Vec<&str> = text
         .split_inclusive('\n')

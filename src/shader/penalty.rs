@@ -57,9 +57,8 @@ impl Factors32 {
     pub(crate) fn new(penalty: Penalty, divisor: f64) -> Self {
         let ([l1, l2], rescale) = penalty.in_f32();
         let scale = (rescale / divisor).clamp(f64::MIN_POSITIVE, f64::MAX);
-        // The sum is multiplied by scale * power * power. `power` has a third of the exponent, so that all three
-        // factors are normal. If that is impossible, every sum except 0 gives a result that is too large or too small
-        // for an f32.
+        // The shader multiplies by `scale` once and by `power` twice. Each gets a third of the exponent, so that it is
+        // normal. If that is impossible, every sum except 0 gives a result that is too large or too small for an f32.
         let exponent = (scale.to_bits() >> 52) as i32 - 1023;
         let power = 2.0f64.powi((exponent / 3).clamp(-126, 126));
         let scale = (scale / (power * power)).min(f32::MAX.into());
@@ -118,8 +117,8 @@ pub const LAST: &str = "last";
 /// in `shaders/penalty.wgsl`.
 pub const SUMS_PER_INVOCATION: u32 = 4;
 
-/// Returns the number of vectors that an invocation of [`VECTORS`] sums. On lavapipe, 64 vectors took 60 % of the time
-/// of 16 vectors, because adding up the sums of a workgroup's invocations is slow there.
+/// Returns the number of vectors that an invocation of [`VECTORS`] sums. On lavapipe, 64 per invocation took 60 % of
+/// the time of 16 for the same elements, because adding up the sums of a workgroup's invocations is slow there.
 pub fn vectors_per_invocation(shape: Shape) -> u32 {
     if is_for_hardware(shape) { 16 } else { 64 }
 }
@@ -176,11 +175,11 @@ pub fn source(dtype: DType) -> String {
             shader!("memory/bfloat16"),
         ],
     };
-    let pieces = [format, shader!("primitives"), shader!("penalty/arithmetic")];
-    let pieces = pieces.into_iter().chain(memory);
-    let pieces = pieces.chain([shader!("penalty")]);
-    let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
-    pieces.join("\n")
+    let fragments = [format, shader!("primitives"), shader!("penalty/arithmetic")];
+    let fragments = fragments.into_iter().chain(memory);
+    let fragments = fragments.chain([shader!("penalty")]);
+    let fragments: Vec<&str> = fragments.filter(|text| !text.is_empty()).collect();
+    fragments.join("\n")
 }
 
 #[cfg(test)]
@@ -188,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scale_and_power_keep_the_factor() {
+    fn the_factors_multiply_to_l1_over_divisor() {
         for factor in [1e-300, 1e-40, 0.1, 1e39, f64::MAX] {
             for divisor in [1.0, 3.0, 1e19, 1e-300, 1e300] {
                 let penalty = Penalty::new(factor, 0.0).unwrap();
@@ -200,7 +199,7 @@ mod tests {
                 if (1e-75..1e75).contains(&exact) {
                     let [l1, scale, power] = [l1, scale, power].map(f64::from);
                     let error = l1 * scale * power * power / exact - 1.0;
-                    // l1 and scale are each rounded to f32, by at most 2^-24.
+                    // l1 and scale are each rounded, by up to 2^-24.
                     assert!(error.abs() < 1.2e-7, "{factor:e} / {divisor:e}: {error:e}");
                 }
             }

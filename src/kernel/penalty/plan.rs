@@ -1,7 +1,8 @@
-//! The planner of a penalty: divides elements, and then their partial sums, into dispatches. It is pure arithmetic and does not call wgpu.
+//! The planner of a penalty: divides elements, and then their partial sums, into dispatches. It is pure arithmetic and
+//! does not call wgpu.
 //!
 //! ```text
-//! while elements are left:                      one run per binding
+//! while elements are left:                      (one run per binding)
 //!     whole vectors of 16 bytes                 -> `vectors`: one partial sum per workgroup
 //!     the elements before and after them        -> `elements`: one partial sum
 //! while one workgroup cannot sum what is left:
@@ -9,14 +10,15 @@
 //! the last partial sums                         -> `last`: the result
 //! ```
 //!
-//! The order of additions depends only on the slice and the shape, so the result is the same every time. Two scratch buffers alternate,
-//! because WebGPU does not let a dispatch read and write the same buffer through two bindings.
+//! The order of additions depends only on the slice's position and length and on [`Bounds`], so the result is the same
+//! every time. Two scratch buffers alternate, because WebGPU does not let a dispatch read and write the same buffer
+//! through two bindings.
 
 use std::ops::Range;
 
 use super::super::{
     check::check_limit,
-    plan::{Bounds, VECTOR, WORD, folded, most_groups, small},
+    plan::{Bounds, VECTOR, WORD, folded, most_groups, to_u32},
 };
 use crate::{
     dtype::DType,
@@ -48,8 +50,8 @@ impl Entry {
     }
 }
 
-/// A buffer of a dispatch. `Even` and `Odd` are the two scratch buffers for partial sums: a dispatch of `sums` reads one and writes the
-/// other.
+/// A buffer of a dispatch. `Even` and `Odd` are the two scratch buffers for partial sums. The elements are summed into
+/// `Even`, these sums into `Odd`, those into `Even` again, and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Buffer {
     Input,
@@ -75,7 +77,8 @@ pub(super) struct Plan {
     pub(super) scratch: [u64; 2],
 }
 
-/// Divides the work for `len` elements of `dtype` that start at the byte `start` into dispatches. The last one writes to the byte `out`.
+/// Divides the work for `len` elements of `dtype` that start at the byte `start` into dispatches. The last one writes
+/// to the byte `out`.
 pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds) -> Result<Plan> {
     let (element, sum) = (dtype.size() as u64, source::sum_size(dtype) as u64);
     let group_size = u64::from(bounds.shape.workgroup_size);
@@ -88,7 +91,7 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
         at += run.len() * element;
         left -= run.len();
     }
-    // At least one sum, because a binding must not be empty.
+    // The number of sums is known only now. There is room for at least one, because a binding must not be empty.
     let mut scratch = [count.max(1) * sum, sum];
     for dispatch in &mut dispatches {
         dispatch.to.1 = 0..scratch[0];
@@ -104,21 +107,21 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
         let to_bytes = 0..after * sum;
         let mut first = 0;
         while first < count {
-            let cut = (count - first).min(most_groups(bounds).saturating_mul(per_group));
-            let groups = cut.div_ceil(per_group);
+            let part = (count - first).min(most_groups(bounds).saturating_mul(per_group));
+            let groups = part.div_ceil(per_group);
             dispatches.push(Dispatch {
                 entry: Entry::Sums,
                 from: from.clone(),
                 to: (to, to_bytes.clone()),
                 params: Params {
-                    first: small(first),
-                    count: small(cut),
-                    to: small(first / per_group),
+                    first: to_u32(first),
+                    count: to_u32(part),
+                    to: to_u32(first / per_group),
                     ..Params::default()
                 },
                 groups: folded(groups, bounds),
             });
-            first += cut;
+            first += part;
         }
         (from, to) = ((to, to_bytes), from.0);
         count = after;
@@ -136,8 +139,8 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
         from,
         to: (Buffer::Output, base..out + result),
         params: Params {
-            count: small(count),
-            to: small((out - base) / result),
+            count: to_u32(count),
+            to: to_u32((out - base) / result),
             ..Params::default()
         },
         groups: [1, 1],
@@ -154,16 +157,16 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
     })
 }
 
-/// The elements of one binding.
+/// The elements of one binding. All positions except `base` are counted from the start of the binding.
 struct Run {
     /// The size of an element in bytes.
     element: u64,
-    /// The first byte of the binding within its buffer.
+    /// The start of the binding, in bytes of the buffer.
     base: u64,
-    /// The first element and the end of the run, in elements from the base.
+    /// The first element, and the end.
     begin: u64,
     end: u64,
-    /// The first whole vector of the run, in vectors from the base.
+    /// The first whole vector, and the number of whole vectors.
     first_vector: u64,
     /// The number of whole vectors that `vectors` sums.
     vectors: u64,
@@ -186,14 +189,14 @@ impl Run {
         let end = begin + left.min(room);
         let most = most_groups(bounds).saturating_mul(vectors_per_group(bounds));
         let vectors = (end / lanes).saturating_sub(first_vector);
-        // If elements are left for another run, this one ends with a whole vector, so that the next one starts with one.
-        let cut = vectors > most || (vectors > 0 && left > room);
+        // If another run follows, this one ends after a whole vector, so that the next one begins with a whole vector.
+        let ends_after_vector = vectors > most || (vectors > 0 && left > room);
         let vectors = vectors.min(most);
         Ok(Self {
             element,
             base,
             begin,
-            end: if cut {
+            end: if ends_after_vector {
                 (first_vector + vectors) * lanes
             } else {
                 end
@@ -210,18 +213,18 @@ impl Run {
     /// Adds the dispatches of this run, and the number of their partial sums to `sums`.
     fn dispatch(&self, sums: &mut u64, bounds: &Bounds, dispatches: &mut Vec<Dispatch>) {
         let lanes = VECTOR / self.element;
-        let last_vector = self.first_vector + self.vectors;
+        let vectors_end = self.first_vector + self.vectors;
         let mut push = |entry, bytes, groups| {
             dispatches.push(Dispatch {
                 entry,
                 from: (Buffer::Input, self.base..self.base + bytes),
                 to: (Buffer::Even, 0..0),
                 params: Params {
-                    first: small(self.first_vector),
-                    count: small(self.vectors),
-                    to: small(*sums),
-                    begin: small(self.begin),
-                    end: small(self.end),
+                    first: to_u32(self.first_vector),
+                    count: to_u32(self.vectors),
+                    to: to_u32(*sums),
+                    begin: to_u32(self.begin),
+                    end: to_u32(self.end),
                     ..Params::default()
                 },
                 groups: folded(groups, bounds),
@@ -230,9 +233,9 @@ impl Run {
         };
         if self.vectors > 0 {
             let groups = self.vectors.div_ceil(vectors_per_group(bounds));
-            push(Entry::Vectors, last_vector * VECTOR, groups);
+            push(Entry::Vectors, vectors_end * VECTOR, groups);
         }
-        if self.begin < self.first_vector * lanes || last_vector * lanes < self.end {
+        if self.begin < self.first_vector * lanes || vectors_end * lanes < self.end {
             let bytes = (self.end * self.element).next_multiple_of(WORD);
             push(Entry::Elements, bytes, 1);
         }

@@ -11,8 +11,8 @@ fn per_invocation(entry: Entry, shape: Shape) -> u64 {
     }
 }
 
-/// Returns every element that `dispatch` reads and writes, as bytes within the buffers, with the shader's index
-/// arithmetic.
+/// Returns the bytes in the buffers of `x`, `grad` and `y` at which `dispatch` reads and writes each element, with the
+/// shader's index arithmetic.
 fn touched(dispatch: &Dispatch, size: u64, bounds: &Bounds) -> Vec<(u64, u64, u64)> {
     let params = dispatch.params;
     assert_eq!(params.groups_per_row, dispatch.groups[0]);
@@ -77,9 +77,8 @@ proptest! {
     ) {
         let shape = Shape { workgroup_size, vectors_per_invocation };
         let bounds = Bounds { alignment, max_binding, max_groups, shape };
-        // Slices in one buffer are this number of elements apart: from the input's end to the output's start, or from
-        // the output's end to the gradient's start. With `same_place`, all slices start at the same element instead, so
-        // those that share a buffer are one slice.
+        // `apart` is the number of elements between slices in one buffer: from the input's end to the output's start,
+        // and from the output's end to the gradient's start. `None` means that they are in different buffers.
         let shared = Shared { x: apart.0.is_some(), grad: apart.1.is_some() };
         let y = if same_place { x } else { apart.0.map_or(y, |apart| x + len + apart) };
         let grad = if same_place { y } else { apart.1.map_or(grad, |apart| y + len + apart) };
@@ -88,6 +87,7 @@ proptest! {
             Ok(plan) => plan,
             Err(error) => {
                 let Error::Limit { needed, found, .. } = error else { panic!("{error}") };
+                // Only slices in one buffer can be too far apart for one binding.
                 prop_assert!((shared.x || shared.grad) && needed > found);
                 return Ok(());
             }
@@ -131,7 +131,7 @@ fn the_longest_run_does_not_overflow() {
             done += match dispatch.entry {
                 Entry::Vectors => u64::from(params.count) * VECTOR / size,
                 Entry::Elements if params.gap == 0 => params.end.into(),
-                Entry::Elements => panic!("slices of whole vectors have no head and no tail"),
+                Entry::Elements => panic!("aligned slices of 32 GiB have no head and no tail"),
             };
             let per_group = u64::from(bounds.shape.workgroup_size)
                 * per_invocation(dispatch.entry, bounds.shape);

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::shader::Shape;
 
-/// Executes the plan with the shaders' index arithmetic. Returns the elements that the result sums, counted from the
-/// first element.
-fn execute(plan: &Plan, start: u64, dtype: DType, bounds: &Bounds) -> Vec<u64> {
+/// Follows the plan with the shaders' index arithmetic, with lists of elements in place of sums. Returns the elements
+/// that the result covers, counted from the first element. In a scratch buffer, `None` is a sum that does not exist.
+fn summed_elements(plan: &Plan, start: u64, dtype: DType, bounds: &Bounds) -> Vec<u64> {
     let (element, sum) = (dtype.size() as u64, source::sum_size(dtype) as u64);
     let lanes = VECTOR / element;
     // The elements that each partial sum covers, or `None` where no sum was written or the sum has been read.
@@ -117,7 +117,8 @@ proptest! {
             Ok(plan) => plan,
             Err(error) => {
                 let Error::Limit { needed, found, .. } = error else { panic!("{error}") };
-                prop_assert!(needed > found && workgroup_size == 1, "only workgroups of 1 have too many sums");
+                // Only workgroups of one invocation give so many partial sums that they exceed a binding.
+                prop_assert!(needed > found && workgroup_size == 1);
                 return Ok(());
             }
         };
@@ -126,7 +127,7 @@ proptest! {
         let bytes = &last.to.1;
         prop_assert_eq!(bytes.start + u64::from(last.params.to) * size, out);
         prop_assert_eq!(bytes.end, out + size);
-        let mut summed = execute(&plan, start, dtype, &bounds);
+        let mut summed = summed_elements(&plan, start, dtype, &bounds);
         summed.sort_unstable();
         prop_assert_eq!(summed, (0..len).collect::<Vec<_>>());
     }
@@ -157,13 +158,13 @@ fn the_longest_run_does_not_overflow() {
             };
         }
         assert_eq!(done, len);
-        // At most 16 bytes for every 64 KiB of input make 8 MiB.
+        // A partial sum of 8 bytes (16 for float64) per 64 KiB makes 4 MiB (8 MiB), and `elements` adds a few.
         assert!(plan.scratch[0] < 9 << 20, "{:?}", plan.scratch);
     }
 }
 
 #[test]
-fn bytes_that_no_binding_reaches_are_an_error() {
+fn an_element_that_no_binding_can_contain_is_an_error() {
     let bounds = Bounds {
         alignment: 256,
         max_binding: 128,
