@@ -40,6 +40,7 @@ async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     };
     let x = buffer(4 * SIZE * SIZE, Usages::STORAGE);
     let y = buffer(4 * SIZE * SIZE, Usages::STORAGE);
+    // Two pictures of SIZE x SIZE pixels with 4 bytes each.
     let pixels = buffer(8 * SIZE * SIZE, Usages::STORAGE | Usages::COPY_SRC);
     let readback = buffer(8 * SIZE * SIZE, Usages::MAP_READ | Usages::COPY_DST);
 

@@ -24,6 +24,7 @@ fn draw(@builtin(global_invocation_id) id: vec3<u32>) {
     pixels[id.y * 2u * SIZE + SIZE + id.x] = pack4x8unorm(colour(y[i]));
 }
 
+// The colour is full at 3 (12 quarters), the largest value of the waves. The lines are 0.12 quarters wide.
 fn colour(value: f32) -> vec4<f32> {
     let full = select(vec3(0.93, 0.49, 0.13), vec3(0.12, 0.38, 0.75), value < 0.0);
     let quarters = abs(value) * 4.0;

@@ -1,6 +1,6 @@
 //! ELU as the last operation in your own shader: a dense layer, y = ELU(A x + b), in one pass.
 //!
-//! Run `cargo run --example fuse`. It compares the results with `f64`.
+//! Run `cargo run --example fuse`. It compares the results with those of the same computation in `f64`.
 
 use std::{error::Error, process::ExitCode};
 
@@ -80,7 +80,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut pass = encoder.begin_compute_pass(&Default::default());
     pass.set_pipeline(&pipeline);
     pass.set_bind_group(0, &bind_group, &[]);
-    pass.dispatch_workgroups(16, 1, 1);
+    pass.dispatch_workgroups(16, 1, 1); // see ROWS
     drop(pass);
     gpu.queue().submit([encoder.finish()]);
 
@@ -92,7 +92,8 @@ fn run() -> Result<(), Box<dyn Error>> {
             sum += f64::from(*a) * f64::from(*x);
             magnitude += (f64::from(*a) * f64::from(*x)).abs();
         }
-        // Each term is rounded at most COLUMNS + 1 times, with a relative error of 2^-24. ELU rounds once more.
+        // Each term is rounded at most COLUMNS + 1 times, with a relative error of 2^-24. ELU rounds only negative
+        // outputs once more, by less than f32::EPSILON, because they lie above -ALPHA.
         let bound = magnitude * (COLUMNS + 1) as f64 / f64::from(1 << 24) + f64::from(f32::EPSILON);
         let error = (f64::from(y) - reference::elu(sum, ALPHA)).abs();
         max_error = max_error.max(error / bound);

@@ -11,14 +11,14 @@ use crate::{
 
 /// Operations on tensors.
 ///
-/// [`Elu::apply`] takes the operation as an argument; the other methods are named after theirs. On a GPU a method
-/// submits the work and does not wait for it. Methods that end in `_into` write to an existing tensor. Methods that end
-/// in `_in_place` replace the input, or `grad` for gradients.
+/// [`Elu::apply`] takes the operation as an argument; the other methods are named after the operation. On a GPU a
+/// method submits the work and does not wait for it. Methods that end in `_into` write to an existing tensor. Methods
+/// that end in `_in_place` replace the input, or `grad` for gradients.
 ///
 /// Writing to a tensor never changes another tensor: a tensor that shares its memory with others gets new memory first.
 impl Elu {
-    /// Applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op` takes a gradient, and
-    /// returns the result in a new tensor on the same device.
+    /// Applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op` takes a gradient,
+    /// and returns the result in a new tensor on the same device.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Elu {
         self.apply_into(Op::Forward, x, None, y)
     }
 
-    /// Replaces `x` by its ELU.
+    /// Replaces `x` with ELU of `x`.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Elu {
         self.apply_into(Op::Backward, x, Some(grad), out)
     }
 
-    /// Replaces `grad` by the gradient that [`Elu::backward`] returns.
+    /// Replaces `grad` with the gradient that [`Elu::backward`] returns.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl Elu {
         self.apply_into(Op::BackwardFromOutput, y, Some(grad), out)
     }
 
-    /// Replaces `grad` by the gradient that [`Elu::backward_from_output`] returns.
+    /// Replaces `grad` with the gradient that [`Elu::backward_from_output`] returns.
     ///
     /// # Errors
     ///
@@ -172,8 +172,8 @@ impl Elu {
 // ---- Internals ----
 
 impl Elu {
-    /// Runs `op`. If an input is `None`, it is the last input of the operation, and `out` holds it. All tensors have
-    /// the same dtype, shape and device, and `out` shares its memory with no other tensor.
+    /// Runs `op`. If the last input that `op` takes is `None`, `op` runs in place, and `out` holds that input. All
+    /// tensors have the same dtype, shape and device, and `out` shares its memory with no other tensor.
     fn run(
         &self,
         op: Op,
@@ -195,18 +195,18 @@ impl Elu {
     }
 }
 
-/// Returns the bytes of `input` on its GPU, or `last` if `input` is `None`.
+/// Returns the bytes of `input` on its GPU, or `out` if `input` is `None`.
 fn bytes_or<'a>(
     input: Option<&'a Tensor>,
-    last: wgpu::BufferSlice<'a>,
+    out: wgpu::BufferSlice<'a>,
 ) -> Result<wgpu::BufferSlice<'a>> {
     let Some(input) = input else {
-        return Ok(last);
+        return Ok(out);
     };
     input.gpu_bytes()
 }
 
-/// Fails unless `other` has the dtype, shape and device of `x`.
+/// Fails if `other` is given and its dtype, shape or device differs from that of `x`. `role` is the role of `other`.
 fn check_alike(x: &Tensor, other: Option<&Tensor>, role: Role) -> Result<()> {
     let Some(other) = other else {
         return Ok(());

@@ -8,7 +8,7 @@ use std::{
 
 use crate::error::Result;
 
-/// Values by key. Each is made when it is first requested. Values are handles that are cheap to clone.
+/// Values by key. Each value is made when it is first requested. Values are handles that are cheap to clone.
 #[derive(Debug)]
 pub(crate) struct Cache<K, V> {
     made: RwLock<HashMap<K, V>>,
@@ -23,10 +23,10 @@ impl<K, V> Default for Cache<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// Returns the value for `key`, and makes it with `make` if it does not exist yet. An error is not kept.
+    /// Returns the value for `key`, and makes it with `make` if it does not exist yet. An error is not cached.
     ///
-    /// No lock is held while `make` runs, because wgpu may call a host's callbacks from there. If two threads make the
-    /// value of the same key, both get the one that was inserted first.
+    /// No lock is held while `make` runs: wgpu may run a host's callbacks there, and they would deadlock if they used
+    /// this cache. If two threads make the value of the same key, both get the one that was inserted first.
     pub(crate) fn get_or_make(&self, key: K, make: impl FnOnce() -> Result<V>) -> Result<V> {
         let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = made.get(&key) {
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_not_kept() {
+    fn an_error_is_not_cached() {
         let cache = Cache::default();
         let found = 3;
         let failed = cache.get_or_make(0, || {

@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 #[cfg(target_family = "wasm")]
 pub(crate) use browser_errors::Checks;
 
-/// Rounds the size of a buffer up to whole words, which mappings and copies need. Fails if the device cannot hold it.
+/// Returns the size of a buffer for `bytes` bytes: whole words, which mappings and copies need, and at least one word.
+/// Fails if the size exceeds the device's limit.
 pub(crate) fn buffer_size(device: &wgpu::Device, bytes: u64) -> Result<u64> {
     let needed = whole_words(bytes).max(wgpu::COPY_BUFFER_ALIGNMENT);
     let found = device.limits().max_buffer_size;
@@ -33,15 +34,15 @@ pub(crate) fn buffer_size(device: &wgpu::Device, bytes: u64) -> Result<u64> {
     }
 }
 
-/// Rounds up to a multiple of the alignment that mappings and copies need. A size that would overflow becomes
-/// [`u64::MAX`], which no device can hold.
+/// Rounds `bytes` up to whole words of 4 bytes, which mappings and copies need. A size that would overflow becomes
+/// [`u64::MAX`], which exceeds the limit of every device.
 pub(crate) fn whole_words(bytes: u64) -> u64 {
     bytes
         .checked_next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)
         .unwrap_or(u64::MAX)
 }
 
-/// Creates a buffer that starts with `bytes`.
+/// Creates a buffer that holds `bytes` followed by zeros.
 pub(crate) fn filled(
     device: &wgpu::Device,
     descriptor: &wgpu::BufferDescriptor<'_>,
@@ -63,7 +64,7 @@ pub(crate) fn filled(
     Ok(buffer)
 }
 
-/// Returns the error for a failed mapping. Mappings of our own fail only on a lost device.
+/// Returns the error for a failed mapping. The mappings that this crate requests fail only on a lost device.
 pub(crate) fn unmapped() -> Error {
     lost("a buffer could not be mapped")
 }
@@ -75,9 +76,8 @@ pub(crate) fn lost(error: impl fmt::Display) -> Error {
     }
 }
 
-/// Calls `make` inside error scopes and returns the error that it caused. Neither the host's own error scopes nor its
-/// error callback see that error. In a browser errors arrive too late to wait for them: there they go to the host, or
-/// to [`Checks`].
+/// Calls `make` inside error scopes and returns the error that it caused, if any. `what` names the object or the call
+/// in the error. Neither the host's own error scopes nor its error callback see that error.
 ///
 /// Returns [`Error::DeviceLost`] if the error came from using an invalid handle (see [`probe_alive`]), and if wgpu panics,
 /// which it does where a driver returns an error that it does not expect. `make` must not run a host's callbacks, whose
@@ -151,6 +151,7 @@ fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<(T, Opti
     let scopes = filters.map(|filter| device.push_error_scope(filter));
     let made = catch_unwind(AssertUnwindSafe(make));
     let mut first = None;
+    // Scopes form a stack, so the last one is popped first.
     for scope in scopes.into_iter().rev() {
         if let Poll::Ready(Some(error)) =
             pin!(scope.pop()).poll(&mut Context::from_waker(Waker::noop()))
@@ -162,7 +163,7 @@ fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<(T, Opti
     Ok((made, first))
 }
 
-/// The error checks of a device. Outside the browser each result is available immediately.
+/// The error checks of a device. Outside the browser each call returns its own error, so there is nothing to keep.
 #[cfg(not(target_family = "wasm"))]
 #[derive(Debug, Default)]
 pub(crate) struct Checks;
@@ -180,13 +181,14 @@ impl Checks {
         checked(device, what, make)
     }
 
-    /// Returns the first error since the last call.
+    /// Does nothing, because [`Checks::checked`] has returned every error.
     #[expect(clippy::unused_async, reason = "in a browser it waits for the answers")]
     pub(crate) async fn settle(&self) -> Result<()> {
         Ok(())
     }
 }
 
+/// Converts an error of wgpu that `what`, an object or a call, caused.
 fn from_wgpu(error: &wgpu::Error, what: &str) -> Error {
     let what = what.into();
     match error {

@@ -24,7 +24,7 @@ pub(crate) use submission::Until;
 /// Every constructor that looks for adapters respects wgpu's own variables: `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`,
 /// `gl`, or several separated by commas), `WGPU_POWER_PREF` (`low` prefers an integrated GPU) and the debugging ones.
 /// [`Device::from_env`] also reads `WGPU_ADAPTER_NAME`. GL adapters are considered only if no other backend has a
-/// suitable one, whatever the preference.
+/// suitable adapter, whatever `WGPU_POWER_PREF` says.
 ///
 /// # Async and blocking
 ///
@@ -65,7 +65,7 @@ impl Device {
         Ok(Self::select(&Wish::Auto).await?.0)
     }
 
-    /// Returns the best hardware GPU, or a software adapter if no hardware GPU exists.
+    /// Returns the best hardware GPU with compute shaders, or a software adapter if none exists.
     ///
     /// # Errors
     ///
@@ -74,9 +74,9 @@ impl Device {
         Ok(Self::select(&Wish::Gpu).await?.0)
     }
 
-    /// Returns the best adapter whose name contains `name`, in upper or lower case. Software adapters count. GL's
-    /// adapters are considered only if no other backend has a matching one. The backend is part of the name: `llvmpipe
-    /// (GL)`.
+    /// Returns the best adapter with compute shaders whose name contains `name`, ignoring case. Software adapters
+    /// count. GL adapters are considered only if no other backend has a matching one. The backend is part of the name:
+    /// `llvmpipe (GL)`.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Device {
     }
 
     /// Selects the adapter that `WGPU_ADAPTER_NAME` names, as [`Device::named`] does, or works like [`Device::auto`] if
-    /// the variable is not set.
+    /// the variable is not set or empty.
     ///
     /// # Errors
     ///
@@ -143,9 +143,9 @@ impl Device {
         }))
     }
 
-    /// Creates a device on this adapter with the adapter's limits, and with these features as far as the adapter
-    /// has them: `SHADER_F64`, `SHADER_INT64`, `TIMESTAMP_QUERY` and, if the CPU and the GPU share their memory,
-    /// `MAPPABLE_PRIMARY_BUFFERS`.
+    /// Creates a device on this adapter with the adapter's limits, except that `max_non_sampler_bindings` is at most
+    /// 65,536, and with these features if the adapter has them: `SHADER_F64`, `SHADER_INT64`, `TIMESTAMP_QUERY` and, if
+    /// the CPU and the GPU share their memory, `MAPPABLE_PRIMARY_BUFFERS`.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Device {
     }
 }
 
-/// Blocking versions of the constructors, outside the browser.
+/// Blocking versions of the `async` methods, outside the browser.
 #[cfg(not(target_family = "wasm"))]
 impl Device {
     /// The blocking version of [`Device::auto`].

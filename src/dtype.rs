@@ -51,8 +51,8 @@ impl DType {
         }
     }
 
-    /// Returns the dtype that elements are computed in, which is also the dtype of their penalty: `float64` for
-    /// `float64`, else `float32`.
+    /// Returns the dtype that elements are computed in, which is also the dtype of a
+    /// [`Regularizer`](crate::Regularizer)'s penalty: `float64` for `float64`, else `float32`.
     pub const fn arithmetic_dtype(self) -> Self {
         match self {
             Self::F64 => Self::F64,
@@ -72,8 +72,7 @@ pub struct ParseDTypeError {
 impl FromStr for DType {
     type Err = ParseDTypeError;
 
-    /// Accepts [`DType::name`] and the short names of Rust and safetensors, such as `f32` and `BF16`, in upper or lower
-    /// case.
+    /// Accepts [`DType::name`] and the short names of Rust and safetensors, such as `f32` and `BF16`, ignoring case.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|dtype| {
             [dtype.name(), dtype.short_name()].contains(&name.to_ascii_lowercase().as_str())
@@ -143,15 +142,16 @@ pub(crate) use with_element;
 mod sealed {
     use super::{DType, Element, bf16, f16};
 
-    /// Converts between vectors of one Rust type and [`Values`].
+    /// Converts between elements of one Rust type and [`Values`].
     pub trait Stored: Sized {
         fn store(values: Vec<Self>) -> Values;
-        /// Returns the elements, or `None` if they have another type. The other methods do the same.
+        // Each of these returns the elements, or `None` if they have another type.
         fn take(values: Values) -> Option<Vec<Self>>;
         fn slice(values: &Values) -> Option<&[Self]>;
         fn slice_mut(values: &mut Values) -> Option<&mut [Self]>;
     }
 
+    // Defines `Values` with a variant for each dtype, and implements `Element` and `Stored` for the dtype's Rust type.
     macro_rules! formats {
         ($($Variant:ident: $type:ty = $zero:expr),+) => {
             /// Elements in the CPU's memory, of any dtype.

@@ -10,7 +10,7 @@ pub use layer::LayerError;
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The error type of this crate. After a failed call the object that it was made on still works, unless its device is
+/// The error type of this crate. After a call fails, the object it was called on still works, unless its device is
 /// lost.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,7 +54,8 @@ pub enum Error {
         /// wgpu's message.
         reason: String,
     },
-    /// wgpu or the driver rejected a call, because an object belongs to another device or because of a bug.
+    /// wgpu, its shader compiler naga or the driver rejected a call, for example because a buffer belongs to another
+    /// device or is destroyed, or because of a bug.
     #[error("wgpu refused {what}: {reason}")]
     Refused {
         /// The object that was being created, or the call.
@@ -185,7 +186,7 @@ pub enum Error {
         /// The feature's name in [`wgpu::Features`].
         needed: &'static str,
     },
-    /// A buffer slice does not start or end at an element.
+    /// A buffer slice does not start or end at the boundary of an element.
     #[error(
         "{role} must start and end at a multiple of {needed} bytes, found offset {offset} and size {size}"
     )]
@@ -229,7 +230,7 @@ pub enum Error {
     },
     /// The output of a penalty would overwrite a part of the input.
     #[error(
-        "output bytes {}..{} lie within input bytes {}..{} of the same buffer: a penalty needs separate memory",
+        "output bytes {}..{} overlap input bytes {}..{} of the same buffer: a penalty needs separate memory",
         output.start, output.end, input.start, input.end
     )]
     OutputWithinInput {

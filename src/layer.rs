@@ -44,8 +44,8 @@ pub use symbolic::{Input, Mask, SymbolicTensor};
 /// # Ok::<(), wgpu_elu::Error>(())
 /// ```
 ///
-/// Where versions of Keras differ, each member's documentation names the version that it follows; `docs/keras.md` in
-/// the repository has a table of all members.
+/// Where versions of Keras differ, each member's documentation names the version that it follows: "1.x" is TensorFlow
+/// 1.13.1, and `tf_keras` is Keras 2. `docs/keras.md` in the repository has a table of all members.
 ///
 /// All members take `&self`, except for the two setters, so many threads can call the same layer. To apply several
 /// layers in sequence, use `try_fold`: `layers.iter().try_fold(x, |x, layer| layer.call(&x))`.
@@ -53,8 +53,8 @@ pub use symbolic::{Input, Mask, SymbolicTensor};
 /// # Errors
 ///
 /// Every call returns [`LayerError::DType`] if the dtype of the data differs from the dtype of the layer, which the
-/// constructor or the first call sets. (TensorFlow 1.x computes in the dtype of the data; Keras 2 and 3 silently cast
-/// the data.)
+/// constructor or the first call sets. (TensorFlow 1.x computes in the dtype of the data; `tf_keras` and Keras 3
+/// silently cast the data.)
 ///
 /// Every member that describes nodes returns [`LayerError::NeverConnected`] if the layer has no nodes. Calls on data
 /// create none.
@@ -202,7 +202,7 @@ impl Layer {
     pub fn connect(&self, input: &SymbolicTensor) -> Result<SymbolicTensor> {
         self.record_call(input.dtype())?;
         let mut calls = self.calls();
-        // As in TensorFlow, the names of the first node have no number.
+        // As in TensorFlow, the names of the first node's tensors have no number.
         let name = |suffix: &str| match calls.nodes.len() {
             0 => format!("{}/{suffix}", self.name),
             index => format!("{}/{suffix}_{index}", self.name),
@@ -304,7 +304,7 @@ impl Layer {
     }
 
     /// Returns the dtype that the layer computes in. The constructor sets it, or else the first call; before that, it
-    /// is `None`. (In Keras 2 and 3 it is float32 unless the constructor sets another one.)
+    /// is `None`. (In `tf_keras` and Keras 3 it is float32 unless the constructor sets another one.)
     pub fn dtype(&self) -> Option<DType> {
         self.dtype.get().copied()
     }
@@ -330,8 +330,8 @@ impl Layer {
     /// Returns the losses of the activity regularizer: first the loss of the last call on data, if it had one, then the
     /// losses of all nodes.
     ///
-    /// As in Keras 2 and 3, only the last call on data counts; 1.x keeps the losses of all calls. For the formula, see
-    /// [`Regularizer::activity_loss`].
+    /// As in `tf_keras` and Keras 3, only the last call on data counts; 1.x keeps the losses of all calls. For the
+    /// formula, see [`Regularizer::activity_loss`].
     pub fn losses(&self) -> Vec<Loss> {
         let calls = self.calls();
         let data = calls.last_loss.iter().cloned().map(Loss::Data);

@@ -20,26 +20,28 @@
 //! # Which part is for you
 //!
 //! - **Tensors**: [`Device`], [`Tensor`] and [`Elu`], as above. The same program runs on the CPU and on any GPU.
-//!   Constructors are `async`; outside the browser each has a blocking version whose name ends in `_blocking`.
+//!   [`Device`]'s constructors are `async`; outside the browser each has a blocking version whose name ends in
+//!   `_blocking`.
 //! - **Keras**: [`Layer`] has the members of `tf.keras.layers.ELU` under their names. [`Regularizer`] is the penalty on
 //!   its output, computed on the device of the data.
 //! - **More data than memory**: [`Stream`] processes data from a reader to a writer in chunks. Copies and kernels
 //!   overlap.
 //! - **A step in your own wgpu app**: [`Kernel`] takes your `wgpu::Device` and your buffers and records into your
-//!   compute pass. It does not submit, wait, or set callbacks. [`Elu`] is built on its public API. Use the wgpu that
-//!   this crate exports, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
+//!   compute pass. It does not submit, wait, or set callbacks. The tensor methods of [`Elu`] use the same public API.
+//!   Use the wgpu that this crate exports, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
 //! - **ELU at the end of your own shader**: [`shader::function`] returns plain WGSL or a module for `naga_oil` or WESL.
 //! - **Slices on the CPU**: [`cpu`].
-//! - **A reference for results**: [`reference`](mod@reference) has one formula for one `f64`.
+//! - **A reference for results**: [`reference`](mod@reference) computes one `f64` at a time, by a simple formula.
 //!
 //! # Numbers
 //!
-//! - `x >= 0` is returned bit by bit: -0, infinity, and NaN with its payload. -infinity gives -alpha.
+//! - ELU returns `x >= 0`, -0 and infinity included, and NaN bit by bit. -infinity gives -alpha.
 //! - `alpha` may be any number. A zero, negative, infinite or NaN `alpha` affects negative `x` only.
 //! - The negative side is `alpha * expm1(x)`. The formula `exp(x) - 1` would lose every digit near zero. The error is
-//!   below 1 ULP for every `x`, every `alpha`, `scale` and `input_scale`, and every incoming gradient, subnormal
-//!   results included, whatever the driver's compiler regroups, contracts or flushes. The exact result uses `alpha *
-//!   scale`, `scale` and `input_scale` after each is rounded to `f32`, or to `f64` for `f64` elements.
+//!   below 1 ULP (`f64`: 2 ULP) for every `x`, every `alpha`, `scale` and `input_scale`, and every incoming gradient,
+//!   subnormal results included, whatever the driver's compiler regroups, contracts or flushes to zero. The exact
+//!   result uses `alpha * scale`, `scale` and `input_scale` after each is rounded to `f32`, or to `f64` for `f64`
+//!   elements.
 //! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, with integer operations. Results are
 //!   within 1 ULP; forward with `alpha` 1 gives the nearest number. `f64` is within 2 ULP.
 //! - Where results are the nearest numbers, they never decrease as `x` increases. Elsewhere, with `alpha >= 0`, a
@@ -78,7 +80,7 @@
 //!   any of them only the CPU path is available.
 //! - `threads`: long slices on the CPU are distributed over all cores with rayon.
 //! - `serde`: [`layer::Config`] as Keras' JSON, and serde's traits for [`DType`], [`Elu`] and [`Factors`].
-//! - `accuracy`: the judge of results, for tests that hold a device to the contract.
+//! - `accuracy`: compares results with exact values, for tests that a device keeps the documented error bounds.
 //! - `translate`: the shaders as SPIR-V, MSL, HLSL or GLSL, through naga.
 //!
 //! The `elu` command is a separate package, `elu-cli`.
@@ -138,7 +140,7 @@ struct Readme;
 #[doc = include_str!("../docs/embedding.md")]
 struct EmbeddingPage;
 
-/// The programs in the page for Keras users must compile and run, too.
+/// The programs in the page for Keras users must compile and run.
 #[cfg(all(doctest, feature = "serde"))]
 #[doc = include_str!("../docs/keras.md")]
 struct KerasPage;

@@ -91,7 +91,7 @@ impl Regularizer {
         Penalty::new(self.l1(), self.l2()).map(|_| ())
     }
 
-    /// Computes `sum(l1 * |y|) + sum(l2 * y^2)`, the value that Keras' regularizer returns.
+    /// Computes `l1 * sum(|y|) + l2 * sum(y^2)`, the value that Keras' regularizer returns.
     ///
     /// # Errors
     ///

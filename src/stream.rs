@@ -93,7 +93,7 @@ impl Stream {
     /// Returns the same errors as [`Kernel::new`](crate::Kernel::new).
     pub fn new(device: &Device, elu: impl Into<Elu>, dtype: DType) -> Result<Self> {
         let arrangement = match device {
-            Device::Cpu => Arrangement::InPlace,
+            Device::Cpu => Arrangement::InPlace, // unused, because the CPU path has no slots
             Device::Gpu(gpu) => {
                 gpu.probe_alive()?;
                 gpu.kernel(dtype)?;
@@ -122,8 +122,8 @@ impl Stream {
         }
     }
 
-    /// Returns the stream with buffers for at most `len` elements in total, if these need less memory than the budget.
-    /// Longer data can still be processed, in more chunks.
+    /// Returns the stream with chunks of at most `len` elements, so that short data needs only small buffers. Longer
+    /// data can still be processed, in more chunks.
     #[must_use]
     pub fn with_expected_len(self, len: u64) -> Self {
         Self {
@@ -298,6 +298,7 @@ impl Stream {
             if source.is_at_end()? {
                 break;
             }
+            // If all slots are in use, the oldest one is the slot that is filled next.
             if in_use.len() == SLOTS
                 && let Some((oldest, bytes)) = in_use.pop_front()
             {
@@ -397,6 +398,7 @@ mod tests {
         };
         let backends = wgpu::Instance::enabled_backend_features();
         let has_backends = !backends.difference(wgpu::Backends::NOOP).is_empty();
+        // A build without backends finds no adapters, even on a machine that has some.
         assert!(wish != "require" || !has_backends || !adapters.is_empty());
         if adapters.is_empty() {
             announce("SKIPPED: the arrangements of a stream's buffers (no adapter found)");
@@ -417,7 +419,7 @@ mod tests {
             let stream = Stream::new(device, Elu::new(0.5), E::DTYPE).unwrap();
             let mut stream = Stream {
                 arrangement,
-                ..stream.with_budget(300)
+                ..stream.with_budget(300) // bytes: several chunks in every arrangement
             };
             let mut y = vec![E::zeroed(); x.len()];
             stream.forward_slice_blocking(x, &mut y).unwrap();

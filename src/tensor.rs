@@ -13,7 +13,8 @@ use crate::{
 ///
 /// A tensor behaves like a value. [`reshape`](Self::reshape), [`rows`](Self::rows) and `clone` share its memory and
 /// copy nothing, but an operation in place on one tensor never changes another. The exception is a host's buffer that
-/// is passed to [`from_buffer`](Self::from_buffer) several times: these tensors share the buffer visibly.
+/// is passed to [`from_buffer`](Self::from_buffer) several times: an operation in place on one of these tensors changes
+/// the others, too.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     storage: Storage,
@@ -155,8 +156,8 @@ impl Tensor {
     ///
     /// The buffer must belong to `gpu`. Work with another device's buffer returns [`Error::Refused`], unless the
     /// devices come from two instances of wgpu, which this crate cannot detect (see [`Gpu::from_wgpu`]). Work on the
-    /// tensor needs the usage `STORAGE`, and reading it `COPY_SRC`. Operations in place change the buffer, unless other
-    /// tensors share it.
+    /// tensor needs the usage `STORAGE`, and reading it `COPY_SRC`. An operation in place changes the buffer, unless the
+    /// tensor shares it with a clone, a reshaped tensor or rows: then the tensor gets new memory first.
     ///
     /// # Errors
     ///
@@ -325,8 +326,8 @@ impl Tensor {
         pollster::block_on(self.to_vec())
     }
 
-    /// Returns the elements like [`Tensor::to_vec`], but without a copy if they are on the CPU and no other tensor
-    /// shares the memory.
+    /// Returns the elements like [`Tensor::to_vec`], but without a copy if they are on the CPU, no other tensor shares
+    /// the memory, and they start at the beginning of the memory. ([`Tensor::rows`] may return later elements.)
     ///
     /// # Errors
     ///
@@ -406,9 +407,10 @@ impl Tensor {
     /// Passes the tensor's bytes to `read`, after all work on them is done.
     async fn read<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let size = self.dtype.size();
+        // Checks that there is memory for the result. In a browser, wgpu copies the mapped bytes once more, so `room` is
+        // kept until the memory for both is checked.
         let room = room(self.len * size)?;
         if cfg!(target_family = "wasm") {
-            // In a browser, wgpu copies the mapped bytes once more.
             check_room(self.len * size)?;
         }
         drop(room);
@@ -446,6 +448,7 @@ impl Tensor {
             encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, end - start);
             Ok(())
         })?;
+        // If the slice starts in the middle of a word, the copy starts with the 16-bit element before it.
         let before = usize::from(slice.offset() != start) * size;
         let bytes = before..before + self.len * size;
         let mapping = gpu
@@ -508,6 +511,7 @@ impl Tensor {
     }
 }
 
+/// Returns the number of elements of a shape.
 fn product(shape: &[usize]) -> Result<usize> {
     // A shape with a dimension of 0 is empty, whatever the other dimensions are.
     if shape.contains(&0) {
@@ -539,6 +543,7 @@ fn check_room(bytes: usize) -> Result<()> {
     room(bytes).map(drop)
 }
 
+/// Allocates this many bytes, or returns an error.
 fn room(bytes: usize) -> Result<Vec<u8>> {
     let mut room = Vec::new();
     room.try_reserve_exact(bytes)

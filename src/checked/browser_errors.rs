@@ -1,10 +1,10 @@
 //! Error checks in a browser, where errors arrive later, through the event loop.
 //!
 //! 1. [`Checks::checked`] opens error scopes, makes the call, closes the scopes, and returns without waiting. A task
-//!    waits for each scope's answer.
+//!    waits for each scope's answer: the error that it caught, or none.
 //! 2. The task counts the answer and keeps the first error.
-//! 3. [`Checks::settle`], called by everything that waits for the device, waits until all answers so far have arrived
-//!    and returns the first error.
+//! 3. [`Checks::settle`], called by everything that waits for the device, waits until the answers of all scopes closed
+//!    so far have arrived, and returns the first error.
 
 use std::{
     future::poll_fn,
@@ -25,7 +25,8 @@ pub(crate) struct Checks {
 struct Answers {
     /// The number of error scopes whose answer was requested.
     requested: u64,
-    /// The number of answers that have arrived. A device answers in order.
+    /// The number of answers that have arrived. They arrive in the order of the requests, so this number shows which
+    /// requests are answered.
     arrived: u64,
     first_error: Option<Error>,
     waiting: Vec<Waker>,
@@ -40,9 +41,9 @@ impl Checks {
         what: &str,
         make: impl FnOnce() -> T,
     ) -> Result<T> {
-        // Internal errors are not filtered, because wgpu 30 panics when a browser reports one
-        // (wgpu-30.0.1/src/backend/webgpu.rs, `fn from_js`). A later call rejects the result of such an error, for
-        // example an invalid pipeline.
+        // No scope catches internal errors, because wgpu 30 panics if a scope returns one
+        // (wgpu-30.0.1/src/backend/webgpu.rs, `fn from_js`). Such an error leaves an invalid object, for example a
+        // pipeline, and the first use of that object is a validation error.
         let filters = [
             wgpu::ErrorFilter::OutOfMemory,
             wgpu::ErrorFilter::Validation,
@@ -68,7 +69,7 @@ impl Checks {
         Ok(made)
     }
 
-    /// Waits until all checks so far are answered and returns the first error since the last call.
+    /// Waits for the answers of all checks so far, and returns the first error since the last call.
     pub(crate) async fn settle(&self) -> Result<()> {
         let requested = lock(&self.answers).requested;
         poll_fn(|context| {

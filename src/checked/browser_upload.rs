@@ -1,4 +1,4 @@
-//! Buffers with contents in a browser, filled through the device's own queue.
+//! Buffers with contents in a browser, filled through the browser's own queue object.
 //!
 //! Mapping a buffer at its creation does not work there: if memory runs out or the GPU's process has ended, the browser
 //! throws and wgpu panics (wgpu-30.0.1/src/backend/webgpu.rs, `fn create_buffer`).
@@ -6,7 +6,7 @@
 use super::lost;
 use crate::error::Result;
 
-/// Creates a buffer that holds `bytes` followed by zeros. Returns `None` if the device does not belong to a browser.
+/// Creates a buffer that holds `bytes` followed by zeros. Returns `None` if the device is not a WebGPU device.
 pub(super) fn filled(
     device: &wgpu::Device,
     descriptor: &wgpu::BufferDescriptor<'_>,
@@ -24,6 +24,7 @@ pub(super) fn filled(
             .write_buffer_with_f64_and_u8_slice(buffer, offset as f64, bytes)
             .map_err(|error| lost(format_args!("{error:?}")))
     };
+    // The queue writes whole words only, so the bytes after the last whole word are padded with zeros.
     let (words, rest) = bytes.split_at(bytes.len() - bytes.len() % WORD);
     let mut last = [0; WORD];
     last[..rest.len()].copy_from_slice(rest);

@@ -31,9 +31,9 @@ pub enum Wish {
 pub enum Reason {
     /// The adapter is the best hardware GPU.
     BestHardware,
-    /// The adapter is a software adapter, and no hardware GPU exists.
+    /// The adapter is the best software adapter, and no hardware GPU with compute shaders exists.
     BestSoftware,
-    /// The adapter has the requested name.
+    /// The adapter's name contains this text.
     Named(Arc<str>),
     /// wgpu finds no adapter.
     NoAdapter,
@@ -142,8 +142,8 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
     all
 }
 
-/// Returns the rank of an adapter; a lower rank is better. GL's adapters come after all others, because loading GL's
-/// drivers takes long and wgpu searches them last. Otherwise the order is: discrete, integrated, virtual, unknown,
+/// Returns the rank of an adapter; a lower rank is better. GL adapters come after all others, because this crate
+/// searches GL last: loading GL's drivers takes long. Otherwise the order is: discrete, integrated, virtual, unknown,
 /// software. `WGPU_POWER_PREF=low` ranks integrated before discrete.
 pub fn rank(info: &wgpu::AdapterInfo) -> impl Ord + use<> {
     rank_by(info, saves_power())
@@ -161,8 +161,7 @@ pub fn can_compute(adapter: &wgpu::Adapter) -> bool {
         && adapter.limits().max_storage_buffers_per_shader_stage >= 2
 }
 
-/// Returns whether the adapter's name contains `name`, in upper or lower case. The backend is part of the name:
-/// `llvmpipe (GL)`.
+/// Returns whether the adapter's name contains `name`, ignoring case. The backend is part of the name: `llvmpipe (GL)`.
 pub fn is_named(adapter: &wgpu::Adapter, name: &str) -> bool {
     name_contains(&adapter.get_info(), name)
 }
@@ -211,14 +210,15 @@ pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> 
     })
 }
 
-/// Returns the process's shared instance for all backends except GL, or a new instance for GL. Returns `None` if wgpu
-/// is compiled without these backends.
+/// Returns the process's shared instance for all backends except GL, or a new instance for GL. Returns `None` if
+/// [`descriptor`] does.
 ///
 /// wgpu can distinguish the objects of two devices only if both devices come from the same instance. Using a buffer of
-/// the other device is then an error; with two instances, its id silently refers to a different buffer. GL cannot share
-/// an instance: all its devices lock one context, and wgpu 30 panics if a thread waits for the lock for more than a
-/// second (wgpu-hal-30.0.1/src/gles/egl.rs, `fn lock`). GL is not part of the shared instance either, because creating
-/// an instance loads the drivers of all its backends, and GL's drivers take as long to load as all others together.
+/// the other device is then an error; with two instances, its id silently refers to a different buffer. GL devices do
+/// not share an instance: all GL devices of an instance lock one context, and wgpu 30 panics if a thread waits for the
+/// lock for more than a second (wgpu-hal-30.0.1/src/gles/egl.rs, `fn lock`). GL is not part of the shared instance
+/// either, because creating an instance loads the drivers of all its backends, and GL's drivers take as long to load as
+/// all others together.
 #[cfg(not(target_family = "wasm"))]
 fn instance(backends: wgpu::Backends) -> Option<wgpu::Instance> {
     static SHARED: OnceLock<wgpu::Instance> = OnceLock::new();
@@ -230,8 +230,8 @@ fn instance(backends: wgpu::Backends) -> Option<wgpu::Instance> {
     Some(shared.clone())
 }
 
-/// Returns the browser's fastest adapter. A browser offers only one adapter, and without this request it may not be the
-/// fastest.
+/// Returns the adapter that the browser offers, or nothing. A browser offers only one adapter, so this function
+/// requests the fastest.
 #[cfg(target_family = "wasm")]
 pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let Some(descriptor) = descriptor(backends) else {
@@ -244,12 +244,13 @@ pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> 
         power_preference: wgpu::PowerPreference::HighPerformance,
         ..wgpu::RequestAdapterOptions::default()
     };
-    // Browsers distinguish the objects of two devices themselves.
+    // Browsers distinguish the objects of two devices themselves, so the instance need not be shared.
     let instance = wgpu::Instance::new(descriptor);
     Vec::from_iter(instance.request_adapter(&fastest).await)
 }
 
-/// Returns `None` if no backend is available, because an instance without backends may panic.
+/// Describes an instance with those `backends` that are compiled in and that `WGPU_BACKEND` does not exclude. Returns
+/// `None` if none is left, because an instance without backends may panic.
 fn descriptor(backends: wgpu::Backends) -> Option<wgpu::InstanceDescriptor> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends &= backends & wgpu::Instance::enabled_backend_features();
@@ -272,8 +273,9 @@ pub(super) fn shares_memory(info: &wgpu::AdapterInfo) -> bool {
     )
 }
 
+/// Returns the features that a device gets if its adapter has them.
 pub(super) fn wanted_features(info: &wgpu::AdapterInfo) -> wgpu::Features {
-    // On a device with separate memory, work on a mapped buffer is slow, and wgpu warns about it.
+    // With separate memory, kernels are slow on mappable buffers, and wgpu logs a warning about the feature.
     let mappable = if shares_memory(info) {
         wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
     } else {
@@ -294,6 +296,7 @@ fn rank_by(info: &wgpu::AdapterInfo, low_power: bool) -> (bool, u8) {
     (info.backend == wgpu::Backend::Gl, kind)
 }
 
+/// Returns the adapters' names as [`Error::NoAdapter`](crate::Error::NoAdapter) lists them.
 pub(super) fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
     let name = |adapter: &wgpu::Adapter| {
         let missing = if can_compute(adapter) {
@@ -306,6 +309,8 @@ pub(super) fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
     adapters.iter().map(name).collect()
 }
 
+/// Returns whether the adapter's name contains `name`, with or without the driver's additions, so that both `LLVM 15`
+/// and `llvmpipe (GL)` match.
 fn name_contains(info: &wgpu::AdapterInfo, name: &str) -> bool {
     let name = name.to_lowercase();
     [full_name(info), short_name(info)]
@@ -348,7 +353,7 @@ mod tests {
         assert!(low_power(DiscreteGpu) < low_power(VirtualGpu));
     }
 
-    /// An adapter without a name, of this kind and backend.
+    /// Returns an adapter of this kind and backend, without a name.
     fn candidate(kind: wgpu::DeviceType, backend: wgpu::Backend, can_compute: bool) -> Candidate {
         let info = wgpu::AdapterInfo::new(kind, backend);
         Candidate { info, can_compute }

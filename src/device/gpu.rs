@@ -1,4 +1,4 @@
-//! A wgpu device with its queue, its kernels, and the state of its loss.
+//! A wgpu device with its queue, its kernels, and the reason if it is lost.
 
 use std::{
     fmt,
@@ -27,15 +27,15 @@ pub(super) struct Shared {
     objects: Option<(wgpu::Device, wgpu::Queue)>,
     info: wgpu::AdapterInfo,
     kernels: Cache<DType, Kernel>,
-    /// The reason of the loss, once the device is lost. `None` if no loss is reported to this crate, because the
-    /// callback of a lent device belongs to its owner.
+    /// A cell that is set to the reason when the device is lost. `None` if a loss is not reported to this crate:
+    /// outside the browser only the lost-device callback reports it, and that of a lent device belongs to its host.
     pub(super) lost: Option<Arc<OnceLock<String>>>,
     pub(super) checks: Checks,
 }
 
 impl PartialEq for Gpu {
     fn eq(&self, other: &Self) -> bool {
-        // wgpu's comparison considers devices of different instances equal.
+        // wgpu's comparison may consider devices of different instances equal.
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
@@ -48,14 +48,14 @@ impl fmt::Display for Gpu {
 }
 
 impl Gpu {
-    /// Wraps an existing device with the limits and features that it was created with. Does not change its callbacks.
+    /// Wraps an existing device, which keeps its limits, features and callbacks.
     ///
     /// Call this once per device and keep the result, because in a browser each call adds a task that waits for the
     /// device's loss.
     ///
     /// wgpu rejects work with a buffer of another device if both devices come from the same [`wgpu::Instance`]. All
     /// devices that this crate creates do, except GL's, each of which has its own instance. If a host uses several
-    /// instances, a buffer may silently refer to another buffer.
+    /// instances, a buffer of one device may silently refer to a buffer of another.
     pub fn from_wgpu(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
         Self::new(
             device,
@@ -177,13 +177,14 @@ fn loss_by_callback(device: &wgpu::Device) -> Arc<OnceLock<String>> {
     let lost = Arc::new(OnceLock::new());
     let callback_lost = Arc::clone(&lost);
     device.set_device_lost_callback(move |reason, message| {
-        // Only the first reason counts, so a second one may be dropped.
+        // Only the first reason counts, so a second one is dropped.
         let _ = callback_lost.set(describe(reason, message));
     });
     lost
 }
 
-/// Returns a cell that holds the reason once the browser reports that the device is lost. A host's callback stays.
+/// Returns a cell that holds the reason once the browser reports that the device is lost. Leaves the host's callback in
+/// place.
 #[cfg(all(target_family = "wasm", feature = "webgpu"))]
 fn loss_by_browser(device: &wgpu::Device) -> Option<Arc<OnceLock<String>>> {
     let loss = device.as_webgpu()?.lost();

@@ -56,7 +56,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Records and submits commands. It can fail because a host's buffer in them is mapped or destroyed.
+    /// Records and submits commands. It fails, for example, if a host's buffer that they use is mapped or destroyed.
     pub(crate) fn submit(
         &self,
         what: &str,
@@ -64,10 +64,10 @@ impl Gpu {
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
         // A submission also runs the callbacks of finished work. They must run before the error scopes below are
-        // opened, so that a host's own errors stay its own. (Work that finishes between here and the submission is
-        // still called back inside the scopes.) A poll runs them, but may panic inside wgpu on a lost device; an empty
-        // submission does not panic, but takes some microseconds. So devices whose loss is reported are polled, and
-        // others get an empty submission.
+        // opened, so that the errors that a host's callbacks cause reach the host. (The callbacks of work that finishes
+        // between here and the submission still run inside the scopes.) A poll runs the callbacks, but may panic inside
+        // wgpu on a lost device; an empty submission does not panic, but takes some microseconds. So devices whose loss
+        // is reported are polled, and others get an empty submission.
         match self.shared.lost {
             Some(_) => self.poll(Until::Now)?,
             None => drop(self.queue().submit([])),
@@ -141,7 +141,7 @@ impl Gpu {
         shares_memory(self.info()) && self.device().features().contains(needed)
     }
 
-    /// Maps `slice` after waiting for the work in `until`, which must include all work that uses the buffer.
+    /// Maps `slice` once the work in `until` is done, which must include all work that uses the buffer.
     pub(crate) async fn map<'a>(
         &'a self,
         mode: wgpu::MapMode,
@@ -181,8 +181,8 @@ impl Gpu {
         }
     }
 
-    /// Polls the device, which runs wgpu's callbacks, and blocks as `until` says. Outside the browser only polls and
-    /// submissions run callbacks.
+    /// Polls the device, which runs wgpu's callbacks. Outside the browser it blocks until the work in `until` is done,
+    /// and callbacks run only during polls and submissions.
     fn poll(&self, until: Until) -> Result<()> {
         self.check_alive()?;
         let wait = |submission_index| wgpu::PollType::Wait {

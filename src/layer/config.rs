@@ -26,14 +26,14 @@ use crate::{
 /// Configurations are written in the form of Keras 3's `serialize_keras_object`. They are read in that form, in the
 /// forms of `tf_keras` and TensorFlow 1.x, and as a bare `get_config` dictionary, in which any key may be missing.
 /// `dtype` may be a name, null, or a policy, of which the compute dtype is used. `activity_regularizer` may be an
-/// object in any of those forms, or one of the names `l1`, `l2` and `l1_l2`. `alpha` keeps its `f64` value. Any other
-/// key or value is an error, and the error message names it.
+/// object in any of those forms, null, or one of the names `l1`, `l2`, `l1_l2`, `l1l2`, `L1`, `L2` and `L1L2`. `alpha`
+/// keeps its `f64` value. Any other key or value is an error, and the error message names it.
 ///
 /// - Keras 3 has no `batch_input_shape` and rejects the key. A shape with an unknown batch size is therefore written as
 ///   `input_shape`, which Keras 3 accepts (with a warning). A shape with a known batch size is written as
 ///   `batch_input_shape` for `tf_keras`, together with `dtype` as a name.
-/// - Another project's class of the name `ELU` is rejected if the JSON contains its module. A form without modules does
-///   not show whose class it is.
+/// - A class of another project that is also named `ELU` is rejected if the JSON contains its module or its registered
+///   name. A form with neither does not show whose class it is.
 /// - Writing an infinite `alpha` is an error, because JSON has no infinity. (Python writes `Infinity`.)
 /// - Keys that have a meaning only within a larger file are ignored: `shared_object_id`, and `name` and `inbound_nodes`
 ///   next to `config`, which a model's JSON contains.
@@ -57,8 +57,8 @@ pub struct Config {
     pub trainable: bool,
     /// The dtype that the layer computes in. By default it is the dtype of the first call.
     pub dtype: Option<DType>,
-    /// The shape of the input, including the batch size. `None` is an unknown dimension. The layer only keeps this
-    /// shape for Keras; it does not check data against it.
+    /// The shape of the input, including the batch size. `None` is an unknown dimension. The layer only stores this
+    /// shape, so that Keras can read it from the JSON. It does not check data against it.
     pub batch_input_shape: Option<Vec<Option<usize>>>,
     /// The regularizer of the output. [`Layer::losses`] returns its losses.
     pub activity_regularizer: Option<Regularizer>,

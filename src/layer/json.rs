@@ -37,24 +37,25 @@ struct Arguments {
     #[serde(serialize_with = "finite")]
     alpha: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    activity_regularizer: Option<Object<Factors>>,
+    activity_regularizer: Option<Object<RegularizerFactors>>,
     trainable: bool,
-    dtype: Option<Dtype>,
+    dtype: Option<WrittenDtype>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_shape: Option<Vec<Option<usize>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_input_shape: Option<Vec<Option<usize>>>,
 }
 
+/// A dtype: a policy for Keras 3, or a name for `tf_keras`.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Dtype {
+enum WrittenDtype {
     Policy(Object<Policy>),
     Name(&'static str),
 }
 
 #[derive(Serialize)]
-struct Factors {
+struct RegularizerFactors {
     #[serde(skip_serializing_if = "Option::is_none")]
     l1: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,15 +75,15 @@ struct BuildConfig {
 impl From<Config> for Keras3 {
     fn from(config: Config) -> Self {
         let (input_shape, batch_input_shape) = match config.batch_input_shape {
-            // Keras 3 reads a shape only from this key, which has no batch size.
+            // Keras 3 reads a shape only from `input_shape`, which does not include the batch size.
             Some(shape) if shape.first() == Some(&None) => (Some(shape[1..].to_vec()), None),
             other => (None, other),
         };
-        // Of the current versions, only `tf_keras` reads a complete shape, and it does not know Keras 3's policies.
+        // Of the current versions, only `tf_keras` reads `batch_input_shape`, and it does not know Keras 3's policies.
         let for_tf_keras = batch_input_shape.is_some();
         let dtype = config.dtype.map(|dtype| match for_tf_keras {
-            true => Dtype::Name(dtype.name()),
-            false => Dtype::Policy(policy(dtype)),
+            true => WrittenDtype::Name(dtype.name()),
+            false => WrittenDtype::Policy(policy_object(dtype)),
         });
         Self {
             layer: Object {
@@ -91,7 +92,7 @@ impl From<Config> for Keras3 {
                 config: Arguments {
                     name: config.name,
                     alpha: config.alpha,
-                    activity_regularizer: config.activity_regularizer.map(regularizer),
+                    activity_regularizer: config.activity_regularizer.map(regularizer_object),
                     trainable: config.trainable,
                     dtype,
                     input_shape,
@@ -109,7 +110,7 @@ impl From<Config> for Keras3 {
 impl TryFrom<Map<String, Value>> for Config {
     type Error = Error;
 
-    /// Reads a layer in any of the forms. A map with neither a class nor a `config` is a bare `get_config` dictionary.
+    /// Reads a layer in any of the forms. A map without `class_name` and `config` is a bare `get_config` dictionary.
     fn try_from(map: Map<String, Value>) -> Result<Self> {
         let mut object = Keys(map);
         if !["class_name", "config"]
@@ -144,7 +145,7 @@ impl TryFrom<Map<String, Value>> for Config {
 // ---- Internals ----
 
 /// Returns the form in which a regularizer is written.
-fn regularizer(regularizer: Regularizer) -> Object<Factors> {
+fn regularizer_object(regularizer: Regularizer) -> Object<RegularizerFactors> {
     let (class_name, l1, l2) = match regularizer {
         Regularizer::L1(l1) => ("L1", Some(l1), None),
         Regularizer::L2(l2) => ("L2", None, Some(l2)),
@@ -153,13 +154,13 @@ fn regularizer(regularizer: Regularizer) -> Object<Factors> {
     Object {
         module: "keras.regularizers",
         class_name,
-        config: Factors { l1, l2 },
+        config: RegularizerFactors { l1, l2 },
         registered_name: (),
     }
 }
 
 /// Returns the form in which a dtype is written for Keras 3.
-fn policy(dtype: DType) -> Object<Policy> {
+fn policy_object(dtype: DType) -> Object<Policy> {
     Object {
         module: "keras",
         class_name: "DTypePolicy",
@@ -222,7 +223,7 @@ impl Keys {
         let known = |value: &Value| classes.iter().find(|&&class| value.as_str() == Some(class));
         let class = object.take_required("class_name", &expected, |value| known(value).copied())?;
         // Keras' own classes are in modules of Keras and have no registered name. Another project's class of the same
-        // name has another module or is registered. (TensorFlow 1.x writes neither key.)
+        // name has another module or a registered name. (TensorFlow 1.x writes neither key.)
         if let Some(module) = object.0.remove("module") {
             let is_keras = |name: &str| {
                 ["keras", "tf_keras"].contains(&name.split('.').next().unwrap_or_default())
@@ -236,7 +237,7 @@ impl Keys {
             }
         }
         object.take("registered_name", "null", |_| None::<()>)?;
-        // The number that the object has within a larger file. It has no meaning here.
+        // This number identifies the object within a larger file, so it has no meaning here.
         object.take("shared_object_id", "a number", |value| {
             value.as_u64().map(drop)
         })?;
@@ -276,7 +277,7 @@ impl Keys {
     /// them.
     fn finish(self, to: &'static str) -> Result<()> {
         let mut keys: Vec<String> = self.0.into_iter().map(|(key, _)| key).collect();
-        keys.sort_unstable(); // a feature of serde_json changes the order of a map's keys
+        keys.sort_unstable(); // the order of a map's keys depends on the features of serde_json
         if keys.is_empty() {
             Ok(())
         } else {

@@ -56,8 +56,8 @@ impl SymbolicTensor {
 
     /// Returns the tensor with this name. Names need not be unique.
     ///
-    /// If the tensor has clones or a layer was connected to it, these keep the old name, and the result is a different
-    /// tensor.
+    /// If the tensor has clones or is the input of a node, the clones and the node keep the tensor with the old name.
+    /// The result is then a different tensor.
     #[must_use]
     pub fn with_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
@@ -66,7 +66,7 @@ impl SymbolicTensor {
 
     /// Returns the tensor with this mask.
     ///
-    /// If the tensor has clones or a layer was connected to it, the result is a different tensor, as with
+    /// If the tensor has clones or is the input of a node, the result is a different tensor, as with
     /// [`with_name`](Self::with_name).
     #[must_use]
     pub fn with_mask(self, mask: Mask) -> Self {
@@ -182,7 +182,7 @@ impl SymbolicTensor {
             .any(|tensor| tensor == other)
     }
 
-    /// Returns the tensor after `change`. Changes a copy if the tensor has clones.
+    /// Returns the tensor after `change`. If the tensor has clones or is the source of another tensor, changes a copy.
     fn modified(self, change: impl FnOnce(&mut Symbol)) -> Self {
         let mut symbol = Arc::unwrap_or_clone(self.0);
         change(&mut symbol);

@@ -126,6 +126,7 @@ impl Slot {
         // After an error in an earlier call, the device may still be working on the slot.
         let mapping = gpu.map(wgpu::MapMode::Write, upload, self.until()).await?;
         let mut view = mapping.view_mut()?;
+        // The buffer's size is rounded up to whole words, so it may exceed the chunk.
         let chunk = usize::try_from(self.chunk).unwrap_or(usize::MAX);
         Ok(source.fill(view.slice(..chunk))? as u64)
     }
@@ -182,8 +183,8 @@ impl Slot {
         sink.write(view.get(..bytes).ok_or_else(unmapped)?)
     }
 
-    /// Returns the submission that must be done before the CPU can use the slot. Later submissions use only other
-    /// slots.
+    /// Returns the submission that must be done before the CPU can use the slot. Later submissions may still run,
+    /// because they use only other slots.
     fn until(&self) -> Until {
         self.submission
             .clone()

@@ -630,7 +630,7 @@ fn results_within_the_input_are_refused() {
     );
     assert_eq!(
         error.to_string(),
-        "output bytes 40..44 lie within input bytes 0..400 of the same buffer: a penalty needs separate memory"
+        "output bytes 40..44 overlap input bytes 0..400 of the same buffer: a penalty needs separate memory"
     );
     // The result may lie next to the input.
     let step = host
