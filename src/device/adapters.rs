@@ -261,6 +261,7 @@ fn saves_power() -> bool {
     wgpu::PowerPreference::from_env() == Some(wgpu::PowerPreference::LowPower)
 }
 
+#[cfg(not(target_family = "wasm"))]
 fn rank_key(adapter: &wgpu::Adapter) -> impl Ord + use<> {
     rank(&adapter.get_info())
 }
