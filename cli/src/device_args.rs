@@ -136,7 +136,7 @@ impl DeviceArgs {
                 reason: Some(reason),
                 ..selected
             }),
-            // The reason why the CPU was selected also tells of drivers that failed.
+            // The reason why the CPU was selected names the driver that failed.
             Err(Error::NoAdapter { .. } | Error::NoDevice { .. }) => Ok(selected),
             Err(error) => Err(error.into()),
         }

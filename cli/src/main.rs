@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     elu_cli::main(std::env::args_os())
 }
 
-/// Runs the command anew with `XDG_RUNTIME_DIR` set, if it is not set, as in containers. Mesa's drivers look for Wayland
+/// Starts the command again with `XDG_RUNTIME_DIR` set, if it is not set, as in containers. Mesa's drivers look for Wayland
 /// even if nothing is drawn, and Wayland's library prints two errors if the variable is not set. Setting a variable of
 /// the running process would be unsafe in Rust.
 #[cfg(target_os = "linux")]
@@ -25,7 +25,7 @@ fn without_wayland_message() {
         if let Some(name) = args.next() {
             command.arg0(name);
         }
-        // Any absolute path avoids the errors. In one that does not exist, nobody can offer a Wayland socket.
+        // Any absolute path avoids the errors. One that does not exist cannot contain a Wayland socket of somebody else.
         let command = command.args(args).env("XDG_RUNTIME_DIR", "/nonexistent");
         // Returns only if it fails. The command then runs in this process.
         let _ = command.exec();

@@ -153,17 +153,7 @@ fn a_file_system_without_links_is_enough() {
         "-e",
         "inject=openat:error=EOPNOTSUPP:when=1..2",
     ];
-    let neither = [
-        "-e",
-        "trace=linkat,openat",
-        "-e",
-        "inject=linkat:error=EPERM",
-        "-e",
-        "inject=openat:error=EOPNOTSUPP:when=1..2",
-        "-P",
-        &path,
-    ];
-    for faults in [&no_links[..], &no_unnamed, &neither] {
+    for faults in [&no_links[..], &no_unnamed] {
         let output = ["-o", &format!("{path}/y.npy")];
         let (code, _, error) = with_faults(&folder, faults, &output);
         assert_eq!(code, Some(0), "{faults:?}: {error}");
@@ -298,17 +288,16 @@ fn paths_of_descriptors_are_the_open_descriptors() {
     let folder = folder_with_x();
     let x = fs::read(folder.path("x.npy")).unwrap();
     std::os::unix::fs::symlink("/dev/stdout", folder.path("link")).unwrap();
-    for output in ["/dev/stdout", "/proc/self/fd/1", "link", "-"] {
+    for (output, redirection) in [
+        ("/dev/stdout", ">>"),
+        ("/proc/self/fd/1", ">>"),
+        ("link", ">>"),
+        ("-", ">>"),
+        ("/dev/fd/5", "5>>"),
+        ("/proc/self/fd/5", "5>>"),
+    ] {
         folder.write("log", b"old\n");
-        let line = format!("$ELU run x.npy --force -o {output} >> log");
-        let (code, _, error) = shell(&folder, &line);
-        assert_eq!(code, Some(0), "{output}: {error}");
-        let log = fs::read(folder.path("log")).unwrap();
-        assert_eq!(log, [b"old\n", &x[..]].concat(), "{output}");
-    }
-    for output in ["/dev/fd/5", "/proc/self/fd/5"] {
-        folder.write("log", b"old\n");
-        let line = format!("$ELU run x.npy -o {output} 5>> log");
+        let line = format!("$ELU run x.npy --force -o {output} {redirection} log");
         let (code, _, error) = shell(&folder, &line);
         assert_eq!(code, Some(0), "{output}: {error}");
         let log = fs::read(folder.path("log")).unwrap();
@@ -382,9 +371,7 @@ fn a_broken_pipe_ends_the_command_quietly() {
         );
         assert_eq!(code, Some(0), "{args}");
         assert_eq!(output.chars().count(), 1, "{args}");
-        let summary = if args.ends_with('-') { "" } else { &error };
-        assert_eq!(summary, "", "{args}");
-        assert!(!error.contains("pipe"), "{args}: {error}");
+        assert_eq!(error, "", "{args}");
     }
 }
 
@@ -531,7 +518,7 @@ const CALLS: [&str; 24] = [
     "vkAllocateDescriptorSets",
 ];
 
-/// Runs the command with a driver that passes every call to lavapipe, except that some calls fail.
+/// Runs the command with a driver that passes every call to lavapipe, except that one call fails.
 #[test]
 fn a_driver_that_fails_is_an_error_on_one_line() {
     const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/driver/icd.c");
@@ -571,11 +558,11 @@ fn a_driver_that_fails_is_an_error_on_one_line() {
     let mut failed_calls = 0;
     for call in CALLS {
         for result in RESULTS {
-            for from in ["1", "2", "4"] {
+            for number in ["1", "2", "4"] {
                 let _ = fs::remove_file(folder.path("failures"));
                 let env = [
                     ("FAILING_CALL", call),
-                    ("FAILING_FROM", from),
+                    ("FAILING_NUMBER", number),
                     ("FAILING_RESULT", result),
                 ];
                 let (code, _, error) = run(&env);

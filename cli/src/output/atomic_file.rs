@@ -71,6 +71,7 @@ impl AtomicFile {
         file.sync_all()?;
         #[cfg(unix)]
         close_a_duplicate(file)?;
+        #[cfg(unix)]
         let file = file.try_clone()?;
         match (self.temporary, self.replace) {
             (Temporary::Named(named), Replace::Yes(_)) => {
@@ -88,7 +89,6 @@ impl AtomicFile {
                 "written, but a power cut may lose it, because its directory was not synced: {error}"
             ))
         })?;
-        drop(file);
         Ok(())
     }
 }

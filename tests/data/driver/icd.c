@@ -1,14 +1,13 @@
-// A Vulkan driver that passes every call to another driver, and returns an error for some calls of one function.
+// A Vulkan driver that passes every call to another driver, and returns an error for one call of one function.
 //
 // cc -shared -fPIC -o libicd.so icd.c -ldl
 //
 // Environment variables:
 //   WRAPPED_DRIVER  the file name of the other driver's library
 //   FAILING_CALL    the name of the function, which must return a VkResult and take at most nine integers or pointers
-//   FAILING_FROM    the number of the first call that fails, from 1
-//   FAILING_COUNT   the number of calls that fail; the default is 1
-//   FAILING_RESULT  the VkResult of these calls
-//   FAILURES        a file to which a line is appended for each call that fails
+//   FAILING_NUMBER  the number of the call that fails, from 1
+//   FAILING_RESULT  the VkResult of this call
+//   FAILURES        a file to which a line is appended when the call fails
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -46,8 +45,7 @@ static long number(const char *name, long otherwise) {
 static int32_t failing_call(Word a, Word b, Word c, Word d, Word e, Word f, Word g, Word h, Word i) {
     static long calls;
     long call = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
-    long from = number("FAILING_FROM", 1);
-    if (call < from || call >= from + number("FAILING_COUNT", 1)) return wrapped_call(a, b, c, d, e, f, g, h, i);
+    if (call != number("FAILING_NUMBER", 1)) return wrapped_call(a, b, c, d, e, f, g, h, i);
     const char *path = getenv("FAILURES");
     FILE *failures = path ? fopen(path, "a") : NULL;
     if (failures) {
