@@ -100,8 +100,10 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// - Returns [`Error::NoDevice`] of the best adapter if the drivers of all adapters that meet the wish fail. For
-    ///   [`Wish::Auto`] the CPU is then selected instead.
+    /// For [`Wish::Auto`] the CPU is selected instead of the first three:
+    ///
+    /// - Returns [`Error::NoList`] if wgpu panics while it lists the adapters, and finds no device later.
+    /// - Returns [`Error::NoDevice`] of the best adapter if the drivers of all adapters that meet the wish fail.
     /// - Returns [`Error::NoAdapter`] if no adapter meets the wish.
     /// - Returns [`Error::Environment`] if `WGPU_BACKEND` or `WGPU_POWER_PREF` is not valid UTF-8.
     pub async fn select(wish: &Wish) -> Result<(Self, Reason)> {
@@ -112,7 +114,9 @@ impl Device {
         let mut found = Vec::new();
         // The search ends at the first preferred adapter, so that GL's drivers are rarely loaded.
         for backends in GROUPS {
-            let mut adapters = adapters_of(backends).await;
+            let mut adapters = failures
+                .add(adapters_of(backends).await)
+                .unwrap_or_default();
             for adapter in adapters.iter().filter(|adapter| wish.prefers(adapter)) {
                 if let Some(device) = failures.try_adapter(adapter).await {
                     return Ok((device, failures.reason_or(wish.reason())));
@@ -225,7 +229,7 @@ impl Device {
     }
 }
 
-/// The failures of the adapters that were tried.
+/// The failures to list adapters and to create devices on them.
 #[derive(Default)]
 struct Failures {
     first: Option<Error>,
@@ -233,14 +237,17 @@ struct Failures {
 
 impl Failures {
     async fn try_adapter(&mut self, adapter: &wgpu::Adapter) -> Option<Device> {
-        match Device::from_adapter(adapter).await {
-            Ok(device) => Some(device),
-            Err(error) => {
+        self.add(Device::from_adapter(adapter).await)
+    }
+
+    /// Returns the result, or `None` if it is an error, which is kept.
+    fn add<T>(&mut self, result: Result<T>) -> Option<T> {
+        result
+            .inspect_err(|error| {
                 log::warn!("{error}");
-                self.first.get_or_insert(error);
-                None
-            }
-        }
+                self.first.get_or_insert_with(|| error.clone());
+            })
+            .ok()
     }
 
     /// Returns the first failure as the reason for another device, or `reason` if nothing failed.

@@ -23,6 +23,12 @@ pub enum Error {
         /// The available adapters, as `name (backend)`.
         found: Vec<String>,
     },
+    /// wgpu panicked while it listed the adapters, because a driver returned an error that it does not expect.
+    #[error("could not list the adapters: {reason}")]
+    NoList {
+        /// The message of the panic.
+        reason: String,
+    },
     /// The adapter exists, but its driver could not create a device.
     #[error("adapter {adapter} could not create a device: {reason}")]
     NoDevice {

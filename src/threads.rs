@@ -29,20 +29,8 @@ mod pool {
             return rayon::current_num_threads();
         }
         *GLOBAL.get_or_init(|| {
-            let mut builder = ThreadPoolBuilder::new();
-            // rayon itself accepts every number, and starts as many threads.
-            let wanted = std::env::var("RAYON_NUM_THREADS").ok();
-            let wanted: Option<usize> = wanted.and_then(|number| number.parse().ok());
-            if let Some(wanted) = wanted
-                && wanted > super::max()
-            {
-                log::warn!(
-                    "RAYON_NUM_THREADS is {wanted}: starting {} threads",
-                    super::max()
-                );
-                builder = builder.num_threads(super::max());
-            }
-            match builder.build_global() {
+            let threads = wanted().min(super::max());
+            match ThreadPoolBuilder::new().num_threads(threads).build_global() {
                 Err(error) if error.source().is_some() => {
                     log::warn!("the CPU path runs on the calling thread: {error}");
                     1
@@ -51,5 +39,29 @@ mod pool {
                 _ => catch_unwind(rayon::current_num_threads).unwrap_or(1),
             }
         })
+    }
+
+    /// Returns the number in `RAYON_NUM_THREADS`, or the number of cores if the variable is not set, empty or 0. Logs a number
+    /// that is too large, which rayon would accept, and a value that is no number.
+    fn wanted() -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let Some(value) = std::env::var_os("RAYON_NUM_THREADS") else {
+            return cores;
+        };
+        match value.to_str().map(str::parse) {
+            Some(Ok(0)) => cores,
+            Some(Err(_)) if value.is_empty() => cores,
+            Some(Ok(wanted)) => {
+                let max = super::max();
+                if wanted > max {
+                    log::warn!("RAYON_NUM_THREADS is {wanted}: starting {max} threads");
+                }
+                wanted
+            }
+            _ => {
+                log::warn!("RAYON_NUM_THREADS is {value:?}: needed a number of threads");
+                cores
+            }
+        }
     }
 }

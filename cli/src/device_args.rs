@@ -47,6 +47,11 @@ pub(crate) fn check_thread_variable() -> Result<()> {
     Ok(())
 }
 
+/// Checks the environment variable that selects what is logged. The logger ignores bytes that are not UTF-8.
+pub(crate) fn check_log_variable() -> Result<()> {
+    check_variable("RUST_LOG", "a log level such as info", |_| true)
+}
+
 const THREADS: &str = "RAYON_NUM_THREADS";
 
 /// Returns a usage error if the variable is set, not empty, and not `valid`.
@@ -99,13 +104,13 @@ impl DeviceArgs {
     /// Selects the device that the arguments and the environment variables request.
     pub(crate) fn select(&self) -> Result<SelectedDevice> {
         check_thread_variable()?;
-        if self.device != Choice::Cpu {
-            check_adapter_variables()?;
+        if self.device == Choice::Cpu {
+            return Ok(SelectedDevice::requested(Device::Cpu));
         }
+        check_adapter_variables()?;
         let by_environment = Wish::from_env()?;
         let (wish, argument) = match (&self.adapter, self.device) {
             (Some(name), _) => (Wish::Named(name.as_str().into()), Some("--adapter")),
-            (None, Choice::Cpu) => return Ok(SelectedDevice::requested(Device::Cpu)),
             (None, Choice::Gpu) if by_environment == Wish::Auto => {
                 (Wish::Gpu, Some("--device gpu"))
             }
@@ -137,7 +142,9 @@ impl DeviceArgs {
                 ..selected
             }),
             // The reason why the CPU was selected names the driver that failed.
-            Err(Error::NoAdapter { .. } | Error::NoDevice { .. }) => Ok(selected),
+            Err(Error::NoList { .. } | Error::NoAdapter { .. } | Error::NoDevice { .. }) => {
+                Ok(selected)
+            }
             Err(error) => Err(error.into()),
         }
     }

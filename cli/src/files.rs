@@ -57,8 +57,8 @@ impl Files {
         Ok(Self { json, plot })
     }
 
-    /// Writes the table to standard output, unless the JSON goes there, and the files. Tries all of them, and returns the
-    /// first error.
+    /// Writes the table to standard output, unless the JSON goes there, and the files. Tries all of them. If several
+    /// fail, prints all errors except the last, which it returns.
     pub(crate) fn write(self, chart: &impl Chart, json: &Value, table: &str) -> Result<()> {
         let json_is_on_stdout = matches!(self.json, Some(Output::Stdout));
         let json = self
@@ -71,15 +71,16 @@ impl Files {
             .then(|| Output::stdout().and_then(|stdout| stdout.write_text(table)));
         let results = [json, plot, table];
         // An error of a file counts more than a reader of standard output that has gone away.
-        let (broken_pipes, others) = results
+        let (mut broken_pipes, mut others) = results
             .into_iter()
             .flatten()
             .filter_map(Result::err)
             .partition::<Vec<_>, _>(crate::is_broken_pipe);
-        match others.into_iter().chain(broken_pipes).next() {
-            None => Ok(()),
-            Some(error) => Err(error),
+        let last = others.pop().or_else(|| broken_pipes.pop());
+        for error in others {
+            crate::report(&format!("{error:#}"));
         }
+        last.map_or(Ok(()), Err)
     }
 }
 

@@ -59,8 +59,11 @@ mod unix {
     const SIGNALS: [i32; 5] = [SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM];
 
     pub(super) fn listen() -> io::Result<()> {
-        // A write beyond the limit on file sizes then returns an error instead of ending the process.
-        flag::register(SIGXFSZ, Arc::default())?;
+        // A write beyond the limit on file sizes, or to a pipe without a reader, then returns an error instead of ending
+        // the process. Rust's runtime ignores SIGPIPE, but a failed attempt to execute a program resets that.
+        for signal in [SIGXFSZ, SIGPIPE] {
+            flag::register(signal, Arc::default())?;
+        }
         // Handles all signals if the mask cannot be read.
         let ignored = ignored().unwrap_or(0);
         let handled = SIGNALS

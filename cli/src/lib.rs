@@ -34,7 +34,7 @@ stopped by Ctrl-C; any other code above 128 stopped by another signal. Files are
 After a failure, standard output may have received a part of the result, except with exit code 2.
 
 Environment variables: WGPU_BACKEND (vulkan, metal, dx12, gl), WGPU_ADAPTER_NAME (a part of the name) and \
-WGPU_POWER_PREF (low, high) select an adapter; RAYON_NUM_THREADS sets the number of threads of the CPU path; \
+WGPU_POWER_PREF (low, high, none) select an adapter; RAYON_NUM_THREADS sets the number of threads of the CPU path; \
 RUST_LOG=info prints wgpu's log to standard error.";
 
 /// Compute the ELU activation on a GPU, through wgpu, or on the CPU
@@ -61,14 +61,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Only a panic that ends the command is printed. The library turns panics of drivers into errors.
     panic::set_hook(Box::new(|panic| {
         log::error!("{panic}\n{}", Backtrace::capture());
-        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();
+        let place = panic.location().map(ToString::to_string);
+        *PANIC_PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place.unwrap_or_default();
     }));
-    let result = panic::catch_unwind(panic::AssertUnwindSafe(|| run(args)));
-    let Ok(result) = result else {
-        report(&PANIC.lock().unwrap_or_else(PoisonError::into_inner));
-        return ExitCode::FAILURE;
-    };
-    match result {
+    match catch_panic(|| run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of a pipe, such as `head`, has read what it needs.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -86,15 +82,29 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Returns whether standard output was closed when the process started.
-pub fn stdout_is_closed() -> bool {
-    output::stdout_is_closed()
+/// Returns whether standard input, output or error was closed when the process started.
+pub fn a_standard_stream_is_closed() -> bool {
+    output::a_standard_stream_is_closed()
 }
 
-/// The message of the last panic, with its place in the code.
-static PANIC: Mutex<String> = Mutex::new(String::new());
+/// The place in the code of the last panic.
+static PANIC_PLACE: Mutex<String> = Mutex::new(String::new());
+
+/// Calls `run`. A panic becomes an error.
+fn catch_panic(run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    panic::catch_unwind(panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref().copied());
+        let place = PANIC_PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+        Err(anyhow::anyhow!(
+            "internal error: {} ({place})",
+            message.unwrap_or("no message")
+        ))
+    })
+}
 
 fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
+    device_args::check_log_variable()?;
     // Fails if the process already has a logger, which then stays.
     let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off"))
         .try_init();
@@ -171,4 +181,24 @@ fn escape_control(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control().then(|| c.escape_default());
     let unchanged = (!c.is_control()).then_some(c);
     escaped.into_iter().flatten().chain(unchanged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_with_its_message() {
+        *PANIC_PLACE.lock().unwrap() = "src/a.rs:1:2".into();
+        for (error, message) in [
+            (catch_panic(|| panic!("words")), "words"),
+            (catch_panic(|| panic!("{} words", 2)), "2 words"),
+            (catch_panic(|| panic::panic_any(3)), "no message"),
+        ] {
+            assert_eq!(
+                error.unwrap_err().to_string(),
+                format!("internal error: {message} (src/a.rs:1:2)")
+            );
+        }
+    }
 }

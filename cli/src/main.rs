@@ -8,15 +8,17 @@ fn main() -> ExitCode {
     elu_cli::main(std::env::args_os())
 }
 
-/// Starts the command again with `XDG_RUNTIME_DIR` set, if it is not set, as in containers. Mesa's drivers look for Wayland
-/// even if nothing is drawn, and Wayland's library prints two errors if the variable is not set. Setting a variable of
-/// the running process would be unsafe in Rust.
+/// Starts the command again with a valid `XDG_RUNTIME_DIR`, if the variable is not set or not an absolute path. It is
+/// often not set in containers. Mesa's drivers look for Wayland even if nothing is drawn, and Wayland's library then
+/// prints two errors. Setting a variable of the running process would be unsafe in Rust.
 #[cfg(target_os = "linux")]
 fn without_wayland_message() {
-    use std::{env, os::unix::process::CommandExt, process::Command};
+    use std::{env, os::unix::process::CommandExt, path::Path, process::Command};
 
-    // A new process could not detect that standard output is closed.
-    if env::var_os("XDG_RUNTIME_DIR").is_some() || elu_cli::stdout_is_closed() {
+    let found = env::var_os("XDG_RUNTIME_DIR");
+    let is_valid = found.is_some_and(|found| Path::new(&found).is_absolute());
+    // A new process could not detect that a standard stream is closed.
+    if is_valid || elu_cli::a_standard_stream_is_closed() {
         return;
     }
     if let Ok(program) = env::current_exe() {

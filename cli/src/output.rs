@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use atomic_file::{AtomicFile, Replace, directory};
-pub(crate) use descriptor::stdout_is_closed;
+pub(crate) use descriptor::a_standard_stream_is_closed;
 
 /// An output that is known to be writable.
 pub(crate) enum Output {
@@ -39,9 +39,9 @@ impl Output {
         Self::open_path(path, replace).with_context(|| path.display().to_string())
     }
 
-    /// Returns standard output. Fails if it is closed.
+    /// Returns standard output. Fails if it is closed or open only for reading.
     pub(crate) fn stdout() -> Result<Self> {
-        ensure!(!stdout_is_closed(), "standard output: is closed");
+        Stdout::open()?;
         Ok(Self::Stdout)
     }
 
@@ -98,13 +98,13 @@ impl Output {
     /// If the file does not exist, `..` and links in the paths are not resolved, so two such paths to one file count as
     /// different. Writing the second output then fails, unless existing files are replaced.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::File { target: one, .. }, Self::File { target: other, .. }) => {
-                let absolute = |path: &Path| std::path::absolute(path).ok();
-                absolute(one) == absolute(other)
+        let place = |output: &Self| match output {
+            Self::Stdout => None,
+            Self::Special(path, _) | Self::File { target: path, .. } => {
+                std::path::absolute(path).ok()
             }
-            _ => false,
-        }
+        };
+        place(self).is_some_and(|one| Some(one) == place(other))
     }
 
     /// Writes `text` as the complete output.
@@ -129,7 +129,7 @@ impl Output {
         let target = match (self, file) {
             (Self::File { .. }, Some(file)) => Target::File(Box::new(file)),
             (Self::Special(_, file), _) => Target::Special(file),
-            _ => Target::Stdout(io::stdout()),
+            _ => Target::Stdout(Stdout::open()?),
         };
         let writer = Some(BufWriter::with_capacity(1 << 20, target));
         Ok(Pending { path, writer })
@@ -184,6 +184,10 @@ impl Pending {
             pending.flush()?;
             match pending.writer.take().map(|writer| writer.into_parts().0) {
                 Some(Target::File(file)) => file.commit(),
+                #[cfg(unix)]
+                Some(Target::Special(file) | Target::Stdout(Stdout(file))) => {
+                    descriptor::close_a_duplicate(&file)
+                }
                 _ => Ok(()),
             }
         };
@@ -214,15 +218,28 @@ impl Drop for Pending {
 
 /// The place that a [`Pending`] writes to.
 enum Target {
-    Stdout(io::Stdout),
+    Stdout(Stdout),
     Special(File),
     File(Box<AtomicFile>),
+}
+
+/// Standard output. On Unix this is a duplicate of its descriptor, because [`io::Stdout`] ignores the error of a
+/// descriptor that cannot be written.
+struct Stdout(#[cfg(unix)] File, #[cfg(not(unix))] io::Stdout);
+
+impl Stdout {
+    fn open() -> Result<Self> {
+        #[cfg(unix)]
+        return Ok(Self(descriptor::duplicate(1)?));
+        #[cfg(not(unix))]
+        Ok(Self(io::stdout()))
+    }
 }
 
 impl Target {
     fn writer(&mut self) -> &mut dyn Write {
         match self {
-            Self::Stdout(stdout) => stdout,
+            Self::Stdout(stdout) => &mut stdout.0,
             Self::Special(file) => file,
             Self::File(file) => file.file(),
         }

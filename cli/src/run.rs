@@ -60,7 +60,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .clone()
         .unwrap_or_else(|| default_output(&args.input));
     let format = if is_safetensors { "safetensors" } else { "npy" };
-    if path.extension().is_some() && !has_extension(&path, format) {
+    // Pipes, device files and directories may have any name.
+    let is_file = std::fs::metadata(&path).map_or(true, |found| found.is_file());
+    if is_file && path.extension().is_some() && !has_extension(&path, format) {
         return Err(crate::usage(format!(
             "{}: the result is a .{format} file like INPUT: use the extension .{format}",
             path.display()
@@ -235,7 +237,7 @@ fn default_output(input: &Path) -> PathBuf {
     }
 }
 
-/// Returns whether the path ends in this extension, in upper or lower case.
+/// Returns whether the path ends in this extension, ignoring case.
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension()
         .is_some_and(|found| found.eq_ignore_ascii_case(extension))

@@ -187,3 +187,57 @@ pub(crate) fn forward_judge(dtype: DType) -> Judge {
         elu: Elu::new(1.0),
     }
 }
+
+/// Returns the dictionary in the header as the command writes it, which NumPy ends with a comma.
+pub(crate) fn written_header(shape: &str) -> String {
+    header("<f4", false, shape).replace(", }", "}")
+}
+
+/// Returns a folder with `x.npy`, three zeros.
+pub(crate) fn folder_with_x() -> Folder {
+    let folder = Folder::new();
+    folder.write("x.npy", &npy(1, &written_header("(3,)"), &[0; 12]));
+    folder
+}
+
+/// Returns the exit code, standard output and standard error.
+pub(crate) fn parts(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// Runs a line of the shell in the folder. `$ELU` is the command.
+pub(crate) fn shell(folder: &Folder, line: &str) -> (Option<i32>, String, String) {
+    let mut sh = Command::new("bash");
+    let sh = sh.args(["-c", line]).env("ELU", ELU);
+    parts(in_folder(sh, folder).output().unwrap())
+}
+
+pub(crate) fn in_folder<'a>(command: &'a mut Command, folder: &Folder) -> &'a mut Command {
+    command
+        .current_dir(folder.0.path())
+        .env("XDG_RUNTIME_DIR", folder.0.path())
+        .env_remove("WGPU_ADAPTER_NAME")
+}
+
+#[cfg(target_os = "linux")]
+/// Returns whether the file system of the folder has files without a name. Says if it has none.
+pub(crate) fn has_unnamed_files(folder: &Folder) -> bool {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let mut options = fs::File::options();
+    options
+        .write(true)
+        .custom_flags(nix::fcntl::OFlag::O_TMPFILE.bits());
+    let has = options.open(folder.0.path()).is_ok();
+    if !has {
+        conformance::native::announce(
+            "SKIPPED: files without a name (the temporary folder's file system has none)",
+        );
+    }
+    has
+}

@@ -1,67 +1,43 @@
-//! Tests of system calls, drivers and streams that fail.
+//! Tests of system calls and drivers that fail, and of wrong environment variables.
 
 use std::{
     ffi::OsStr,
     fs,
     os::unix::{
         ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
+        fs::{MetadataExt, PermissionsExt, chown},
     },
-    process::{Command, Output},
-    thread,
+    process::{Command, Stdio},
 };
 
 use conformance::native::announce;
 
-use crate::common::{ELU, Folder, header, npy};
-
-/// Returns the dictionary in the header as the command writes it, which NumPy ends with a comma.
-fn written_header(shape: &str) -> String {
-    header("<f4", false, shape).replace(", }", "}")
-}
-
-/// Returns a folder with `x.npy`, three zeros.
-fn folder_with_x() -> Folder {
-    let folder = Folder::new();
-    folder.write("x.npy", &npy(1, &written_header("(3,)"), &[0; 12]));
-    folder
-}
-
-/// Returns the exit code, standard output and standard error.
-fn parts(output: Output) -> (Option<i32>, String, String) {
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
-/// Runs a line of the shell in the folder. `$ELU` is the command.
-fn shell(folder: &Folder, line: &str) -> (Option<i32>, String, String) {
-    let mut sh = Command::new("bash");
-    let sh = sh.args(["-c", line]).env("ELU", ELU);
-    parts(in_folder(sh, folder).output().unwrap())
-}
-
-fn in_folder<'a>(command: &'a mut Command, folder: &Folder) -> &'a mut Command {
-    command
-        .current_dir(folder.0.path())
-        .env("XDG_RUNTIME_DIR", folder.0.path())
-        .env_remove("WGPU_ADAPTER_NAME")
-}
+use crate::common::{
+    ELU, Folder, folder_with_x, has_unnamed_files, in_folder, npy, parts, shell, written_header,
+};
 
 // ---- System calls ----
 
 /// Runs `elu run x.npy` on the CPU with more arguments. `faults` are arguments of strace that make system calls fail.
 fn with_faults(folder: &Folder, faults: &[&str], args: &[&str]) -> (Option<i32>, String, String) {
+    let mut strace = strace(folder, faults);
+    let output = strace.args(["run", "x.npy", "--device", "cpu"]).args(args);
+    parts(
+        output
+            .output()
+            .expect("strace is installed by scripts/test"),
+    )
+}
+
+/// Returns the command, which is run by strace with the arguments `faults`.
+fn strace(folder: &Folder, faults: &[&str]) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "trace"]).args(faults);
     strace
-        .args([ELU, "run", "x.npy", "--device", "cpu"])
-        .args(args);
-    let output = in_folder(&mut strace, folder).output();
-    parts(output.expect("strace is installed by scripts/test"))
+        .args(["-f", "-qq", "-o", "trace"])
+        .args(faults)
+        .arg(ELU);
+    in_folder(&mut strace, folder);
+    strace
 }
 
 /// The system calls that write, name and sync files, in the order in which they were made.
@@ -69,7 +45,8 @@ fn calls(folder: &Folder) -> Vec<String> {
     let trace = fs::read_to_string(folder.path("trace")).unwrap();
     let calls = trace.lines().filter_map(|line| {
         let call = line.split_once(' ')?.1.trim_start();
-        Some(call.split_once('(')?.0.to_owned())
+        // strace writes `???` if the process ends while a thread is in a call.
+        Some(call.split_once('(')?.0.to_owned()).filter(|name| name != "???")
     });
     calls.collect()
 }
@@ -77,10 +54,15 @@ fn calls(folder: &Folder) -> Vec<String> {
 #[test]
 fn a_file_is_synced_before_it_gets_its_name_and_its_directory_after() {
     let folder = folder_with_x();
-    let traced = ["-e", "trace=fsync,linkat,rename"];
+    let traced = ["-e", "trace=fsync,linkat,link,rename"];
     let (code, _, error) = with_faults(&folder, &traced, &["-o", "y.npy"]);
     assert_eq!(code, Some(0), "{error}");
-    assert_eq!(calls(&folder), ["fsync", "linkat", "fsync"]);
+    let link = if has_unnamed_files(&folder) {
+        "linkat"
+    } else {
+        "link"
+    };
+    assert_eq!(calls(&folder), ["fsync", link, "fsync"]);
     let (code, _, error) = with_faults(&folder, &traced, &["-o", "y.npy", "--force"]);
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(calls(&folder), ["fsync", "rename", "fsync"]);
@@ -113,6 +95,55 @@ fn errors_of_syncing_are_reported() {
     assert_eq!(folder.names(), ["trace", "x.npy", "y.npy"]);
 }
 
+/// The file systems of some network mounts cannot sync. The result is then as safe as it can be.
+#[test]
+fn a_file_system_that_cannot_sync_is_no_error() {
+    let folder = folder_with_x();
+    for error in ["EINVAL", "ENOSYS", "EOPNOTSUPP"] {
+        for more in [&[][..], &["--force"]] {
+            let fault = format!("inject=fsync:error={error}");
+            let args = [&["-o", "y.npy"], more].concat();
+            let (code, _, error) =
+                with_faults(&folder, &["-e", "trace=fsync", "-e", &fault], &args);
+            assert_eq!(code, Some(0), "{error}");
+            assert_eq!(folder.names(), ["trace", "x.npy", "y.npy"]);
+        }
+        fs::remove_file(folder.path("y.npy")).unwrap();
+    }
+}
+
+/// A directory may be writable but not readable, as some folders for deliveries are.
+#[test]
+fn a_directory_that_cannot_be_read_is_synced_with_its_file_system() {
+    let folder = folder_with_x();
+    let path = folder.0.path().to_str().unwrap().to_owned();
+    let names = |calls: &[String]| {
+        calls
+            .iter()
+            .map(|call| call == "openat")
+            .collect::<Vec<_>>()
+    };
+    let traced = ["-P", &path, "-e", "trace=openat,syncfs"];
+    let output = ["-o", &format!("{path}/y.npy"), "--force"];
+    let (code, _, error) = with_faults(&folder, &traced, &output);
+    assert_eq!(code, Some(0), "{error}");
+    // The directory is opened to be synced.
+    assert_eq!(names(&calls(&folder)), [true]);
+    let fault = [
+        "-P",
+        &path,
+        "-P",
+        output[1],
+        "-e",
+        "trace=openat,syncfs",
+        "-e",
+        "inject=openat:error=EACCES:when=1",
+    ];
+    let (code, _, error) = with_faults(&folder, &fault, &output);
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(names(&calls(&folder)), [true, false]);
+}
+
 /// Network file systems report an exceeded quota when a file is closed.
 #[test]
 fn an_error_of_closing_is_reported() {
@@ -143,24 +174,112 @@ fn an_error_of_closing_is_reported() {
 fn a_file_system_without_links_is_enough() {
     let folder = folder_with_x();
     let path = folder.0.path().to_str().unwrap().to_owned();
-    let no_links = ["-e", "trace=linkat", "-e", "inject=linkat:error=EPERM"];
+    let y = format!("{path}/y.npy");
+    let no_links = ["-e", "inject=linkat:error=EPERM"];
     // The first two calls that open the folder try to create a file without a name.
     let no_unnamed = [
         "-P",
         &path,
         "-e",
-        "trace=openat",
-        "-e",
         "inject=openat:error=EOPNOTSUPP:when=1..2",
     ];
-    for faults in [&no_links[..], &no_unnamed] {
-        let output = ["-o", &format!("{path}/y.npy")];
-        let (code, _, error) = with_faults(&folder, faults, &output);
+    let neither = [&no_unnamed[..], &["-P", &y], &no_links].concat();
+    for faults in [&no_links[..], &no_unnamed, &neither] {
+        let faults = [&["-e", "trace=linkat,openat"], faults].concat();
+        let (code, _, error) = with_faults(&folder, &faults, &["-o", &y]);
         assert_eq!(code, Some(0), "{faults:?}: {error}");
+        if faults.contains(&no_links[1]) {
+            let refused = fs::read_to_string(folder.path("trace")).unwrap();
+            assert!(refused.contains("EPERM"), "{refused}");
+        }
         assert_eq!(folder.names(), ["trace", "x.npy", "y.npy"], "{faults:?}");
         let [x, y] = ["x.npy", "y.npy"].map(|name| fs::read(folder.path(name)).unwrap());
         assert_eq!(x, y, "{faults:?}");
         fs::remove_file(folder.path("y.npy")).unwrap();
+    }
+}
+
+/// A new file never replaces a file that another program created during the work.
+#[test]
+fn a_file_that_appears_during_the_work_is_kept() {
+    let folder = folder_with_x();
+    let path = folder.0.path().to_str().unwrap().to_owned();
+    let output = format!("{path}/y.npy");
+    let trace = ["-e", "trace=linkat,openat"];
+    let neither = ["-P", &path, "-P", &output];
+    let neither = [
+        &neither[..],
+        &["-e", "inject=openat:error=EOPNOTSUPP:when=1..2"],
+        &["-e", "inject=linkat:error=EPERM"],
+    ];
+    for faults in [vec![], neither.concat()] {
+        let mut elu = strace(&folder, &[&trace[..], &faults].concat());
+        elu.args(["run", "-", "--device", "cpu", "-o", &output]);
+        elu.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = elu.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let file = npy(1, &written_header("(1000,)"), &[0; 4000]);
+        std::io::Write::write_all(&mut stdin, &file[..1000]).unwrap();
+        // The trace shows when the output has been checked and the temporary file has been created.
+        let trace = || fs::read_to_string(folder.path("trace")).unwrap_or_default();
+        while trace().matches(&path).count() < 2 {
+            assert!(child.try_wait().unwrap().is_none(), "the command has ended");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        folder.write("y.npy", b"other");
+        std::io::Write::write_all(&mut stdin, &file[1000..]).unwrap();
+        drop(stdin);
+        let (code, _, error) = parts(child.wait_with_output().unwrap());
+        assert_eq!(
+            (code, error),
+            (
+                Some(1),
+                format!(
+                    "elu: {output}: another program created this file during the work: use --force to replace it\n"
+                )
+            ),
+            "{faults:?}"
+        );
+        assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"other");
+        for name in ["trace", "y.npy"] {
+            fs::remove_file(folder.path(name)).unwrap();
+        }
+        assert_eq!(folder.names(), ["x.npy"]);
+    }
+}
+
+/// If the new file cannot get the group of the old one, its own group must not get the old group's permissions.
+#[test]
+fn a_group_that_is_lost_loses_its_permissions() {
+    let folder = folder_with_x();
+    let y = folder.write("y.npy", b"old");
+    if chown(&y, None, Some(65534)).is_err() {
+        announce("SKIPPED: replacing a file of another group (only root may give files away)");
+        return;
+    }
+    fs::set_permissions(&y, fs::Permissions::from_mode(0o664)).unwrap();
+    let fault = ["-e", "trace=fchown", "-e", "inject=fchown:error=EPERM"];
+    let (code, _, error) = with_faults(&folder, &fault, &["-o", "y.npy", "--force"]);
+    assert_eq!(code, Some(0), "{error}");
+    let after = fs::metadata(&y).unwrap();
+    assert_eq!(after.mode() & 0o7777, 0o644);
+    assert_ne!(after.gid(), 65534);
+}
+
+/// Some file systems, such as FAT, have no permissions.
+#[test]
+fn permissions_that_cannot_be_set_are_no_error() {
+    let folder = folder_with_x();
+    let y = folder.write("y.npy", b"old");
+    fs::set_permissions(&y, fs::Permissions::from_mode(0o644)).unwrap();
+    for error in ["EPERM", "EOPNOTSUPP"] {
+        let fault = format!("inject=fchmod:error={error}");
+        let fault = ["-e", "trace=fchmod", "-e", &fault];
+        let (code, _, error) = with_faults(&folder, &fault, &["-o", "y.npy", "--force"]);
+        assert_eq!(code, Some(0), "{error}");
+        assert_eq!(calls(&folder), ["fchmod"]);
+        assert_eq!(fs::metadata(&y).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&y, fs::Permissions::from_mode(0o644)).unwrap();
     }
 }
 
@@ -189,209 +308,9 @@ fn without_threads_the_calling_thread_does_the_work() {
         &["bench", "--device", "cpu", "--max", "2^20"],
         &["info"],
     ] {
-        let mut strace = Command::new("strace");
-        strace
-            .args(["-f", "-qq", "-o", "trace"])
-            .args(fault)
-            .arg(ELU);
-        let output = in_folder(strace.args(args), &folder).output().unwrap();
+        let output = strace(&folder, &fault).args(args).output().unwrap();
         let (code, _, error) = parts(output);
         assert_eq!((code, &*error), (Some(0), ""), "{args:?}");
-    }
-}
-
-// ---- Files ----
-
-#[test]
-fn writers_that_replace_the_same_file_do_not_disturb_each_other() {
-    let folder = folder_with_x();
-    for _ in 0..20 {
-        let _ = fs::remove_file(folder.path("y.npy"));
-        let run = || folder.elu(&["run", "x.npy", "-o", "y.npy", "-f", "--device", "cpu"]);
-        let outputs = thread::scope(|scope| {
-            [scope.spawn(run), scope.spawn(run)].map(|thread| thread.join().unwrap())
-        });
-        for output in outputs {
-            let (code, _, error) = parts(output);
-            assert_eq!(code, Some(0), "{error}");
-        }
-    }
-    assert_eq!(folder.names(), ["x.npy", "y.npy"]);
-}
-
-#[test]
-fn a_replaced_file_keeps_its_owner_but_not_the_right_to_act_as_its_owner() {
-    let folder = folder_with_x();
-    let y = folder.write("y.npy", b"old");
-    let is_root = fs::metadata(&y).unwrap().uid() == 0;
-    if is_root {
-        chown(&y, Some(65534), Some(65534)).unwrap();
-    } else {
-        announce("SKIPPED: replacing the file of another user (only root may give files away)");
-    }
-    fs::set_permissions(&y, fs::Permissions::from_mode(0o6751)).unwrap();
-    let before = fs::metadata(&y).unwrap();
-    folder.success(&["run", "x.npy", "-o", "y.npy", "--force"]);
-    let after = fs::metadata(&y).unwrap();
-    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
-    assert_eq!(after.mode() & 0o7777, 0o751);
-}
-
-#[test]
-fn a_block_device_is_overwritten_only_with_force() {
-    let is_block_device = |entry: &fs::DirEntry| {
-        let kind = entry.file_type();
-        kind.is_ok_and(|kind| kind.is_block_device())
-    };
-    let device = fs::read_dir("/dev")
-        .unwrap()
-        .flatten()
-        .find(is_block_device);
-    let Some(device) = device.map(|entry| entry.path().display().to_string()) else {
-        announce("SKIPPED: a block device as the output (/dev has none)");
-        return;
-    };
-    assert_eq!(
-        folder_with_x().error(&["run", "x.npy", "-o", &device]),
-        format!("{device}: is a block device: use --force to overwrite its data")
-    );
-}
-
-/// KILL cannot be handled, but on Linux a new file has no name until it is complete.
-#[test]
-fn a_killed_process_leaves_no_new_file() {
-    let folder = Folder::new();
-    let mut child = folder.start(&["run", "-", "-o", "y.npy", "--device", "cpu"]);
-    let mut stdin = child.stdin.take().unwrap();
-    let start = npy(1, &header("<f4", false, "(1000,)"), &[0; 400]);
-    std::io::Write::write_all(&mut stdin, &start).unwrap();
-    let descriptors = format!("/proc/{}/fd", child.id());
-    let has_file = || {
-        let links = fs::read_dir(&descriptors).unwrap().flatten();
-        let mut targets = links.filter_map(|link| fs::read_link(link.path()).ok());
-        targets.any(|target| target.starts_with(folder.0.path()))
-    };
-    while !has_file() {
-        assert!(child.try_wait().unwrap().is_none(), "the command has ended");
-        thread::sleep(std::time::Duration::from_millis(5));
-    }
-    assert_eq!(folder.names(), [""; 0]);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(folder.names(), [""; 0]);
-}
-
-// ---- Streams ----
-
-#[test]
-fn paths_of_descriptors_are_the_open_descriptors() {
-    let folder = folder_with_x();
-    let x = fs::read(folder.path("x.npy")).unwrap();
-    std::os::unix::fs::symlink("/dev/stdout", folder.path("link")).unwrap();
-    for (output, redirection) in [
-        ("/dev/stdout", ">>"),
-        ("/proc/self/fd/1", ">>"),
-        ("link", ">>"),
-        ("-", ">>"),
-        ("/dev/fd/5", "5>>"),
-        ("/proc/self/fd/5", "5>>"),
-    ] {
-        folder.write("log", b"old\n");
-        let line = format!("$ELU run x.npy --force -o {output} {redirection} log");
-        let (code, _, error) = shell(&folder, &line);
-        assert_eq!(code, Some(0), "{output}: {error}");
-        let log = fs::read(folder.path("log")).unwrap();
-        assert_eq!(log, [b"old\n", &x[..]].concat(), "{output}");
-    }
-    assert_eq!(
-        folder.error(&["run", "x.npy", "-o", "/dev/fd/99"]),
-        "/dev/fd/99: file descriptor 99 is not open"
-    );
-}
-
-#[test]
-fn a_closed_standard_output_is_an_error() {
-    let folder = folder_with_x();
-    for args in [
-        "run x.npy -o -",
-        "run x.npy -o /dev/stdout",
-        "shader",
-        "info",
-        "check --device cpu --dtype float16",
-        "--help",
-    ] {
-        for xdg in ["", "unset XDG_RUNTIME_DIR; "] {
-            let (code, _, error) = shell(&folder, &format!("{xdg}$ELU {args} >&-"));
-            let error = error.lines().last().unwrap_or_default();
-            let path = if args.contains("/dev/stdout") {
-                "/dev/stdout: "
-            } else {
-                ""
-            };
-            assert_eq!(
-                error,
-                format!("elu: {path}standard output: is closed"),
-                "{args}"
-            );
-            assert_eq!(code, Some(1), "{args}");
-        }
-    }
-    // A file needs no standard output.
-    let (code, _, error) = shell(&folder, "$ELU run x.npy -o y.npy >&-");
-    assert_eq!(code, Some(0), "{error}");
-}
-
-#[test]
-fn a_full_or_closed_standard_error_is_no_panic() {
-    let folder = folder_with_x();
-    for stderr in ["2>/dev/full", "2>&-"] {
-        for (args, expected) in [
-            ("run x.npy -o - > y.npy", 0),
-            ("run no.npy", 1),
-            ("run", 2),
-            ("run x.npy --alpha two", 2),
-        ] {
-            let (code, ..) = shell(&folder, &format!("$ELU {args} {stderr}"));
-            assert_eq!(code, Some(expected), "{args} {stderr}");
-        }
-    }
-}
-
-/// The reader of a pipe, such as `head`, may stop before it has read everything.
-#[test]
-fn a_broken_pipe_ends_the_command_quietly() {
-    let folder = Folder::new();
-    // More than a pipe holds.
-    let header = header("<f4", false, &format!("({},)", 1 << 20));
-    folder.write("x.npy", &npy(1, &header, &vec![0; 4 << 20]));
-    for args in ["run x.npy -o -", "info", "shader", "run --help"] {
-        let (code, output, error) = shell(
-            &folder,
-            &format!("$ELU {args} | head -c 1; exit ${{PIPESTATUS[0]}}"),
-        );
-        assert_eq!(code, Some(0), "{args}");
-        assert_eq!(output.chars().count(), 1, "{args}");
-        assert_eq!(error, "", "{args}");
-    }
-}
-
-#[test]
-fn every_report_is_tried_before_the_command_fails() {
-    let folder = Folder::new();
-    for command in [
-        "bench --device cpu --max 2^10",
-        "check --device cpu --dtype float16",
-    ] {
-        let line = format!("$ELU {command} --json /dev/full --plot plot.svg --force");
-        let (code, table, error) = shell(&folder, &line);
-        assert_eq!(
-            error,
-            "elu: /dev/full: No space left on device (os error 28)\n"
-        );
-        assert_eq!(code, Some(1), "{line}");
-        assert!(table.lines().count() > 5, "{table}");
-        let plot = fs::read_to_string(folder.path("plot.svg")).unwrap();
-        assert!(plot.starts_with("<svg"));
     }
 }
 
@@ -409,6 +328,7 @@ fn environment_variables_that_are_not_valid_are_usage_errors() {
         ("WGPU_POWER_PREF", "low, high or none"),
         ("WGPU_ADAPTER_NAME", "a name"),
         ("RAYON_NUM_THREADS", "a number of threads"),
+        ("RUST_LOG", "a log level such as info"),
     ] {
         let mut elu = Command::new(ELU);
         in_folder(&mut elu, &folder).args(["run", "x.npy", "-o", "-"]);
@@ -421,8 +341,8 @@ fn environment_variables_that_are_not_valid_are_usage_errors() {
                 format!("elu: {name} \"\\xFF\": needed {needed}, found bytes that are not UTF-8\n")
             )
         );
-        if name == "WGPU_ADAPTER_NAME" {
-            continue; // every name is valid
+        if ["WGPU_ADAPTER_NAME", "RUST_LOG"].contains(&name) {
+            continue; // every text is valid
         }
         let output = elu.env(name, "many").output().unwrap();
         assert_eq!(
@@ -436,14 +356,37 @@ fn environment_variables_that_are_not_valid_are_usage_errors() {
     }
 }
 
+/// The CPU needs none of the variables that select an adapter.
 #[test]
-fn too_many_threads_are_limited_with_a_word() {
+fn variables_for_adapters_do_not_matter_to_the_cpu() {
     let folder = folder_with_x();
+    for name in ["WGPU_BACKEND", "WGPU_POWER_PREF", "WGPU_ADAPTER_NAME"] {
+        let mut elu = Command::new(ELU);
+        in_folder(&mut elu, &folder).args(["run", "x.npy", "-o", "-", "--device", "cpu"]);
+        let output = elu.env(name, OsStr::from_bytes(b"\xff")).output().unwrap();
+        let (code, _, error) = parts(output);
+        assert_eq!(code, Some(0), "{error}");
+    }
+}
+
+#[test]
+fn too_many_threads_are_limited_and_the_limit_is_reported() {
+    let folder = folder_with_x();
+    let max = wgpu_elu::cpu::max_threads();
+    if rayon::ThreadPoolBuilder::new()
+        .num_threads(max)
+        .build()
+        .is_err()
+    {
+        announce(
+            "SKIPPED: more threads than the command starts (this machine does not allow so many)",
+        );
+        return;
+    }
     let mut elu = Command::new(ELU);
     in_folder(&mut elu, &folder).args(["run", "x.npy", "-o", "-", "--device", "cpu"]);
     let output = elu.env("RAYON_NUM_THREADS", "65535").output().unwrap();
     let (code, _, error) = parts(output);
-    let max = wgpu_elu::cpu::max_threads();
     assert_eq!(code, Some(0), "{error}");
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(
@@ -455,17 +398,23 @@ fn too_many_threads_are_limited_with_a_word() {
 
 /// Wayland's library, which Mesa's drivers call, would print errors.
 #[test]
-fn nothing_is_printed_if_xdg_runtime_dir_is_not_set() {
+fn nothing_is_printed_without_a_valid_xdg_runtime_dir() {
     let folder = folder_with_x();
-    let (code, _, error) = shell(&folder, "unset XDG_RUNTIME_DIR; $ELU info");
-    assert_eq!((code, &*error), (Some(0), ""));
+    for line in [
+        "unset XDG_RUNTIME_DIR; $ELU info",
+        "XDG_RUNTIME_DIR= $ELU info",
+        "XDG_RUNTIME_DIR=run $ELU info",
+    ] {
+        let (code, _, error) = shell(&folder, line);
+        assert_eq!((code, &*error), (Some(0), ""), "{line}");
+    }
 }
 
 // ---- Drivers ----
 
 /// Mesa's softpipe is no software adapter to wgpu, but cannot create a device.
 #[test]
-fn an_adapter_that_cannot_create_a_device_is_passed_over_with_the_reason() {
+fn the_next_adapter_replaces_one_that_cannot_create_a_device() {
     let folder = folder_with_x();
     let env = "export GALLIUM_DRIVER=softpipe WGPU_BACKEND=gl";
     let (_, adapters, _) = shell(&folder, &format!("{env}; $ELU info"));
@@ -489,9 +438,8 @@ fn an_adapter_that_cannot_create_a_device_is_passed_over_with_the_reason() {
     );
 }
 
-/// The functions of Vulkan that wgpu calls for a tensor's ELU and that can fail. Two are missing, because wgpu 30 then
-/// crashes: `vkEnumerateDeviceExtensionProperties` and the third `vkCreateSemaphore`.
-const CALLS: [&str; 24] = [
+/// The functions of Vulkan that wgpu calls for a tensor's ELU and that can fail.
+const CALLS: [&str; 26] = [
     "vkCreateInstance",
     "vkEnumeratePhysicalDevices",
     "vkCreateDevice",
@@ -516,6 +464,8 @@ const CALLS: [&str; 24] = [
     "vkCreateDescriptorSetLayout",
     "vkCreateDescriptorPool",
     "vkAllocateDescriptorSets",
+    "vkEnumerateDeviceExtensionProperties",
+    "vkCreateSemaphore",
 ];
 
 /// Runs the command with a driver that passes every call to lavapipe, except that one call fails.

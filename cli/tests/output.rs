@@ -2,18 +2,21 @@
 
 use std::fs;
 #[cfg(target_os = "linux")]
-use std::{fs::File, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs::File,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
+    path::Path,
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 #[cfg(target_os = "linux")]
-use crate::common::{DIGITS, ELU};
-use crate::common::{Folder, header, model, npy, read};
+use conformance::native::announce;
 
-/// Returns a folder with `x.npy`, three zeros.
-fn folder_with_x() -> Folder {
-    let folder = Folder::new();
-    folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
-    folder
-}
+#[cfg(target_os = "linux")]
+use crate::common::{DIGITS, ELU, has_unnamed_files, header, npy, parts};
+use crate::common::{Folder, folder_with_x, model, read};
 
 #[test]
 fn an_existing_file_is_replaced_only_with_force() {
@@ -122,6 +125,28 @@ fn device_files_are_written_and_not_replaced() {
     );
 }
 
+/// A pipe or a device file may have any name.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_written_whatever_its_name() {
+    let folder = folder_with_x();
+    let pipe = folder.path("p.fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let reader = thread::spawn(move || fs::read(pipe).unwrap());
+    folder.success(&["run", "x.npy", "-o", "p.fifo"]);
+    assert_eq!(
+        reader.join().unwrap(),
+        fs::read(folder.path("x.npy")).unwrap()
+    );
+    assert_eq!(folder.names(), ["p.fifo", "x.npy"]);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_directory_that_refuses_files_is_reported() {
@@ -199,4 +224,119 @@ fn the_target_of_a_link_is_replaced() {
     folder.success(&["run", "x.npy", "-o", "link.npy", "--force"]);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(read(&target).1, [0.0; 3]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn writers_that_replace_the_same_file_do_not_disturb_each_other() {
+    let folder = folder_with_x();
+    for _ in 0..20 {
+        let _ = fs::remove_file(folder.path("y.npy"));
+        let run = || folder.elu(&["run", "x.npy", "-o", "y.npy", "-f", "--device", "cpu"]);
+        let outputs = thread::scope(|scope| {
+            [scope.spawn(run), scope.spawn(run)].map(|thread| thread.join().unwrap())
+        });
+        for output in outputs {
+            let (code, _, error) = parts(output);
+            assert_eq!(code, Some(0), "{error}");
+        }
+    }
+    assert_eq!(folder.names(), ["x.npy", "y.npy"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_replaced_file_keeps_its_owner_but_not_the_right_to_act_as_its_owner() {
+    let folder = folder_with_x();
+    let y = folder.write("y.npy", b"old");
+    let is_root = fs::metadata(&y).unwrap().uid() == 0;
+    if is_root {
+        chown(&y, Some(65534), Some(65534)).unwrap();
+    } else {
+        announce("SKIPPED: replacing the file of another user (only root may give files away)");
+    }
+    fs::set_permissions(&y, fs::Permissions::from_mode(0o6751)).unwrap();
+    let before = fs::metadata(&y).unwrap();
+    folder.success(&["run", "x.npy", "-o", "y.npy", "--force"]);
+    let after = fs::metadata(&y).unwrap();
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+    assert_eq!(after.mode() & 0o7777, 0o751);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_block_device_is_overwritten_only_with_force() {
+    let is_block_device = |entry: &fs::DirEntry| {
+        let kind = entry.file_type();
+        kind.is_ok_and(|kind| kind.is_block_device())
+    };
+    let device = fs::read_dir("/dev")
+        .unwrap()
+        .flatten()
+        .find(is_block_device);
+    let Some(device) = device.map(|entry| entry.path().display().to_string()) else {
+        announce("SKIPPED: a block device as the output (/dev has none)");
+        return;
+    };
+    assert_eq!(
+        folder_with_x().error(&["run", "x.npy", "-o", &device]),
+        format!("{device}: is a block device: use --force to overwrite its data")
+    );
+}
+
+/// KILL cannot be handled, but on Linux a new file has no name until it is complete.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_killed_process_leaves_no_new_file() {
+    let folder = Folder::new();
+    if !has_unnamed_files(&folder) {
+        return;
+    }
+    let mut child = folder.start(&["run", "-", "-o", "y.npy", "--device", "cpu"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let start = npy(1, &header("<f4", false, "(1000,)"), &[0; 400]);
+    std::io::Write::write_all(&mut stdin, &start).unwrap();
+    let descriptors = format!("/proc/{}/fd", child.id());
+    let has_file = || {
+        let links = fs::read_dir(&descriptors).unwrap().flatten();
+        let mut targets = links.filter_map(|link| fs::read_link(link.path()).ok());
+        targets.any(|target| target.starts_with(folder.0.path()))
+    };
+    while !has_file() {
+        assert!(child.try_wait().unwrap().is_none(), "the command has ended");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(folder.names(), [""; 0]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(folder.names(), [""; 0]);
+}
+
+/// The temporary file beside a secret file is secret, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_else_can_read_an_unfinished_secret() {
+    let folder = Folder::new();
+    let secret = folder.write("y.npy", b"old");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut child = folder.start(&["run", "-", "-o", "y.npy", "--force", "--device", "cpu"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let file = npy(1, &header("<f4", false, "(1000,)"), &[0; 4000]);
+    std::io::Write::write_all(&mut stdin, &file[..1000]).unwrap();
+    let temporary = loop {
+        assert!(child.try_wait().unwrap().is_none(), "the command has ended");
+        let names = folder.names();
+        match names.iter().find(|name| name.ends_with(".tmp")) {
+            Some(name) => break folder.path(name),
+            None => thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    // The file may be removed in between, because the output is checked with another one.
+    if let Ok(found) = fs::metadata(temporary) {
+        assert_eq!(found.mode() & 0o7777, 0o600);
+    }
+    std::io::Write::write_all(&mut stdin, &file[1000..]).unwrap();
+    drop(stdin);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    assert_eq!(mode(&secret), 0o600);
 }

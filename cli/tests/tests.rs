@@ -8,7 +8,7 @@ mod check;
 mod common;
 // Unavailable devices and wrong command lines.
 mod device;
-// System calls, drivers and streams that fail.
+// System calls and drivers that fail, and wrong environment variables.
 #[cfg(target_os = "linux")]
 mod faults;
 // `elu info`.
@@ -26,3 +26,6 @@ mod package;
 mod safetensors;
 // `elu shader`.
 mod shader;
+// Standard output, other open descriptors, and pipes.
+#[cfg(target_os = "linux")]
+mod streams;

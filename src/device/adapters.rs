@@ -39,8 +39,8 @@ pub enum Reason {
     NoAdapter,
     /// No adapter is a hardware GPU with compute shaders.
     NoHardware,
-    /// The drivers of better adapters cannot create a device. The text names the first of them, with the driver's
-    /// reason.
+    /// The drivers of better adapters cannot create a device, or the adapters could not be listed. The text is the first
+    /// error.
     BetterFailed(Arc<str>),
 }
 
@@ -73,9 +73,9 @@ impl Wish {
         self.prefers_candidate(&Candidate::new(adapter))
     }
 
-    /// Returns whether the wish accepts an adapter if it finds none that it prefers.
+    /// Returns whether the wish accepts an adapter if no device could be created on those that it prefers.
     pub(super) fn accepts(&self, adapter: &wgpu::Adapter) -> bool {
-        *self == Self::Gpu && can_compute(adapter)
+        *self == Self::Gpu && can_compute(adapter) && !self.prefers(adapter)
     }
 
     /// Returns the reason for an adapter that the wish prefers.
@@ -133,11 +133,15 @@ impl Candidate {
     }
 }
 
-/// Returns the adapters that wgpu finds, best first as defined by [`rank`]. `WGPU_BACKEND` restricts the search.
+/// Returns the adapters that wgpu finds, best first as defined by [`rank`]. `WGPU_BACKEND` restricts the search. If wgpu
+/// panics during the search, the adapters of that backend are missing, and the panic is logged.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
     let mut all = Vec::new();
     for backends in GROUPS {
-        all.append(&mut adapters_of(backends).await);
+        match adapters_of(backends).await {
+            Ok(mut adapters) => all.append(&mut adapters),
+            Err(error) => log::warn!("{error}"),
+        }
     }
     all
 }
@@ -190,10 +194,9 @@ pub fn backend_name(backend: wgpu::Backend) -> &'static str {
 pub(super) const GROUPS: [wgpu::Backends; 2] =
     [wgpu::Backends::GL.complement(), wgpu::Backends::GL];
 
-/// Returns the adapters of `backends` that `WGPU_BACKEND` does not exclude, best first. Returns none, and logs the
-/// reason, if wgpu or a driver panics.
+/// Returns the adapters of `backends` that `WGPU_BACKEND` does not exclude, best first. Fails if wgpu panics.
 #[cfg(not(target_family = "wasm"))]
-pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+pub(super) async fn adapters_of(backends: wgpu::Backends) -> Result<Vec<wgpu::Adapter>> {
     let enumerated = guarded(async {
         let Some(instance) = instance(backends) else {
             return Vec::new();
@@ -204,10 +207,7 @@ pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> 
         adapters.sort_by_key(rank_key);
         adapters
     });
-    enumerated.await.unwrap_or_else(|panic| {
-        log::warn!("no adapters of {backends:?}: {panic}");
-        Vec::new()
-    })
+    enumerated.await.map_err(|reason| Error::NoList { reason })
 }
 
 /// Returns the process's shared instance for all backends except GL, or a new instance for GL. Returns `None` if
@@ -233,12 +233,12 @@ fn instance(backends: wgpu::Backends) -> Option<wgpu::Instance> {
 /// Returns the adapter that the browser offers, or nothing. A browser offers only one adapter, so this function
 /// requests the fastest.
 #[cfg(target_family = "wasm")]
-pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+pub(super) async fn adapters_of(backends: wgpu::Backends) -> Result<Vec<wgpu::Adapter>> {
     let Some(descriptor) = descriptor(backends) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     if !wgpu::util::is_browser_webgpu_supported().await {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let fastest = wgpu::RequestAdapterOptions {
         power_preference: wgpu::PowerPreference::HighPerformance,
@@ -246,7 +246,7 @@ pub(super) async fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> 
     };
     // Browsers distinguish the objects of two devices themselves, so the instance need not be shared.
     let instance = wgpu::Instance::new(descriptor);
-    Vec::from_iter(instance.request_adapter(&fastest).await)
+    Ok(Vec::from_iter(instance.request_adapter(&fastest).await))
 }
 
 /// Describes an instance with those `backends` that are compiled in and that `WGPU_BACKEND` does not exclude. Returns

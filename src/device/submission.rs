@@ -70,7 +70,9 @@ impl Gpu {
         // is reported are polled, and others get an empty submission.
         match self.shared.lost {
             Some(_) => self.poll(Until::Now)?,
-            None => drop(self.queue().submit([])),
+            None => {
+                self.guarded(|| self.queue().submit([]))?;
+            }
         }
         let submitted = self.checked(what, || {
             let label = Some(label);
@@ -170,8 +172,10 @@ impl Gpu {
 
     pub(super) async fn wait(&self) -> Result<()> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-        self.queue()
-            .on_submitted_work_done(move || drop(sender.send(())));
+        self.guarded(|| {
+            self.queue()
+                .on_submitted_work_done(move || drop(sender.send(())));
+        })?;
         self.poll(Until::All)?;
         let done = receiver.receive().await;
         self.shared.checks.settle().await?;
@@ -196,12 +200,13 @@ impl Gpu {
         };
         // wgpu 30's poll panics if the device is lost meanwhile (wgpu-30.0.1/src/backend/wgpu_core.rs, `fn poll`), and
         // a host's callback may panic.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.device().poll(poll)));
-        match polled {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(lost(error)),
-            Err(panic) => Err(self.after_panic(panic)),
-        }
+        self.guarded(|| self.device().poll(poll))?.map_err(lost)?;
+        Ok(())
+    }
+
+    /// Calls a function of wgpu that may panic or run the host's callbacks: see [`Gpu::after_panic`].
+    fn guarded<T>(&self, call: impl FnOnce() -> T) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(call)).map_err(|panic| self.after_panic(panic))
     }
 }
 

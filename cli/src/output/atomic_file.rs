@@ -16,6 +16,8 @@ use std::{
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
+#[cfg(unix)]
+use super::descriptor::close_a_duplicate;
 use crate::interrupt::unfinished;
 
 /// What happens to a file that exists already.
@@ -68,7 +70,7 @@ impl AtomicFile {
                 .set_permissions(replaced.permissions())?;
         }
         let file = self.temporary.file();
-        file.sync_all()?;
+        sync(file)?;
         #[cfg(unix)]
         close_a_duplicate(file)?;
         #[cfg(unix)]
@@ -79,9 +81,11 @@ impl AtomicFile {
                 fs::rename(named.path(), &self.target)?;
                 forget(named);
             }
-            (Temporary::Named(named), Replace::No) => rename_to_new(named, &self.target)?,
+            (Temporary::Named(named), Replace::No) => {
+                rename_to_new(named, &self.target).map_err(explained)?;
+            }
             #[cfg(target_os = "linux")]
-            (Temporary::Unnamed(file), _) => link(file, &self.target)?,
+            (Temporary::Unnamed(file), _) => link(file, &self.target).map_err(explained)?,
         }
         #[cfg(unix)]
         sync_directory(&file, directory(&self.target)).map_err(|error| {
@@ -190,9 +194,20 @@ fn link(mut file: File, target: &Path) -> io::Result<()> {
             let mut named = create_named(directory(target), false)?;
             io::Seek::rewind(&mut file)?;
             io::copy(&mut file, named.as_file_mut())?;
-            named.as_file().sync_all()?;
+            sync(named.as_file())?;
             rename_to_new(named, target)
         }
+    }
+}
+
+/// Explains why a name is taken although it was free when the work started.
+fn explained(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => io::Error::new(
+            error.kind(),
+            "another program created this file during the work: use --force to replace it",
+        ),
+        _ => error,
     }
 }
 
@@ -239,27 +254,61 @@ fn keep_owner_and_mode(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
         // The permissions of the replaced file's group are not for another group, which gets those of all others.
         mode = mode & !0o070 | (mode & 0o007) << 3;
     }
-    file.set_permissions(fs::Permissions::from_mode(mode))
+    if own.mode() & 0o7777 == mode && owner.is_none() && group.is_none() {
+        return Ok(());
+    }
+    match file.set_permissions(fs::Permissions::from_mode(mode)) {
+        // The file system has no permissions of its own, or this user may not set those of another owner's file. Nobody
+        // else can read the file then.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied || is_unsupported(&error) => {
+            Ok(())
+        }
+        set => set,
+    }
 }
 
-/// Closes a duplicate of the file's descriptor. Network file systems report errors when a descriptor is closed, for
-/// example that a quota is exceeded; Rust ignores them.
-#[cfg(unix)]
-fn close_a_duplicate(file: &File) -> io::Result<()> {
-    Ok(nix::unistd::close(file.try_clone()?)?)
+/// Syncs a file or a directory to the disk. If the file system cannot sync, as is the case on some network mounts,
+/// this is no error, because the result is still the best that is possible.
+fn sync(file: &File) -> io::Result<()> {
+    let synced = file.sync_all();
+    // Here `sync_all` also empties the cache of the disk, which some file systems refuse.
+    #[cfg(target_vendor = "apple")]
+    let synced = match synced {
+        Err(error) if is_unsupported(&error) => nix::unistd::fsync(file).map_err(io::Error::from),
+        synced => synced,
+    };
+    match synced {
+        Err(error) if is_unsupported(&error) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Returns whether a file system returns this error because it lacks an operation.
+fn is_unsupported(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use nix::errno::Errno;
+
+        let unsupported = [
+            Errno::EINVAL,
+            Errno::ENOSYS,
+            Errno::ENOTSUP,
+            Errno::EOPNOTSUPP,
+        ];
+        let code = error.raw_os_error();
+        code.is_some_and(|code| unsupported.contains(&Errno::from_raw(code)))
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == io::ErrorKind::Unsupported
+    }
 }
 
 /// Syncs the directory to the disk. If it cannot be opened or synced on its own, syncs the file system of `file`.
 #[cfg(unix)]
 fn sync_directory(file: &File, directory: &Path) -> io::Result<()> {
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    match synced {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
-            ) =>
-        {
+    match File::open(directory).and_then(|directory| directory.sync_all()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied || is_unsupported(&error) => {
             #[cfg(target_os = "linux")]
             return Ok(nix::unistd::syncfs(file)?);
             #[cfg(not(target_os = "linux"))]

@@ -7,6 +7,11 @@ use std::{
     path::{Component, Path},
 };
 
+#[cfg(unix)]
+use anyhow::{Result, bail, ensure};
+#[cfg(unix)]
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 /// Returns the descriptor that a path stands for, such as `/dev/stdout`, `/dev/fd/3` and `/proc/self/fd/3`, or a link
 /// to one of them. Opening such a path would open the file behind the descriptor anew, and lose its position.
 #[cfg(unix)]
@@ -16,6 +21,13 @@ pub(super) fn number(path: &Path) -> Option<i32> {
 
     let mut path = std::path::absolute(path).ok()?;
     for _ in 0..MAX_LINKS {
+        if let Some(number) = by_name(&path) {
+            return Some(number);
+        }
+        // Resolves `..` and links in the path, but not a link at its end.
+        path = fs::canonicalize(path.parent()?)
+            .ok()?
+            .join(path.file_name()?);
         if let Some(number) = by_name(&path) {
             return Some(number);
         }
@@ -47,21 +59,64 @@ fn by_name(path: &Path) -> Option<i32> {
     }
 }
 
-/// Duplicates a descriptor. The duplicate shares the position and the flags, such as appending.
+/// Duplicates a descriptor that the caller of this command opened for writing. The duplicate shares the position and
+/// the flags, such as appending.
 #[cfg(unix)]
-pub(super) fn duplicate(number: i32) -> io::Result<File> {
-    let not_open = || io::Error::other(format!("file descriptor {number} is not open"));
-    let descriptor = filedescriptor::FileDescriptor::dup(&number).map_err(|_| not_open())?;
-    descriptor.as_file().map_err(|_| not_open())
+pub(super) fn duplicate(number: i32) -> Result<File> {
+    let name = match number {
+        1 => "standard output".to_owned(),
+        _ => format!("file descriptor {number}"),
+    };
+    let duplicate = filedescriptor::FileDescriptor::dup(&number)
+        .and_then(|descriptor| descriptor.as_file())
+        .ok()
+        .filter(|_| !was_closed_at_start(number) && !is_own(number));
+    let Some(file) = duplicate else {
+        match number {
+            1 => bail!("{name} is closed"),
+            _ => bail!("{name} is not open"),
+        }
+    };
+    let mode = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
+    ensure!(mode != OFlag::O_RDONLY, "{name} is open only for reading");
+    Ok(file)
 }
 
-/// Returns whether standard output was closed when the process started. Rust's runtime then opens `/dev/null` in its
-/// place, and everything that is written would be lost without an error.
-pub(crate) fn stdout_is_closed() -> bool {
+/// Returns whether this command opened the descriptor itself, for example for its signals. Unlike the descriptors that
+/// it received from its caller, its own ones are closed when a program is executed. Only Linux shows this flag.
+#[cfg(unix)]
+fn is_own(number: i32) -> bool {
+    let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{number}")) else {
+        return false;
+    };
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|octal| i32::from_str_radix(octal.trim(), 8).ok());
+    flags.is_some_and(|flags| OFlag::from_bits_truncate(flags).contains(OFlag::O_CLOEXEC))
+}
+
+/// Closes a duplicate of the file's descriptor. Network file systems report errors when a descriptor is closed, for
+/// example that a quota is exceeded; Rust ignores them.
+#[cfg(unix)]
+pub(super) fn close_a_duplicate(file: &File) -> io::Result<()> {
+    Ok(nix::unistd::close(file.try_clone()?)?)
+}
+
+/// Returns whether standard input, output or error was closed when the process started.
+pub(crate) fn a_standard_stream_is_closed() -> bool {
     #[cfg(unix)]
-    return at_start::STDOUT_IS_CLOSED.load(std::sync::atomic::Ordering::Relaxed);
+    return (0..3).any(was_closed_at_start);
     #[cfg(not(unix))]
     false
+}
+
+/// Returns whether this is the descriptor of a standard stream that was closed when the process started. Rust's runtime
+/// then opens `/dev/null` in its place, and everything that is written would be lost without an error.
+#[cfg(unix)]
+fn was_closed_at_start(number: i32) -> bool {
+    let closed = usize::try_from(number).map(|number| at_start::CLOSED.get(number));
+    closed.is_ok_and(|closed| {
+        closed.is_some_and(|closed| closed.load(std::sync::atomic::Ordering::Relaxed))
+    })
 }
 
 #[cfg(unix)]
@@ -76,12 +131,19 @@ mod at_start {
         fcntl::{FcntlArg, fcntl},
     };
 
-    pub(super) static STDOUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
+    /// Whether each standard stream is closed: input, output and error.
+    pub(super) static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 
     /// Runs before Rust's runtime.
     #[ctor::ctor]
-    fn look_at_stdout() {
-        let flags = fcntl(io::stdout(), FcntlArg::F_GETFD);
-        STDOUT_IS_CLOSED.store(flags == Err(Errno::EBADF), Ordering::Relaxed);
+    fn look_at_the_standard_streams() {
+        let flags = [
+            fcntl(io::stdin(), FcntlArg::F_GETFD),
+            fcntl(io::stdout(), FcntlArg::F_GETFD),
+            fcntl(io::stderr(), FcntlArg::F_GETFD),
+        ];
+        for (closed, flags) in CLOSED.iter().zip(flags) {
+            closed.store(flags == Err(Errno::EBADF), Ordering::Relaxed);
+        }
     }
 }
