@@ -272,3 +272,23 @@ impl fmt::Display for Device {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_is_the_reason_for_another_device() {
+        let mut failures = Failures::default();
+        assert_eq!(failures.add(Ok(1)), Some(1));
+        assert_eq!(failures.reason_or(Reason::NoHardware), Reason::NoHardware);
+        for reason in ["first", "second"] {
+            let reason = reason.into();
+            assert_eq!(failures.add::<()>(Err(Error::NoList { reason })), None);
+        }
+        assert_eq!(
+            failures.reason_or(Reason::NoHardware).to_string(),
+            "could not list the adapters: first"
+        );
+    }
+}

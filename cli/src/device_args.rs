@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{
     ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
@@ -116,7 +116,7 @@ impl DeviceArgs {
             }
             (None, _) => (by_environment, None),
         };
-        let selected = Device::select_blocking(&wish);
+        let selected = Device::select_blocking(&wish).map_err(with_advice);
         let (device, reason) = match argument {
             Some(argument) => selected.context(argument)?,
             None => selected?,
@@ -302,6 +302,16 @@ where
 }
 
 // ---- Internals ----
+
+/// Adds advice to the error that no adapters exist. wgpu only logs why a driver could not be loaded.
+fn with_advice(error: Error) -> anyhow::Error {
+    match &error {
+        Error::NoAdapter { found, .. } if found.is_empty() => {
+            anyhow!("{error}: RUST_LOG=debug prints why")
+        }
+        _ => error.into(),
+    }
+}
 
 /// Returns a parser for the names and the aliases of the values in `all`. The help lists only the names.
 fn by_name_or_alias<T>(

@@ -180,7 +180,7 @@ fn bench_without_any_adapter() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "elu: --device gpu: found no GPU with compute shaders; there are no adapters\n"
+        "elu: --device gpu: found no GPU with compute shaders; there are no adapters: RUST_LOG=debug prints why\n"
     );
 }
 
