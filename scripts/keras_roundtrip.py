@@ -103,8 +103,8 @@ def main():
             assert (losses == []) == (loss is None)
             # A second round trip through the Rust half changes nothing.
             assert ask(written, dtype, x)[2] == written
-            # If the input shape includes the batch size, the Rust half writes the layer in the form of tf_keras, which
-            # can read it.
+            # If the input shape includes the batch size, the Rust half writes the layer in the form of tf_keras.
+            # tf_keras must be able to read it.
             if form != "Keras 3":
                 complete = json.loads(json.dumps(config))
                 complete["config"]["batch_input_shape"] = [4, 3]

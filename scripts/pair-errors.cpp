@@ -21,14 +21,17 @@
 
 static uint32_t bits(float v) { uint32_t b; memcpy(&b, &v, 4); return b; }
 static float of_bits(uint32_t b) { float v; memcpy(&v, &b, 4); return v; }
+// Keeps the sign, the exponent and the leading 12 bits of the significand.
 static float leading_bits(float v) { return of_bits(bits(v) & 0xfffff000u); }
 
 struct Pair { float high, low; };
-struct Reduced { uint32_t rounder; float r, rest; }; // `rounder`: the bits of the constant `rounder` plus n
+struct Reduced { uint32_t rounder; float r, rest; }; // `rounder`: the bits of the float `Compiler::rounder` + n
 
 // The choices of a compiler. `has_fma`: whether an fma rounds once. `order`: how r^3 p(r) is multiplied, as (r r^2) p
 // for 0, r (r^2 p) for 1, or (r p) r^2 for 2. In `unit_forward`, r^2 q(r) is (r r) q for 0, else r (r q).
 template <bool has_fma, int order> struct Compiler {
+    // `rounder` is 1.5 * 2^23 + 127. Adding it to a float rounds the float to an integer n. The sum's last bits are the
+    // biased exponent of 2^n, so shifting them left by 23 gives the bits of 2^n.
     static constexpr float log2_e = 1.44269502f, ln2_high = 0.693145752f, ln2_low = 1.42860677e-6f, rounder = 12583039.0f;
 
     static float fma(float a, float b, float c) { return has_fma ? std::fma(a, b, c) : a * b + c; }
@@ -41,7 +44,7 @@ template <bool has_fma, int order> struct Compiler {
     }
 
     // Range reduction and polynomial: t = n ln 2 + r + r_low, and expm1(r + r_low) = r + rest. `smallest` is the smallest
-    // allowed n, as the bits of the constant `rounder` plus n; 0 allows every n.
+    // allowed n, as the bits of the float `rounder` + n; 0 allows every n.
     static Reduced reduce(float t, uint32_t smallest) {
         uint32_t nearest = std::max(bits(fma(t, log2_e, rounder)), smallest);
         float n = of_bits(nearest) - rounder;

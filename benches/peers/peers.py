@@ -94,9 +94,9 @@ def seconds(work):
 
 
 def rounds(works):
-    """Returns the quartiles of the seconds that each work takes.
+    """Returns the quartiles of the seconds that each function in `works` takes.
 
-    All works run once per round, so that a machine that slows down affects all of them.
+    All of them run once per round, so that a machine that slows down affects all equally.
     """
     start = time.perf_counter()
     while True:

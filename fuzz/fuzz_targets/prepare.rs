@@ -143,8 +143,8 @@ fn penalty(
     }
 }
 
-/// Returns whether the error is [`Error::Limit`]. Checks that the limit is `max_storage_buffer_binding_size`, because
-/// slices cannot exceed another one, and that the error's numbers are right.
+/// Returns whether the error is [`Error::Limit`]. Checks that the limit is `max_storage_buffer_binding_size`, which is
+/// the only limit that slices can exceed, and that the error's numbers are right.
 fn exceeds_max_binding(gpu: &Gpu, error: &Error) -> bool {
     let Error::Limit {
         limit,

@@ -81,7 +81,8 @@ impl Field {
         Callback::new_paint_callback(rect, draw).into()
     }
 
-    /// Returns the mean duration of ELU in the latest frames in seconds, or an error if the device has no timestamps.
+    /// Returns the mean duration of ELU in the latest frames in seconds. Returns `None` before the first duration is
+    /// known, and an error if the device has no timestamps.
     pub(crate) fn kernel_seconds(&self) -> Result<Option<f64>, NoTimestamps> {
         let timer = self.timer.as_ref().ok_or(NoTimestamps)?;
         Ok(timer.seconds())

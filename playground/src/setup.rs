@@ -48,8 +48,9 @@ pub(crate) fn unsupported(adapter: &wgpu::Adapter) -> Option<String> {
 
 // ---- Internals ----
 
-/// Returns the fastest adapter that can draw to the window. Adapters that can run the playground come first. As with
-/// the command `elu`, `WGPU_ADAPTER_NAME` can be set to a part of the adapter's name.
+/// Returns the fastest adapter that can draw to the window and run the playground. If none can do both, returns the
+/// fastest that can draw, so that the window can show the reason. As with the command `elu`, `WGPU_ADAPTER_NAME` can be
+/// set to a part of the adapter's name.
 #[cfg(not(target_arch = "wasm32"))]
 fn select(
     adapters: &[wgpu::Adapter],

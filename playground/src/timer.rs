@@ -73,6 +73,7 @@ impl Timer {
 
     /// Records the copy of the timestamps, after the pass. If all slots are in use, this pass is not measured.
     pub(crate) fn finish(&self, encoder: &mut wgpu::CommandEncoder) {
+        // `swap` also marks the slot as busy, until the callback below has read its timestamps.
         let is_free = |slot: &&Slot| !slot.is_busy.swap(true, Ordering::Relaxed);
         let Some(slot) = self.slots.iter().find(is_free) else {
             return;

@@ -198,8 +198,8 @@ async function open(t, url, args) {
 }
 
 /**
- * Returns the same address with another host name. Browsers enable WebGPU only in secure contexts: pages that come over
- * https or from this machine.
+ * Returns the same address with another host name, which makes WebGPU unavailable in the page: browsers enable it only
+ * in secure contexts, which are pages that come over https or from this machine.
  */
 function insecure(url) {
   return url.replace("127.0.0.1", "elsewhere.test");
@@ -340,8 +340,8 @@ async function plotted(page) {
 }
 
 /**
- * Returns the name and the formula of each curve, in the playground's order. The factors are
- * rounded to float32, as the kernel rounds them.
+ * Returns the name and the formula of each curve, in the playground's order. The factors are rounded to float32, as the
+ * kernel rounds them.
  */
 function formulas(alpha) {
   const [a, scale] = [Math.fround(alpha), 1.0507009873554805];
