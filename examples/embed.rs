@@ -1,5 +1,5 @@
-//! ELU in an app that has its own device, buffers and passes. The app computes waves, this crate applies ELU to them,
-//! and the app draws both, all in one encoder.
+//! ELU in an app that has its own device, buffers and passes. The app computes waves, wgpu-elu applies ELU to
+//! them, and the app draws both, all in one encoder.
 //!
 //! Run `cargo run --example embed -- waves.png`. Without a path, the picture is written to the folder for temporary
 //! files.
@@ -71,7 +71,7 @@ async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
             pass.dispatch_workgroups(SIZE / 8, SIZE / 8, 1);
         };
 
-    // ELU is a step that this crate prepares. The app chooses the encoder and the pass in which it is recorded.
+    // ELU is a step that wgpu-elu prepares. The app chooses the encoder and the pass in which it is recorded.
     let step = Kernel::new(&device, DType::F32)?.prepare(1.0, x.slice(..), y.slice(..))?;
     let mut encoder = device.create_command_encoder(&Default::default());
     record_pass(&mut encoder, "make_waves", &[&x]);

@@ -10,7 +10,7 @@ const ROWS: usize = 16 * 64; // 16 workgroups of 64 invocations
 const COLUMNS: usize = 300; // as in the shader
 const ALPHA: f64 = 0.5; // as in the shader
 
-/// The shader, in which each invocation computes one row. This crate provides the function `wgpu_elu_f32`.
+/// The shader, in which each invocation computes one row. wgpu-elu provides the function `wgpu_elu_f32`.
 const LAYER: &str = "
     @group(0) @binding(0) var<storage, read> a: array<f32>;
     @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -1,9 +1,9 @@
 // Returns grad * positive where y > 0, else grad * input_scale * (y + negative). `negative` must be positive and
 // finite.
 fn op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Words {
-    // Both summands are scaled so that `negative` is between 1 and 2. If y becomes 0 by that scaling, it is too small
-    // to change the sum. No output is below -negative, so the upper bound 1 of y's exponent changes no output. It keeps
-    // the scaled y finite where y > 0.
+    // Scales both summands so that `negative` is between 1 and 2. If the scaled y is flushed to 0, y is too small to
+    // change the sum. An output y < 0 is at least -negative, so its scaled exponent is at most 0. The upper bound 1 of
+    // the exponent only keeps the scaled y finite where y > 0, where the sum is not used.
     let y = normalize(y_bits & Words(MAGNITUDE), zero);
     let signed = bitcast<Floats>(bitcast<Words>(y.significand) | (y_bits & Words(SIGN)));
     let exponent = i32(f.negative.exponent);

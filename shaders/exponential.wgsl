@@ -18,7 +18,7 @@ struct Factors {
     positive: Factor,    // scale
     input_scale: Factor,
     slope: Factor,       // negative * input_scale
-    negative_bits: Word, // the bits of alpha * scale; where it is 0, infinite or NaN, `negative` has no effect
+    negative_bits: Word, // the bits of alpha * scale; if it is 0, infinite or NaN, `negative` has no effect
     // Bounds on the magnitude of x, as bits. From `largest` on, the result is constant. Below `small`,
     // expm1(input_scale * x) rounds to input_scale * x, and in a gradient exp(input_scale * x) rounds to 1.
     largest: Word,
@@ -92,6 +92,7 @@ fn exp_of(t: Pair, zero: u32) -> Exponential {
     // Splits 1 + r: `high` has its leading bits, and `lost` the others.
     let high = leading_bits(add(one, reduced.r, zero));
     let lost = subtract(reduced.r, subtract(high, one, zero), zero);
+    // The bits of ROUNDER + n are those of ROUNDER plus n, so their difference is n.
     return Exponential(
         Pair(high, add(lost, reduced.rest, zero)),
         Integers(SignedWords(reduced.rounder) - SignedWords(Words(ROUNDER_WORD))),
@@ -104,7 +105,8 @@ fn expm1_of(t: Pair, zero: u32) -> Pair {
     // 2^n: the last bits of ROUNDER + n are the biased exponent of 2^n.
     let power = bitcast<Floats>(reduced.rounder << Counts(MANTISSA_BITS));
     let power_minus_one = subtract(power, Floats(1.0), zero);
-    // The exact value of `high` does not matter as long as it is close to the result, since `low` takes the difference.
+    // The exact value of `high` does not matter as long as it is close to the result, since `low` takes up
+    // the difference.
     let high = leading_bits(barrier(any_order_expm1(power, power_minus_one, reduced), zero));
     let lost = multiply_add(power, reduced.r, subtract(power_minus_one, high, zero), zero);
     return Pair(high, multiply_add(power, reduced.rest, lost, zero));

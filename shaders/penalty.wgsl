@@ -73,7 +73,8 @@ fn last(@builtin(local_invocation_index) invocation: u32) {
     }
 }
 
-// The functions below are unrolled loops, because naga adds a counter to every loop.
+// The functions below are unrolled loops, because naga adds a counter to every loop. `sixteen`, `four` and `one` return
+// the terms of this number of vectors, of which `i` is the first.
 
 // Returns the sum of an invocation's vectors.
 fn terms_of_invocation(i: u32, p: Params) -> Terms {
@@ -120,7 +121,7 @@ fn one_sum(i: u32, p: Params) -> Sum {
 
 var<workgroup> group_sums: array<Sum, workgroup_size>;
 
-// Returns the workgroup's sum to the first invocation.
+// Returns the workgroup's sum in the first invocation. The results of the other invocations are not used.
 fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
     group_sums[invocation] = own;
     if workgroup_size > 64u {
@@ -133,7 +134,7 @@ fn sum_of_group(own: Sum, invocation: u32, zero: u32) -> Sum {
         fold(4u, invocation, zero);
     }
     fold(1u, invocation, zero);
-    if invocation == 0u { // only this invocation has the last sum, because no barrier follows
+    if invocation == 0u { // only this invocation sees the last sum, because no workgroupBarrier follows
         return group_sums[0];
     }
     return own;

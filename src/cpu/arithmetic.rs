@@ -13,11 +13,11 @@
 //! Why each step is needed:
 //!
 //! 1. A short polynomial is accurate only near 0. ln 2 is split into two parts so that n times the first part is exact.
-//!    r is then exact, and `r_low`, the remainder of the second part, is small.
+//!    r is then exact, and `r_low`, which contains n times the second part, is small.
 //! 2. exp(r) - 1 would cancel where r is near 0, so expm1(r) is computed directly. Its largest term, r, is exact; the
 //!    rounding errors are in the smaller terms.
-//! 3. 2^n - 1 is exact, and 0 for n = 0, so that expm1(t) does not cancel either. The result is a pair: rounding it to
-//!    one float here and the product again in step 4 would exceed 1 ULP.
+//! 3. 2^n - 1 is exact, and 0 for n = 0, so that expm1(t) does not cancel either. The result is a pair: if it
+//!    were rounded to one float here, and the product again in step 4, the error would exceed 1 ULP.
 //! 4. Error-free transformations multiply pairs as exactly as if they were numbers of higher precision. Only the result
 //!    is rounded.
 //! 5. The factors may be near the ends of the range although their product is not. Therefore steps 3 and 4 compute with

@@ -6,7 +6,7 @@ use crate::{
     shader,
 };
 
-/// Fails unless the device can run a compute shader with two storage buffers and a uniform.
+/// Fails unless the device can run a compute shader with two storage buffers and a uniform buffer.
 pub(super) fn check_device(limits: &wgpu::Limits) -> Result<()> {
     for (limit, found) in [
         (
@@ -58,8 +58,8 @@ pub(super) fn check_limit(
     Ok(())
 }
 
-/// Fails unless the slice consists of whole elements of `element` bytes, in a buffer that a shader can use and that
-/// contains the whole last word of the slice.
+/// Fails unless the offset and size of the slice are multiples of `element` bytes, and its buffer has the usage
+/// `STORAGE` and contains the slice's last word completely.
 pub(super) fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, element: u64) -> Result<()> {
     let (offset, size) = (slice.offset(), slice.size());
     if offset % element != 0 || size % element != 0 {

@@ -139,7 +139,7 @@ pub(super) fn plan(
     Ok(dispatches)
 }
 
-/// The start of a run: its bytes within the buffers, and the bases of its bindings.
+/// The start of a run: its byte offsets within the buffers, and the bases of its bindings.
 struct Run {
     size: u64,
     shared: Shared,
@@ -149,6 +149,7 @@ struct Run {
 
 impl Run {
     fn at(starts: PerBuffer<u64>, size: u64, shared: Shared, bounds: &Bounds) -> Self {
+        // An input in the output's buffer shares the output's binding, which starts at the lowest of these slices.
         let mut first = starts;
         if shared.x {
             first.y = first.y.min(starts.x);
@@ -224,7 +225,8 @@ impl Run {
         let edges = head + tail;
         // The largest number of cells in a dispatch of `elements`.
         let max_cells = max_groups.saturating_mul(group_size);
-        // One dispatch of elements is faster for a short run than two dispatches.
+        // Uses one dispatch of `elements` if vectors are impossible, if the edges need more than one dispatch, or if
+        // the run is short: one dispatch is then faster than two.
         if !alike || vectors == 0 || edges > max_cells || (edges > 0 && most <= group_size) {
             // The first cell may hold only one element of the run.
             let room = max_cells.saturating_mul(self.per_cell()) - (self.per_cell() - 1);

@@ -87,7 +87,7 @@ impl Program {
     }
 }
 
-/// Returns the label for an operation with a dtype. The labels of the objects that it needs begin with it.
+/// Returns the label of an operation on a dtype. The labels of all objects for this operation begin with it.
 pub(crate) fn label(operation: &str, dtype: DType) -> String {
     format!("wgpu_elu.{operation}.{dtype}")
 }
@@ -110,8 +110,8 @@ impl Kernel {
         let alignment = self.device().limits().min_uniform_buffer_offset_alignment;
         let stride = size.next_multiple_of(alignment.max(1) as usize);
         let mut bytes = vec![0; stride * recipes.len()];
-        for (slot, recipe) in bytes.chunks_exact_mut(stride).zip(recipes) {
-            slot[..size].copy_from_slice(&recipe.uniform);
+        for (chunk, recipe) in bytes.chunks_exact_mut(stride).zip(recipes) {
+            chunk[..size].copy_from_slice(&recipe.uniform);
         }
         let uniform = self.uniform(&objects.label, &bytes)?;
         let dispatches = recipes.iter().enumerate().map(|(i, recipe)| {

@@ -123,6 +123,7 @@ pub fn vectors_per_invocation(shape: Shape) -> u32 {
     if is_for_hardware(shape) { 16 } else { 64 }
 }
 
+/// Returns whether the shape is for hardware GPUs, which have many short invocations: see [`Shape::HARDWARE`].
 fn is_for_hardware(shape: Shape) -> bool {
     shape.vectors_per_invocation == 1
 }

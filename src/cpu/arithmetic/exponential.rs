@@ -68,8 +68,9 @@ macro_rules! exponential {
             }
         }
 
-        /// Returns expm1(t) as a pair, on machines with FMA, where the product of n and ln 2 is not rounded. `f32`
-        /// needs only one part of ln 2: the error of that part, 0.03 * 2^-24, is multiplied by n, but then by 2^n.
+        /// Returns expm1(t) as a pair, for a t that is one float, on machines with FMA, where the product of n and ln 2
+        /// is not rounded. `f32` needs only one part of ln 2: the error of that part, 0.03 * 2^-24, is multiplied by n,
+        /// but then by 2^n, which makes it small.
         #[inline(always)]
         fn expm1_of_float<S: Simd>(simd: S, t: S::$floats) -> Pair<S> {
             let splat = |v: $float| S::$floats::splat(simd, v);

@@ -43,8 +43,9 @@ macro_rules! factors {
         /// The factor `input_scale`, and the bounds of the x whose product with it must be exact.
         #[derive(Clone, Copy)]
         struct InputScale<S: Simd> {
-            /// The significand of `input_scale`, and 2 to the power of its exponent.
+            /// The significand of `input_scale`.
             factor: S::$floats,
+            /// 2 to the power of the exponent of `input_scale`.
             power: S::$floats,
             is_one: bool,
             /// The lower bound that x is clamped to. Smaller x give the same result.

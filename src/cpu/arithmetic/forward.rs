@@ -42,8 +42,8 @@ macro_rules! forward {
                 // The quotient 2^exponent is exact, because subnormal numbers include small powers of two.
                 let mut power = factors.negative / (negative.high[0] + negative.low[0]);
                 if power >= 1.0 {
-                    // Multiplies the factor by a large power now, but the product by a small power later. The
-                    // product then underflows only if the result does.
+                    // A power of 1 or more is applied to the factor here, and a smaller power to the product at the
+                    // end. Either way, the product underflows only if the result does.
                     negative.high *= power;
                     negative.low *= power;
                     power = 1.0;

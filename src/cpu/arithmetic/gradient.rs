@@ -1,7 +1,8 @@
 //! The gradients: `grad * positive` on the positive side, else `grad` times the slope.
 //!
-//! 1. The slope is computed as two factors: a constant, `negative * input_scale`, and a variable, exp(t). From the
-//!    output they are `input_scale` and `y + negative`. Each significand is a pair, and the exponents are separate.
+//! 1. The slope is computed as two factors: a constant, `negative * input_scale`, and a variable, exp(t). In
+//!    the gradient from the output they are `input_scale` and `y + negative`. Each significand is a pair, and the
+//!    exponents are separate.
 //! 2. `grad` is split into its significand and its exponent.
 //! 3. The three significands are multiplied as pairs, and the product is rounded once.
 //! 4. The result is scaled by the sum of the exponents.
@@ -99,8 +100,9 @@ macro_rules! gradient {
         /// The gradient from the output: `grad * positive` where `y > 0`, else `grad * input_scale * (y + negative)`.
         #[derive(Clone, Copy)]
         pub(in super::super) struct BackwardFromOutput<S: Simd> {
-            /// The significand of `negative`, and 2^-exponent in two factors.
+            /// The significand of `negative`.
             negative: S::$floats,
+            /// 2 to the power of minus the exponent of `negative`, as two factors.
             powers: [S::$floats; 2],
             /// The sum of the exponents of `negative` and `input_scale`.
             exponent: S::$floats,
@@ -128,7 +130,7 @@ macro_rules! gradient {
             fn apply(self, simd: S, y: S::$floats, grad: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
                 // Scales both summands so that `negative` is between 1 and 2. No output is below `-negative`, so the
-                // lower bound -4 changes no output.
+                // lower bound -4 changes only a `y` that is not an output of ELU. It keeps the sum finite.
                 let [power, rest] = self.powers;
                 let scaled = (y * power * rest).max(splat(-4.0)).min(splat(0.0));
                 let sum = two_sum(scaled, self.negative);
@@ -195,12 +197,12 @@ macro_rules! gradient {
                     rounded_product(scaled, variable.significand),
                     normalized.exponent + variable.exponent,
                 );
-                // For zeros, infinities and NaN, `grad * sign` gives the value that IEEE 754 requires.
-                let is_number = grad.abs().simd_gt(splat(0.0))
+                // If `grad` or the slope is 0, infinite or NaN, `grad * sign` gives the value that IEEE 754 requires.
+                let is_ordinary = grad.abs().simd_gt(splat(0.0))
                     & grad.abs().simd_le(splat(<$float>::MAX))
                     & variable.significand.high.abs().simd_gt(splat(0.0))
                     & !self.is_degenerate;
-                let below_zero = is_number.select(y, grad * sign);
+                let below_zero = is_ordinary.select(y, grad * sign);
                 let result = x
                     .simd_gt(splat(0.0))
                     .select(self.positive.times(grad), below_zero);

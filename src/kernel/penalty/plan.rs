@@ -157,16 +157,17 @@ pub(super) fn plan(start: u64, len: u64, out: u64, dtype: DType, bounds: &Bounds
     })
 }
 
-/// The elements of one binding. All positions except `base` are counted from the start of the binding.
+/// The elements that one binding covers. All positions except `base` are counted from the start of the binding.
 struct Run {
     /// The size of an element in bytes.
     element: u64,
     /// The start of the binding, in bytes of the buffer.
     base: u64,
-    /// The first element, and the end.
+    /// The first element.
     begin: u64,
+    /// The end: one past the last element.
     end: u64,
-    /// The first whole vector, and the number of whole vectors.
+    /// The first whole vector.
     first_vector: u64,
     /// The number of whole vectors that `vectors` sums.
     vectors: u64,
@@ -210,7 +211,7 @@ impl Run {
         self.end - self.begin
     }
 
-    /// Adds the dispatches of this run, and the number of their partial sums to `sums`.
+    /// Adds the dispatches of this run to `dispatches`, and the number of their partial sums to `sums`.
     fn dispatch(&self, sums: &mut u64, bounds: &Bounds, dispatches: &mut Vec<Dispatch>) {
         let lanes = VECTOR / self.element;
         let vectors_end = self.first_vector + self.vectors;

@@ -6,7 +6,7 @@ use super::*;
 use crate::shader::Shape;
 
 /// Follows the plan with the shaders' index arithmetic, with lists of elements in place of sums. Returns the elements
-/// that the result covers, counted from the first element. In a scratch buffer, `None` is a sum that does not exist.
+/// that the result covers, counted from the first element.
 fn summed_elements(plan: &Plan, start: u64, dtype: DType, bounds: &Bounds) -> Vec<u64> {
     let (element, sum) = (dtype.size() as u64, source::sum_size(dtype) as u64);
     let lanes = VECTOR / element;
