@@ -25,21 +25,18 @@ override workgroup_size: u32;
 // multiplies by is 1. `unit_input_scale`: `input_scale` is 1.
 override unit_factors: bool = false;
 override unit_input_scale: bool = false;
-// The number of vectors per invocation, 1 or 4; the distance between the first vectors of adjacent invocations; and the
-// distance between the vectors of one invocation.
+// The number of consecutive vectors per invocation, 1 or 4.
 override vectors_per_invocation: u32;
-override invocation_stride: u32;
-override vector_stride: u32;
 
 @compute @workgroup_size(workgroup_size)
 fn vectors(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
     let p = params;
     let groups_before = group.y * p.groups_per_row + group.x;
-    let first = groups_before * workgroup_size * vectors_per_invocation + invocation * invocation_stride;
+    let first = (groups_before * workgroup_size + invocation) * vectors_per_invocation;
     // The loop is unrolled, because naga adds a counter to every loop.
     if vectors_per_invocation == 4u {
-        two_vectors(first, first + vector_stride, p);
-        two_vectors(first + 2u * vector_stride, first + 3u * vector_stride, p);
+        two_vectors(first, first + 1u, p);
+        two_vectors(first + 2u, first + 3u, p);
     } else {
         one_vector(first, p);
     }

@@ -289,11 +289,7 @@ impl Shape {
         let mut constants = vec![("workgroup_size", f64::from(self.workgroup_size))];
         if entry_point == VECTORS {
             let vectors = f64::from(self.vectors_per_invocation);
-            constants.extend([
-                ("vectors_per_invocation", vectors),
-                ("vector_stride", 1.0),
-                ("invocation_stride", vectors),
-            ]);
+            constants.push(("vectors_per_invocation", vectors));
         }
         constants
     }

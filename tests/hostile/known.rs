@@ -138,7 +138,11 @@ fn earlier_shaders_break() {
             source: source.into(),
             dtype,
             entry_point: VECTORS,
-            constants: Shape::HARDWARE.constants(VECTORS),
+            constants: [
+                Shape::HARDWARE.constants(VECTORS),
+                vec![("vector_stride", 1.0), ("invocation_stride", 1.0)],
+            ]
+            .concat(),
         };
         let Some(program) = Program::compile([shader.clone()]) else {
             return;
