@@ -63,8 +63,9 @@ pub async fn check(
     Ok(report.with_others(others))
 }
 
-/// Judges the results that [`check`] judges, and adds those for `judge` to the collection that `empty` creates. Calls
-/// `progress` after each piece with two numbers: the results that were computed so far, and those of the whole check.
+/// Judges the results that [`check`] judges. Returns those for `judge` in the collection that `empty` creates, and
+/// those for the other factors as [`Others`]. Calls `progress` after each piece with two numbers: the results that were
+/// computed so far, and those of the whole check.
 ///
 /// # Errors
 ///

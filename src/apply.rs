@@ -56,8 +56,9 @@ impl Elu {
         self.run(op, Some(x), grad, out)
     }
 
-    /// Applies `op` as [`Elu::apply`] does, and replaces the last input. For [`Op::Forward`], `values` is `x` and the
-    /// argument `x` is `None`. For a gradient, `values` is `grad` and the argument `x` is given.
+    /// Applies `op` as [`Elu::apply`] does, and replaces the last input, `values`, with the result. For
+    /// [`Op::Forward`], `values` is `x` and the argument `x` is `None`. For a gradient, `values` is `grad` and the
+    /// argument `x` is given.
     ///
     /// # Errors
     ///

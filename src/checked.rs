@@ -79,9 +79,11 @@ pub(crate) fn lost(error: impl fmt::Display) -> Error {
 /// Calls `make` inside error scopes and returns the error that it caused, if any. `what` names the object or the call
 /// in the error. Neither the host's own error scopes nor its error callback see that error.
 ///
-/// Returns [`Error::DeviceLost`] if the error came from using an invalid handle (see [`probe_alive`]), and if wgpu panics,
-/// which it does where a driver returns an error that it does not expect. `make` must not run a host's callbacks, whose
-/// panics belong to the host.
+/// Returns [`Error::DeviceLost`] if the error came from using an invalid handle (see [`probe_alive`]), and if wgpu
+/// panics, which it does where a driver returns an error that it does not expect. `make` must not run a host's
+/// callbacks, whose panics belong to the host.
+///
+/// In a browser, where errors arrive later, this only calls `make`. [`Checks`] catches errors there.
 pub(crate) fn checked<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T> {
     if cfg!(target_family = "wasm") {
         return Ok(make());
@@ -141,7 +143,8 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> String {
     )
 }
 
-/// Calls `make` inside error scopes, and returns the first error that it caused.
+/// Calls `make` inside error scopes, and returns the first error that it caused. Works only outside the browser, where
+/// the first poll of a popped scope returns its error.
 fn caught<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<(T, Option<wgpu::Error>)> {
     let filters = [
         wgpu::ErrorFilter::Internal,

@@ -67,7 +67,7 @@ pub fn apply<E: Element>(
     run(op, elu.into(), Some(x), grad, out)
 }
 
-/// Applies `op` as [`apply`] does, and replaces the operation's last input, which is in `values`, by the result. For
+/// Applies `op` as [`apply`] does, and replaces the operation's last input, which is in `values`, with the result. For
 /// [`Op::Forward`] the last input is `x`, and the argument `x` is `None`. For a gradient it is `grad`, and the argument
 /// `x` is given.
 ///
@@ -93,7 +93,7 @@ pub fn forward<E: Element>(elu: impl Into<Elu>, x: &[E], y: &mut [E]) -> Result<
     apply(Op::Forward, elu, x, None, y)
 }
 
-/// Replaces `x` by its ELU.
+/// Replaces `x` with its ELU.
 pub fn forward_in_place<E: Element>(elu: impl Into<Elu>, x: &mut [E]) {
     run_forward(elu.into(), None, x);
 }
@@ -110,7 +110,7 @@ pub fn backward<E: Element>(elu: impl Into<Elu>, x: &[E], grad: &[E], out: &mut 
     apply(Op::Backward, elu, x, Some(grad), out)
 }
 
-/// Replaces `grad` by the gradient that [`backward`] writes.
+/// Replaces `grad` with the gradient that [`backward`] writes.
 ///
 /// # Errors
 ///
@@ -135,7 +135,7 @@ pub fn backward_from_output<E: Element>(
     apply(Op::BackwardFromOutput, elu, y, Some(grad), out)
 }
 
-/// Replaces `grad` by the gradient that [`backward_from_output`] writes.
+/// Replaces `grad` with the gradient that [`backward_from_output`] writes.
 ///
 /// # Errors
 ///
@@ -172,8 +172,9 @@ pub fn simd_level() -> &'static str {
     name(Level::new())
 }
 
-/// Returns the number of threads that process a long slice: those of rayon's pool, which the first call of this crate
-/// starts unless the host has started it. Returns 1 if the threads cannot be started, and without the feature `threads`.
+/// Returns the number of threads that process a long slice: those of rayon's pool, which this crate starts when it
+/// first needs the pool, unless the app has started it. Returns 1 if the threads cannot be started, and without the
+/// feature `threads`.
 pub fn threads() -> usize {
     threads::count()
 }
@@ -186,8 +187,9 @@ pub fn max_threads() -> usize {
 
 // ---- Internals ----
 
-/// The smallest number of elements that is divided among several threads, because waking them takes time. 2^16 elements
-/// took 34 microseconds on two threads that had to be woken, and 23 microseconds on one thread.
+/// The length of the shortest slice that several threads process together. Shorter slices run on one thread, because
+/// waking threads takes time: 2^16 elements took 34 microseconds on two threads that had to be woken, and 23
+/// microseconds on one thread.
 #[cfg(feature = "threads")]
 const MIN_LEN_FOR_THREADS: usize = 1 << 18;
 
@@ -270,7 +272,7 @@ pub(crate) fn run<E: Element>(
     match (op, x) {
         (Op::Forward, x) => run_forward(elu, x, out),
         (_, Some(x)) => run_gradient(op, elu, x, grad, out),
-        (_, None) => check_inputs(op, 1)?,
+        (_, None) => check_inputs(op, 1)?, // always fails: a gradient takes two inputs
     }
     Ok(())
 }
@@ -363,7 +365,7 @@ trait VectorCode: Element {
         grad: Option<&[Self]>,
         out: &mut [Self],
     );
-    /// Returns the sum of the terms of a penalty, divided by [`VectorCode::rescale`].
+    /// Returns the sum of the terms of a penalty, divided by the number that [`VectorCode::rescale`] returns.
     fn penalty(level: Level, penalty: Penalty, y: &[Self]) -> Sum;
     /// Returns the power of two by which the penalty's sum must be multiplied.
     fn rescale(penalty: Penalty) -> f64;
@@ -407,6 +409,7 @@ macro_rules! vector_code {
                         map_with_grad(simd, BackwardFromOutput::new(simd, rounded), x, grad, out)
                     });
                 } else if class.unit_factors && has_fma(level) {
+                    // `UnitBackward` is accurate only with FMA: without it, its result would be rounded twice.
                     dispatch!(level, simd => {
                         map_with_grad(simd, UnitBackward::new(simd, rounded), x, grad, out)
                     });

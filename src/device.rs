@@ -1,4 +1,4 @@
-//! Devices: the CPU, a GPU that this crate selects, or a GPU that a host lends.
+//! Devices: the CPU, a GPU that this crate selects, or a GPU that a host (an app with its own wgpu device) lends.
 
 mod adapters;
 mod gpu;
@@ -22,7 +22,8 @@ pub(crate) use submission::Until;
 /// # Environment variables
 ///
 /// Every constructor that looks for adapters respects wgpu's own variables: `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`,
-/// `gl`, or several separated by commas), `WGPU_POWER_PREF` (`low` prefers an integrated GPU) and the debugging ones.
+/// `gl`, or several separated by commas), `WGPU_POWER_PREF` (`low` prefers an integrated GPU) and those for
+/// debugging, such as `WGPU_VALIDATION`.
 /// [`Device::from_env`] also reads `WGPU_ADAPTER_NAME`. GL adapters are considered only if no other backend has a
 /// suitable adapter, whatever `WGPU_POWER_PREF` says.
 ///
@@ -32,9 +33,9 @@ pub(crate) use submission::Until;
 /// `_blocking`.
 ///
 /// Methods that submit work or wait for it also run wgpu's pending callbacks, as every submission and poll does. These
-/// include a host's own callbacks. Their panics are passed on if the device is lent. On a device that this crate created,
-/// every panic in such a call is [`Error::DeviceLost`], because wgpu panics where a driver returns an error that it does
-/// not expect.
+/// include the callbacks of a host, the app that [lent](Gpu::from_wgpu) its wgpu device. A panic of a host's callback
+/// is passed on. On a device that this crate created, every panic in such a call becomes [`Error::DeviceLost`], because
+/// wgpu panics where a driver returns an error that it does not expect.
 ///
 /// # In a browser
 ///
@@ -55,8 +56,8 @@ impl From<Gpu> for Device {
 }
 
 impl Device {
-    /// Returns the best hardware GPU whose driver can create a device, or the CPU if none exists. The CPU path is faster
-    /// than a software adapter.
+    /// Returns the best hardware GPU whose driver can create a device, or the CPU if none exists. The CPU path is
+    /// faster than a software adapter.
     ///
     /// # Errors
     ///
@@ -229,13 +230,14 @@ impl Device {
     }
 }
 
-/// The failures to list adapters and to create devices on them.
+/// The first failure to list adapters or to create a device on one. All failures are logged.
 #[derive(Default)]
 struct Failures {
     first: Option<Error>,
 }
 
 impl Failures {
+    /// Creates a device on `adapter`. If that fails, records the failure and returns `None`.
     async fn try_adapter(&mut self, adapter: &wgpu::Adapter) -> Option<Device> {
         self.add(Device::from_adapter(adapter).await)
     }

@@ -53,8 +53,8 @@ pub enum Error {
         /// The purpose of the memory, with its size in bytes if it is known.
         what: String,
     },
-    /// The device is lost: its driver crashed or was reset, wgpu panicked because the driver returned an unexpected error,
-    /// or the device was unplugged or destroyed. Create a new one.
+    /// The device is lost: its driver crashed or was reset, wgpu panicked because the driver returned an unexpected
+    /// error, or the device was unplugged or destroyed. Create a new one.
     #[error("the device is lost: {reason}")]
     DeviceLost {
         /// wgpu's message.
@@ -101,7 +101,7 @@ pub enum Error {
         /// The tensor's shape.
         shape: Vec<usize>,
     },
-    /// The elements have another type than the one that is needed.
+    /// The elements do not have the type that is needed.
     #[error("{role} has elements of {found}, needed {needed}")]
     DTypeMismatch {
         /// The tensor or slice.
@@ -121,7 +121,7 @@ pub enum Error {
         /// The number of inputs that were given.
         found: usize,
     },
-    /// The output or the gradient has another length than the input.
+    /// The output or the gradient does not have the input's length.
     #[error("{role} must be as long as the input: needed {needed} elements, found {found}")]
     LengthMismatch {
         /// The output or the gradient.
@@ -131,7 +131,7 @@ pub enum Error {
         /// The length of the output or the gradient, in elements.
         found: u64,
     },
-    /// The output or the gradient has another shape than the input.
+    /// The output or the gradient does not have the input's shape.
     #[error("{role} must have the input's shape: needed {needed:?}, found {found:?}")]
     ShapesDiffer {
         /// The output or the gradient.
@@ -159,7 +159,7 @@ pub enum Error {
         /// Its value.
         found: f64,
     },
-    /// A regularizer's factor has a value that Keras rejects, too.
+    /// A regularizer's factor is negative, infinite or NaN. Keras rejects such a factor, too.
     #[error("regularizer factor {name} must be a non-negative finite number, found {found}")]
     RegularizerFactor {
         /// `l1` or `l2`.
@@ -192,18 +192,18 @@ pub enum Error {
         /// The feature's name in [`wgpu::Features`].
         needed: &'static str,
     },
-    /// A buffer slice does not start or end at the boundary of an element.
+    /// A buffer slice, or the data for a tensor, does not start or end at the boundary of an element.
     #[error(
         "{role} must start and end at a multiple of {needed} bytes, found offset {offset} and size {size}"
     )]
     Misaligned {
-        /// The buffer.
+        /// The slice or tensor.
         role: Role,
         /// The size of an element in bytes.
         needed: u64,
-        /// The slice's offset in bytes.
+        /// The offset in bytes at which it starts.
         offset: u64,
-        /// The slice's size in bytes.
+        /// Its size in bytes.
         size: u64,
     },
     /// A buffer was created without a required usage.
@@ -216,12 +216,12 @@ pub enum Error {
         /// The names of the usages that the buffer has, such as `COPY_SRC | COPY_DST`.
         found: String,
     },
-    /// A buffer ends in the middle of the word that holds the last element.
+    /// A buffer ends in the middle of the 4-byte word that holds the last element.
     #[error("{role} needs a buffer of {needed} bytes, since GPUs bind whole words, found {found}")]
     PartialWord {
         /// The buffer.
         role: Role,
-        /// The required size in bytes, a multiple of the word size.
+        /// The required size in bytes, a multiple of 4.
         needed: u64,
         /// The buffer's size in bytes.
         found: u64,

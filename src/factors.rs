@@ -25,7 +25,7 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Unchecked"))]
 pub struct Factors {
-    #[cfg_attr(feature = "serde", serde(serialize_with = "finite"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_finite"))]
     alpha: f64,
     scale: f64,
     input_scale: f64,
@@ -112,7 +112,10 @@ impl From<f32> for Factors {
 /// Serializes alpha. In text formats it must be finite: JSON has no infinity and no NaN, and `serde_json` would write
 /// null.
 #[cfg(feature = "serde")]
-pub(crate) fn finite<S: serde::Serializer>(alpha: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize_finite<S: serde::Serializer>(
+    alpha: &f64,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     if alpha.is_finite() || !serializer.is_human_readable() {
         serializer.serialize_f64(*alpha)
     } else {
@@ -237,7 +240,7 @@ macro_rules! rounded_factors {
                     degenerate: self.is_degenerate(),
                     unit_factors: match op {
                         Op::Forward | Op::Backward => unit_scales && self.negative == 1.0,
-                        Op::BackwardFromOutput => unit_scales, // `negative` is only added
+                        Op::BackwardFromOutput => unit_scales, // `negative` is added, not a factor
                     },
                     unit_input_scale,
                 }
@@ -356,9 +359,10 @@ impl Penalty {
         self.l1 == 0.0 && self.l2 == 0.0
     }
 
-    /// Returns the factors that a kernel multiplies by, and the number that the sum must be multiplied by at the end. If
-    /// the larger factor is at least 2^1023, both are divided by 2, so that `l1 + l2 * |y|` stays finite for `|y| <= 1`
-    /// and overflows only if the penalty does.
+    /// Returns the factors that a kernel multiplies by, and the number that the sum must be multiplied by at the end.
+    ///
+    /// If the larger factor is at least 2^1023, both are divided by 2, so that `l1 + l2 * |y|` stays finite for
+    /// `|y| <= 1` and overflows only if the penalty does.
     pub(crate) fn in_f64(&self) -> ([f64; 2], f64) {
         let rescale = if self.l1.max(self.l2) > f64::MAX / 2.0 {
             2.0
@@ -368,10 +372,12 @@ impl Penalty {
         ([self.l1 / rescale, self.l2 / rescale], rescale)
     }
 
-    /// Returns the same in `f32`. If the larger factor is less than 2^-126 or at least 2^127, both are divided by the
-    /// power of two that brings it into this range; the smaller factor may then underflow. (Factors that are subnormal
-    /// in `f64` remain below the range.) Factors below 2^127 keep `l1 + l2 * |y|` finite for `|y| <= 1`, so it
-    /// overflows only if the penalty does.
+    /// Returns what [`Penalty::in_f64`] returns, in `f32`.
+    ///
+    /// If the larger factor is less than 2^-126 or at least 2^127, both are divided by the power of two that brings it
+    /// into this range; the smaller factor may then underflow. (Factors that are subnormal in `f64` remain below the
+    /// range.) Factors below 2^127 keep `l1 + l2 * |y|` finite for `|y| <= 1`, so it overflows only if the penalty
+    /// does.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "rounding is what is wanted"

@@ -22,7 +22,7 @@ use plan::{Bounds, Dispatch, Entry, PerBuffer};
 pub(crate) use program::label;
 use program::{Objects, PipelineKey, Program, Recipe};
 
-/// ELU on a [`wgpu::Device`], which may belong to a host.
+/// ELU on a [`wgpu::Device`], which may belong to a host: an app that has its own wgpu device.
 ///
 /// 1. Call [`Kernel::new`] once per device and dtype. It uses the limits and features that *this* device was created
 ///    with, and does not set callbacks.
@@ -49,10 +49,11 @@ use program::{Objects, PipelineKey, Program, Recipe};
 /// # Slices
 ///
 /// Every `prepare` takes slices that start at any element and have any length. What exceeds one binding or one dispatch
-/// becomes several dispatches. Bytes outside the output slice keep their values, even the other half of a word. The
-/// output may be the same slice as an input (in place), or lie in the same buffer without overlapping it. All slices in
-/// the output's buffer must lie within `max_storage_buffer_binding_size` of each other, because WebGPU allows only one
-/// binding per dispatch for a buffer that is written. Empty slices give a step that records nothing.
+/// becomes several dispatches. Bytes outside the output slice keep their values, even a 16-bit element that shares its
+/// word with the first or last element of the slice. The output may be the same slice as an input (in place), or lie in
+/// the same buffer without overlapping it. All slices in the output's buffer must lie within
+/// `max_storage_buffer_binding_size` of each other, because WebGPU allows only one binding per dispatch for a buffer
+/// that is written. Empty slices give a step that records nothing.
 ///
 /// # Errors
 ///
@@ -238,7 +239,7 @@ impl Kernel {
         self.prepare_op(Op::Forward, elu, x, None, y)
     }
 
-    /// Prepares a step that replaces `x` by its ELU. This is [`Kernel::prepare`] with the same slice twice.
+    /// Prepares a step that replaces `x` with its ELU. This is [`Kernel::prepare`] with the same slice twice.
     ///
     /// # Errors
     ///
@@ -351,7 +352,7 @@ impl Step {
         }
     }
 
-    /// Returns the number of dispatches that [`Step::record`] makes: 0 for ELU of no elements, usually 1 or 2.
+    /// Returns the number of dispatches that [`Step::record`] makes: 0 for ELU of empty slices, usually 1 or 2.
     pub fn dispatches(&self) -> usize {
         self.dispatches.len()
     }
@@ -400,6 +401,8 @@ impl Kernel {
         out: wgpu::BufferSlice<'_>,
     ) -> Result<Step> {
         let size = self.dtype().size() as u64;
+        // Operations without an incoming gradient use `x` in its place, so that the checks and the planner need no
+        // special case.
         let others = [(Role::Gradient, grad.unwrap_or(x)), (Role::Output, out)];
         check_slice(Role::Input, x, size)?;
         for (role, slice) in others {
@@ -422,7 +425,6 @@ impl Kernel {
             grad: grad.unwrap_or(x),
             y: out,
         };
-        // Operations without an incoming gradient use `x` in its place, so that the planner needs no special case.
         let planned = Shared {
             x: shared_x,
             grad: shared_grad.unwrap_or(shared_x),

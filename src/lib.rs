@@ -28,7 +28,8 @@
 //!   overlap.
 //! - **A step in your own wgpu app**: [`Kernel`] takes your `wgpu::Device` and your buffers and records into your
 //!   compute pass. It does not submit, wait, or set callbacks. The tensor methods of [`Elu`] use the same public API.
-//!   Use the wgpu that this crate exports, [`wgpu_elu::wgpu`](wgpu), so that the versions agree.
+//!   Use the wgpu that this crate exports, [`wgpu_elu::wgpu`](wgpu), so that the versions agree. This documentation
+//!   calls such an app a host: it lends its wgpu device to this crate.
 //! - **ELU at the end of your own shader**: [`shader::function`] returns plain WGSL or a module for `naga_oil` or WESL.
 //! - **Slices on the CPU**: [`cpu`].
 //! - **A reference for results**: [`reference`](mod@reference) computes one `f64` at a time, by a simple formula.
@@ -36,7 +37,8 @@
 //! # Numbers
 //!
 //! - ELU returns `x >= 0`, -0 and infinity included, and NaN bit by bit. -infinity gives -alpha.
-//! - `alpha` may be any number. A zero, negative, infinite or NaN `alpha` affects negative `x` only.
+//! - `alpha` may be any number, also zero, negative, infinite or NaN. It affects only the results for negative `x`, and
+//!   in gradients those for 0.
 //! - The negative side is `alpha * expm1(x)`. The formula `exp(x) - 1` would lose every digit near zero. The error is
 //!   below 1 ULP (`f64`: 2 ULP) for every `x`, every `alpha`, `scale` and `input_scale`, and every incoming gradient,
 //!   subnormal results included, whatever the driver's compiler regroups, contracts or flushes to zero. The exact
@@ -44,16 +46,16 @@
 //!   elements.
 //! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, with integer operations. Results are
 //!   within 1 ULP; forward with `alpha` 1 gives the nearest number. `f64` is within 2 ULP.
-//! - Where results are the nearest numbers, they never decrease as `x` increases. Elsewhere, with `alpha >= 0`, a
-//!   result may be the number just below the result of a smaller `x`.
+//! - Forward results that are always the nearest numbers never decrease as `x` increases. Other forward results, with
+//!   `alpha >= 0`, may be the number just below the result of a smaller `x`.
 //! - The same `x` gives the same bits at every position in a tensor. Different devices may differ by 1 ULP (`f64`: 2
 //!   ULP).
 //!
 //! # Limits
 //!
-//! A tensor is at most as large as the device's `max_buffer_size`. [`Kernel`] takes buffers of any size, and [`Stream`]
-//! any amount of data. `f64` on a GPU needs the device features `SHADER_F64` and `SHADER_INT64`. This crate contains no
-//! `unsafe` code.
+//! A tensor on a GPU is at most as large as the device's `max_buffer_size`. [`Kernel`] takes buffers of any size, and
+//! [`Stream`] any amount of data. `f64` on a GPU needs the device features `SHADER_F64` and `SHADER_INT64`. This crate
+//! contains no `unsafe` code.
 //!
 //! # Labels
 //!

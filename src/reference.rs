@@ -31,7 +31,8 @@ pub fn elu_grad(x: f64, alpha: f64) -> f64 {
 ///
 /// This formula, PyTorch's `aten::elu`, defines what the kernels compute, after three factors are rounded to the type
 /// of their arithmetic: `scale * alpha`, `scale` and `input_scale`. To get the exact value of a kernel's negative side,
-/// pass the rounded `scale * alpha` as `alpha`, and 1 as `scale`. `scale` and `input_scale` must be positive.
+/// pass the rounded `scale * alpha` as `alpha`, 1 as `scale`, and the rounded `input_scale`. `scale` and `input_scale`
+/// must be positive.
 pub fn family(x: f64, alpha: f64, scale: f64, input_scale: f64) -> f64 {
     if x < 0.0 {
         scale * alpha * (input_scale * x).exp_m1()

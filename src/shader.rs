@@ -1,5 +1,5 @@
-//! The WGSL that runs, and ELU as [functions](function()) for your own shaders. This module composes the text for a
-//! dtype, an operation and an arrangement of buffers, and defines the layout of the uniform buffer. It does not call
+//! The WGSL of the kernels, and ELU as [functions](function()) for your own shaders. This module composes the text for
+//! a dtype, an operation and an arrangement of buffers, and defines the layout of the uniform buffer. It does not call
 //! wgpu.
 
 mod function;
@@ -139,8 +139,8 @@ impl Factors32 {
     pub fn new(factors: Factors, op: Op) -> Self {
         let rounded = factors.in_f32();
         // Bounds on |input_scale * x|, which become bounds on |x|. For forward they are EXPM1_LARGEST and EXPM1_SMALL
-        // in shaders/format/float32.wgsl. In gradients, exp of less than 2^-40 rounds to 1.
-        // exp(-330) rounds to 0 even after a multiplication by the largest gradient and the largest slope, 2^192.
+        // in shaders/format/float32.wgsl. In gradients, exp(t) rounds to 1 for |t| < 2^-40, and exp(-330) rounds to 0
+        // even after a multiplication by the largest gradient (2^128) and the largest slope (2^192).
         let (largest, small) = match op {
             Op::Forward => (19.0, 0.5f32.powi(30)),
             Op::Backward | Op::BackwardFromOutput => (330.0, 0.5f32.powi(40)),
@@ -163,7 +163,8 @@ impl Factors64 {
     pub fn new(factors: Factors, op: Op) -> Self {
         let rounded = factors.in_f64();
         // As in Factors32::new: EXPM1_LARGEST and EXPM1_SMALL in shaders/format/float64.wgsl, and 2^-80.
-        // exp(-2240) rounds to 0 even after a multiplication by the largest gradient and the largest slope, 2^1088.
+        // exp(-2240) rounds to 0 even after a multiplication by the largest gradient (2^1024) and the largest slope
+        // (2^1088).
         let (largest, small) = match op {
             Op::Forward => (39.0, 0.5f64.powi(60)),
             Op::Backward | Op::BackwardFromOutput => (2240.0, 0.5f64.powi(80)),
@@ -211,14 +212,14 @@ pub const GRAD_BINDING: u32 = 2;
 /// The binding of the output, in group 0.
 pub const Y_BINDING: u32 = 3;
 
-/// The entry point that processes vectors of 16 bytes. All slices must start at the same position within 16 bytes.
+/// The entry point that processes vectors of 16 bytes. All slices must start at the same offset modulo 16 bytes.
 pub const VECTORS: &str = "vectors";
 /// The entry point that processes one element at a time, or the two 16-bit elements in a word of the output. Slices may
 /// start at any element.
 pub const ELEMENTS: &str = "elements";
 
-/// The arithmetic that an operation does not need for given factors, as the values of two `override` constants. Both
-/// are false by default, which is correct for all factors.
+/// The values of two `override` constants, with which the compiler can omit arithmetic that the factors make
+/// unnecessary. Both are false by default, which is correct for all factors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Specialization {
     /// Every factor that the operation multiplies by is 1, on both sides of 0.

@@ -156,8 +156,8 @@ impl Tensor {
     ///
     /// The buffer must belong to `gpu`. Work with another device's buffer returns [`Error::Refused`], unless the
     /// devices come from two instances of wgpu, which this crate cannot detect (see [`Gpu::from_wgpu`]). Work on the
-    /// tensor needs the usage `STORAGE`, and reading it `COPY_SRC`. An operation in place changes the buffer, unless the
-    /// tensor shares it with a clone, a reshaped tensor or rows: then the tensor gets new memory first.
+    /// tensor needs the usage `STORAGE`, and reading it `COPY_SRC`. An operation in place changes the buffer, unless
+    /// the tensor shares it with a clone, a reshaped tensor or rows: then the tensor gets new memory first.
     ///
     /// # Errors
     ///
@@ -327,7 +327,8 @@ impl Tensor {
     }
 
     /// Returns the elements like [`Tensor::to_vec`], but without a copy if they are on the CPU, no other tensor shares
-    /// the memory, and they start at the beginning of the memory. ([`Tensor::rows`] may return later elements.)
+    /// the memory, and they start at the beginning of the memory. (Those of a tensor from [`Tensor::rows`] may start
+    /// later.)
     ///
     /// # Errors
     ///
@@ -407,8 +408,8 @@ impl Tensor {
     /// Passes the tensor's bytes to `read`, after all work on them is done.
     async fn read<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let size = self.dtype.size();
-        // Checks that there is memory for the result. In a browser, wgpu copies the mapped bytes once more, so `room` is
-        // kept until the memory for both is checked.
+        // Checks that there is memory for the result. In a browser, wgpu copies the mapped bytes once more, so `room`
+        // is kept until the memory for both is checked.
         let room = room(self.len * size)?;
         if cfg!(target_family = "wasm") {
             check_room(self.len * size)?;

@@ -1,9 +1,10 @@
 //! The threads that long work on the CPU is divided among: those of rayon's pool.
 
-/// Returns the number of threads that can work together: those of the pool that this thread belongs to, or else those of
-/// rayon's global pool, which the first call starts. Returns 1 if the threads cannot be started, for example because a
-/// container limits the number of processes, and without the feature `threads`. rayon must then not be called: it would
-/// try again to start the threads, and panic.
+/// Returns the number of threads that can work together: those of the pool that this thread belongs to, or else those
+/// of rayon's global pool, which the first call starts. Without the feature `threads` it returns 1.
+///
+/// It also returns 1 if the threads cannot be started, for example because a container limits the number of processes.
+/// The caller must then not use rayon, which would try again to start the threads, and panic.
 pub(crate) fn count() -> usize {
     #[cfg(feature = "threads")]
     return pool::count();
@@ -31,6 +32,7 @@ mod pool {
         *GLOBAL.get_or_init(|| {
             let threads = wanted().min(super::max());
             match ThreadPoolBuilder::new().num_threads(threads).build_global() {
+                // The error has a source if a thread could not be started, but not if the pool already exists.
                 Err(error) if error.source().is_some() => {
                     log::warn!("the CPU path runs on the calling thread: {error}");
                     1
@@ -41,8 +43,8 @@ mod pool {
         })
     }
 
-    /// Returns the number in `RAYON_NUM_THREADS`, or the number of cores if the variable is not set, empty or 0. Logs a number
-    /// that is too large, which rayon would accept, and a value that is no number.
+    /// Returns the number in `RAYON_NUM_THREADS`, or the number of cores if the variable is not set, empty or 0. Logs a
+    /// number that is too large, which rayon would accept, and a value that is no number.
     fn wanted() -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let Some(value) = std::env::var_os("RAYON_NUM_THREADS") else {

@@ -187,7 +187,7 @@ pub fn translate_source(
     let bindings = [PARAMS_BINDING, X_BINDING, GRAD_BINDING, Y_BINDING]
         .map(|binding| (ResourceBinding { group: 0, binding }, slot(binding)));
     match language {
-        Language::Wgsl => Ok(source.into_bytes()),
+        Language::Wgsl => Ok(source.into_bytes()), // already returned above
         Language::Spirv => {
             let options = spv::Options {
                 lang_version: (1, 3),           // Vulkan 1.1
@@ -289,5 +289,5 @@ const CHECKS: BoundsCheckPolicies = BoundsCheckPolicies {
 };
 
 fn slot(binding: u32) -> u8 {
-    u8::try_from(binding).unwrap_or(u8::MAX) // there are four
+    u8::try_from(binding).unwrap_or(u8::MAX) // the bindings are 0 to 3
 }

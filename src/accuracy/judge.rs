@@ -132,6 +132,8 @@ impl Judge {
         } else {
             ulp <= self.max_ulp()
         };
+        // An infinity instead of a number, or the reverse, is a result of the wrong kind. It is allowed only within
+        // `max_ulp` of the exact value, where `distance` counts infinity as the next power of two.
         if !is_allowed && y.is_infinite() != nearest.is_infinite() {
             return Verdict::WRONG;
         }
@@ -150,7 +152,7 @@ impl Judge {
         }
     }
 
-    /// Returns whether the contract requires the nearest number: for 16-bit formats, forward, with unit factors.
+    /// Returns whether the contract requires the nearest number: for 16-bit formats, forward, ELU with alpha 1.
     pub fn is_rounded_correctly(&self) -> bool {
         matches!(self.dtype, DType::F16 | DType::BF16)
             && self.op == Op::Forward
@@ -203,7 +205,7 @@ impl Judge {
         } = self.rounded_factors();
         let from_output = op == Op::BackwardFromOutput;
         // No input has an output below -negative. The implementations still add `negative` exactly down to twice that,
-        // and replace smaller outputs.
+        // but may clamp smaller outputs, so any result is right for those.
         if from_output && x < -2.0 * negative {
             return Expected::Anything;
         }

@@ -44,6 +44,7 @@ fn alphas(dtype: DType, exhaustive: bool) -> Vec<f64> {
         let random = mix(i as u64);
         let significand = 1.0 + (random >> 12) as f64 * 0.5f64.powi(52);
         let sign = if i % 3 == 2 { -1.0 } else { 1.0 };
+        // Multiplies by 2^exponent in two steps, because `powi` may give 0 for a power that is subnormal.
         let half = 2f64.powi(exponent / 2);
         sign * significand * half * 2f64.powi(exponent - exponent / 2)
     });
@@ -67,6 +68,7 @@ fn families() -> Vec<Factors> {
     const LARGEST: f64 = (1u128 << 64) as f64;
     const SMALLEST: f64 = 1.0 / LARGEST;
     let mut all = vec![Factors::SELU];
+    // For the two alphas with all digits, earlier versions gave wrong gradients: see tests/conformance/src/numbers.rs.
     let celu = [
         SMALLEST,
         1e-10,

@@ -184,8 +184,8 @@ fn critical(judge: Judge) -> Vec<u64> {
         numbers: Vec::new(),
     };
 
-    // The range reduction gives |r| <= ln 2 / 2. n changes at the odd multiples of ln 2 / 2, and r is 0 at the even
-    // ones.
+    // The range reduction of exp(t) writes t = n ln 2 + r with |r| <= ln 2 / 2. n changes at the odd multiples of
+    // ln 2 / 2, and r is 0 at the even ones.
     let largest_t = match op {
         Op::Forward if is_wide => 120.0,
         Op::Forward => 60.0,
@@ -282,7 +282,7 @@ fn thresholds(dtype: DType) -> Vec<f64> {
         ],
     };
     if dtype != DType::F64 {
-        // `center_shift` on the CPU (0.0589) moves the points at which n changes.
+        // `center_shift` on the CPU (0.0589) moves the points at which n of the range reduction changes.
         all.extend((0..128).map(|n| (f64::from(n) + 0.5) * LN_2 - 0.0589));
     }
     all

@@ -68,7 +68,8 @@ impl Wish {
         Ok(name.map_or(Self::Auto, |name| Self::Named(name.into())))
     }
 
-    /// Returns whether the wish prefers an adapter to all that come after it in the order of [`rank`].
+    /// Returns whether the wish selects an adapter without looking at those that come after it in the order of
+    /// [`rank`].
     pub(super) fn prefers(&self, adapter: &wgpu::Adapter) -> bool {
         self.prefers_candidate(&Candidate::new(adapter))
     }

@@ -23,7 +23,7 @@ pub struct Gpu {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// The device and the queue. `None` only while it is dropped.
+    /// The device and the queue. `None` only while the struct is dropped.
     objects: Option<(wgpu::Device, wgpu::Queue)>,
     info: wgpu::AdapterInfo,
     kernels: Cache<DType, Kernel>,
@@ -48,7 +48,7 @@ impl fmt::Display for Gpu {
 }
 
 impl Gpu {
-    /// Wraps an existing device, which keeps its limits, features and callbacks.
+    /// Wraps a host's device, which keeps its limits, features and callbacks.
     ///
     /// Call this once per device and keep the result, because in a browser each call adds a task that waits for the
     /// device's loss.
@@ -114,7 +114,8 @@ impl Gpu {
             },
             ..wgpu::DeviceDescriptor::default()
         };
-        // In the block, because wgpu does the work already when the future is created.
+        // The call is inside the `async` block, because `request_device` does its work, and may panic, before it
+        // returns the future.
         let made = guarded(async { adapter.request_device(&descriptor).await }).await;
         let made = made.and_then(|made| made.map_err(|error| error.to_string()));
         let (device, queue) = made.map_err(|reason| Error::NoDevice {
@@ -156,9 +157,9 @@ impl Shared {
 }
 
 impl Drop for Shared {
-    /// Drops a device that this crate created so that no panic gets out. wgpu 30 panics if a driver fails while the queue
-    /// is dropped (wgpu-core-30.0.1/src/device/queue.rs, `fn drop`), and if an earlier failure has left a bind group layout
-    /// behind (wgpu-hal-30.0.1/src/vulkan/descriptor.rs, `fn drop`).
+    /// Drops the kernels and the device, and catches panics, if this crate created the device. wgpu 30 panics if a
+    /// driver fails while the queue is dropped (wgpu-core-30.0.1/src/device/queue.rs, `fn drop`), and if an earlier
+    /// failure has left a bind group layout behind (wgpu-hal-30.0.1/src/vulkan/descriptor.rs, `fn drop`).
     fn drop(&mut self) {
         if self.lost.is_none() {
             return; // a lent device, which its owner drops
@@ -203,6 +204,7 @@ fn loss_by_browser(_: &wgpu::Device) -> Option<Arc<OnceLock<String>>> {
     None
 }
 
+/// Returns the message, or the name of the reason if the message is empty.
 fn describe(reason: impl fmt::Debug, message: String) -> String {
     if message.is_empty() {
         format!("{reason:?}")

@@ -90,11 +90,12 @@ impl Gpu {
     }
 
     /// Returns the error for a panic in a call that also runs the host's callbacks. If the device is lent and still
-    /// works, the panic may come from a callback, and is passed on.
+    /// works, the panic may come from a callback, so this function resumes the panic instead.
     fn after_panic(&self, panic: Box<dyn Any + Send>) -> Error {
         let known = self.check_alive().and_then(|()| probe_alive(self.device()));
         match (known, &self.shared.lost) {
             (Err(error), _) => error,
+            // The device may be in an inconsistent state, so from now on it counts as lost.
             (Ok(()), Some(reason)) => lost(reason.get_or_init(|| panicked(&*panic))),
             (Ok(()), None) => resume_unwind(panic),
         }
@@ -137,8 +138,8 @@ impl Gpu {
         .flatten()
     }
 
-    /// Returns whether buffers that kernels use may also be mapped without being slower.
-    pub(crate) fn maps_what_it_computes(&self) -> bool {
+    /// Returns whether storage buffers, which kernels use, can also be mapped, and are not slower if they are mappable.
+    pub(crate) fn can_map_storage(&self) -> bool {
         let needed = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
         shares_memory(self.info()) && self.device().features().contains(needed)
     }

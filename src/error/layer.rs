@@ -18,14 +18,14 @@ pub enum LayerError {
         /// The name.
         found: String,
     },
-    /// A layer was called with another dtype than the one that it computes in.
+    /// A layer was called with data of a dtype that it does not compute in.
     #[error(
         "layer {layer:?} computes in {needed}, found {found}; convert the data, or make a layer of that dtype"
     )]
     DType {
         /// The layer's name.
         layer: String,
-        /// The dtype that the constructor or the first call fixed.
+        /// The dtype that the constructor or the first call set.
         needed: dtype::DType,
         /// The dtype of the data.
         found: dtype::DType,

@@ -7,7 +7,7 @@ use super::config::{Config, LayerBuilder};
 use crate::{
     dtype::DType,
     error::{Error, LayerError, Result},
-    factors::finite,
+    factors::serialize_finite,
     regularizer::Regularizer,
 };
 
@@ -34,7 +34,7 @@ struct Object<C> {
 #[derive(Serialize)]
 struct Arguments {
     name: Option<String>,
-    #[serde(serialize_with = "finite")]
+    #[serde(serialize_with = "serialize_finite")]
     alpha: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     activity_regularizer: Option<Object<RegularizerFactors>>,

@@ -39,7 +39,7 @@ impl Arrangement {
     /// Returns the fastest arrangement for a GPU.
     pub(super) fn for_gpu(gpu: &Gpu) -> Self {
         match gpu.info().device_type {
-            _ if !gpu.maps_what_it_computes() => Self::Staged,
+            _ if !gpu.can_map_storage() => Self::Staged,
             wgpu::DeviceType::Cpu => Self::InPlace,
             // The driver places a buffer that is mapped for reading and writing where the CPU writes fast. On some
             // GPUs, reading from there is very slow.
