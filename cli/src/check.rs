@@ -24,10 +24,12 @@ use json::as_json;
 
 const AFTER_HELP: &str = "\
 The JSON has these fields. What was tested: device, op, dtype and alpha. For that alpha: results (their number), \
-contract (max_ulp, nearest, kept) and ranges of x (x, results, max_ulp, mean_ulp, nearest, broken, worst). For the \
-other factors together: other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract). A worst \
-case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and bits, and ulp, the \
-error of y.";
+contract (max_ulp, the largest allowed error; nearest, whether each result must be the nearest number; kept) and \
+ranges of x (x, results, max_ulp, mean_ulp, nearest, broken, worst). There, nearest is the share of results that are \
+the nearest number, and broken is the number of results that break the contract. For the other factors together: \
+other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract), where factors is the number of \
+sets. A worst case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and \
+bits, and ulp, the error of y.";
 
 /// Measure the errors of a device's results, by ranges of x
 ///
@@ -104,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
-/// Judges the results for the given factors and for all others. The curve is empty if no chart is drawn.
+/// Judges the results for the given factors and for the other sets of factors. The curve is empty if no chart is drawn.
 fn examine_all(
     device: &Device,
     judge: Judge,

@@ -34,8 +34,8 @@ pub(crate) fn check_adapter_variables() -> Result<()> {
     check_variable("WGPU_ADAPTER_NAME", "a name", |_| true)
 }
 
-/// Checks the environment variable that sets the number of threads, and says so on standard error if the number is not
-/// reached.
+/// Checks the environment variable that sets the number of threads. If the number is larger than the CPU path can use,
+/// prints the limit on standard error.
 pub(crate) fn check_thread_variable() -> Result<()> {
     let needed = "a number of threads";
     check_variable(THREADS, needed, |number| number.parse::<usize>().is_ok())?;
@@ -141,7 +141,7 @@ impl DeviceArgs {
                 reason: Some(reason),
                 ..selected
             }),
-            // The reason why the CPU was selected names the driver that failed.
+            // The CPU is measured alone. If a driver failed, the reason for selecting the CPU names it.
             Err(Error::NoList { .. } | Error::NoAdapter { .. } | Error::NoDevice { .. }) => {
                 Ok(selected)
             }

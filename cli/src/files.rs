@@ -58,7 +58,7 @@ impl Files {
     }
 
     /// Writes the table to standard output, unless the JSON goes there, and the files. Tries all of them. If several
-    /// fail, prints all errors except the last, which it returns.
+    /// fail, prints all errors except the last, which it returns. Ignores a broken pipe if anything else failed.
     pub(crate) fn write(self, chart: &impl Chart, json: &Value, table: &str) -> Result<()> {
         let json_is_on_stdout = matches!(self.json, Some(Output::Stdout));
         let json = self
@@ -70,7 +70,7 @@ impl Files {
         let table = (!json_is_on_stdout)
             .then(|| Output::stdout().and_then(|stdout| stdout.write_text(table)));
         let results = [json, plot, table];
-        // An error of a file counts more than a reader of standard output that has gone away.
+        // `main` treats a broken pipe as success, so it must not hide another error.
         let (mut broken_pipes, mut others) = results
             .into_iter()
             .flatten()

@@ -171,9 +171,10 @@ fn bytes(count: u64) -> String {
     }
     // Drivers often report a limit of one byte less than a power of two, which is easier to read as
     // `2 GiB less 1 byte`.
-    if unit == 0 && (count + 1).is_power_of_two() && count > 1 {
-        format!("{} less 1 byte", bytes(count + 1))
-    } else {
-        format!("{value} {}", UNITS[unit])
+    match count.checked_add(1) {
+        Some(more) if unit == 0 && more.is_power_of_two() && count > 1 => {
+            format!("{} less 1 byte", bytes(more))
+        }
+        _ => format!("{value} {}", UNITS[unit]),
     }
 }

@@ -6,7 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The temporary files that are not complete yet.
+/// The paths of the temporary files that this process has created. The path of a finished file stays in the list, but
+/// no longer exists.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Installs handlers that remove the unfinished files when a signal arrives, and end the process. A signal that the
@@ -49,8 +50,9 @@ mod unix {
 
     use signal_hook::{consts::*, flag, iterator::Signals};
 
-    /// The signals that are handled here. Linux lists the ignored signals in /proc. Elsewhere ctrlc handles the signals
-    /// that programs are often started to ignore.
+    /// The signals that are handled here. On Linux, /proc lists the signals that this process ignores. On other systems
+    /// that list is not available, so ctrlc handles SIGINT, SIGTERM and SIGHUP, the signals that a process most
+    /// often ignores from its start.
     #[cfg(target_os = "linux")]
     const SIGNALS: [i32; 8] = [
         SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM,
@@ -59,8 +61,9 @@ mod unix {
     const SIGNALS: [i32; 5] = [SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM];
 
     pub(super) fn listen() -> io::Result<()> {
-        // A write beyond the limit on file sizes, or to a pipe without a reader, then returns an error instead of ending
-        // the process. Rust's runtime ignores SIGPIPE, but a failed attempt to execute a program resets that.
+        // Registers handlers that only set a flag, which nothing reads. A write beyond the limit on file sizes, or to a
+        // pipe without a reader, then returns an error instead of ending the process. Rust's runtime ignores SIGPIPE,
+        // but `exec` in main.rs resets that even if it fails.
         for signal in [SIGXFSZ, SIGPIPE] {
             flag::register(signal, Arc::default())?;
         }

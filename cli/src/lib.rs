@@ -56,7 +56,7 @@ enum Command {
 
 /// Runs the command and returns its exit code. The first of `args` is the program's name.
 ///
-/// Installs a logger, unless one exists, a panic hook and signal handlers.
+/// Installs a panic hook and signal handlers, and a logger unless the process already has one.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Only a panic that ends the command is printed. The library turns panics of drivers into errors.
     panic::set_hook(Box::new(|panic| {
@@ -158,6 +158,7 @@ fn is_usage_error(error: &anyhow::Error) -> bool {
 /// Returns whether the reader of a pipe that the command writes to has closed it.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
+        // The library's errors contain I/O errors in an `Arc`.
         let shared = cause.downcast_ref::<Arc<io::Error>>();
         let cause = cause.downcast_ref().or(shared.map(|shared| &**shared));
         cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe)

@@ -17,7 +17,8 @@ fn without_wayland_message() {
 
     let found = env::var_os("XDG_RUNTIME_DIR");
     let is_valid = found.is_some_and(|found| Path::new(&found).is_absolute());
-    // A new process could not detect that a standard stream is closed.
+    // If a standard stream is closed, Rust's runtime has opened `/dev/null` in its place. After `exec`, the stream would
+    // seem to be open, and the command could not report that it was closed.
     if is_valid || elu_cli::a_standard_stream_is_closed() {
         return;
     }

@@ -223,8 +223,8 @@ enum Target {
     File(Box<AtomicFile>),
 }
 
-/// Standard output. On Unix this is a duplicate of its descriptor, because [`io::Stdout`] ignores the error of a
-/// descriptor that cannot be written.
+/// Standard output. On Unix this is a duplicate of its descriptor, because [`io::Stdout`] ignores `EBADF`, the error of
+/// a descriptor that is closed or open only for reading.
 struct Stdout(#[cfg(unix)] File, #[cfg(not(unix))] io::Stdout);
 
 impl Stdout {

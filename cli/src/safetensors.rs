@@ -117,7 +117,7 @@ impl Tensors {
         &self.entries
     }
 
-    /// Writes the header byte by byte as it was read.
+    /// Writes the header with exactly the bytes that were read.
     ///
     /// # Errors
     ///

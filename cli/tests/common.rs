@@ -141,7 +141,7 @@ pub(crate) fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Returns the dictionary in the header of a `.npy` file.
+/// Returns the dictionary in the header of a `.npy` file, as NumPy writes it.
 pub(crate) fn header(descr: &str, fortran: bool, shape: &str) -> String {
     let fortran = if fortran { "True" } else { "False" };
     format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}")
@@ -188,7 +188,7 @@ pub(crate) fn forward_judge(dtype: DType) -> Judge {
     }
 }
 
-/// Returns the dictionary in the header as the command writes it, which NumPy ends with a comma.
+/// Returns the dictionary in the header of a float32 file as the command writes it: without NumPy's comma at the end.
 pub(crate) fn written_header(shape: &str) -> String {
     header("<f4", false, shape).replace(", }", "}")
 }
@@ -225,7 +225,8 @@ pub(crate) fn in_folder<'a>(command: &'a mut Command, folder: &Folder) -> &'a mu
 }
 
 #[cfg(target_os = "linux")]
-/// Returns whether the file system of the folder has files without a name. Says if it has none.
+/// Returns whether the file system of the folder has files without a name (`O_TMPFILE`). If not, prints that a part of
+/// the test is skipped.
 pub(crate) fn has_unnamed_files(folder: &Folder) -> bool {
     use std::os::unix::fs::OpenOptionsExt;
 

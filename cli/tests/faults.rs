@@ -40,7 +40,7 @@ fn strace(folder: &Folder, faults: &[&str]) -> Command {
     strace
 }
 
-/// The system calls that write, name and sync files, in the order in which they were made.
+/// Returns the names of the traced system calls, in the order in which they were made.
 fn calls(folder: &Folder) -> Vec<String> {
     let trace = fs::read_to_string(folder.path("trace")).unwrap();
     let calls = trace.lines().filter_map(|line| {
@@ -112,23 +112,18 @@ fn a_file_system_that_cannot_sync_is_no_error() {
     }
 }
 
-/// A directory may be writable but not readable, as some folders for deliveries are.
+/// A directory may be writable but not readable, such as a drop box.
 #[test]
 fn a_directory_that_cannot_be_read_is_synced_with_its_file_system() {
     let folder = folder_with_x();
     let path = folder.0.path().to_str().unwrap().to_owned();
-    let names = |calls: &[String]| {
-        calls
-            .iter()
-            .map(|call| call == "openat")
-            .collect::<Vec<_>>()
-    };
     let traced = ["-P", &path, "-e", "trace=openat,syncfs"];
     let output = ["-o", &format!("{path}/y.npy"), "--force"];
     let (code, _, error) = with_faults(&folder, &traced, &output);
     assert_eq!(code, Some(0), "{error}");
     // The directory is opened to be synced.
-    assert_eq!(names(&calls(&folder)), [true]);
+    assert_eq!(calls(&folder), ["openat"]);
+    // The path of y.npy is traced as well, because syncfs gets the descriptor of the new file.
     let fault = [
         "-P",
         &path,
@@ -141,7 +136,7 @@ fn a_directory_that_cannot_be_read_is_synced_with_its_file_system() {
     ];
     let (code, _, error) = with_faults(&folder, &fault, &output);
     assert_eq!(code, Some(0), "{error}");
-    assert_eq!(names(&calls(&folder)), [true, false]);
+    assert_eq!(calls(&folder), ["openat", "syncfs"]);
 }
 
 /// Network file systems report an exceeded quota when a file is closed.
@@ -264,6 +259,28 @@ fn a_group_that_is_lost_loses_its_permissions() {
     let after = fs::metadata(&y).unwrap();
     assert_eq!(after.mode() & 0o7777, 0o644);
     assert_ne!(after.gid(), 65534);
+}
+
+/// The temporary file beside a secret file is secret, too.
+#[test]
+fn nobody_else_can_read_an_unfinished_secret() {
+    let folder = folder_with_x();
+    let y = folder.write("y.npy", b"old");
+    fs::set_permissions(&y, fs::Permissions::from_mode(0o600)).unwrap();
+    let (code, _, error) = with_faults(
+        &folder,
+        &["-e", "trace=openat"],
+        &["-o", "y.npy", "--force"],
+    );
+    assert_eq!(code, Some(0), "{error}");
+    let trace = fs::read_to_string(folder.path("trace")).unwrap();
+    let created: Vec<&str> = trace.lines().filter(|line| line.contains(".tmp")).collect();
+    // One file checks the directory before the work.
+    assert_eq!(created.len(), 2, "{trace}");
+    for line in created {
+        assert!(line.contains("O_EXCL|O_CLOEXEC, 0600)"), "{line}");
+    }
+    assert_eq!(fs::metadata(&y).unwrap().mode() & 0o7777, 0o600);
 }
 
 /// Some file systems, such as FAT, have no permissions.
@@ -412,7 +429,7 @@ fn nothing_is_printed_without_a_valid_xdg_runtime_dir() {
 
 // ---- Drivers ----
 
-/// Mesa's softpipe is no software adapter to wgpu, but cannot create a device.
+/// wgpu does not recognize Mesa's softpipe as a software adapter, so `auto` tries it, but it cannot create a device.
 #[test]
 fn the_next_adapter_replaces_one_that_cannot_create_a_device() {
     let folder = folder_with_x();
@@ -517,7 +534,7 @@ fn a_driver_that_fails_is_an_error_on_one_line() {
                 ];
                 let (code, _, error) = run(&env);
                 if !folder.path("failures").exists() {
-                    break; // the call was made less often
+                    break; // the command calls this function fewer than `number` times
                 }
                 failed_calls += 1;
                 // wgpu ignores some errors, and retries after others.

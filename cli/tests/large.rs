@@ -217,7 +217,7 @@ fn signals_leave_no_temporary_file() {
         for (signal, number, data_size) in [
             ("-INT", SIGINT, 0),
             ("-INT", SIGINT, 4 * LEN),
-            // Elsewhere the command cannot tell the two apart.
+            // On other systems the command ends as for SIGINT, because ctrlc does not say which signal has arrived.
             (
                 "-TERM",
                 if cfg!(target_os = "linux") {
@@ -268,7 +268,7 @@ fn elu_through_env(option: &str) -> Command {
     env
 }
 
-/// A running command that waits for more input. It would replace the file `y.npy`.
+/// A running command that waits for more input. If it got all input, it would replace the file `y.npy`.
 struct Unfinished {
     folder: Folder,
     child: Child,

@@ -246,7 +246,7 @@ fn writers_that_replace_the_same_file_do_not_disturb_each_other() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_replaced_file_keeps_its_owner_but_not_the_right_to_act_as_its_owner() {
+fn a_replaced_file_keeps_its_owner_but_not_the_set_user_id_bit() {
     let folder = folder_with_x();
     let y = folder.write("y.npy", b"old");
     let is_root = fs::metadata(&y).unwrap().uid() == 0;
@@ -284,7 +284,7 @@ fn a_block_device_is_overwritten_only_with_force() {
     );
 }
 
-/// KILL cannot be handled, but on Linux a new file has no name until it is complete.
+/// SIGKILL cannot be handled, but on Linux a new file has no name until it is complete.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_process_leaves_no_new_file() {
@@ -310,33 +310,4 @@ fn a_killed_process_leaves_no_new_file() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(folder.names(), [""; 0]);
-}
-
-/// The temporary file beside a secret file is secret, too.
-#[cfg(target_os = "linux")]
-#[test]
-fn nobody_else_can_read_an_unfinished_secret() {
-    let folder = Folder::new();
-    let secret = folder.write("y.npy", b"old");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    let mut child = folder.start(&["run", "-", "-o", "y.npy", "--force", "--device", "cpu"]);
-    let mut stdin = child.stdin.take().unwrap();
-    let file = npy(1, &header("<f4", false, "(1000,)"), &[0; 4000]);
-    std::io::Write::write_all(&mut stdin, &file[..1000]).unwrap();
-    let temporary = loop {
-        assert!(child.try_wait().unwrap().is_none(), "the command has ended");
-        let names = folder.names();
-        match names.iter().find(|name| name.ends_with(".tmp")) {
-            Some(name) => break folder.path(name),
-            None => thread::sleep(Duration::from_millis(1)),
-        }
-    };
-    // The file may be removed in between, because the output is checked with another one.
-    if let Ok(found) = fs::metadata(temporary) {
-        assert_eq!(found.mode() & 0o7777, 0o600);
-    }
-    std::io::Write::write_all(&mut stdin, &file[1000..]).unwrap();
-    drop(stdin);
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
-    assert_eq!(mode(&secret), 0o600);
 }

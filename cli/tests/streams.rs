@@ -83,17 +83,17 @@ fn a_descriptor_that_is_open_only_for_reading_is_an_error() {
 #[test]
 fn an_error_of_closing_is_reported() {
     let folder = folder_with_x();
-    // strace itself closes its own descriptors above 2 in the command, so that only standard output is passed on.
+    // Traces only the calls that close a descriptor of /dev/null, which here is a duplicate of standard output.
     let strace = "strace -f -qq -o trace -P /dev/null -e trace=close";
     let line = |more: &str| format!("{strace} {more} $ELU run x.npy --device cpu -o - > /dev/null");
     let (code, _, error) = shell(&folder, &line(""));
     assert_eq!(code, Some(0), "{error}");
     let trace = fs::read_to_string(folder.path("trace")).unwrap();
     let closed = trace.lines().filter(|line| line.contains("close(")).count();
-    // The duplicates are closed in this order: that of the check before the work, the duplicate that is closed to see
-    // an error, and the one that was written.
-    let checked = closed - 1;
-    let fault = format!("-e inject=close:error=EDQUOT:when={checked}");
+    // The last call closes the duplicate that was written. The call before it closes another duplicate only to see the
+    // error, because Rust ignores the error of the last call.
+    let last_but_one = closed - 1;
+    let fault = format!("-e inject=close:error=EDQUOT:when={last_but_one}");
     assert_eq!(
         shell(&folder, &line(&fault)),
         (

@@ -236,8 +236,8 @@ fn forget(file: NamedTempFile) {
     drop(file);
 }
 
-/// Gives the file the owner, group and permissions of the file that it replaces, as far as this user may set them. A
-/// program that runs with the rights of its owner or group (set-user-ID) loses this right.
+/// Gives the file the owner, group and permissions of the file that it replaces, as far as this user may set them. It
+/// does not keep the bits set-user-ID and set-group-ID.
 #[cfg(unix)]
 fn keep_owner_and_mode(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -251,15 +251,16 @@ fn keep_owner_and_mode(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
         && group.is_some()
         && fchown(file, None, group).is_err()
     {
-        // The permissions of the replaced file's group are not for another group, which gets those of all others.
+        // The new file keeps its own group. That group gets the permissions that the replaced file has for others, not
+        // those that it has for its group.
         mode = mode & !0o070 | (mode & 0o007) << 3;
     }
     if own.mode() & 0o7777 == mode && owner.is_none() && group.is_none() {
         return Ok(());
     }
     match file.set_permissions(fs::Permissions::from_mode(mode)) {
-        // The file system has no permissions of its own, or this user may not set those of another owner's file. Nobody
-        // else can read the file then.
+        // The file system has no permissions, or this user may not set those of another owner's file. The file then
+        // keeps the mode 0600 that it was created with, so that only its owner can read it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied || is_unsupported(&error) => {
             Ok(())
         }
@@ -271,7 +272,8 @@ fn keep_owner_and_mode(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
 /// this is no error, because the result is still the best that is possible.
 fn sync(file: &File) -> io::Result<()> {
     let synced = file.sync_all();
-    // Here `sync_all` also empties the cache of the disk, which some file systems refuse.
+    // On Apple's systems, `sync_all` uses `F_FULLFSYNC`, which also flushes the cache of the disk. Some file systems
+    // refuse that.
     #[cfg(target_vendor = "apple")]
     let synced = match synced {
         Err(error) if is_unsupported(&error) => nix::unistd::fsync(file).map_err(io::Error::from),

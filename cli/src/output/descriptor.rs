@@ -82,8 +82,9 @@ pub(super) fn duplicate(number: i32) -> Result<File> {
     Ok(file)
 }
 
-/// Returns whether this command opened the descriptor itself, for example for its signals. Unlike the descriptors that
-/// it received from its caller, its own ones are closed when a program is executed. Only Linux shows this flag.
+/// Returns whether this command opened the descriptor itself, for example for its signals. Its own descriptors have the
+/// flag `O_CLOEXEC`, and those that it received from its caller cannot have it. The flag is read from Linux's /proc; on
+/// other systems, this function returns `false`.
 #[cfg(unix)]
 fn is_own(number: i32) -> bool {
     let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{number}")) else {

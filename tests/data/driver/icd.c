@@ -4,9 +4,10 @@
 //
 // Environment variables:
 //   WRAPPED_DRIVER  the file name of the other driver's library
-//   FAILING_CALL    the name of the function, which must return a VkResult and take at most nine integers or pointers
-//   FAILING_NUMBER  the number of the call that fails, from 1
-//   FAILING_RESULT  the VkResult of this call
+//   FAILING_CALL    the name of the function, which must return a VkResult and take at most nine integers or pointers;
+//                   if it is not set, no call fails
+//   FAILING_NUMBER  which call of the function fails, where 1 is the first (default 1)
+//   FAILING_RESULT  the VkResult of this call, as a number (default -4, VK_ERROR_DEVICE_LOST)
 //   FAILURES        a file to which a line is appended when the call fails
 
 #define _GNU_SOURCE
@@ -57,7 +58,7 @@ static int32_t failing_call(Word a, Word b, Word c, Word d, Word e, Word f, Word
 
 static Function device_proc(void *device, const char *name);
 
-// Replaces the functions that this driver provides itself.
+// Returns this driver's own function for `name` if it has one, else the wrapped driver's `function`.
 static Function replaced(const char *name, Function function) {
     const char *failing = getenv("FAILING_CALL");
     if (!function) return NULL;
