@@ -274,7 +274,10 @@ fn nobody_else_can_read_an_unfinished_secret() {
     );
     assert_eq!(code, Some(0), "{error}");
     let trace = fs::read_to_string(folder.path("trace")).unwrap();
-    let created: Vec<&str> = trace.lines().filter(|line| line.contains(".tmp")).collect();
+    let created: Vec<&str> = trace
+        .lines()
+        .filter(|line| line.contains(".elu-"))
+        .collect();
     // One file checks the directory before the work.
     assert_eq!(created.len(), 2, "{trace}");
     for line in created {
