@@ -4,6 +4,8 @@
 mod config;
 #[cfg(feature = "serde")]
 mod json;
+#[cfg(feature = "serde")]
+mod model;
 mod nodes;
 mod symbolic;
 
@@ -19,7 +21,11 @@ use crate::{
     regularizer::Regularizer,
     tensor::Tensor,
 };
+#[cfg(feature = "serde")]
+pub use config::ModelEntry;
 pub use config::{Config, LayerBuilder};
+#[cfg(feature = "serde")]
+pub use model::{Found, find};
 use nodes::Node;
 pub use symbolic::{Input, Mask, SymbolicTensor};
 
@@ -63,6 +69,8 @@ pub struct Layer {
     elu: Elu,
     name: String,
     trainable: bool,
+    mixed_precision: bool,
+    autocast: bool,
     batch_input_shape: Option<Vec<Option<usize>>>,
     activity_regularizer: Option<Regularizer>,
     /// Empty until the first call, unless the constructor sets the dtype.
@@ -129,6 +137,8 @@ impl Layer {
                 _ => automatic_name(),
             },
             trainable: config.trainable,
+            mixed_precision: config.mixed_precision,
+            autocast: config.autocast,
             batch_input_shape: config.batch_input_shape.clone(),
             activity_regularizer: config.activity_regularizer,
             dtype: config.dtype.map_or_else(OnceLock::new, OnceLock::from),
@@ -152,9 +162,11 @@ impl Layer {
             name: Some(self.name.clone()),
             trainable: self.trainable,
             dtype: self.dtype(),
+            mixed_precision: self.mixed_precision,
+            autocast: self.autocast,
             batch_input_shape: self.batch_input_shape.clone(),
             activity_regularizer: self.activity_regularizer,
-            build_input_shape: None,
+            ..Config::default()
         }
     }
 }

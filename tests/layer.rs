@@ -10,6 +10,7 @@ use wgpu_elu::{
 use conformance::native::{TestDevice, bits_of, on_every_device, supports, varied};
 
 mod json;
+mod model;
 
 /// The shape of a batch of unknown size, with 3 elements per example.
 const UNKNOWN_BY_3: [Option<usize>; 2] = [None, Some(3)];

@@ -106,4 +106,18 @@ pub enum LayerError {
         /// The value that was found, as JSON.
         found: String,
     },
+    /// A text is not JSON, or a layer cannot be written as JSON.
+    #[error("JSON: {reason}")]
+    Json {
+        /// The reason, with the position if it is known.
+        reason: String,
+    },
+    /// An ELU in the JSON of a model is not valid.
+    #[error("{path}: {error}")]
+    InModel {
+        /// The layer's path in the model, as `layer::find` returns it.
+        path: String,
+        /// What is not valid.
+        error: String,
+    },
 }

@@ -23,20 +23,20 @@ use crate::{
 ///
 /// # JSON
 ///
-/// Configurations are written in the form of Keras 3's `serialize_keras_object`. They are read in that form, in the
-/// forms of `tf_keras` and TensorFlow 1.x, and as a bare `get_config` dictionary, in which any key may be missing.
-/// `dtype` may be a name, null, or a policy, of which the compute dtype is used. `activity_regularizer` may be an
-/// object in any of those forms, null, or one of the names `l1`, `l2`, `l1_l2`, `l1l2`, `L1`, `L2` and `L1L2`. `alpha`
-/// keeps its `f64` value. Any other key or value is an error, and the error message names it.
+/// Configurations are written in the form of `serialize_keras_object`, which both Keras 3 and `tf_keras` read. They are
+/// read in that form, in the form of TensorFlow 1.x, and as a bare `get_config` dictionary, in which any key may be
+/// missing. `dtype` may be a name, null, or a policy. `activity_regularizer` may be an object in any of those forms,
+/// null, or one of the names `l1`, `l2`, `l1_l2`, `l1l2`, `L1`, `L2` and `L1L2`. `alpha` keeps its `f64` value. Any
+/// other key or value is an error, and the error message names it.
 ///
-/// - Keras 3 has no `batch_input_shape` and rejects the key. A shape with an unknown batch size is therefore written as
-///   `input_shape`, which Keras 3 accepts (with a warning). A shape with a known batch size is written as
-///   `batch_input_shape` for `tf_keras`, together with `dtype` as a name.
+/// - Keras 3 has no key for a shape with a known batch size. Such a shape is written as `batch_input_shape`, which only
+///   `tf_keras` reads. Other shapes are written as `input_shape`, which both read.
 /// - A class of another project that is also named `ELU` is rejected if the JSON contains its module or its registered
 ///   name. A form with neither does not show whose class it is.
-/// - Writing an infinite `alpha` is an error, because JSON has no infinity. (Python writes `Infinity`.)
-/// - Keys that have a meaning only within a larger file are ignored: `shared_object_id`, and `name` and `inbound_nodes`
-///   next to `config`, which a model's JSON contains.
+/// - Writing an infinite `alpha` is an error, because JSON has no infinity. (Python writes `Infinity`, which
+///   [`Config::from_json`] names in its error.)
+/// - A layer of a model's JSON has two more keys next to `config`: see [`Config::model_entry`]. Keys that have a meaning
+///   only for training or within a larger file are ignored: `shared_object_id`, and a policy's `loss_scale`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -57,6 +57,12 @@ pub struct Config {
     pub trainable: bool,
     /// The dtype that the layer computes in. By default it is the dtype of the first call.
     pub dtype: Option<DType>,
+    /// Whether `dtype` is that of one of Keras' policies `mixed_float16` and `mixed_bfloat16`, which keep variables in
+    /// float32. It only affects the JSON, because ELU has no variables.
+    pub mixed_precision: bool,
+    /// Keras' `autocast` flag, true by default: whether Keras casts inputs to the layer's dtype. It only affects the
+    /// JSON, because this crate never casts.
+    pub autocast: bool,
     /// The shape of the input, including the batch size. `None` is an unknown dimension. The layer only stores this
     /// shape, so that Keras can read it from the JSON. It does not check data against it.
     pub batch_input_shape: Option<Vec<Option<usize>>>,
@@ -65,6 +71,23 @@ pub struct Config {
     /// The shape that the layer was built with, which Keras writes as `build_config` next to the other keys. If it is
     /// set, the new layer is marked as built. [`Layer::get_config`] never sets it; neither does Keras' `get_config`.
     pub build_input_shape: Option<Vec<Option<usize>>>,
+    /// The layer's place in a model, if it was read from the JSON of a Functional model.
+    #[cfg(feature = "serde")]
+    pub model_entry: Option<ModelEntry>,
+}
+
+/// The place of a layer in a Functional model: the keys that the model's JSON has next to the layer's `config`. They are
+/// written unchanged, so that a layer that was read from a model can be put back.
+#[cfg(feature = "serde")]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ModelEntry {
+    /// The name by which the model's other layers refer to this layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The connections to the layers before this one, whose form differs between the versions of Keras.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inbound_nodes: Option<serde_json::Value>,
 }
 
 impl Default for Config {
@@ -74,9 +97,13 @@ impl Default for Config {
             name: None,
             trainable: true,
             dtype: None,
+            mixed_precision: false,
+            autocast: true,
             batch_input_shape: None,
             activity_regularizer: None,
             build_input_shape: None,
+            #[cfg(feature = "serde")]
+            model_entry: None,
         }
     }
 }

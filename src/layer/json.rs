@@ -1,9 +1,10 @@
-//! [`Config`] as JSON. It is written in the form of Keras 3, and read in the forms of all versions of Keras.
+//! [`Config`] as JSON. It is written in a form that Keras 3 and `tf_keras` read, and read in the forms of all versions of
+//! Keras.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::config::{Config, LayerBuilder};
+use super::config::{Config, LayerBuilder, ModelEntry};
 use crate::{
     dtype::DType,
     error::{Error, LayerError, Result},
@@ -18,6 +19,8 @@ pub(super) struct Keras3 {
     layer: Object<Arguments>,
     #[serde(skip_serializing_if = "Option::is_none")]
     build_config: Option<BuildConfig>,
+    #[serde(flatten)]
+    model_entry: Option<ModelEntry>,
 }
 
 /// A class and its configuration, as Keras 3 writes layers, regularizers and policies.
@@ -38,20 +41,14 @@ struct Arguments {
     alpha: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     activity_regularizer: Option<Object<RegularizerFactors>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    autocast: Option<bool>,
     trainable: bool,
-    dtype: Option<WrittenDtype>,
+    dtype: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_shape: Option<Vec<Option<usize>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_input_shape: Option<Vec<Option<usize>>>,
-}
-
-/// A dtype: a policy for Keras 3, or a name for `tf_keras`.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum WrittenDtype {
-    Policy(Object<Policy>),
-    Name(&'static str),
 }
 
 #[derive(Serialize)]
@@ -60,11 +57,6 @@ struct RegularizerFactors {
     l1: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     l2: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct Policy {
-    name: &'static str,
 }
 
 #[derive(Serialize)]
@@ -79,12 +71,9 @@ impl From<Config> for Keras3 {
             Some(shape) if shape.first() == Some(&None) => (Some(shape[1..].to_vec()), None),
             other => (None, other),
         };
-        // Of the current versions, only `tf_keras` reads `batch_input_shape`, and it does not know Keras 3's policies.
-        let for_tf_keras = batch_input_shape.is_some();
-        let dtype = config.dtype.map(|dtype| match for_tf_keras {
-            true => WrittenDtype::Name(dtype.name()),
-            false => WrittenDtype::Policy(policy_object(dtype)),
-        });
+        // Keras 3 and tf_keras write policies in different forms, but both read a name.
+        let mixed = if config.mixed_precision { "mixed_" } else { "" };
+        let dtype = config.dtype.map(|dtype| format!("{mixed}{dtype}"));
         Self {
             layer: Object {
                 module: "keras.layers",
@@ -93,6 +82,7 @@ impl From<Config> for Keras3 {
                     name: config.name,
                     alpha: config.alpha,
                     activity_regularizer: config.activity_regularizer.map(regularizer_object),
+                    autocast: (!config.autocast).then_some(false),
                     trainable: config.trainable,
                     dtype,
                     input_shape,
@@ -103,6 +93,7 @@ impl From<Config> for Keras3 {
             build_config: config
                 .build_input_shape
                 .map(|input_shape| BuildConfig { input_shape }),
+            model_entry: config.model_entry,
         }
     }
 }
@@ -121,11 +112,13 @@ impl TryFrom<Map<String, Value>> for Config {
         }
         let config = Keys::of_class(&mut object, &["ELU"])?.1;
         let build_config = object.take("build_config", "an object", Keys::new)?;
-        // A model's JSON contains these keys: the name of the layer in the model, and its connections.
-        object.take("name", "a string", |value| value.as_str().map(drop))?;
-        object.take("inbound_nodes", "a list", |value| {
-            value.as_array().map(drop)
-        })?;
+        let model_entry = ModelEntry {
+            name: object.take("name", "a string", string)?,
+            inbound_nodes: object.take("inbound_nodes", "a list", |value| {
+                value.is_array().then(|| value.clone())
+            })?,
+        };
+        let is_entry = model_entry.name.is_some() || model_entry.inbound_nodes.is_some();
         object.finish("deserialize_keras_object")?;
         let build_input_shape = match build_config {
             Some(mut keys) => {
@@ -137,12 +130,90 @@ impl TryFrom<Map<String, Value>> for Config {
         };
         Ok(Self {
             build_input_shape,
+            model_entry: is_entry.then_some(model_entry),
             ..arguments(config)?
         })
     }
 }
 
+/// The largest JSON that is read, in bytes. The JSON of a model with 10,000 layers has about 10 MB.
+const MAX_JSON: usize = 64 << 20;
+
+impl Config {
+    /// Reads a layer from [JSON](Self#json). It gives the same result as `serde_json::from_str`, but a better error for
+    /// text that is not JSON.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`LayerError::Json`] if `json` is longer than 64 MiB, nested more than 127 levels deep, or not JSON,
+    /// such as Python's `Infinity`; and the other variants of [`LayerError`] if a key or a value is not one of a layer.
+    pub fn from_json(json: &str) -> Result<Self> {
+        match parse(json)? {
+            Value::Object(map) => map.try_into(),
+            other => Err(json_error(format!("needed an object, found {other}"))),
+        }
+    }
+
+    /// Returns the layer as [JSON](Self#json).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`LayerError::Json`] if alpha is infinite.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| json_error(error.to_string()))
+    }
+}
+
 // ---- Internals ----
+
+/// Parses JSON. The error names Python's numbers that JSON does not have.
+pub(super) fn parse(json: &str) -> Result<Value> {
+    if json.len() > MAX_JSON {
+        return Err(json_error(format!(
+            "needed at most {MAX_JSON} bytes, found {}",
+            json.len()
+        )));
+    }
+    serde_json::from_str(json).map_err(|error| {
+        json_error(match python_number(json) {
+            Some(number) => format!("found Python's {number}, needed a number that JSON has"),
+            None => error.to_string(),
+        })
+    })
+}
+
+/// Returns whether a class in this module is one of Keras' own.
+pub(super) fn is_keras(module: &Value) -> bool {
+    let top = module.as_str().and_then(|name| name.split('.').next());
+    top.is_some_and(|top| ["keras", "tf_keras"].contains(&top))
+}
+
+fn json_error(reason: String) -> Error {
+    LayerError::Json { reason }.into()
+}
+
+/// Returns the first of Python's numbers outside of strings that JSON does not have.
+fn python_number(json: &str) -> Option<&'static str> {
+    let mut is_in_string = false;
+    let mut is_escaped = false;
+    for (position, byte) in json.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_in_string,
+            b'"' => is_in_string = !is_in_string,
+            b'I' | b'N' | b'-' if !is_in_string => {
+                let rest = &json[position..];
+                let numbers = ["Infinity", "NaN", "-Infinity"];
+                let found = numbers.into_iter().find(|number| rest.starts_with(number));
+                if found.is_some() {
+                    return found;
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
 
 /// Returns the form in which a regularizer is written.
 fn regularizer_object(regularizer: Regularizer) -> Object<RegularizerFactors> {
@@ -159,31 +230,31 @@ fn regularizer_object(regularizer: Regularizer) -> Object<RegularizerFactors> {
     }
 }
 
-/// Returns the form in which a dtype is written for Keras 3.
-fn policy_object(dtype: DType) -> Object<Policy> {
-    Object {
-        module: "keras",
-        class_name: "DTypePolicy",
-        config: Policy { name: dtype.name() },
-        registered_name: (),
-    }
-}
-
 /// Reads a `get_config` dictionary, in which every key may be missing.
 fn arguments(mut keys: Keys) -> Result<Config> {
     let mut layer = LayerBuilder::default();
     if let Some(value) = keys.0.remove("alpha") {
         layer = layer.alpha(alpha(&value)?);
     }
-    if let Some(name) = keys.take("name", "a string", |value| value.as_str().map(String::from))? {
+    if let Some(name) = keys.take("name", "a string", string)? {
         layer = layer.name(name);
     }
     if let Some(trainable) = keys.take("trainable", "a boolean", |value| value.as_bool())? {
         layer = layer.trainable(trainable);
     }
+    let autocast = keys.take("autocast", "a boolean", Value::as_bool)?;
+    let mut mixed_precision = false;
     match keys.0.remove("dtype") {
         None | Some(Value::Null) => {}
-        Some(value) => layer = layer.dtype(dtype(value)?),
+        Some(value) => {
+            let (dtype, is_mixed) = dtype(value)?;
+            mixed_precision = is_mixed;
+            layer = layer.dtype(dtype);
+        }
+    }
+    // TensorFlow 1.x and tf_keras read this number as a shape of one dimension.
+    if let Some(size) = keys.take("input_dim", "a size", size)? {
+        layer = layer.input_shape(&[Some(size)]);
     }
     if let Some(shape) = keys.take("input_shape", SHAPE, shape)? {
         layer = layer.input_shape(&shape);
@@ -199,7 +270,11 @@ fn arguments(mut keys: Keys) -> Result<Config> {
         Some(value) => layer = layer.activity_regularizer(read_regularizer(value)?),
     }
     keys.finish("ELU")?;
-    Ok(layer.into_config())
+    Ok(Config {
+        mixed_precision,
+        autocast: autocast.unwrap_or(true),
+        ..layer.into_config()
+    })
 }
 
 // The `expected` part of error messages.
@@ -224,17 +299,14 @@ impl Keys {
         let class = object.take_required("class_name", &expected, |value| known(value).copied())?;
         // Keras' own classes are in modules of Keras and have no registered name. Another project's class of the same
         // name has another module or a registered name. (TensorFlow 1.x writes neither key.)
-        if let Some(module) = object.0.remove("module") {
-            let is_keras = |name: &str| {
-                ["keras", "tf_keras"].contains(&name.split('.').next().unwrap_or_default())
-            };
-            if !module.as_str().is_some_and(is_keras) {
-                return Err(unexpected(
-                    "module",
-                    "a module of keras or tf_keras",
-                    &module,
-                ));
-            }
+        if let Some(module) = object.0.remove("module")
+            && !is_keras(&module)
+        {
+            return Err(unexpected(
+                "module",
+                "a module of keras or tf_keras",
+                &module,
+            ));
         }
         object.take("registered_name", "null", |_| None::<()>)?;
         // This number identifies the object within a larger file, so it has no meaning here.
@@ -313,6 +385,10 @@ fn alpha(value: &Value) -> Result<f64> {
     })
 }
 
+fn string(value: &Value) -> Option<String> {
+    value.as_str().map(String::from)
+}
+
 fn size(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|size| usize::try_from(size).ok())
 }
@@ -330,30 +406,33 @@ fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
     items.as_array()?.iter().map(dimension).collect()
 }
 
-/// Reads a dtype, which is a name or a policy with a name.
-fn dtype(value: Value) -> Result<DType> {
+/// Reads a dtype, which is a name or a policy with a name. Returns the dtype of the computation, and whether the policy
+/// keeps variables in float32.
+fn dtype(value: Value) -> Result<(DType, bool)> {
     const KEY: &str = "dtype";
     const EXPECTED: &str = "float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy with one of these names";
     let name = match value {
         Value::Object(map) => {
             let mut object = Keys(map);
-            let policies = &["DTypePolicy", "Policy", "FloatDTypePolicy"];
+            let policies = &["DTypePolicy", "Policy", "PolicyV1", "FloatDTypePolicy"];
             let mut config = Keys::of_class(&mut object, policies)?.1;
             object.finish("deserialize_keras_object")?;
             let name = config.take_required("name", EXPECTED, |value| Some(value.clone()))?;
+            config.0.remove("loss_scale"); // old versions of tf_keras write it for the optimizer
             config.finish("DTypePolicy")?;
             name
         }
         name => name,
     };
-    let compute_dtype = match name.as_str() {
-        // These policies compute in 16 bits and keep variables in float32. ELU has no variables.
-        Some("mixed_float16") => Some(DType::F16),
-        Some("mixed_bfloat16") => Some(DType::BF16),
-        Some(name) => DType::ALL.into_iter().find(|dtype| dtype.name() == name),
-        None => None,
-    };
-    compute_dtype.ok_or_else(|| unexpected(KEY, EXPECTED, &name))
+    let text = name.as_str().unwrap_or_default();
+    let mixed = text.strip_prefix("mixed_");
+    let dtype = DType::ALL
+        .into_iter()
+        .find(|dtype| dtype.name() == mixed.unwrap_or(text));
+    match dtype {
+        Some(dtype) if mixed.is_none() || dtype.size() == 2 => Ok((dtype, mixed.is_some())),
+        _ => Err(unexpected(KEY, EXPECTED, &name)),
+    }
 }
 
 /// Reads a regularizer, which is a name or an object.
