@@ -249,7 +249,8 @@ const SLOTS: usize = 3;
 /// chunks of 32 MiB.
 const CACHED_CHUNK: u64 = 4 << 20;
 
-/// The size of a page in bytes. Chunks of at least a page consist of whole pages, so that copies are aligned.
+/// The size of a page in bytes. Chunks of at least a page consist of whole pages, so that copies are aligned, unless
+/// the expected length makes them shorter.
 const PAGE: u64 = 4096;
 
 /// The number of bytes that are read from a reader at a time. They are still in the cache when they are copied to a

@@ -134,8 +134,9 @@ impl Candidate {
     }
 }
 
-/// Returns the adapters that wgpu finds, best first as defined by [`rank`]. `WGPU_BACKEND` restricts the search. If wgpu
-/// panics during the search, the adapters of that backend are missing, and the panic is logged.
+/// Returns the adapters that wgpu finds, best first as defined by [`rank`]. `WGPU_BACKEND` restricts the search. GL is
+/// searched separately, after all other backends together. If wgpu panics during one of these two searches, all
+/// adapters of that search are missing, and the panic is logged.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
     let mut all = Vec::new();
     for backends in GROUPS {
@@ -190,8 +191,8 @@ pub fn backend_name(backend: wgpu::Backend) -> &'static str {
 
 // ---- Internals ----
 
-/// The backends in the order in which they are searched. GL is last: loading its drivers takes longer than everything
-/// else before a first result, and a GL adapter is rarely the best.
+/// The backends in the order in which they are searched. GL is last: loading its drivers takes as long as loading those
+/// of all other backends, and a GL adapter is rarely the best.
 pub(super) const GROUPS: [wgpu::Backends; 2] =
     [wgpu::Backends::GL.complement(), wgpu::Backends::GL];
 

@@ -71,7 +71,8 @@ pub struct Config {
     /// The shape that the layer was built with, which Keras writes as `build_config` next to the other keys. If it is
     /// set, the new layer is marked as built. [`Layer::get_config`] never sets it; neither does Keras' `get_config`.
     pub build_input_shape: Option<Vec<Option<usize>>>,
-    /// The layer's place in a model, if it was read from the JSON of a Functional model.
+    /// The layer's place in a model, if it was read from the JSON of a Functional model. A [`Layer`] does not keep it,
+    /// so [`Layer::get_config`] never sets it.
     #[cfg(feature = "serde")]
     pub model_entry: Option<ModelEntry>,
 }

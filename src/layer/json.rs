@@ -158,7 +158,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Returns [`LayerError::Json`] if alpha is infinite.
+    /// Returns [`LayerError::Json`] if alpha is infinite or NaN.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|error| json_error(error.to_string()))
     }
