@@ -127,7 +127,7 @@ impl Layer {
     ///
     /// Returns [`LayerError::Alpha`] if alpha is NaN; [`LayerError::Name`] if the name contains `/`, which Keras 3 does
     /// not allow either; [`Error::RegularizerFactor`](crate::Error::RegularizerFactor) if a factor is negative,
-    /// infinite or NaN.
+    /// infinite or NaN; [`LayerError::ConfigValue`] if `mixed_precision` is set without a 16-bit dtype.
     pub fn from_config(config: &Config) -> Result<Self> {
         config.check()?;
         let layer = Self {

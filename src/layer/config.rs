@@ -58,7 +58,7 @@ pub struct Config {
     /// The dtype that the layer computes in. By default it is the dtype of the first call.
     pub dtype: Option<DType>,
     /// Whether `dtype` is that of one of Keras' policies `mixed_float16` and `mixed_bfloat16`, which keep variables in
-    /// float32. It only affects the JSON, because ELU has no variables.
+    /// float32. Any other dtype is then an error. It only affects the JSON, because ELU has no variables.
     pub mixed_precision: bool,
     /// Keras' `autocast` flag, true by default: whether Keras casts inputs to the layer's dtype. It only affects the
     /// JSON, because this crate never casts.
@@ -199,7 +199,7 @@ impl LayerBuilder {
 }
 
 impl Config {
-    /// Checks alpha, the name and the regularizer's factors.
+    /// Checks alpha, the name, the mixed policy and the regularizer's factors.
     pub(super) fn check(&self) -> Result<()> {
         if self.alpha.is_nan() {
             return Err(LayerError::Alpha {
@@ -210,6 +210,15 @@ impl Config {
         if let Some(name) = self.name.as_ref().filter(|name| name.contains('/')) {
             return Err(LayerError::Name {
                 found: name.clone(),
+            }
+            .into());
+        }
+        if self.mixed_precision && !matches!(self.dtype, Some(DType::F16 | DType::BF16)) {
+            let dtype = self.dtype.map_or("none", DType::name);
+            return Err(LayerError::ConfigValue {
+                key: "mixed_precision".into(),
+                expected: "false unless the dtype is float16 or bfloat16".into(),
+                found: format!("true with dtype {dtype}"),
             }
             .into());
         }

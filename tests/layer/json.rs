@@ -180,6 +180,39 @@ fn text_that_is_not_json_is_refused() {
 }
 
 #[test]
+fn settings_that_no_layer_can_have_are_not_written() {
+    let written = |change: fn(&mut Config)| {
+        let config = with(sample(), change);
+        let error = config.to_json().unwrap_err().to_string();
+        // A layer cannot have them either.
+        assert_eq!(Layer::from_config(&config).unwrap_err().to_string(), error);
+        error
+    };
+    assert_eq!(
+        written(|config| config.alpha = f64::NAN),
+        "alpha of an ELU layer cannot be NaN, expecting a float"
+    );
+    assert_eq!(
+        written(|config| config.activity_regularizer = Some(Regularizer::L1(f64::INFINITY))),
+        "regularizer factor l1 must be a non-negative finite number, found inf"
+    );
+    assert_eq!(
+        written(|config| {
+            config.mixed_precision = true;
+            config.dtype = Some(DType::F32);
+        }),
+        "expected `mixed_precision` to be false unless the dtype is float16 or bfloat16, received true with dtype float32"
+    );
+    assert_eq!(
+        written(|config| {
+            config.mixed_precision = true;
+            config.dtype = None;
+        }),
+        "expected `mixed_precision` to be false unless the dtype is float16 or bfloat16, received true with dtype none"
+    );
+}
+
+#[test]
 fn every_config_survives_the_round_trip() {
     let mut configs = vec![Config::default(), sample()];
     for alpha in [0.1, 1.0 / 3.0, -0.0, 5e-324, f64::MAX, 2.0] {
