@@ -1,4 +1,7 @@
-//! Reads `.npy` files of floating-point numbers, and writes files with the same header.
+//! Reads `.npy` files of floating-point numbers, and writes files of the same format.
+
+mod descr;
+mod header;
 
 use std::{
     fs::File,
@@ -6,39 +9,41 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use ndarray_npy::npy::header::{Header, ParseHeaderError, ReadHeaderError};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use wgpu_elu::DType;
 
 use crate::bytes::{Exact, Ordered, fill};
+use header::{Header, excerpt};
 
 /// The format of a file's array: its shape, axis order, dtype and byte order. The output has the same format.
 #[derive(Debug)]
 pub struct Form {
-    header: Header,
     dtype: DType,
     big_endian: bool,
+    fortran_order: bool,
+    shape: Vec<usize>,
     len: usize,
 }
 
 /// A reader of a file's elements, which it returns in this machine's byte order.
 pub type Elements<R> = Ordered<Exact<R>>;
 
-/// Opens a file and reads its header. The path `-` is standard input.
+/// Opens a file and reads its header. The path `-` is standard input. `dtype` is the dtype that the user gives, or
+/// `None`.
 ///
 /// # Errors
 ///
 /// Returns the errors of [`read`] and of opening the file, with the file's path.
-pub fn open(path: &Path) -> Result<(Form, Elements<Box<dyn Read>>)> {
+pub fn open(path: &Path, dtype: Option<DType>) -> Result<(Form, Elements<Box<dyn Read>>)> {
     let open = || {
         if path == Path::new("-") {
-            return read(Box::new(io::stdin().lock()) as _, None);
+            return read(Box::new(io::stdin().lock()) as _, None, dtype);
         }
         ensure!(!path.is_dir(), "needed a .npy file, found a directory");
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let size = metadata.is_file().then_some(metadata.len());
-        read(Box::new(file) as _, size)
+        read(Box::new(file) as _, size, dtype)
     };
     open().with_context(|| name(path))
 }
@@ -53,46 +58,53 @@ pub fn name(path: &Path) -> String {
 }
 
 /// Reads the header, and returns it with a reader of the elements. `size` is the size of the whole file in bytes, if it
-/// is known.
+/// is known. `dtype` is the dtype that the user gives, or `None`. It is needed for bfloat16, because a `.npy` file
+/// contains only its size.
 ///
 /// # Errors
 ///
 /// Returns an error if reading fails, if the header is invalid or longer than 10,000 bytes, if the dtype is not
-/// float16, float32 or float64, if the array has more than 64 dimensions or more elements than this machine can
-/// address, or if `size` does not match the shape. If `size` is unknown and the data is too short or too long, reading
-/// the elements fails.
-pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Form, Elements<R>)> {
-    let mut reader = Counted { reader, count: 0 };
-    let header = read_header(&mut reader)?;
-    let (dtype, big_endian) = format(&header)?;
-    let shape = &header.shape;
+/// float16, float32 or float64 or not `dtype`, if the array has more than 64 dimensions or more elements than this
+/// machine can address, or if `size` does not match the shape. If `size` is unknown and the data is too short or too
+/// long, reading the elements fails.
+pub fn read<R: Read>(
+    mut reader: R,
+    size: Option<u64>,
+    dtype: Option<DType>,
+) -> Result<(Form, Elements<R>)> {
+    let (header, header_len) = read_header(&mut reader)?;
+    let (dtype, big_endian) = descr::parse(&header.descr, dtype)?;
+    let shape = header.shape;
     let dimensions = shape.len();
     ensure!(
         dimensions <= MAX_DIMENSIONS,
         "shape of {dimensions} dimensions, needed at most {MAX_DIMENSIONS}"
     );
-    let len = if shape.contains(&0) {
-        Some(0)
-    } else {
-        shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d))
-    };
-    let bytes = len
-        .and_then(|len| len.checked_mul(dtype.size()))
-        .filter(|&n| isize::try_from(n).is_ok());
-    let (Some(len), Some(bytes)) = (len, bytes) else {
-        bail!("shape {shape:?} has more elements than this machine can address");
-    };
-    let Counted { reader, count } = reader;
-    let data = Exact::new(reader, bytes as u64, format!("shape {shape:?} of {dtype}"));
+    let shape_text = excerpt(&format!("{shape:?}"));
+    // As in NumPy, the product of the dimensions other than 0 is limited, too.
+    let mut factors = shape.iter().filter(|&&dimension| dimension > 0);
+    let most = factors
+        .try_fold(dtype.size(), |bytes, &dimension| {
+            bytes.checked_mul(dimension)
+        })
+        .filter(|&bytes| isize::try_from(bytes).is_ok())
+        .ok_or_else(|| too_large(&shape_text))?;
+    let bytes = if shape.contains(&0) { 0 } else { most };
+    let data = Exact::new(
+        reader,
+        bytes as u64,
+        format!("shape {shape_text} of {dtype}"),
+    );
     if let Some(size) = size {
-        let found = size.saturating_sub(count);
+        let found = size.saturating_sub(header_len);
         ensure!(found == bytes as u64, data.wrong_size(found));
     }
     let form = Form {
         dtype,
         big_endian,
-        len,
-        header,
+        fortran_order: header.fortran_order,
+        shape,
+        len: bytes / dtype.size(),
     };
     Ok((form, Ordered::new(data, dtype.size(), big_endian)))
 }
@@ -105,7 +117,7 @@ impl Form {
 
     /// Returns the dimensions as the header lists them.
     pub fn shape(&self) -> &[usize] {
-        &self.header.shape
+        &self.shape
     }
 
     /// Returns whether the array has no elements.
@@ -118,150 +130,114 @@ impl Form {
         self.len
     }
 
-    /// Writes the header, and returns a writer that takes elements in this machine's byte order and writes them in the
-    /// file's byte order.
+    /// Writes the header as NumPy does. Returns a writer that takes elements in this machine's byte order and writes
+    /// them in the file's byte order.
     ///
     /// # Errors
     ///
     /// Returns the errors of `writer`.
     pub fn write<W: Write>(&self, mut writer: W) -> io::Result<Ordered<W>> {
-        let mut header = Vec::new();
-        self.header.write(&mut header).map_err(io::Error::other)?;
-        writer.write_all(&header)?;
+        writer.write_all(&self.header()?)?;
         Ok(Ordered::new(writer, self.dtype.size(), self.big_endian))
+    }
+
+    /// Returns the bytes before the elements.
+    fn header(&self) -> io::Result<Vec<u8>> {
+        let dimensions: Vec<String> = self.shape.iter().map(usize::to_string).collect();
+        let shape = match &dimensions[..] {
+            [one] => format!("({one},)"),
+            many => format!("({})", many.join(", ")),
+        };
+        let mut header = format!(
+            "{{'descr': '{}', 'fortran_order': {}, 'shape': {shape}, }}",
+            descr::format(self.dtype, self.big_endian),
+            if self.fortran_order { "True" } else { "False" },
+        );
+        // NumPy leaves space for the dimension that grows when a program appends to the file.
+        let growing = match self.fortran_order {
+            true => dimensions.last(),
+            false => dimensions.first(),
+        };
+        let space = growing.map_or(0, |digits| GROWTH_DIGITS.saturating_sub(digits.len()));
+        header.extend(std::iter::repeat_n(' ', space));
+        let used = (PREFIX + header.len() + 1) % ALIGNMENT;
+        header.extend(std::iter::repeat_n(' ', ALIGNMENT - used));
+        header.push('\n');
+        // With at most `MAX_DIMENSIONS` dimensions, the header always fits into version 1.0.
+        let length = u16::try_from(header.len()).map_err(io::Error::other)?;
+        Ok([MAGIC, &[1, 0], &length.to_le_bytes(), header.as_bytes()].concat())
     }
 }
 
 // ---- Internals ----
 
+/// The first bytes of every file.
+const MAGIC: &[u8] = b"\x93NUMPY";
+
 /// The longest header in bytes. It is also NumPy's default limit (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
 const MAX_HEADER: usize = 10_000;
 
-/// A bound on the number of bytes that the parser reads, repetitions included: the header's length, times 2 for each
-/// doubling that [`read_header`] counts. It is enough for the longest header of a supported array, which has one brace
-/// and one parenthesis.
-const MAX_WORK: usize = 1 << 17;
-
-/// The largest number of dimensions, as in NumPy 2 (`NPY_MAXDIMS`). With many more dimensions, the written header could
-/// exceed [`MAX_HEADER`] although the header that was read did not.
+/// The largest number of dimensions, as in NumPy 2 (`NPY_MAXDIMS`).
 const MAX_DIMENSIONS: usize = 64;
 
-/// Reads and parses everything before the data.
-fn read_header(reader: &mut impl Read) -> Result<Header> {
-    let mut start = [0; 12];
-    let start_len = fill(reader, &mut start)?;
+/// The number of bytes before the header in version 1.0: [`MAGIC`], the version, and the header's length.
+const PREFIX: usize = 10;
+
+/// The alignment of the first element in bytes, as in NumPy (`ARRAY_ALIGN`).
+const ALIGNMENT: usize = 64;
+
+/// The space in digits that NumPy leaves for a dimension (`GROWTH_AXIS_MAX_DIGITS`).
+const GROWTH_DIGITS: usize = 21;
+
+/// Reads and parses everything before the data. Returns it, and its length in bytes.
+fn read_header(reader: &mut impl Read) -> Result<(Header, u64)> {
+    let mut prefix = [0; 12];
+    let mut needed = |bytes: &mut [u8]| -> Result<bool> { Ok(fill(reader, bytes)? == bytes.len()) };
+    let is_complete = needed(&mut prefix[..PREFIX])?;
     ensure!(
-        start.starts_with(b"\x93NUMPY"),
+        prefix.starts_with(MAGIC),
         "not a .npy file: it does not start with \\x93NUMPY"
     );
-    // For an unknown version, reads only the start. The parser below rejects the version.
-    let (prefix, length) = match start[6] {
-        1 => (10, usize::from(u16::from_le_bytes([start[8], start[9]]))),
-        2 | 3 => {
-            let length = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
-            (12, usize::try_from(length)?)
+    ensure!(is_complete, TRUNCATED);
+    let (prefix_len, length) = match prefix[6..8] {
+        [1, 0] => (
+            PREFIX,
+            u32::from(u16::from_le_bytes([prefix[8], prefix[9]])),
+        ),
+        [2 | 3, 0] => {
+            ensure!(needed(&mut prefix[PREFIX..])?, TRUNCATED);
+            (
+                prefix.len(),
+                u32::from_le_bytes([prefix[8], prefix[9], prefix[10], prefix[11]]),
+            )
         }
-        _ => (start.len(), 0),
+        _ => bail!(
+            ".npy version {}.{}, needed 1.0, 2.0 or 3.0",
+            prefix[6],
+            prefix[7]
+        ),
     };
+    let length = usize::try_from(length)?;
     ensure!(
         length <= MAX_HEADER,
         "header of {length} bytes, needed at most {MAX_HEADER}"
     );
-    let mut bytes = start[..start_len].to_vec();
-    bytes.resize(start_len.max(prefix + length), 0);
-    let count = start_len + fill(reader, &mut bytes[start_len..])?;
-    bytes.truncate(count);
-    // The parser backtracks. If no comma follows the last element in parentheses or square brackets, it reads that
-    // element twice. It reads braces as a dictionary, and again as a set if that fails, so it may read a part of them
-    // up to four times. The work multiplies with nesting: each parenthesis or square bracket may double it, and each
-    // brace may double it twice. A few dozen nested brackets would take practically forever.
-    let doublings = |byte: &u8| match byte {
-        b'(' | b'[' => 1,
-        b'{' => 2,
-        _ => 0,
+    let mut bytes = vec![0; length];
+    ensure!(needed(&mut bytes)?, TRUNCATED);
+    let is_version_3 = prefix[6] == 3;
+    let text = if is_version_3 {
+        String::from_utf8(bytes).map_err(|_| anyhow!("bad .npy header: it is not UTF-8"))?
+    } else {
+        bytes.into_iter().map(char::from).collect() // Latin-1
     };
-    let all_doublings: u32 = bytes.iter().skip(prefix).map(doublings).sum();
-    ensure!(
-        all_doublings <= (MAX_WORK / bytes.len()).ilog2(),
-        "bad .npy header: too many brackets; structured dtypes are not supported"
-    );
-    Header::from_reader(&mut &*bytes).map_err(|error| match error {
-        ReadHeaderError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            anyhow::anyhow!("truncated .npy header")
-        }
-        ReadHeaderError::Parse(ParseHeaderError::Version { major, minor }) => {
-            anyhow::anyhow!(".npy version {major}.{minor}, needed 1.0, 2.0 or 3.0")
-        }
-        ReadHeaderError::Parse(error) => match one_line(&error.to_string()) {
-            // The parser checks before each step whether the stack suffices.
-            message if message.contains("stack limit reached") => {
-                anyhow::anyhow!("the thread's stack is too small to parse the header")
-            }
-            message => anyhow::anyhow!("bad .npy header: {message}"),
-        },
-        error => error.into(),
-    })
+    // Only NumPy on Python 3 writes version 3.
+    let header = Header::parse(&text, !is_version_3)?;
+    Ok((header, (prefix_len + length) as u64))
 }
 
-/// Returns the dtype, and whether the elements are big-endian.
-fn format(header: &Header) -> Result<(DType, bool)> {
-    const NEEDED: &str = "float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')";
-    let descriptor = &header.type_descriptor;
-    let Some(name) = descriptor.as_string() else {
-        bail!("structured dtype {descriptor} is not supported, needed {NEEDED}");
-    };
-    let dtype = match name.get(1..) {
-        Some("f2") => DType::F16,
-        Some("f4") => DType::F32,
-        Some("f8") => DType::F64,
-        _ => bail!("dtype {} is not supported, needed {NEEDED}", describe(name)),
-    };
-    match name.as_bytes()[0] {
-        b'<' => Ok((dtype, false)),
-        b'>' => Ok((dtype, true)),
-        _ => bail!("dtype {} is not supported, needed {NEEDED}", describe(name)),
-    }
-}
+const TRUNCATED: &str = "truncated .npy header";
 
-/// Returns NumPy's name for a type string, followed by the string, such as `int64 ('<i8')`.
-fn describe(type_string: &str) -> String {
-    let name = match type_string.trim_start_matches(['<', '>', '=', '|']) {
-        "f2" => "float16",
-        "f4" => "float32",
-        "f8" => "float64",
-        "f16" => "longdouble",
-        "i1" => "int8",
-        "i2" => "int16",
-        "i4" => "int32",
-        "i8" => "int64",
-        "u1" => "uint8",
-        "u2" => "uint16",
-        "u4" => "uint32",
-        "u8" => "uint64",
-        "b1" => "bool",
-        "c8" => "complex64",
-        "c16" => "complex128",
-        "O" => "object",
-        _ => return format!("'{type_string}'"),
-    };
-    format!("{name} ('{type_string}')")
-}
-
-/// Replaces line breaks and repeated spaces with one space.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A reader that counts the bytes that were read from it.
-struct Counted<R> {
-    reader: R,
-    count: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(bytes)?;
-        self.count += count as u64;
-        Ok(count)
-    }
+/// Builds the error for a shape of too many elements. `shape` is a part of a header.
+fn too_large(shape: &str) -> Error {
+    anyhow!("shape {} is too large for this machine", excerpt(shape))
 }

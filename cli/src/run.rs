@@ -13,7 +13,7 @@ use wgpu_elu::{DType, Elu, Stream};
 
 use crate::{
     bytes::{Ordered, Timed, copy, write_error},
-    device_args::{Alpha, DeviceArgs, SelectedDevice},
+    device_args::{Alpha, DeviceArgs, SelectedDevice, dtypes},
     npy,
     output::Output,
     safetensors::{self, Entry},
@@ -25,9 +25,9 @@ use crate::{
 /// computed, on which device, and how long it took without the time for reading and writing the files.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A .npy file (version 1 to 3; float16, float32 or float64), `-` for a .npy file on standard input, or a
-    /// .safetensors file, in which every F16, BF16, F32 and F64 tensor is replaced by its ELU and everything else is
-    /// kept
+    /// A .npy file (version 1 to 3; float16, float32 or float64, or bfloat16 with --dtype), `-` for a .npy file on
+    /// standard input, or a .safetensors file, in which every F16, BF16, F32 and F64 tensor is replaced by its ELU and
+    /// everything else is kept
     input: PathBuf,
     /// The file for the result, or `-` for standard output. The result has the format, shape, axis order and byte order
     /// of INPUT [default: INPUT with .elu before its extension, or `-` if INPUT is `-`]
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Replace only the tensor NAME of a .safetensors file; can be given several times
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
+    /// The dtype of a .npy file. Only bfloat16 needs it, because NumPy stores that without its name (`<V2`)
+    #[arg(long, value_parser = dtypes(), ignore_case = true)]
+    dtype: Option<DType>,
     #[command(flatten)]
     alpha: Alpha,
     #[command(flatten)]
@@ -52,6 +55,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err(crate::conflict(
             "--tensor needs a .safetensors file as INPUT",
         ));
+    }
+    if is_safetensors && args.dtype.is_some() {
+        return Err(crate::conflict("--dtype needs a .npy file as INPUT"));
     }
     // Reports an invalid alpha before any file is opened. It is parsed again when the dtype is known.
     args.alpha.parse()?;
@@ -96,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 type Summary = (String, String, Duration);
 
 fn run_npy(args: &Args, output: Output) -> Result<Summary> {
-    let (form, elements) = npy::open(&args.input)?;
+    let (form, elements) = npy::open(&args.input, args.dtype)?;
     let (dtype, len) = (form.dtype(), form.len() as u64);
     let alpha = args.alpha.parse_for(dtype)?;
     let selected = args.device_args.select()?;

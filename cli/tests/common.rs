@@ -132,11 +132,21 @@ impl Folder {
 pub(crate) fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     let size_bytes = if version == 1 { 2 } else { 4 };
     let padding = 64 - (8 + size_bytes + header.len() + 1) % 64;
-    let text = format!("{header}{}\n", " ".repeat(padding));
+    npy_with_text(version, &format!("{header}{}\n", " ".repeat(padding)), data)
+}
+
+/// Builds a `.npy` file of this version. `text` is the whole header, which is encoded as Latin-1 if the version is 1 or
+/// 2.
+pub(crate) fn npy_with_text(version: u8, text: &str, data: &[u8]) -> Vec<u8> {
+    let size_bytes = if version == 1 { 2 } else { 4 };
+    let text: Vec<u8> = match version {
+        3 => text.into(),
+        _ => text.chars().map(|c| u8::try_from(c).unwrap()).collect(),
+    };
     let mut bytes = b"\x93NUMPY".to_vec();
     bytes.extend([version, 0]);
     bytes.extend(&u32::try_from(text.len()).unwrap().to_le_bytes()[..size_bytes]);
-    bytes.extend(text.as_bytes());
+    bytes.extend(text);
     bytes.extend(data);
     bytes
 }
@@ -188,15 +198,10 @@ pub(crate) fn forward_judge(dtype: DType) -> Judge {
     }
 }
 
-/// Returns the dictionary in the header of a float32 file as the command writes it: without NumPy's comma at the end.
-pub(crate) fn written_header(shape: &str) -> String {
-    header("<f4", false, shape).replace(", }", "}")
-}
-
 /// Returns a folder with `x.npy`, three zeros.
 pub(crate) fn folder_with_x() -> Folder {
     let folder = Folder::new();
-    folder.write("x.npy", &npy(1, &written_header("(3,)"), &[0; 12]));
+    folder.write("x.npy", &npy(1, &header("<f4", false, "(3,)"), &[0; 12]));
     folder
 }
 

@@ -13,7 +13,7 @@ use std::{
 use conformance::native::announce;
 
 use crate::common::{
-    ELU, Folder, folder_with_x, has_unnamed_files, in_folder, npy, parts, shell, written_header,
+    ELU, Folder, folder_with_x, has_unnamed_files, header, in_folder, npy, parts, shell,
 };
 
 // ---- System calls ----
@@ -213,7 +213,7 @@ fn a_file_that_appears_during_the_work_is_kept() {
         elu.stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut child = elu.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let file = npy(1, &written_header("(1000,)"), &[0; 4000]);
+        let file = npy(1, &header("<f4", false, "(1000,)"), &[0; 4000]);
         std::io::Write::write_all(&mut stdin, &file[..1000]).unwrap();
         // The trace shows when the output has been checked and the temporary file has been created.
         let trace = || fs::read_to_string(folder.path("trace")).unwrap_or_default();
@@ -309,7 +309,7 @@ fn without_threads_the_calling_thread_does_the_work() {
     let folder = folder_with_x();
     // Long enough to be divided among threads.
     let data = vec![0; 4 << 20];
-    let header = written_header(&format!("({},)", 1 << 20));
+    let header = header("<f4", false, &format!("({},)", 1 << 20));
     folder.write("x.npy", &npy(1, &header, &data));
     let fault = [
         "-e",

@@ -18,6 +18,8 @@ mod info;
 mod large;
 // `elu run` on `.npy` files.
 mod npy;
+// The headers of `.npy` files that NumPy reads, and those that it refuses.
+mod npy_headers;
 // Output files, and outputs that cannot be written.
 mod output;
 // The packages that `cargo package` creates.
