@@ -9,7 +9,7 @@ use std::{
     io::{self, Read, Write},
 };
 
-use elu_cli::{npy, safetensors};
+use elu_cli::{entries::Entry, npy, safetensors};
 use serde_json::{Value, json};
 use wgpu_elu::DType;
 
@@ -55,7 +55,7 @@ fn read_npy(file: &[u8]) -> anyhow::Result<String> {
 fn read_safetensors(file: &[u8]) -> anyhow::Result<String> {
     let (tensors, mut data) = safetensors::read(file, Some(file.len() as u64))?;
     io::copy(&mut data, &mut io::sink())?;
-    let entry = |entry: &safetensors::Entry| json!([entry.name, entry.stored, entry.size]);
+    let entry = |entry: &Entry| json!([entry.name, entry.stored, entry.size]);
     Ok(tensors
         .entries()
         .iter()

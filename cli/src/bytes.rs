@@ -50,7 +50,7 @@ pub(crate) fn write_error(error: io::Error) -> Error {
 }
 
 /// Converts an error of a reader.
-fn read_error(error: io::Error) -> Error {
+pub(crate) fn read_error(error: io::Error) -> Error {
     let error = Arc::new(error);
     Error::Read { error }
 }

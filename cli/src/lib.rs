@@ -1,15 +1,19 @@
-//! The command `elu`. The public modules are those that the benchmarks and the fuzz targets use: [`npy`] and
-//! [`safetensors`] read files, [`bytes`] contains the types of their readers and writers, and [`timing`] measures
-//! times.
+//! The command `elu`. The public modules are those that the benchmarks and the fuzz targets use: [`npy`], [`npz`] and
+//! [`safetensors`] read files, [`entries`] describes what they contain, [`bytes`] contains the types of their readers
+//! and writers, and [`timing`] measures times.
 
 mod bench;
 pub mod bytes;
 mod check;
+mod content;
 mod device_args;
+pub mod entries;
 mod files;
 mod info;
+mod input;
 mod interrupt;
 pub mod npy;
+pub mod npz;
 mod output;
 mod plot;
 mod run;

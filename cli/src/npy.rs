@@ -3,13 +3,9 @@
 mod descr;
 mod header;
 
-use std::{
-    fs::File,
-    io::{self, Read, Write},
-    path::Path,
-};
+use std::io::{self, Read, Write};
 
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use anyhow::{Error, Result, anyhow, bail, ensure};
 use wgpu_elu::DType;
 
 use crate::bytes::{Exact, Ordered, fill};
@@ -28,34 +24,7 @@ pub struct Form {
 /// A reader of a file's elements, which it returns in this machine's byte order.
 pub type Elements<R> = Ordered<Exact<R>>;
 
-/// Opens a file and reads its header. The path `-` is standard input. `dtype` is the dtype that the user gives, or
-/// `None`.
-///
-/// # Errors
-///
-/// Returns the errors of [`read`] and of opening the file, with the file's path.
-pub fn open(path: &Path, dtype: Option<DType>) -> Result<(Form, Elements<Box<dyn Read>>)> {
-    let open = || {
-        if path == Path::new("-") {
-            return read(Box::new(io::stdin().lock()) as _, None, dtype);
-        }
-        ensure!(!path.is_dir(), "needed a .npy file, found a directory");
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let size = metadata.is_file().then_some(metadata.len());
-        read(Box::new(file) as _, size, dtype)
-    };
-    open().with_context(|| name(path))
-}
-
-/// Returns the name of an input for error messages.
-pub fn name(path: &Path) -> String {
-    if path == Path::new("-") {
-        "standard input".into()
-    } else {
-        path.display().to_string()
-    }
-}
+pub use descr::UnsupportedDtype;
 
 /// Reads the header, and returns it with a reader of the elements. `size` is the size of the whole file in bytes, if it
 /// is known. `dtype` is the dtype that the user gives, or `None`. It is needed for bfloat16, because a `.npy` file

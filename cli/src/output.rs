@@ -6,7 +6,7 @@ mod descriptor;
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -178,6 +178,12 @@ impl Pending {
         }
     }
 
+    /// Returns whether the output can be changed after it was written: files can, descriptors and pipes cannot.
+    pub(crate) fn is_seekable(&self) -> bool {
+        let target = self.writer.as_ref().map(BufWriter::get_ref);
+        matches!(target, Some(Target::File(_)))
+    }
+
     /// Writes the buffered bytes. Syncs a file to the disk and moves it to its path.
     pub(crate) fn finish(mut self) -> Result<()> {
         let finish = |pending: &mut Self| -> io::Result<()> {
@@ -204,6 +210,13 @@ impl Write for Pending {
 
     fn flush(&mut self) -> io::Result<()> {
         self.writer.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Seek for Pending {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let writer = self.writer.as_mut().ok_or(io::ErrorKind::NotSeekable)?;
+        writer.seek(position)
     }
 }
 
@@ -253,6 +266,15 @@ impl Write for Target {
 
     fn flush(&mut self) -> io::Result<()> {
         self.writer().flush().map_err(explained)
+    }
+}
+
+impl Seek for Target {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.file().seek(position),
+            Self::Special(_) | Self::Stdout(_) => Err(io::ErrorKind::NotSeekable.into()),
+        }
     }
 }
 

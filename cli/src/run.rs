@@ -2,38 +2,42 @@
 
 use std::{
     cell::Cell,
-    io::{IsTerminal, Read, Write},
+    fs::File,
+    io::{IsTerminal, Read, Seek, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use wgpu_elu::{DType, Elu, Stream};
 
 use crate::{
     bytes::{Ordered, Timed, copy, write_error},
+    content::Format,
     device_args::{Alpha, DeviceArgs, SelectedDevice, dtypes},
-    npy,
+    entries::{self, Entry, Words},
+    input::Input,
+    npy, npz,
     output::Output,
-    safetensors::{self, Entry},
+    safetensors,
 };
 
-/// Apply ELU to every number in a .npy file, or to the tensors in a .safetensors file
+/// Apply ELU to every number in a .npy file, or to the arrays in a .npz or .safetensors file
 ///
 /// The file may be larger than memory. When the work is done, the command prints one line on standard error: what it
 /// computed, on which device, and how long it took without the time for reading and writing the files.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A .npy file (version 1 to 3; float16, float32 or float64, or bfloat16 with --dtype), `-` for a .npy file on
-    /// standard input, or a .safetensors file, in which every F16, BF16, F32 and F64 tensor is replaced by its ELU and
-    /// everything else is kept
+    /// A .npy file (version 1 to 3; float16, float32 or float64, or bfloat16 with --dtype), or a .npz or .safetensors
+    /// file, in which every array of float16, bfloat16 (only .safetensors), float32 and float64 is replaced by its ELU
+    /// and everything else is kept. The content decides the format, not the name. `-` is standard input (not for .npz)
     input: PathBuf,
     /// The file for the result, or `-` for standard output. The result has the format, shape, axis order and byte order
-    /// of INPUT [default: INPUT with .elu before its extension, or `-` if INPUT is `-`]
+    /// of INPUT [default: INPUT with .elu and the format's extension, or `-` if INPUT is `-`]
     #[arg(short, long)]
     output: Option<PathBuf>,
-    /// Replace only the tensor NAME of a .safetensors file; can be given several times
+    /// Replace only the array NAME of a .npz or .safetensors file; can be given several times
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
     /// The dtype of a .npy file. Only bfloat16 needs it, because NumPy stores that without its name (`<V2`)
@@ -50,36 +54,47 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check()?;
-    let is_safetensors = has_extension(&args.input, "safetensors");
-    if !is_safetensors && !args.tensor.is_empty() {
-        return Err(crate::conflict(
-            "--tensor needs a .safetensors file as INPUT",
-        ));
-    }
-    if is_safetensors && args.dtype.is_some() {
-        return Err(crate::conflict("--dtype needs a .npy file as INPUT"));
-    }
     // Reports an invalid alpha before any file is opened. It is parsed again when the dtype is known.
     args.alpha.parse()?;
+    // Reports an unsuitable output before the command waits for data on standard input.
+    let output = args.output.as_ref();
+    let output = output
+        .map(|path| Output::open(path, args.force))
+        .transpose()?;
+    let input = Input::open(&args.input)?;
+    let format = input.format();
+    if format == Format::Npy && !args.tensor.is_empty() {
+        return Err(crate::conflict(
+            "--tensor needs a .npz or .safetensors file as INPUT",
+        ));
+    }
+    if format != Format::Npy && args.dtype.is_some() {
+        return Err(crate::conflict("--dtype needs a .npy file as INPUT"));
+    }
     let path = args
         .output
         .clone()
-        .unwrap_or_else(|| default_output(&args.input));
-    let format = if is_safetensors { "safetensors" } else { "npy" };
+        .unwrap_or_else(|| default_output(&args.input, format));
     // Pipes, device files and directories may have any name.
     let is_file = std::fs::metadata(&path).map_or(true, |found| found.is_file());
-    if is_file && path.extension().is_some() && !has_extension(&path, format) {
+    let extension = format.extension();
+    if is_file
+        && path
+            .extension()
+            .is_some_and(|found| !found.eq_ignore_ascii_case(extension))
+    {
         return Err(crate::usage(format!(
-            "{}: the result is a .{format} file like INPUT: use the extension .{format}",
+            "{}: the result is a .{extension} file like INPUT: use the extension .{extension}",
             path.display()
         )));
     }
-    let output = Output::open(&path, args.force)?;
-    let (what, devices, took) = if is_safetensors {
-        run_safetensors(args, output)?
-    } else {
-        run_npy(args, output)?
+    let output = output.map_or_else(|| Output::open(&path, args.force), Ok)?;
+    let run = match format {
+        Format::Npy => run_npy,
+        Format::Npz => run_npz,
+        Format::Safetensors => run_safetensors,
     };
+    let (what, devices, took) = run(args, input, output)?;
     let summary = format!(
         "{what} on {devices}, alpha {}, {} -> {}",
         args.alpha,
@@ -101,8 +116,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// A description of the results, a description of the devices, and the time without reading and writing.
 type Summary = (String, String, Duration);
 
-fn run_npy(args: &Args, output: Output) -> Result<Summary> {
-    let (form, elements) = npy::open(&args.input, args.dtype)?;
+fn run_npy(args: &Args, input: Input, output: Output) -> Result<Summary> {
+    let file = input.name().to_owned();
+    let (reader, size) = input.into_reader();
+    let (form, elements) = npy::read(reader, size, args.dtype).with_context(|| file.clone())?;
     let (dtype, len) = (form.dtype(), form.len() as u64);
     let alpha = args.alpha.parse_for(dtype)?;
     let selected = args.device_args.select()?;
@@ -115,37 +132,41 @@ fn run_npy(args: &Args, output: Output) -> Result<Summary> {
     let took = sink
         .map_err(write_error)
         .and_then(|sink| forward(&mut stream, elements, sink));
-    let took = took.map_err(|error| with_path(error, &npy::name(&args.input), &name))?;
+    let took = took.map_err(|error| with_path(error, &file, &name))?;
     bar.finish_and_clear();
     pending.finish()?;
     let what = format!("{} {dtype}", Shape(form.shape()));
     Ok((what, selected.describe(&[dtype]), took))
 }
 
-fn run_safetensors(args: &Args, output: Output) -> Result<Summary> {
-    let (tensors, mut data) = safetensors::open(&args.input)?;
+fn run_safetensors(args: &Args, input: Input, output: Output) -> Result<Summary> {
+    const WORDS: Words = Words {
+        one: "tensor",
+        dtypes: "F16, BF16, F32 or F64",
+    };
+    let file = input.name().to_owned();
+    let (reader, size) = input.into_reader();
+    let (tensors, mut data) = safetensors::read(reader, size).with_context(|| file.clone())?;
     let entries = tensors.entries();
-    let file = args.input.display().to_string();
     let selected = args.device_args.select()?;
-    // Creates all streams first, so that an unsuitable tensor is reported before anything is written.
-    let streams = streams(args, &selected, entries).with_context(|| file.clone())?;
-    let dtypes: Vec<DType> = streams.iter().flatten().map(Stream::dtype).collect();
+    let dtypes = entries::select(entries, &args.tensor, &WORDS).with_context(|| file.clone())?;
+    let streams = streams(args, &selected, entries, &dtypes, &WORDS);
+    let streams = streams.with_context(|| file.clone())?;
+    let what = entries::summary(entries, &dtypes, &WORDS);
     let bar = progress_bar(entries.iter().map(|entry| entry.size).sum())?;
     let mut pending = output.begin()?;
     let name = pending.name();
     tensors.write(&mut pending).with_context(|| name.clone())?;
-    let (mut elements, mut unchanged, mut took) = (0, Vec::new(), Duration::ZERO);
+    let mut took = Duration::ZERO;
     for (entry, stream) in entries.iter().zip(streams) {
         let source = (&mut data).take(entry.size);
         let sink = bar.wrap_write(&mut pending);
         let result = if let Some(mut stream) = stream {
-            elements += entry.len();
             let size = stream.dtype().size();
             let source = Ordered::new(source, size, safetensors::BIG_ENDIAN);
             let sink = Ordered::new(sink, size, safetensors::BIG_ENDIAN);
             forward(&mut stream, source, sink).map(|time| took += time)
         } else {
-            unchanged.push(format!("{} ({})", entry.name, entry.stored));
             copy(source, sink)
         };
         result.map_err(|error| with_path(error, &file, &name))?;
@@ -154,48 +175,100 @@ fn run_safetensors(args: &Args, output: Output) -> Result<Summary> {
     copy(data, &mut pending).map_err(|error| with_path(error, &file, &name))?;
     bar.finish_and_clear();
     pending.finish()?;
-    let count = dtypes.len();
-    let plural = if count == 1 { "" } else { "s" };
-    let mut what = format!("{count} tensor{plural} of {elements} elements");
-    if !unchanged.is_empty() {
-        what += &format!(" (unchanged: {})", unchanged.join(", "));
-    }
+    let dtypes: Vec<DType> = dtypes.into_iter().flatten().collect();
     Ok((what, selected.describe(&dtypes), took))
 }
 
-/// Creates a stream for each tensor that is replaced, and `None` for the others. A stream allocates its buffers only
-/// when it runs.
+fn run_npz(args: &Args, input: Input, output: Output) -> Result<Summary> {
+    const WORDS: Words = Words {
+        one: "array",
+        dtypes: "float16, float32 or float64",
+    };
+    let file = input.name().to_owned();
+    let archive = npz::Archive::open(input.into_file()?).with_context(|| file.clone())?;
+    let entries = archive.entries();
+    let selected = args.device_args.select()?;
+    let dtypes = entries::select(entries, &args.tensor, &WORDS).with_context(|| file.clone())?;
+    let streams = streams(args, &selected, entries, &dtypes, &WORDS);
+    let streams = streams.with_context(|| file.clone())?;
+    let what = entries::summary(entries, &dtypes, &WORDS);
+    let mut pending = output.begin()?;
+    let name = pending.name();
+    let took = if pending.is_seekable() {
+        write_npz(
+            archive,
+            streams,
+            npz::Writer::new(&mut pending),
+            &file,
+            &name,
+        )
+    } else {
+        write_npz(
+            archive,
+            streams,
+            npz::Writer::new_stream(&mut pending),
+            &file,
+            &name,
+        )
+    }?;
+    pending.finish()?;
+    let dtypes: Vec<DType> = dtypes.into_iter().flatten().collect();
+    Ok((what, selected.describe(&dtypes), took))
+}
+
+/// Writes the archive with the results of the streams. `file` and `name` are the names of input and output. Returns the
+/// time without reading and writing.
+fn write_npz(
+    mut archive: npz::Archive<File>,
+    streams: Vec<Option<Stream>>,
+    mut writer: npz::Writer<impl Write + Seek>,
+    file: &str,
+    name: &str,
+) -> Result<Duration> {
+    let sizes = archive.entries().iter().map(|entry| entry.size);
+    let bar = progress_bar(sizes.sum())?;
+    let mut took = Duration::ZERO;
+    for (index, stream) in streams.into_iter().enumerate() {
+        let entry = &archive.entries()[index];
+        let (size, place) = (entry.size, format!("{file}: member {:?}", entry.name));
+        let result = if let Some(mut stream) = stream {
+            let started = writer.start(&mut archive, index);
+            started.map_err(|error| with_path(error, &place, name))?;
+            let (form, elements) = archive.array(index).with_context(|| place.clone())?;
+            let sink = form.write(&mut writer).map_err(write_error);
+            sink.and_then(|sink| forward(&mut stream, bar.wrap_read(elements), sink))
+                .map(|time| took += time)
+        } else {
+            let copied = writer.copy(&mut archive, index);
+            copied.map(|()| bar.inc(size))
+        };
+        result.map_err(|error| with_path(error, &place, name))?;
+    }
+    let finished = writer.finish(&archive);
+    finished.map_err(|error| with_path(error, file, name))?;
+    bar.finish_and_clear();
+    Ok(took)
+}
+
+/// Creates a stream for each entry that is replaced, so that an unsuitable entry is reported before anything is
+/// written. A stream allocates its buffers only when it runs. An entry without a dtype is kept, and gets `None`.
 fn streams(
     args: &Args,
     selected: &SelectedDevice,
     entries: &[Entry],
+    dtypes: &[Option<DType>],
+    words: &Words,
 ) -> Result<Vec<Option<Stream>>> {
-    for name in &args.tensor {
-        let entry = entries.iter().find(|entry| entry.name == *name);
-        let entry = entry.with_context(|| format!("no tensor named {name:?}"))?;
-        ensure!(
-            entry.dtype.is_some(),
-            "tensor {name:?} is {}, needed F16, BF16, F32 or F64",
-            entry.stored
-        );
-    }
-    let stream = |entry: &Entry| -> Result<Option<Stream>> {
-        let is_selected = args.tensor.is_empty() || args.tensor.contains(&entry.name);
-        let Some(dtype) = entry.dtype.filter(|_| is_selected) else {
-            return Ok(None);
-        };
+    let stream = |entry: &Entry, dtype: DType| -> Result<Stream> {
         let elu = Elu::new(args.alpha.parse_for(dtype)?);
         let stream = Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?;
-        Ok(Some(stream.with_expected_len(entry.len())))
+        Ok(stream.with_expected_len(entry.len()))
     };
-    let stream_or_error =
-        |entry: &Entry| stream(entry).with_context(|| format!("tensor {:?}", entry.name));
-    let streams: Vec<_> = entries.iter().map(stream_or_error).collect::<Result<_>>()?;
-    ensure!(
-        streams.iter().any(Option::is_some),
-        "no tensor of F16, BF16, F32 or F64"
-    );
-    Ok(streams)
+    let stream_or_error = |(entry, dtype): (&Entry, &Option<DType>)| {
+        let stream = dtype.map(|dtype| stream(entry, dtype)).transpose();
+        stream.with_context(|| format!("{} {:?}", words.one, entry.name))
+    };
+    entries.iter().zip(dtypes).map(stream_or_error).collect()
 }
 
 /// Reads elements from `source`, and writes their ELU to `sink`. Returns the time without the time for reading and
@@ -233,20 +306,12 @@ fn progress_bar(bytes: u64) -> Result<ProgressBar> {
 }
 
 /// Returns the output path if the user gives none.
-fn default_output(input: &Path) -> PathBuf {
+fn default_output(input: &Path, format: Format) -> PathBuf {
     if input == Path::new("-") {
         "-".into()
-    } else if has_extension(input, "safetensors") {
-        input.with_extension("elu.safetensors")
     } else {
-        input.with_extension("elu.npy")
+        input.with_extension(format!("elu.{}", format.extension()))
     }
-}
-
-/// Returns whether the path ends in this extension, ignoring case.
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension()
-        .is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 fn milliseconds(took: Duration) -> String {

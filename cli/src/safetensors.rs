@@ -1,16 +1,12 @@
 //! Reads `.safetensors` files, and writes files with the same header and other values.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    path::Path,
-};
+use std::io::{Read, Write};
 
-use anyhow::{Context, Result, ensure};
-use safetensors::{Dtype, SafeTensorError, tensor::Metadata};
+use anyhow::{Context, Result, bail, ensure};
+use safetensors::{Dtype, tensor::Metadata};
 use wgpu_elu::DType;
 
-use crate::bytes::Exact;
+use crate::{bytes::Exact, entries::Entry};
 
 /// The header of a file. In the file, the data of all tensors follow it without gaps.
 #[derive(Debug)]
@@ -21,53 +17,8 @@ pub struct Tensors {
     entries: Vec<Entry>,
 }
 
-/// A tensor of a file.
-#[derive(Debug)]
-pub struct Entry {
-    /// The tensor's name.
-    pub name: String,
-    /// The name of the dtype in the file, such as `BF16`.
-    pub stored: String,
-    /// The dtype, or `None` if ELU does not support it.
-    pub dtype: Option<DType>,
-    /// The size in bytes.
-    pub size: u64,
-}
-
 /// Whether the elements are big-endian: `.safetensors` files are always little-endian.
 pub const BIG_ENDIAN: bool = false;
-
-impl Entry {
-    /// Returns whether the tensor has no elements, or an unsupported dtype.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Returns the number of elements, or 0 for an unsupported dtype.
-    pub fn len(&self) -> u64 {
-        self.dtype
-            .map_or(0, |dtype| self.size / dtype.size() as u64)
-    }
-}
-
-/// Opens a file and reads its header.
-///
-/// # Errors
-///
-/// Returns the errors of [`read`] and of opening the file, with the file's path.
-pub fn open(path: &Path) -> Result<(Tensors, Exact<File>)> {
-    let open = || {
-        ensure!(
-            !path.is_dir(),
-            "needed a .safetensors file, found a directory"
-        );
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let size = metadata.is_file().then_some(metadata.len());
-        read(file, size)
-    };
-    open().with_context(|| path.display().to_string())
-}
 
 /// Reads the header, and returns it with a reader of the data. `size` is the size of the whole file in bytes, if it is
 /// known.
@@ -101,13 +52,11 @@ pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)
         .filter_map(entry)
         .collect();
     let needed = entries.iter().map(|entry| entry.size).sum();
+    let data = Exact::new(reader, needed, "the header".into());
     if let Some(size) = size {
         let found = size.saturating_sub(header.len() as u64);
-        if found != needed {
-            return Err(SafeTensorError::MetadataIncompleteBuffer).context(NOT_SAFETENSORS);
-        }
+        ensure!(found == needed, data.wrong_size(found));
     }
-    let data = Exact::new(reader, needed, "the header".into());
     Ok((Tensors { header, entries }, data))
 }
 
@@ -133,21 +82,30 @@ const NOT_SAFETENSORS: &str = "not a .safetensors file";
 
 /// The longest header in bytes, as in the crate `safetensors`. That crate's own reader is not used here, because it
 /// needs the whole file in memory.
-const MAX_HEADER: u64 = 100_000_000;
+pub(crate) const MAX_HEADER: u64 = 100_000_000;
 
 /// Reads all bytes before the data. Returns them, and the parsed header.
 fn read_header(reader: &mut impl Read) -> Result<(Vec<u8>, Metadata)> {
     const LENGTH: usize = size_of::<u64>();
     let mut bytes = Vec::new();
     reader.take(LENGTH as u64).read_to_end(&mut bytes)?;
-    let length: [u8; LENGTH] = bytes[..]
-        .try_into()
-        .map_err(|_| SafeTensorError::HeaderTooSmall)?;
+    let Some(&length) = bytes.first_chunk() else {
+        bail!(
+            "the length of the header needs {LENGTH} bytes, found {}",
+            bytes.len()
+        );
+    };
     let length = u64::from_le_bytes(length);
-    ensure!(length <= MAX_HEADER, SafeTensorError::HeaderTooLarge);
+    ensure!(
+        length <= MAX_HEADER,
+        "header of {length} bytes, needed at most {MAX_HEADER}"
+    );
     // Allocates only as many bytes as the file contains, even if the header claims a much larger length.
     let found = reader.take(length).read_to_end(&mut bytes)?;
-    ensure!(found as u64 == length, SafeTensorError::InvalidHeaderLength);
+    ensure!(
+        found as u64 == length,
+        "the header needs {length} bytes, found {found}"
+    );
     let metadata = serde_json::from_slice(&bytes[LENGTH..])?;
     Ok((bytes, metadata))
 }

@@ -6,7 +6,7 @@ use conformance::native::check_results;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use wgpu_elu::{DType, accuracy::from_bytes};
 
-use crate::common::{Folder, forward_judge, model};
+use crate::common::{Folder, folder_with_x, forward_judge, model};
 
 #[test]
 fn float_tensors_are_replaced() {
@@ -70,8 +70,12 @@ fn float_tensors_are_replaced() {
 #[test]
 fn unsuitable_safetensors_files_are_refused() {
     let folder = Folder::new();
-    folder.write("model.safetensors", &model());
-    folder.write("short.safetensors", &model()[..200]);
+    let model = model();
+    folder.write("model.safetensors", &model);
+    folder.write("short.safetensors", &model[..200]);
+    folder.write("cut.safetensors", &model[..model.len() - 3]);
+    folder.write("long.safetensors", &[&model[..], &[0; 2]].concat());
+    folder.write("start.safetensors", &model[..6]);
     folder.write("ids.safetensors", &{
         let view = TensorView::new(Dtype::I64, vec![2], &[0; 16]).unwrap();
         safetensors::serialize([("ids", view)], None).unwrap()
@@ -80,7 +84,7 @@ fn unsuitable_safetensors_files_are_refused() {
     for (args, text) in [
         (
             &["model.safetensors", "--tensor", "no"][..],
-            "model.safetensors: no tensor named \"no\"",
+            "model.safetensors: no tensor named \"no\", the nearest names are \"ids\", \"double\", \"empty\"",
         ),
         (
             &["model.safetensors", "--tensor", "ids"],
@@ -92,18 +96,62 @@ fn unsuitable_safetensors_files_are_refused() {
         ),
         (
             &["short.safetensors"],
-            "short.safetensors: not a .safetensors file: invalid header length",
+            "short.safetensors: not a .safetensors file: the header needs 400 bytes, found 192",
+        ),
+        (
+            &["start.safetensors"],
+            "start.safetensors: not a .safetensors file: the length of the header needs 8 bytes, found 6",
+        ),
+        (
+            &["cut.safetensors"],
+            "cut.safetensors: the header needs 88 bytes of data, found 85",
+        ),
+        (
+            &["long.safetensors"],
+            "long.safetensors: the header needs 88 bytes of data, found 90",
         ),
         (
             &["folder.safetensors"],
-            "folder.safetensors: needed a .safetensors file, found a directory",
+            "folder.safetensors: needed a .npy, .npz or .safetensors file, found a directory",
         ),
     ] {
         let stderr = folder.error(&[&["run"], args, &["-o", "y.safetensors"]].concat());
         assert_eq!(stderr, text);
     }
-    let output = folder.elu(&["run", "x.npy", "--tensor", "a"]);
+    let output = folder_with_x().elu(&["run", "x.npy", "--tensor", "a"]);
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("--tensor needs a .safetensors file as INPUT"));
+    assert!(stderr.contains("--tensor needs a .npz or .safetensors file as INPUT"));
+}
+
+#[test]
+fn the_summary_of_many_tensors_is_short() {
+    let folder = Folder::new();
+    let view = || TensorView::new(Dtype::U8, vec![1], &[7]).unwrap();
+    let ids = (0..100_000).map(|index| (format!("layer.{index}.ids"), view()));
+    let float = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+    let tensors = ids.chain([("x".to_owned(), float)]);
+    let bytes = safetensors::serialize(tensors, None).unwrap();
+    folder.write("many.safetensors", &bytes);
+    let stderr = folder.success(&["run", "many.safetensors", "--device", "cpu"]);
+    let list = "layer.0.ids (U8), layer.1.ids (U8), layer.10.ids (U8), layer.100.ids (U8), layer.1000.ids (U8)";
+    let start = format!("1 tensor of 1 elements (unchanged: {list} and 99995 more) on CPU");
+    assert!(stderr.starts_with(&start), "{stderr}");
+    assert!(
+        stderr.len() <= 200 + "CPU (AVX2+FMA, 2 threads; no hardware GPU found)".len(),
+        "{stderr}"
+    );
+
+    assert_eq!(
+        folder.error(&[
+            "run",
+            "many.safetensors",
+            "--tensor",
+            "layer.77777.idz",
+            "-o",
+            "-"
+        ]),
+        "many.safetensors: no tensor named \"layer.77777.idz\", the nearest names are \"layer.77777.ids\", \
+         \"layer.7777.ids\", \"layer.777.ids\""
+    );
 }

@@ -6,6 +6,8 @@ mod bench;
 mod check;
 // Helpers: a folder for each test, and test files in the formats that other programs write.
 mod common;
+// Formats that are recognized by content.
+mod content;
 // Unavailable devices and wrong command lines.
 mod device;
 // System calls and drivers that fail, and wrong environment variables.
@@ -20,6 +22,8 @@ mod large;
 mod npy;
 // The headers of `.npy` files that NumPy reads, and those that it refuses.
 mod npy_headers;
+// `elu run` on `.npz` files.
+mod npz;
 // Output files, and outputs that cannot be written.
 mod output;
 // The packages that `cargo package` creates.

@@ -1,6 +1,6 @@
 //! NumPy's descriptions of dtypes, such as `<f4`.
 
-use anyhow::{Error, Result, anyhow, bail, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use wgpu_elu::DType;
 
 use super::header::excerpt;
@@ -33,17 +33,19 @@ pub(super) fn parse(descr: &str, requested: Option<DType>) -> Result<(DType, boo
         "float16" | "half" if !has_order => DType::F16,
         "float32" | "single" if !has_order => DType::F32,
         "float64" | "double" | "float" if !has_order => DType::F64,
-        _ => bail!(
-            "dtype {} is not supported, needed {NEEDED}",
-            describe(descr)
-        ),
+        _ => bail!(unsupported(descr)),
     };
     let found = describe(descr);
     match requested {
         None => ensure!(
             dtype != DType::BF16,
-            "dtype {found} has 2 bytes of unknown meaning: if they are a bfloat16, as ml_dtypes writes it, use \
-             --dtype bfloat16"
+            UnsupportedDtype {
+                name: "V2".into(),
+                message: format!(
+                    "dtype {found} has 2 bytes of unknown meaning: if they are a bfloat16, as ml_dtypes writes it, use \
+                     --dtype bfloat16"
+                ),
+            }
         ),
         Some(requested) => ensure!(
             dtype == requested,
@@ -62,16 +64,45 @@ pub(super) fn format(dtype: DType, big_endian: bool) -> String {
 
 /// Builds the error for a dtype that is described by a list or a tuple.
 pub(super) fn structured() -> Error {
-    anyhow!("structured dtypes are not supported, needed {NEEDED}")
+    let name = "structured".into();
+    let message = format!("structured dtypes are not supported, needed {NEEDED}");
+    UnsupportedDtype { name, message }.into()
+}
+
+/// The error for a dtype that ELU does not support.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct UnsupportedDtype {
+    /// A short name, such as `int64`.
+    pub name: String,
+    message: String,
 }
 
 // ---- Internals ----
 
 const NEEDED: &str = "float16, float32 or float64 ('<f2', '<f4', '<f8' or with '>')";
 
+/// Builds the error for a description.
+fn unsupported(descr: &str) -> UnsupportedDtype {
+    let message = format!(
+        "dtype {} is not supported, needed {NEEDED}",
+        describe(descr)
+    );
+    let name = name(descr).map_or_else(|| format!("'{}'", excerpt(descr)), Into::into);
+    UnsupportedDtype { name, message }
+}
+
 /// Returns NumPy's name for a description, followed by the description, such as `int64 ('<i8')`.
 fn describe(descr: &str) -> String {
-    let name = match descr.trim_start_matches(['<', '>', '=', '|']) {
+    match name(descr) {
+        Some(name) => format!("{name} ('{descr}')"),
+        None => format!("'{}'", excerpt(descr)),
+    }
+}
+
+/// Returns NumPy's name for a description, if it is one of the usual dtypes.
+fn name(descr: &str) -> Option<&'static str> {
+    Some(match descr.trim_start_matches(['<', '>', '=', '|']) {
         "f2" => "float16",
         "f4" => "float32",
         "f8" => "float64",
@@ -88,7 +119,6 @@ fn describe(descr: &str) -> String {
         "c8" => "complex64",
         "c16" => "complex128",
         "O" => "object",
-        _ => return format!("'{}'", excerpt(descr)),
-    };
-    format!("{name} ('{descr}')")
+        _ => return None,
+    })
 }
