@@ -73,6 +73,11 @@ impl Output {
                     !path.is_symlink(),
                     "is a link to a file that does not exist"
                 );
+                ensure!(
+                    ends_in_a_name(path),
+                    "directory {} does not exist",
+                    path.display()
+                );
             }
             Err(error) => return Err(error.into()),
         }
@@ -152,7 +157,12 @@ impl Output {
             return Ok(None);
         };
         let replace = if *replace {
-            Replace::Yes(fs::metadata(target).ok())
+            match fs::metadata(target) {
+                Ok(replaced) => Replace::Yes(Some(replaced)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Replace::Yes(None),
+                // Without its permissions, a secret file could be replaced by one that everybody can read.
+                Err(error) => return Err(error.into()),
+            }
         } else {
             Replace::No
         };
@@ -276,6 +286,12 @@ impl Seek for Target {
             Self::Special(_) | Self::Stdout(_) => Err(io::ErrorKind::NotSeekable.into()),
         }
     }
+}
+
+/// Returns whether the path ends in a name. A path that ends in a separator, `.` or `..` can only be a directory.
+fn ends_in_a_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    !name.is_empty() && path.as_os_str().as_encoded_bytes().ends_with(name)
 }
 
 fn is_block_device(metadata: &fs::Metadata) -> bool {

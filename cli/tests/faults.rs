@@ -143,15 +143,33 @@ fn a_directory_that_cannot_be_read_is_synced_with_its_file_system() {
 #[test]
 fn an_error_of_closing_is_reported() {
     let folder = folder_with_x();
-    for args in [&["-o", "y.npy"][..], &["-o", "x.npy", "--force"]] {
-        let (code, _, error) = with_faults(&folder, &["-e", "trace=fsync,close"], args);
+    let mut cases = vec![
+        (1, "", &["-o", "y.npy"][..]),
+        (1, "", &["-o", "x.npy", "--force"]),
+    ];
+    if has_unnamed_files(&folder) {
+        // A file without a name that cannot get one is copied, so that two files are synced and closed.
+        cases.push((2, "inject=linkat:error=EPERM", &["-o", "y.npy"]));
+    }
+    for (files, other_fault, args) in cases {
+        let other_fault = match other_fault {
+            "" => vec!["-e", "trace=fsync,close"],
+            fault => vec!["-e", "trace=fsync,close,linkat", "-e", fault],
+        };
+        let (code, _, error) = with_faults(&folder, &other_fault, args);
         assert_eq!(code, Some(0), "{error}");
-        let calls = calls(&folder);
-        let synced = calls.iter().position(|call| call == "fsync").unwrap();
         let _ = fs::remove_file(folder.path("y.npy"));
-        // The close that follows the first sync.
-        let fault = format!("inject=close:error=EDQUOT:when={}", synced + 1);
-        let fault = ["-e", "trace=fsync,close", "-e", &fault];
+        // The number of calls of close before the sync of the last file.
+        let (mut syncs, mut closes) = (0, 0);
+        for call in calls(&folder) {
+            syncs += usize::from(call == "fsync");
+            if syncs == files {
+                break;
+            }
+            closes += usize::from(call == "close");
+        }
+        let fault = format!("inject=close:error=EDQUOT:when={}", closes + 1);
+        let fault = [&other_fault[..], &["-e", &fault]].concat();
         let (code, _, error) = with_faults(&folder, &fault, args);
         assert_eq!(
             (code, error),
@@ -284,6 +302,38 @@ fn nobody_else_can_read_an_unfinished_secret() {
         assert!(line.contains("O_EXCL|O_CLOEXEC, 0600)"), "{line}");
     }
     assert_eq!(fs::metadata(&y).unwrap().mode() & 0o7777, 0o600);
+}
+
+/// If the permissions of a secret file cannot be read, it is not replaced by a file that others can read.
+#[test]
+fn a_secret_whose_permissions_cannot_be_read_stays_secret() {
+    let folder = folder_with_x();
+    let y = folder.write("y.npy", b"old");
+    let y = y.to_str().unwrap();
+    let mut errors = 0;
+    for number in 1.. {
+        fs::write(y, b"old").unwrap();
+        fs::set_permissions(y, fs::Permissions::from_mode(0o600)).unwrap();
+        let stat = format!("inject=statx,stat,newfstatat:error=EIO:when={number}+");
+        let faults = ["-P", y, "-e", "trace=statx,stat,newfstatat", "-e", &stat];
+        let (code, _, error) = with_faults(&folder, &faults, &["-o", y, "--force"]);
+        assert_eq!(fs::metadata(y).unwrap().mode() & 0o7777, 0o600, "{number}");
+        if code == Some(0) {
+            break;
+        }
+        assert_eq!(
+            (code, error),
+            (
+                Some(1),
+                format!("elu: {y}: Input/output error (os error 5)\n")
+            )
+        );
+        assert_eq!(fs::read(y).unwrap(), b"old");
+        assert_eq!(folder.names(), ["trace", "x.npy", "y.npy"]);
+        errors += 1;
+    }
+    // The file is looked at before the work, when the output is checked, and when the writing starts.
+    assert!(errors >= 2, "{errors}");
 }
 
 /// Some file systems, such as FAT, have no permissions.
@@ -459,6 +509,17 @@ fn the_next_adapter_replaces_one_that_cannot_create_a_device() {
 }
 
 /// The functions of Vulkan that wgpu calls for a tensor's ELU and that can fail.
+///
+/// Two failures end the process inside wgpu 30, so the test leaves them out. `FAILING_CALL` and `FAILING_NUMBER` of the
+/// driver in `tests/data/driver` reproduce them:
+///
+/// - `vkCreateSemaphore`, 3: a segmentation fault. If the semaphore for the second submission cannot be created, the
+///   queue destroys the first one twice (wgpu-hal-30.0.1/src/vulkan/mod.rs, `RelaySemaphores::advance`).
+/// - `vkEnumerateInstanceVersion`, 1: an abort. The loader then offers only Vulkan 1.0, and wgpu calls
+///   `vkGetSemaphoreCounterValue` of Vulkan 1.2, for which ash has no function.
+///
+/// `vkFreeDescriptorSets` is left out as well, because Vulkan does not let it fail. If it fails nevertheless, wgpu panics
+/// while a [`Stream`](wgpu_elu::Stream) is dropped.
 const CALLS: [&str; 26] = [
     "vkCreateInstance",
     "vkEnumeratePhysicalDevices",
@@ -545,7 +606,12 @@ fn a_driver_that_fails_is_an_error_on_one_line() {
                     matches!(code, Some(0 | 1)) && error.lines().count() == 1,
                     "{env:?}: {code:?} {error}"
                 );
-                assert!(!error.contains("panicked at"), "{env:?}: {error}");
+                // The library returns errors. The command would report a panic as an internal error.
+                let panics = ["panicked at", "internal error"];
+                assert!(
+                    !panics.iter().any(|words| error.contains(words)),
+                    "{env:?}: {error}"
+                );
                 assert_eq!(
                     code == Some(1),
                     error.starts_with("elu: "),

@@ -436,6 +436,7 @@ fn a_dtype_that_contradicts_the_file_is_refused() {
         folder.error(&["run", "x.npy", "--force", "--dtype", "bfloat16"]),
         "x.npy: --dtype bfloat16 contradicts the file, which has dtype float32 ('<f4')"
     );
+    folder.write("x.safetensors", &model());
     let output = folder.elu(&["run", "x.safetensors", "--dtype", "bfloat16"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -60,6 +60,12 @@ fn a_directory_is_not_an_output() {
         folder.error(&["run", "x.npy", "-o", "."]),
         ".: needed a file to write, found a directory"
     );
+    for path in ["no/", "no.npy/", "no/.", "no/.."] {
+        assert_eq!(
+            folder.error(&["run", "x.npy", "-o", path, "--force"]),
+            format!("{path}: directory {path} does not exist")
+        );
+    }
 }
 
 #[test]

@@ -195,6 +195,7 @@ fn link(mut file: File, target: &Path) -> io::Result<()> {
             io::Seek::rewind(&mut file)?;
             io::copy(&mut file, named.as_file_mut())?;
             sync(named.as_file())?;
+            close_a_duplicate(named.as_file())?;
             rename_to_new(named, target)
         }
     }
