@@ -19,7 +19,7 @@ use wgpu_elu::{
 };
 
 use crate::{
-    device_args::{Alpha, DeviceArgs, SelectedDevice, by_name, dtypes},
+    device_args::{Alpha, DeviceArgs, SelectedDevice, dtypes, ops},
     files::{FileArgs, Files},
     timing::Timer,
 };
@@ -29,6 +29,14 @@ use on_cpu::OnCpu;
 use on_gpu::{OnGpu, RoundTrips};
 use table::{ComparedGpu, Machine, Report, Row, size_name};
 use workload::{Data, Workload, zeros};
+
+const EXAMPLES: &str = "\
+Examples:
+  elu bench --max 2^16
+  elu bench --max 2^16 --device cpu --dtype float16 --op backward
+  elu bench --max 2^16 --plot speed.png --json speed.json
+
+docs/cli.md in the repository explains the tables, the chart and the fields of the JSON.";
 
 /// Compare the speed of ELU on the GPU and on the CPU for many sizes, and with copies of the same number of bytes
 ///
@@ -40,19 +48,23 @@ use workload::{Data, Workload, zeros};
 /// If no hardware GPU is found, the CPU is compared with the best software adapter, which runs on the same CPU. If no
 /// adapter is found, the CPU is measured alone.
 #[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     device_args: DeviceArgs,
     /// The number format of the elements
     #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
-    /// The operation; backward-from-output is the gradient, computed from the output, which takes the place of x
-    #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
+    /// The operation: ELU or a gradient
+    ///
+    /// backward-from-output is the gradient, computed from the output, which takes the place of x.
+    #[arg(long, default_value = "forward", value_parser = ops(), ignore_case = true)]
     op: Op,
     #[command(flatten)]
     alpha: Alpha,
-    /// The largest number of elements, from 2^10 to 2^30, such as 2^20, 1e6 or 4096. The smaller sizes are 2^10, 2^12,
-    /// 2^14 and so on
+    /// The largest number of elements, such as 2^20, 1e6 or 4096
+    ///
+    /// It can be from 2^10 to 2^30. The smaller sizes are 2^10, 2^12, 2^14 and so on.
     #[arg(long, value_name = "N", default_value = "2^26", value_parser = parse_len)]
     max: usize,
     #[command(flatten)]
@@ -77,9 +89,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let machine = Machine {
         cpu: format!("{}, threads: {}", cpu::simd_level(), cpu::threads()),
         gpu_description: describe_gpu(&selected, &device, args.dtype),
-        gpu: gpu.map(|_| ComparedGpu {
-            name: device.to_string(),
-            is_software: is_software(&device),
+        gpu: gpu.map(|gpu| ComparedGpu {
+            gpu: gpu.clone(),
             has_timestamps: timer.is_some(),
         }),
     };
@@ -125,7 +136,7 @@ impl Bench<'_> {
             let (data, y) = match allocate() {
                 Ok(buffers) => buffers,
                 Err::<_, anyhow::Error>(error) => {
-                    report.leave_out(len, error.to_string());
+                    report.leave_out(len, false, error.to_string());
                     bar.inc(phases as u64);
                     continue;
                 }
@@ -136,7 +147,7 @@ impl Bench<'_> {
                 match self.time_gpu(gpu, &data, &bar, show_phase) {
                     Ok(on_gpu) => measurements.extend(on_gpu),
                     Err(error) if is_too_large(&error) => {
-                        report.leave_out(len, format!("on the GPU: {error}"));
+                        report.leave_out(len, true, error.to_string());
                         // Skips the phases of this size that remain.
                         bar.set_position(bar.position().next_multiple_of(phases as u64));
                     }

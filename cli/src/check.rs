@@ -15,21 +15,22 @@ use wgpu_elu::{
 };
 
 use crate::{
-    device_args::{Alpha, DeviceArgs, by_name, dtypes},
+    device_args::{Alpha, DeviceArgs, dtypes, ops},
     files::{FileArgs, Files},
 };
 use chart::ErrorChart;
 use curve::Curve;
 use json::as_json;
 
-const AFTER_HELP: &str = "\
-The JSON has these fields. What was tested: device, op, dtype and alpha. For that alpha: results (their number), \
-contract (max_ulp, the largest allowed error; nearest, whether each result must be the nearest number; kept) and \
-ranges of x (x, results, max_ulp, mean_ulp, nearest, broken, worst). There, nearest is the share of results that are \
-the nearest number, and broken is the number of results that break the contract. For the other factors together: \
-other_factors (factors, results, max_ulp, mean_ulp, nearest, broken, worst, contract), where factors is the number of \
-sets. A worst case has alpha, scale, input_scale, x, grad, the result y and the nearest number, each as value and \
-bits, and ulp, the error of y.";
+const EXAMPLES: &str = "\
+Examples:
+  elu check                                 # the best GPU, or the CPU path
+  elu check -d cpu --dtype float16 --exhaustive        # every float16 number
+  elu check --dtype bfloat16 --op backward --alpha 0.5
+  elu check --dtype float16 --plot error.png --json error.json
+  elu check --dtype float16 --json - > error.json
+
+docs/cli.md in the repository explains the table, the chart and the fields of the JSON.";
 
 /// Measure the errors of a device's results, by ranges of x
 ///
@@ -44,20 +45,24 @@ bits, and ulp, the error of y.";
 /// The table is for the given alpha. A smaller sample is then tested with about a hundred other sets of factors: alphas
 /// from subnormal to infinite, SELU, CELU, and combinations of all three factors (alpha, scale and `input_scale`).
 #[derive(clap::Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     device_args: DeviceArgs,
     /// The number format of the elements
     #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
-    /// The operation; backward-from-output is the gradient, computed from the output, which takes the place of x
-    #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
+    /// The operation: ELU or a gradient
+    ///
+    /// backward-from-output is the gradient, computed from the output, which takes the place of x.
+    #[arg(long, default_value = "forward", value_parser = ops(), ignore_case = true)]
     op: Op,
     #[command(flatten)]
     alpha: Alpha,
-    /// Test every bit pattern, more incoming gradients and more other factors. It takes minutes for float32, and is not
-    /// possible for float64
+    /// Test every bit pattern, and more of everything else
+    ///
+    /// It also tests more incoming gradients and more other factors. It takes minutes for float32, and is not possible
+    /// for float64.
     #[arg(long)]
     exhaustive: bool,
     #[command(flatten)]

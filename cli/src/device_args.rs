@@ -8,7 +8,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use wgpu_elu::{
-    DType, Device, Error, cpu,
+    DType, Device, Error, Op, cpu,
     device::{Reason, Wish},
     wgpu,
 };
@@ -72,10 +72,11 @@ fn check_variable(name: &str, needed: &str, valid: impl Fn(&str) -> bool) -> Res
 #[derive(clap::Args)]
 pub(crate) struct DeviceArgs {
     /// The device that computes the results
-    #[arg(short, long, value_enum, default_value = "auto")]
+    #[arg(short, long, value_enum, default_value = "auto", ignore_case = true)]
     device: Choice,
-    /// Use the best adapter whose name contains NAME, which may be a software adapter; upper and lower case are the
-    /// same. `elu info` lists the names
+    /// Use the best adapter whose name contains NAME
+    ///
+    /// It may be a software adapter. Upper and lower case are the same. `elu info` lists the names.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     adapter: Option<String>,
 }
@@ -234,7 +235,9 @@ impl SelectedDevice {
 /// The argument `--alpha`, as text.
 #[derive(clap::Args)]
 pub(crate) struct Alpha {
-    /// The factor alpha of ELU, which is A * (exp(x) - 1) for negative x; a number, inf or -inf
+    /// The factor alpha of ELU: a number, inf or -inf
+    ///
+    /// ELU is A * (exp(x) - 1) for negative x.
     #[arg(
         id = "alpha",
         short,
@@ -288,6 +291,13 @@ impl fmt::Display for Alpha {
 /// `f32`, which the help does not list.
 pub(crate) fn dtypes() -> impl TypedValueParser<Value = DType> {
     by_name_or_alias(&DType::ALL, DType::name, |dtype| Some(dtype.short_name()))
+}
+
+/// Returns a parser for the names of operations. It also accepts `backward_from_output`, the identifier in JSON, which
+/// the help does not list.
+pub(crate) fn ops() -> impl TypedValueParser<Value = Op> {
+    let id = |op| (op == Op::BackwardFromOutput).then_some("backward_from_output");
+    by_name_or_alias(&Op::ALL, Op::name, id)
 }
 
 /// Returns a parser for the names of the values in `all`.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     output::Output,
@@ -13,10 +13,12 @@ use crate::{
 /// The arguments that name the report files.
 #[derive(clap::Args)]
 pub(crate) struct FileArgs {
-    /// Write the results as JSON to FILE; `-` writes them to standard output instead of the table
+    /// Write the results as JSON to FILE, or to standard output for `-`
+    ///
+    /// If they go to standard output, the table is not printed. docs/cli.md in the repository lists the fields.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw a chart into FILE, whose name must end in .svg or .png
+    /// Draw a chart into FILE, a .svg or .png file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Replace the files of --json and --plot if they exist
@@ -81,14 +83,5 @@ impl Files {
             crate::report(&format!("{error:#}"));
         }
         last.map_or(Ok(()), Err)
-    }
-}
-
-/// Converts a number to JSON. Infinities and NaN become strings, because JSON has no such numbers.
-pub(crate) fn number(value: f64) -> Value {
-    if value.is_finite() {
-        json!(value)
-    } else {
-        json!(value.to_string())
     }
 }

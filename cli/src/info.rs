@@ -4,19 +4,26 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wgpu_elu::{
     Device, cpu,
-    device::{Reason, Wish, adapters, backend_name, full_name, objection},
+    device::{Reason, Wish, adapters, can_compute, full_name, objection},
     wgpu,
 };
 
 use crate::{
     device_args::{check_adapter_variables, check_thread_variable},
+    json,
     output::Output,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  elu info
+  elu info --json > devices.json";
+
 /// List every adapter that wgpu finds, the CPU path, and the device that `--device auto` selects
 #[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Print JSON instead of text
+    /// Print JSON instead of text; docs/cli.md in the repository lists its fields
     #[arg(long)]
     json: bool,
 }
@@ -51,6 +58,7 @@ struct Report {
     /// The names of those of [`FEATURES`] that the adapter supports.
     features: Vec<String>,
     limits: wgpu::Limits,
+    can_compute: bool,
     /// The reason why `auto` never selects the adapter, if any.
     objection: Option<&'static str>,
 }
@@ -65,6 +73,7 @@ impl Report {
             info: adapter.get_info(),
             features,
             limits: adapter.limits(),
+            can_compute: can_compute(adapter),
             objection: objection(adapter),
         }
     }
@@ -78,40 +87,52 @@ impl Report {
             wgpu::DeviceType::Other => "GPU of unknown kind",
         }
     }
-
-    fn driver(&self) -> String {
-        [self.info.driver.as_str(), self.info.driver_info.as_str()]
-            .join(" ")
-            .trim()
-            .to_owned()
-    }
 }
 
-/// Returns the name of the device that `auto` selects, and the reason. Creates the device, because a driver may fail.
-fn auto() -> Result<(String, String)> {
+/// What `auto` selects.
+struct Auto {
+    /// The device, or `None` if the selection fails.
+    device: Option<Device>,
+    /// The identifier of the reason.
+    reason: &'static str,
+    /// The reason.
+    why: String,
+}
+
+/// Returns the device that `auto` selects, and the reason. Creates the device, because a driver may fail.
+fn auto() -> Result<Auto> {
     Ok(match Device::select_blocking(&Wish::from_env()?) {
-        Ok((device, reason)) => {
-            let name = match device {
-                Device::Gpu(gpu) => full_name(gpu.info()),
-                Device::Cpu => "CPU".into(),
-            };
-            let why = match reason {
+        Ok((device, reason)) => Auto {
+            device: Some(device),
+            reason: match &reason {
+                Reason::BestHardware => "best_hardware",
+                Reason::BestSoftware => "best_software",
+                Reason::Named(_) => "named",
+                Reason::NoAdapter => "no_adapter",
+                Reason::NoHardware => "no_hardware",
+                Reason::BetterFailed(_) => "better_failed",
+                _ => "other",
+            },
+            why: match reason {
                 Reason::Named(name) => format!("WGPU_ADAPTER_NAME is {name:?}"),
                 reason => reason.to_string(),
-            };
-            (name, why)
-        }
-        Err(error) => ("nothing, which is an error".into(), error.to_string()),
+            },
+        },
+        Err(error) => Auto {
+            device: None,
+            reason: "error",
+            why: error.to_string(),
+        },
     })
 }
 
-fn as_text(adapters: &[Report], (selected, why): &(String, String)) -> String {
+fn as_text(adapters: &[Report], auto: &Auto) -> String {
     let mut lines = Vec::new();
     for adapter in adapters {
         let (info, limits) = (&adapter.info, &adapter.limits);
         lines.push(full_name(info));
         lines.push(format!("  kind      {}", adapter.kind()));
-        lines.push(format!("  driver    {}", adapter.driver()));
+        lines.push(format!("  driver    {}", json::driver(info)));
         lines.push(format!("  features  {}", adapter.features.join(", ")));
         lines.push(format!(
             "  limits    binding {}, buffer {}, offset alignment {} bytes, {} invocations per workgroup",
@@ -130,18 +151,20 @@ fn as_text(adapters: &[Report], (selected, why): &(String, String)) -> String {
         cpu::simd_level(),
         cpu::threads()
     ));
-    lines.push(format!("auto selects: {selected}, because {why}"));
+    let selected = match &auto.device {
+        Some(Device::Gpu(gpu)) => full_name(gpu.info()),
+        Some(Device::Cpu) => "CPU".into(),
+        None => "nothing, which is an error".into(),
+    };
+    lines.push(format!("auto selects: {selected}, because {}", auto.why));
     lines.join("\n") + "\n"
 }
 
-fn as_json(adapters: &[Report], (selected, why): &(String, String)) -> Value {
+fn as_json(adapters: &[Report], auto: &Auto) -> Value {
     let list = adapters.iter().map(|adapter| {
-        let (info, limits) = (&adapter.info, &adapter.limits);
-        json!({
-            "name": info.name,
-            "backend": backend_name(info.backend),
-            "kind": adapter.kind(),
-            "driver": adapter.driver(),
+        let limits = &adapter.limits;
+        let mut json = json::adapter(&adapter.info);
+        let more = json!({
             "features": adapter.features,
             "limits": {
                 "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
@@ -150,13 +173,21 @@ fn as_json(adapters: &[Report], (selected, why): &(String, String)) -> Value {
                 "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
                 "max_compute_workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
             },
+            "can_compute": adapter.can_compute,
             "objection": adapter.objection,
-        })
+        });
+        json::merge(&mut json, more);
+        json
     });
     json!({
+        "version": json::VERSION,
         "adapters": list.collect::<Vec<_>>(),
-        "cpu": { "simd": cpu::simd_level(), "threads": cpu::threads() },
-        "auto": { "selects": selected, "why": why },
+        "cpu": json::cpu_path(),
+        "auto": {
+            "selects": auto.device.as_ref().map(json::device),
+            "reason": auto.reason,
+            "why": auto.why,
+        },
     })
 }
 

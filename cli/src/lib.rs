@@ -2,9 +2,11 @@
 //! [`safetensors`] read files, [`entries`] describes what they contain, [`bytes`] contains the types of their readers
 //! and writers, and [`timing`] measures times.
 
+mod advice;
 mod bench;
 pub mod bytes;
 mod check;
+mod completions;
 mod content;
 mod device_args;
 pub mod entries;
@@ -12,6 +14,7 @@ mod files;
 mod info;
 mod input;
 mod interrupt;
+mod json;
 pub mod npy;
 pub mod npz;
 mod output;
@@ -30,9 +33,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 const AFTER_HELP: &str = "\
+Examples:
+  elu run x.npy -o y.npy              # applies ELU to a file
+  elu check -d cpu --dtype float16    # measures the errors of the CPU path
+  elu help run                        # prints every option of `elu run`
+
 Exit codes: 0 success; 1 an error, or `elu check` found a result that breaks the contract; 2 a wrong command line; 130 \
 stopped by Ctrl-C; any other code above 128 stopped by another signal. Files are written completely or not at all. \
 After a failure, standard output may have received a part of the result, except with exit code 2.
@@ -43,7 +51,7 @@ RUST_LOG=info prints wgpu's log to standard error.";
 
 /// Compute the ELU activation on a GPU, through wgpu, or on the CPU
 #[derive(Parser)]
-#[command(name = "elu", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+#[command(name = "elu", version, arg_required_else_help = true, after_long_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -56,6 +64,7 @@ enum Command {
     Bench(bench::Args),
     Info(info::Args),
     Shader(shader::Args),
+    Completions(completions::Args),
 }
 
 /// Runs the command and returns its exit code. The first of `args` is the program's name.
@@ -112,15 +121,23 @@ fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
     // Fails if the process already has a logger, which then stays.
     let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off"))
         .try_init();
-    let command = Cli::try_parse_from(args)?.command;
+    let args: Vec<OsString> = args.into_iter().collect();
+    let matches = Cli::command()
+        .try_get_matches_from(&args)
+        .map_err(|error| advice::with_advice(error, &args, &Cli::command()))?;
     interrupt::listen();
-    match command {
+    let done = match Cli::from_arg_matches(&matches)?.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Shader(args) => shader::run(&args),
-    }
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+    };
+    done.map_err(|error| match error.downcast::<Conflict>() {
+        Ok(conflict) => conflict.in_subcommand(matches.subcommand_name()),
+        Err(error) => error,
+    })
 }
 
 /// Prints help, the version or a usage error as clap formats it, and returns the exit code.
@@ -152,6 +169,24 @@ fn report(message: &str) {
 #[error("{0}")]
 struct Usage(String);
 
+/// Arguments that contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Conflict(String);
+
+impl Conflict {
+    /// Converts the error into clap's, with the usage line of the subcommand.
+    fn in_subcommand(self, name: Option<&str>) -> anyhow::Error {
+        let mut cli = Cli::command();
+        cli.build(); // a subcommand's usage line contains the names of its parents only then
+        let command = match name.and_then(|name| cli.find_subcommand_mut(name)) {
+            Some(subcommand) => subcommand,
+            None => &mut cli,
+        };
+        command.error(ErrorKind::ArgumentConflict, self.0).into()
+    }
+}
+
 /// Returns whether the command line caused the error. `NotInvertible` is such an error, because the operation and alpha
 /// come from the command line.
 fn is_usage_error(error: &anyhow::Error) -> bool {
@@ -174,11 +209,9 @@ fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }
 
-/// Builds a usage error for arguments that contradict each other, in the form of clap's own errors.
+/// Builds a usage error for arguments that contradict each other. It is printed in the form of clap's own errors.
 fn conflict(message: &str) -> anyhow::Error {
-    Cli::command()
-        .error(ErrorKind::ArgumentConflict, message)
-        .into()
+    Conflict(message.into()).into()
 }
 
 /// Escapes a control character, for example as `\n`, and returns every other character unchanged.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use plotters::{
     coord::Shift,
+    element::ComposedElement,
     prelude::*,
     style::{FontStyle, register_font},
 };
@@ -68,4 +69,53 @@ pub(crate) trait Chart {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
     where
         B::ErrorType: 'static;
+}
+
+/// A position in pixels.
+type Pixel = (i32, i32);
+
+/// The length of a dash in pixels.
+pub(crate) const DASH: i32 = 8;
+/// The distance between two dashes in pixels.
+pub(crate) const GAP: i32 = 6;
+
+/// The shape of a marker. Markers of different shapes are visible even if they have the same center.
+#[derive(Clone, Copy)]
+pub(crate) enum Shape {
+    Circle,
+    Triangle,
+    Square,
+    Diamond,
+}
+
+/// An area and its outline.
+pub(crate) type Marker<C, B> = ComposedElement<C, B, Polygon<Pixel>, PathElement<Pixel>>;
+
+/// Returns a marker at this point, filled or hollow.
+pub(crate) fn marker<C, B: DrawingBackend>(
+    at: C,
+    shape: Shape,
+    color: RGBColor,
+    is_filled: bool,
+) -> Marker<C, B> {
+    let corners: &[Pixel] = match shape {
+        Shape::Circle => &[
+            (5, -2),
+            (2, -5),
+            (-2, -5),
+            (-5, -2),
+            (-5, 2),
+            (-2, 5),
+            (2, 5),
+            (5, 2),
+        ],
+        Shape::Triangle => &[(0, -7), (6, 4), (-6, 4)],
+        Shape::Square => &[(4, -4), (-4, -4), (-4, 4), (4, 4)],
+        Shape::Diamond => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
+    };
+    let fill = color.mix(if is_filled { 1.0 } else { 0.0 });
+    let outline: Vec<Pixel> = corners.iter().chain(&corners[..1]).copied().collect();
+    EmptyElement::at(at)
+        + Polygon::new(corners, fill)
+        + PathElement::new(outline, color.stroke_width(2))
 }

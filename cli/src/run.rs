@@ -23,24 +23,39 @@ use crate::{
     safetensors,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  elu run x.npy                             # writes x.elu.npy
+  elu run x.npy --alpha 0.5 -o y.npy --force
+  elu run - < x.npy > y.npy
+  elu run model.safetensors --tensor hidden -o model2.safetensors
+  elu run -d cpu ./-x.npy                   # a name that starts with a hyphen";
+
 /// Apply ELU to every number in a .npy file, or to the arrays in a .npz or .safetensors file
 ///
 /// The file may be larger than memory. When the work is done, the command prints one line on standard error: what it
 /// computed, on which device, and how long it took without the time for reading and writing the files.
 #[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A .npy file (version 1 to 3; float16, float32 or float64, or bfloat16 with --dtype), or a .npz or .safetensors
-    /// file, in which every array of float16, bfloat16 (only .safetensors), float32 and float64 is replaced by its ELU
-    /// and everything else is kept. The content decides the format, not the name. `-` is standard input (not for .npz)
+    /// A .npy, .npz or .safetensors file, or `-` for standard input
+    ///
+    /// The content decides the format, not the name. A .npy file has version 1 to 3, and contains float16, float32 or
+    /// float64, or bfloat16 with --dtype. In a .npz or .safetensors file, every array of float16, bfloat16 (only
+    /// .safetensors), float32 and float64 is replaced by its ELU, and everything else is kept. A .npz file cannot be
+    /// read from standard input.
     input: PathBuf,
-    /// The file for the result, or `-` for standard output. The result has the format, shape, axis order and byte order
-    /// of INPUT [default: INPUT with .elu and the format's extension, or `-` if INPUT is `-`]
+    /// The file for the result, or `-` for standard output [default: INPUT with .elu and the format's extension]
+    ///
+    /// The result has the format, shape, axis order and byte order of INPUT. If INPUT is `-`, the default is `-`.
     #[arg(short, long)]
     output: Option<PathBuf>,
-    /// Replace only the array NAME of a .npz or .safetensors file; can be given several times
+    /// Replace only the array NAME of a .npz or .safetensors file; can be repeated
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
-    /// The dtype of a .npy file. Only bfloat16 needs it, because NumPy stores that without its name (`<V2`)
+    /// The dtype of a .npy file; only bfloat16 needs it
+    ///
+    /// NumPy stores bfloat16 without its name, as `<V2`.
     #[arg(long, value_parser = dtypes(), ignore_case = true)]
     dtype: Option<DType>,
     #[command(flatten)]

@@ -13,9 +13,15 @@ use wgpu_elu::{
 };
 
 use crate::{
-    device_args::{Alpha, by_name, dtypes},
+    device_args::{Alpha, by_name, dtypes, ops},
     output::Output,
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  elu shader --dtype float16 --op backward
+  elu shader --language spirv -o elu.spv
+  elu shader --function > elu.wgsl";
 
 /// Print the exact shader that runs, as WGSL or in the language of a driver
 ///
@@ -30,31 +36,41 @@ use crate::{
 /// Binding n is descriptor n of set 0 in SPIR-V, register b<n>, t<n> or u<n> in HLSL, binding n in GLSL and buffer n in
 /// MSL, where buffer 4 contains the buffer sizes for naga's bounds checks.
 #[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The number format of the elements in memory. wgpu can run float64 only on Vulkan
+    /// The number format of the elements in memory
+    ///
+    /// wgpu can run float64 only on Vulkan.
     #[arg(long, default_value = "float32", value_parser = dtypes(), ignore_case = true)]
     dtype: DType,
-    /// The operation; backward-from-output is the gradient, computed from the output instead of x
-    #[arg(long, default_value = "forward", value_parser = by_name(&Op::ALL, Op::name))]
+    /// The operation: ELU or a gradient
+    ///
+    /// backward-from-output is the gradient, computed from the output instead of x.
+    #[arg(long, default_value = "forward", value_parser = ops(), ignore_case = true)]
     op: Op,
     /// The language of the output
-    #[arg(short, long, default_value = "wgsl", value_parser = by_name(&Language::ALL, Language::name))]
+    #[arg(short, long, default_value = "wgsl", value_parser = by_name(&Language::ALL, Language::name), ignore_case = true)]
     language: Language,
-    /// The entry point that is translated. `vectors` processes 16 bytes at a time, and `elements` one element or two
-    /// 16-bit elements. WGSL contains both
-    #[arg(long, default_value = VECTORS, value_parser = by_name(&[VECTORS, ELEMENTS], |name| name))]
+    /// The entry point that is translated
+    ///
+    /// `vectors` processes 16 bytes at a time, and `elements` one element or two 16-bit elements. WGSL contains both.
+    #[arg(long, default_value = VECTORS, value_parser = by_name(&[VECTORS, ELEMENTS], |name| name), ignore_case = true)]
     entry: &'static str,
     #[command(flatten)]
     alpha: Alpha,
-    /// Print the shader that works in place: it writes the result into the buffer of x, or for a gradient into that of
-    /// the incoming gradient
+    /// Print the shader that works in place
+    ///
+    /// It writes the result into the buffer of x, or for a gradient into that of the incoming gradient.
     #[arg(long)]
     in_place: bool,
-    /// Use the workgroup size for software adapters instead of the size for hardware GPUs
+    /// Use the workgroup size for software adapters
+    ///
+    /// The default is the size for hardware GPUs.
     #[arg(long)]
     software: bool,
-    /// Print ELU as WGSL functions that you can copy into your own shader. All names in it start with `wgpu_elu_`, so
-    /// that they do not collide with yours
+    /// Print ELU as WGSL functions for your own shader
+    ///
+    /// All names in it start with `wgpu_elu_`, so that they do not collide with yours.
     #[arg(long, conflicts_with_all = ["op", "language", "entry", "alpha", "in_place", "software"])]
     function: bool,
     /// Write the shader to FILE; the default is `-`, standard output

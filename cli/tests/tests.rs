@@ -1,11 +1,15 @@
 //! Tests that run the command `elu` as a user does, in one binary.
 
+// Advice for wrong command lines.
+mod advice;
 // `elu bench`.
 mod bench;
 // `elu check`.
 mod check;
 // Helpers: a folder for each test, and test files in the formats that other programs write.
 mod common;
+// `elu completions`.
+mod completions;
 // Formats that are recognized by content.
 mod content;
 // Unavailable devices and wrong command lines.
@@ -13,8 +17,12 @@ mod device;
 // System calls and drivers that fail, and wrong environment variables.
 #[cfg(target_os = "linux")]
 mod faults;
+// `-h` and `--help`, and the examples in it.
+mod help;
 // `elu info`.
 mod info;
+// The fields of every JSON, and their documentation.
+mod json;
 // Files that are larger than the command's buffers, and signals.
 #[cfg(unix)]
 mod large;

@@ -11,10 +11,10 @@ use super::{
     measurement::Measurement,
     table::{Report, size_name},
 };
-use crate::plot::Chart;
+use crate::plot::{Chart, DASH, GAP, Shape, marker};
 
-/// A chart with one line for each measurement. Lines of copies are dashed. The other lines have dots, and whiskers that
-/// reach from the first to the third quartile.
+/// A chart with one line for each measurement. Lines of copies are dashed, and their markers hollow. The other lines have
+/// filled markers, and whiskers that reach from the first to the third quartile.
 pub(crate) struct SpeedChart<'a>(pub(crate) &'a Report<'a>);
 
 impl Chart for SpeedChart<'_> {
@@ -32,18 +32,33 @@ impl Chart for SpeedChart<'_> {
 
 // ---- Internals ----
 
-/// A measurement, its name in the legend, its color, and whether it is a copy.
-type Style = (Measurement, &'static str, RGBColor, bool);
+/// A measurement, its name in the legend, and the color and shape of its markers.
+type Style = (Measurement, &'static str, RGBColor, Shape);
 
 const STYLES: [Style; 8] = [
-    (Measurement::Cpu, "CPU path", BLUE, false),
-    (Measurement::CpuCopy, "CPU copy", BLUE, true),
-    (Measurement::Kernel, "GPU kernel", ORANGE, false),
-    (Measurement::SubmitAndWait, "submit and wait", PURPLE, false),
-    (Measurement::ShaderCopy, "shader that copies", ORANGE, true),
-    (Measurement::BufferCopy, "buffer copy", GRAY, true),
-    (Measurement::RoundTrip, "round trip", GREEN, false),
-    (Measurement::Transfers, "upload and download", GREEN, true),
+    (Measurement::Cpu, "CPU path", BLUE, Shape::Circle),
+    (Measurement::CpuCopy, "CPU copy", BLUE, Shape::Circle),
+    (Measurement::Kernel, "GPU kernel", ORANGE, Shape::Triangle),
+    (
+        Measurement::SubmitAndWait,
+        "submit and wait",
+        PURPLE,
+        Shape::Square,
+    ),
+    (
+        Measurement::ShaderCopy,
+        "shader that copies",
+        ORANGE,
+        Shape::Triangle,
+    ),
+    (Measurement::BufferCopy, "buffer copy", GRAY, Shape::Square),
+    (Measurement::RoundTrip, "round trip", GREEN, Shape::Diamond),
+    (
+        Measurement::Transfers,
+        "upload and download",
+        GREEN,
+        Shape::Diamond,
+    ),
 ];
 
 const BLUE: RGBColor = RGBColor(0, 90, 170);
@@ -91,9 +106,11 @@ impl SpeedChart<'_> {
     {
         let rows = self.0.rows();
         let speeds = rows.iter().flat_map(|row| {
-            row.measurements
+            let times = row
+                .measurements
                 .iter()
-                .map(|(_, stats)| self.0.gb_per_s(row, stats.median))
+                .flat_map(|(_, stats)| [stats.first_quartile, stats.median, stats.third_quartile]);
+            times.map(|seconds| self.0.gb_per_s(row, seconds))
         });
         let (slowest, fastest) = speeds
             .fold((f64::INFINITY, 0.0), |(min, max): (f64, f64), speed| {
@@ -129,7 +146,11 @@ impl SpeedChart<'_> {
             .axis_desc_style(("sans-serif", 22))
             .light_line_style(TRANSPARENT)
             .draw()?;
-        for (measurement, _, color, is_copy) in STYLES {
+        // Draws the markers last, so that no line hides them.
+        let mut markers = Vec::new();
+        let star = TextStyle::from(("sans-serif", 24).into_font())
+            .pos(Pos::new(HPos::Center, VPos::Bottom));
+        for (measurement, _, color, shape) in STYLES {
             let measured: Vec<_> = rows
                 .iter()
                 .filter_map(|row| Some((row, row.get(measurement)?)))
@@ -138,19 +159,30 @@ impl SpeedChart<'_> {
             let points = measured
                 .iter()
                 .map(|(row, stats)| (row.len as f64, speed(stats.median, row)));
+            let is_copy = measurement.is_copy();
+            let marker_at = |point| marker(point, shape, color, !is_copy);
+            markers.extend(points.clone().map(marker_at));
             if is_copy {
-                chart.draw_series(DashedLineSeries::new(points, 8, 6, color.stroke_width(2)))?;
+                let style = color.stroke_width(2);
+                chart.draw_series(DashedLineSeries::new(points, DASH, GAP, style))?;
                 continue;
             }
-            let whiskers = measured.iter().map(|(row, stats)| {
+            chart.draw_series(LineSeries::new(points, color.stroke_width(2)))?;
+            for (row, stats) in measured {
                 let x = row.len as f64;
                 let ends = [stats.first_quartile, stats.third_quartile].map(|t| (x, speed(t, row)));
-                PathElement::new(ends, color.stroke_width(1))
-            });
-            chart.draw_series(whiskers)?;
-            chart.draw_series(LineSeries::new(points.clone(), color.stroke_width(2)))?;
-            chart.draw_series(points.map(|point| Circle::new(point, 4, color.filled())))?;
+                let style = color.stroke_width(1);
+                chart.draw_series([PathElement::new(ends, style)])?;
+                let cap = |end| EmptyElement::at(end) + PathElement::new([(-5, 0), (6, 0)], style);
+                chart.draw_series(ends.map(cap))?;
+                if row.is_noise(measurement) {
+                    let point = (x, speed(stats.median, row));
+                    let star = Text::new("*", (0, -2), star.clone());
+                    chart.draw_series([EmptyElement::at(point) + star])?;
+                }
+            }
         }
+        chart.draw_series(markers)?;
         area.present()?;
         Ok(())
     }
@@ -167,23 +199,43 @@ impl SpeedChart<'_> {
                 .any(|row| row.get(measurement).is_some())
         };
         let left = Pos::new(HPos::Left, VPos::Center);
-        let text_style = TextStyle::from(("sans-serif", 19).into_font()).pos(left);
-        let styles = STYLES.into_iter().filter(|style| is_measured(style.0));
-        for ((_, name, color, is_copy), y) in styles.zip((40..).step_by(32)) {
-            // A copy has three dashes, any other measurement one line with a dot.
-            let dashes: &[(i32, i32)] = if is_copy {
-                &[(0, 8), (14, 22), (28, 36)]
-            } else {
-                area.draw(&Circle::new((18, y), 4, color.filled()))?;
-                &[(0, 36)]
-            };
-            for &(from, to) in dashes {
-                area.draw(&PathElement::new(
-                    [(from, y), (to, y)],
-                    color.stroke_width(2),
-                ))?;
+        let style = |size: i32| TextStyle::from(("sans-serif", size).into_font()).pos(left);
+        let mut y = 40;
+        for (measurement, name, color, shape) in STYLES {
+            if !is_measured(measurement) {
+                continue;
             }
-            area.draw(&Text::new(name, (46, y), text_style.clone()))?;
+            let (line, width) = ([(0, y), (36, y)], color.stroke_width(2));
+            if measurement.is_copy() {
+                area.draw(&plotters::element::DashedPathElement::new(
+                    line, DASH, GAP, width,
+                ))?;
+            } else {
+                area.draw(&PathElement::new(line, width))?;
+            }
+            area.draw(&marker((18, y), shape, color, !measurement.is_copy()))?;
+            area.draw(&Text::new(name, (46, y), style(19)))?;
+            y += 32;
+        }
+        let mut notes = vec![
+            "dashed lines, hollow markers:",
+            "copies of the same number of bytes",
+            "",
+            "markers: medians of the times",
+            "whiskers: from the first to the",
+            "third quartile of the times",
+        ];
+        if self.0.has_noise() {
+            notes.extend([
+                "",
+                "* over 105% of the copy's speed:",
+                "noise, because the copy was",
+                "slower than possible in this run",
+            ]);
+        }
+        for note in notes {
+            y += 20;
+            area.draw(&Text::new(note, (0, y), style(15)))?;
         }
         Ok(())
     }

@@ -2,21 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::{measurement::Measurement, table::Report};
-use crate::files::number;
+use super::{
+    measurement::Measurement,
+    table::{Report, is_noise},
+};
+use crate::json::{self, merge, number};
 
 impl Report<'_> {
-    /// Returns everything that was measured.
+    /// Returns everything that was measured. docs/cli.md lists the fields.
     pub(crate) fn as_json(&self) -> Value {
         let machine = &self.machine;
         let sizes = self.rows.iter().map(|row| {
             let measurements = row.measurements.iter().map(|(measurement, stats)| {
                 let share = |copy: &Measurement| {
-                    let copy_stats = row.get(*copy)?;
-                    Some((
-                        copy.name().to_owned(),
-                        json!(copy_stats.median / stats.median),
-                    ))
+                    let share = row.share(*measurement, *copy)?;
+                    let value = json!({ "share": share, "is_noise": is_noise(share) });
+                    Some((copy.name().to_owned(), value))
                 };
                 let shares: serde_json::Map<_, _> =
                     measurement.copies().iter().filter_map(share).collect();
@@ -38,20 +39,27 @@ impl Report<'_> {
                 "measurements": measurements.collect::<serde_json::Map<_, _>>(),
             })
         });
-        let left_out = self
-            .left_out
-            .iter()
-            .map(|(len, why)| json!({ "elements": len, "why": why }));
+        let left_out = self.left_out.iter().map(|left_out| {
+            json!({
+                "elements": left_out.len,
+                "measurements": if left_out.is_only_gpu { "gpu" } else { "all" },
+                "why": left_out.why,
+            })
+        });
+        let gpu = machine.gpu.as_ref().map(|compared| {
+            let mut gpu = json::adapter(compared.gpu.info());
+            let timed_by = compared.has_timestamps.then_some("timestamps");
+            merge(&mut gpu, json!({ "kernel_timed_by": timed_by }));
+            gpu
+        });
         json!({
-            "op": self.work.op.name(),
+            "version": json::VERSION,
+            "op": json::op(self.work.op),
             "dtype": self.work.dtype.name(),
             "alpha": number(self.work.elu.alpha()),
-            "cpu": machine.cpu,
-            "gpu": machine.gpu.as_ref().map(|gpu| json!({
-                "name": gpu.name,
-                "software": gpu.is_software,
-                "kernel_timed_by": gpu.has_timestamps.then_some("timestamps"),
-            })),
+            "cpu": json::cpu_path(),
+            "gpu": gpu,
+            "gpu_text": machine.gpu_description,
             "sizes": sizes.collect::<Vec<_>>(),
             "left_out": left_out.collect::<Vec<_>>(),
             "gpu_wins_from": machine.gpu.as_ref().map(|_| json!({

@@ -47,6 +47,11 @@ impl Measurement {
             Self::CpuCopy | Self::ShaderCopy | Self::BufferCopy | Self::Transfers => &[],
         }
     }
+
+    /// Returns whether this measures a copy.
+    pub(crate) const fn is_copy(self) -> bool {
+        self.copies().is_empty()
+    }
 }
 
 /// Several measurements with their statistics.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use wgpu_elu::Gpu;
+
 use super::{
     measurement::{Measurement, Measurements},
     workload::Workload,
@@ -20,8 +22,7 @@ pub(crate) struct Machine {
 
 /// The GPU that the CPU is compared with.
 pub(crate) struct ComparedGpu {
-    pub(crate) name: String,
-    pub(crate) is_software: bool,
+    pub(crate) gpu: Gpu,
     /// Whether the kernel alone can be measured, by timestamps.
     pub(crate) has_timestamps: bool,
 }
@@ -41,6 +42,33 @@ impl Row {
             .find(|(measured, _)| *measured == measurement)
             .map(|(_, stats)| stats)
     }
+
+    /// Returns the speed of a measurement relative to that of a copy, or `None` if one of them was not measured.
+    pub(super) fn share(&self, measurement: Measurement, copy: Measurement) -> Option<f64> {
+        Some(self.get(copy)?.median / self.get(measurement)?.median)
+    }
+
+    /// Returns whether any copy that the measurement is compared with was slower than possible: see [`is_noise`].
+    pub(super) fn is_noise(&self, measurement: Measurement) -> bool {
+        let copies = measurement.copies().iter();
+        copies
+            .filter_map(|copy| self.share(measurement, *copy))
+            .any(is_noise)
+    }
+}
+
+/// Returns whether a share of the speed of a copy is noise. ELU reads and writes the same bytes as the copy, so if its
+/// share is larger than 1, the copy was slower than possible. Up to 105%, the difference is within the usual spread.
+pub(super) fn is_noise(share: f64) -> bool {
+    share > 1.05
+}
+
+/// A size that was not measured, or not on the GPU.
+pub(crate) struct LeftOut {
+    pub(super) len: usize,
+    /// Whether only the measurements on the GPU are missing.
+    pub(super) is_only_gpu: bool,
+    pub(super) why: String,
 }
 
 /// The results for all sizes.
@@ -49,8 +77,7 @@ pub(crate) struct Report<'a> {
     pub(super) title: String,
     pub(super) machine: Machine,
     pub(super) rows: Vec<Row>,
-    /// The sizes that were not measured, or not on the GPU, each with the reason.
-    pub(super) left_out: Vec<(usize, String)>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 impl<'a> Report<'a> {
@@ -69,8 +96,12 @@ impl<'a> Report<'a> {
     }
 
     /// Adds a size that was not measured, or not on the GPU, and the reason.
-    pub(crate) fn leave_out(&mut self, len: usize, why: String) {
-        self.left_out.push((len, why));
+    pub(crate) fn leave_out(&mut self, len: usize, is_only_gpu: bool, why: String) {
+        self.left_out.push(LeftOut {
+            len,
+            is_only_gpu,
+            why,
+        });
     }
 
     pub(crate) fn title(&self) -> &str {
@@ -83,6 +114,14 @@ impl<'a> Report<'a> {
 
     pub(crate) fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// Returns whether any share of the speed of a copy is noise.
+    pub(super) fn has_noise(&self) -> bool {
+        let rows = self.rows.iter();
+        let mut measured =
+            rows.flat_map(|row| row.measurements.iter().map(move |(m, _)| (row, *m)));
+        measured.any(|(row, measurement)| row.is_noise(measurement))
     }
 
     /// Returns the speed in GB/s: the bytes that the operation reads plus those that it writes, per time.
@@ -150,11 +189,20 @@ impl<'a> Report<'a> {
         ] {
             let _ = write!(text, "\n{caption}\n\n{}", self.table(columns));
         }
+        if self.has_noise() {
+            text += "* over 105%: noise, because the copy was slower than possible in this run\n";
+        }
         if !self.left_out.is_empty() {
             text += "\n";
         }
-        for (len, why) in &self.left_out {
-            let _ = writeln!(text, "left out: {}: {why}", size_name(*len));
+        for left_out in &self.left_out {
+            let place = if left_out.is_only_gpu {
+                "on the GPU: "
+            } else {
+                ""
+            };
+            let (size, why) = (size_name(left_out.len), &left_out.why);
+            let _ = writeln!(text, "left out: {size}: {place}{why}");
         }
         let crossovers = self.crossovers();
         if !crossovers.is_empty() {
@@ -240,11 +288,13 @@ impl Report<'_> {
 
     /// Returns the columns of the table of speeds relative to copies.
     fn shares(&self) -> Vec<Column> {
+        // If any share is marked, the others get a space, so that the digits are aligned.
+        let no_mark = if self.has_noise() { " " } else { "" };
         let column = |heading, measurement, copy| {
             self.column(heading, |row| {
-                Some(percent(
-                    row.get(copy)?.median / row.get(measurement)?.median,
-                ))
+                let share = row.share(measurement, copy)?;
+                let mark = if is_noise(share) { "*" } else { no_mark };
+                Some(percent(share) + mark)
             })
         };
         let (shader_copy, buffer_copy) = (Measurement::ShaderCopy, Measurement::BufferCopy);
@@ -334,19 +384,30 @@ fn time(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use wgpu_elu::{DType, Op};
 
     use super::*;
+    use crate::{bench::chart::SpeedChart, plot::Picture};
 
-    /// Returns the crossovers of a CPU that takes 1 second at every size and a GPU that takes these times in seconds.
-    fn crossovers(submit_and_wait: &[f64], round_trip: &[f64]) -> Vec<String> {
-        let work = Workload::new(Op::Forward, DType::F32, 1.0.into());
+    /// Returns a report on a machine without a GPU.
+    fn empty(work: &Workload) -> Report<'_> {
         let machine = Machine {
             cpu: String::new(),
             gpu_description: String::new(),
             gpu: None,
         };
-        let mut report = Report::new(&work, "1", machine);
+        Report::new(work, "1", machine)
+    }
+
+    fn workload() -> Workload {
+        Workload::new(Op::Forward, DType::F32, 1.0.into())
+    }
+
+    /// Returns the crossovers of a CPU that takes 1 second at every size and a GPU that takes these times in seconds.
+    fn crossovers(submit_and_wait: &[f64], round_trip: &[f64]) -> Vec<String> {
+        let work = workload();
+        let mut report = empty(&work);
         for (i, (&submit_and_wait, &round_trip)) in
             submit_and_wait.iter().zip(round_trip).enumerate()
         {
@@ -376,6 +437,79 @@ mod tests {
         assert_eq!(
             crossovers(&[0.5, 0.4], &[0.9, 0.8])[0],
             "data on the GPU: GPU wins at every size (0.400 times the CPU's time at 2^12)"
+        );
+    }
+
+    /// Returns a report on the CPU path, which takes 1 second, and on copies that take these times in seconds.
+    fn copies<'a>(work: &'a Workload, seconds: &[f64]) -> Report<'a> {
+        let mut report = empty(work);
+        for (i, &copy) in seconds.iter().enumerate() {
+            let seconds = [(Measurement::Cpu, 1.0), (Measurement::CpuCopy, copy)];
+            let measurements = seconds.map(|(measurement, s)| (measurement, Stats::of(vec![s])));
+            report.add(Row {
+                len: 1024 << (2 * i),
+                measurements: measurements.to_vec(),
+            });
+        }
+        report
+    }
+
+    #[test]
+    fn a_share_over_105_percent_is_marked_as_noise() {
+        let work = workload();
+        let report = copies(&work, &[0.9, 1.05, 1.06]);
+        let text = report.as_text();
+        let table = "
+           CPU path
+elements  /CPU copy
+2^10           90%
+2^12          105%
+2^14          106%*
+* over 105%: noise, because the copy was slower than possible in this run
+";
+        assert!(text.ends_with(table), "{text}");
+        let json = report.as_json();
+        let noise = |size: usize| {
+            json["sizes"][size]["measurements"]["cpu"]["share_of"]["cpu_copy"]["is_noise"].clone()
+        };
+        assert_eq!([0, 1, 2].map(noise), [false, false, true]);
+        let picture = |report: &Report<'_>| {
+            let svg = Picture::Svg.draw(&SpeedChart(report)).unwrap();
+            String::from_utf8(svg).unwrap()
+        };
+        let drawn = picture(&report);
+        // One mark at the point, and the note.
+        assert_eq!(drawn.matches("\n*\n</text>").count(), 1, "{drawn}");
+        let note = "* over 105% of the copy&apos;s speed:";
+        assert!(drawn.contains(note), "{drawn}");
+
+        let report = copies(&work, &[0.9, 1.05]);
+        let text = report.as_text();
+        let table = "
+           CPU path
+elements  /CPU copy
+2^10            90%
+2^12           105%
+";
+        assert!(text.ends_with(table), "{text}");
+        assert!(!picture(&report).contains('*'));
+    }
+
+    #[test]
+    fn sizes_that_are_left_out_are_reported() {
+        let work = workload();
+        let mut report = copies(&work, &[0.9]);
+        report.leave_out(1 << 28, true, "too large".into());
+        report.leave_out(1 << 30, false, "not enough memory".into());
+        let text = report.as_text();
+        let lines = "\nleft out: 2^28: on the GPU: too large\nleft out: 2^30: not enough memory\n";
+        assert!(text.ends_with(lines), "{text}");
+        assert_eq!(
+            report.as_json()["left_out"],
+            json!([
+                { "elements": 1 << 28, "measurements": "gpu", "why": "too large" },
+                { "elements": 1 << 30, "measurements": "all", "why": "not enough memory" },
+            ])
         );
     }
 

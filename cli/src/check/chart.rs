@@ -3,7 +3,7 @@
 use anyhow::Result;
 use plotters::{coord::Shift, prelude::*};
 
-use crate::plot::Chart;
+use crate::plot::{Chart, DASH, GAP};
 
 /// The smallest error on the axis, in ULP. Smaller errors are drawn at this height; errors of 0 are not drawn. Infinite
 /// errors are drawn at the upper end of the axis.
@@ -45,7 +45,7 @@ impl Chart for ErrorChart<'_> {
         let power = |v: &f64| format!("1e{}", v.log10().round());
         chart
             .configure_mesh()
-            .x_desc("-x")
+            .x_desc("-x (errors of 0 are not drawn; errors below 1e-3 are drawn at the lower edge)")
             .y_desc("largest error, ULP")
             .x_label_formatter(&power)
             .y_label_formatter(&power)
@@ -53,35 +53,35 @@ impl Chart for ErrorChart<'_> {
             .axis_desc_style(("sans-serif", 22))
             .light_line_style(TRANSPARENT)
             .draw()?;
-        for (which, name, color) in [
-            (1, "the textbook formula", RGBColor(200, 90, 0)),
-            (0, "this device", RGBColor(0, 90, 170)),
+        // The first markers are rings around the second, so that both are visible where the errors are equal.
+        let [orange, blue] = [RGBColor(200, 90, 0), RGBColor(0, 90, 170)];
+        for (which, name, radius, style) in [
+            (1, "the textbook formula", 4, orange.stroke_width(1)),
+            (0, "this device", 2, blue.filled()),
         ] {
             let dots =
                 points
                     .iter()
                     .filter(|(_, errors)| errors[which] > 0.0)
                     .map(|&(x, errors)| {
-                        Circle::new(
-                            (x, errors[which].clamp(MIN_ERROR, highest)),
-                            2,
-                            color.filled(),
-                        )
+                        Circle::new((x, errors[which].clamp(MIN_ERROR, highest)), radius, style)
                     });
             chart
                 .draw_series(dots)?
                 .label(name)
-                .legend(move |(x, y)| Circle::new((x + 10, y), 5, color.filled()));
+                .legend(move |(x, y)| Circle::new((x + 11, y), radius, style));
         }
         chart
             .draw_series(DashedLineSeries::new(
                 [(first, max_ulp), (last, max_ulp)],
-                8,
-                6,
+                DASH,
+                GAP,
                 BLACK.into(),
             ))?
             .label("the guaranteed bound")
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], BLACK));
+            .legend(|(x, y)| {
+                plotters::element::DashedPathElement::new([(x, y), (x + 22, y)], DASH, GAP, BLACK)
+            });
         chart
             .configure_series_labels()
             .position(SeriesLabelPosition::UpperRight)
@@ -91,5 +91,57 @@ impl Chart for ErrorChart<'_> {
             .draw()?;
         area.present()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::Picture;
+
+    #[test]
+    fn equal_errors_are_both_visible_and_the_bound_is_dashed_in_the_legend() {
+        let chart = ErrorChart {
+            title: "",
+            points: &[(1e-3, [0.5, 0.5])],
+            max_ulp: 1.0,
+        };
+        let svg = String::from_utf8(Picture::Svg.draw(&chart).unwrap()).unwrap();
+        let circles: Vec<&str> = svg
+            .lines()
+            .filter(|line| line.starts_with("<circle"))
+            .collect();
+        // The two markers, then those of the legend. The ring is drawn first, and is larger than the dot.
+        let [ring, dot, ..] = circles[..] else {
+            panic!("{svg}")
+        };
+        assert_eq!(circles.len(), 4, "{svg}");
+        assert!(
+            ring.contains("r=\"4\" opacity=\"1\" fill=\"none\""),
+            "{ring}"
+        );
+        assert!(
+            dot.contains("r=\"2\" opacity=\"1\" fill=\"#005AAA\""),
+            "{dot}"
+        );
+        // Two dashes of 8 pixels, 14 pixels apart, are the last lines.
+        let lines = svg
+            .lines()
+            .filter(|line| line.starts_with("<polyline") && line.contains("#000000"));
+        let spans = lines.map(|line| {
+            let (_, points) = line.split_once("points=\"").unwrap();
+            let x = |point: &str| point.split(',').next().unwrap().parse::<i32>().unwrap();
+            let xs: Vec<i32> = points
+                .split_whitespace()
+                .filter(|p| p.contains(','))
+                .map(x)
+                .collect();
+            (xs[0], xs[xs.len() - 1])
+        });
+        let spans: Vec<(i32, i32)> = spans.collect();
+        let [.., (a, b), (c, d)] = spans[..] else {
+            panic!("{svg}")
+        };
+        assert_eq!((b - a, c - a, d - c), (DASH, DASH + GAP, DASH), "{svg}");
     }
 }

@@ -6,31 +6,22 @@ use wgpu_elu::{
     accuracy::{Judge, Report, Tally},
 };
 
-use crate::files::number;
+use crate::json::{self, merge, number};
 
-/// Returns everything that the report's text contains, and all numbers of the worst cases:
-///
-/// - `device`, `op`, `dtype`, `alpha`: what was tested.
-/// - `results`: the number of results for the given alpha.
-/// - `contract`: the largest allowed error `max_ulp`, whether the `nearest` number is required, and whether the
-///   contract is `kept` for the given alpha.
-/// - `ranges`: for each range of x its name `x`, the number of `results`, the errors `max_ulp` and `mean_ulp`, the
-///   share of results that are the `nearest` number, the number of `broken` results, and the `worst` case.
-/// - `other_factors`: the number of sets of `factors`, and for all of them together `results`, `max_ulp`, `mean_ulp`,
-///   `nearest`, `broken`, `worst` and `contract`.
-///
-/// A worst case has `alpha`, `scale`, `input_scale`, `x`, `grad`, the result `y` and the `nearest` number, each with
-/// its `value` and its `bits`, and the error `ulp`.
+/// Returns everything that the report's text contains, and all numbers of the worst cases. docs/cli.md lists the
+/// fields.
 pub(super) fn as_json(report: &Report, device: &Device) -> Value {
     let judge = report.judge();
     let ranges = report.ranges().map(|(name, tally)| {
-        let mut range = json!({ "x": name });
+        let id = name.replace(" .. ", "_to_").replace(' ', "_");
+        let mut range = json!({ "id": id, "x": name });
         merge(&mut range, tally_as_json(tally));
         range
     });
     let mut json = json!({
-        "device": device.to_string(),
-        "op": judge.op.name(),
+        "version": json::VERSION,
+        "device": json::device(device),
+        "op": json::op(judge.op),
         "dtype": judge.dtype.name(),
         "alpha": number(judge.elu.alpha()),
         "results": report.count(),
@@ -74,11 +65,4 @@ fn tally_as_json(tally: &Tally) -> Value {
         "broken": tally.broken,
         "worst": worst,
     })
-}
-
-/// Adds the fields of one object to another.
-fn merge(object: &mut Value, other: Value) {
-    if let (Value::Object(object), Value::Object(other)) = (object, other) {
-        object.extend(other);
-    }
 }
