@@ -21,7 +21,8 @@ fn every_shell_gets_every_subcommand_and_option() {
     assert_eq!(folder.names(), [""; 0]);
     let (code, _, error) = parts(folder.elu(&["completions", "cmd"]));
     assert_eq!(code, Some(2), "{error}");
-    let expected = "error: invalid value 'cmd' for '<SHELL>'\n  [possible values: bash, elvish, fish, powershell, zsh]\n";
+    let expected = "error: invalid value 'cmd' for '<SHELL>'\n  \
+                    [possible values: bash, elvish, fish, powershell, zsh]\n";
     assert!(error.starts_with(expected), "{error}");
 }
 

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::plot::{Chart, DASH, GAP, Shape, marker};
 
-/// A chart with one line for each measurement. Lines of copies are dashed, and their markers hollow. The other lines have
-/// filled markers, and whiskers that reach from the first to the third quartile.
+/// A chart with one line for each measurement. Lines of copies are dashed, and their markers hollow. The other lines
+/// have filled markers, and whiskers that reach from the first to the third quartile.
 pub(crate) struct SpeedChart<'a>(pub(crate) &'a Report<'a>);
 
 impl Chart for SpeedChart<'_> {
