@@ -137,7 +137,7 @@ fn conflicts_have_the_usage_line_of_the_subcommand() {
     for (args, text, usage) in [
         (
             &["run", "x.npy", "--tensor", "a"][..],
-            "--tensor needs a .safetensors file as INPUT",
+            "--tensor needs a .npz or .safetensors file as INPUT",
             "elu run [OPTIONS] <INPUT>",
         ),
         (
