@@ -15,7 +15,8 @@ use crate::{
 /// method submits the work and does not wait for it. Methods that end in `_into` write to an existing tensor. Methods
 /// that end in `_in_place` replace the input, or `grad` for gradients.
 ///
-/// Writing to a tensor never changes another tensor: a tensor that shares its memory with others gets new memory first.
+/// Writing to a tensor does not change another tensor: a tensor that shares its memory with others gets new memory
+/// first. The exception are several tensors that [`Tensor::from_buffer`] made of the same buffer.
 impl Elu {
     /// Applies `op` to `x` (for [`Op::BackwardFromOutput`], the output `y`), and to `grad` if `op` takes a gradient,
     /// and returns the result in a new tensor on the same device.

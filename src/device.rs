@@ -29,8 +29,8 @@ pub(crate) use submission::Until;
 ///
 /// # Async and blocking
 ///
-/// Constructors are `async`, as in wgpu. Outside the browser each has a blocking version whose name ends in
-/// `_blocking`.
+/// Constructors are `async`, as in wgpu. Outside the browser each, except [`Device::from_adapter`], has a blocking
+/// version whose name ends in `_blocking`.
 ///
 /// Methods that submit work or wait for it also run wgpu's pending callbacks, as every submission and poll does. These
 /// include the callbacks of a host, the app that [lent](Gpu::from_wgpu) its wgpu device. A panic of a host's callback

@@ -160,8 +160,9 @@ pub(crate) struct RoundedFactors<T> {
     pub(crate) input_scale: T,
 }
 
-/// The special cases that apply to the factors of an operation. Factors are classified only here; the CPU path and the
-/// shaders both choose their code by this class.
+/// The special cases that apply to the factors of an operation. The CPU path chooses its code by this class, and a
+/// kernel its shader by `unit_factors` and `unit_input_scale`. The shaders recognize degenerate factors themselves, by
+/// their bits, in `shaders/forward.wgsl` and `shaders/gradient.wgsl`; their condition must be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Class {
     /// `alpha * scale` is 0, infinite or NaN. Its product with any negative number is then `alpha * scale` itself with

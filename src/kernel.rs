@@ -55,6 +55,8 @@ use program::{Objects, PipelineKey, Program, Recipe};
 /// `max_storage_buffer_binding_size` of each other, because WebGPU allows only one binding per dispatch for a buffer
 /// that is written. Empty slices give a step that records nothing.
 ///
+/// [`Kernel::prepare_penalty`] has its own rules for the output, and its step writes 0 if the input is empty.
+///
 /// # Errors
 ///
 /// Every `prepare` returns

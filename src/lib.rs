@@ -20,8 +20,8 @@
 //! # Which part is for you
 //!
 //! - **Tensors**: [`Device`], [`Tensor`] and [`Elu`], as above. The same program runs on the CPU and on any GPU.
-//!   [`Device`]'s constructors are `async`; outside the browser each has a blocking version whose name ends in
-//!   `_blocking`.
+//!   [`Device`]'s constructors are `async`; outside the browser those that select an adapter have a blocking version
+//!   whose name ends in `_blocking`.
 //! - **Keras**: [`Layer`] has the members of `tf.keras.layers.ELU` under their names. [`Regularizer`] is the penalty on
 //!   its output, computed on the device of the data.
 //! - **More data than memory**: [`Stream`] processes data from a reader to a writer in chunks. Copies and kernels
@@ -46,7 +46,7 @@
 //!   elements.
 //! - `f16` and `bf16` are computed in `f32` and rounded to nearest, ties to even, with integer operations. Results are
 //!   within 1 ULP; forward with `alpha` 1 gives the nearest number. `f64` is within 2 ULP.
-//! - Forward results that are always the nearest numbers never decrease as `x` increases. Other forward results, with
+//! - Forward results of `f16` and `bf16` with `alpha` 1 never decrease as `x` increases. Other forward results, with
 //!   `alpha >= 0`, may be the number just below the result of a smaller `x`.
 //! - The same `x` gives the same bits at every position in a tensor. Different devices may differ by 1 ULP (`f64`: 2
 //!   ULP).

@@ -144,7 +144,8 @@ impl Stream {
     }
 
     /// Returns the number of elements per chunk. It depends on the budget, on the expected length, and on the device's
-    /// `max_buffer_size` and `max_storage_buffer_binding_size`.
+    /// `max_buffer_size` and `max_storage_buffer_binding_size`. On the CPU and on software adapters, a chunk has at most
+    /// 4 MiB.
     pub fn chunk_len(&self) -> u64 {
         self.chunk_bytes() / self.dtype.size() as u64
     }

@@ -1,4 +1,5 @@
-//! Translates the shaders to the languages of the drivers, through naga with the settings that wgpu uses.
+//! Translates the shaders to the languages of the drivers, through naga with settings like those of wgpu. The versions
+//! are fixed (SPIR-V 1.3, MSL 2.0, HLSL for shader model 6.0, GLSL 4.50), while wgpu chooses them by the device.
 
 use std::fmt;
 

@@ -175,7 +175,8 @@ fn pytorch_cases_pass() {
 ///
 /// These are the largest distances seen, on the CPU path and on a software adapter through Vulkan and GL:
 ///
-/// - **Forward.** PyTorch's result is within 1 ULP of the exact value, like ours.
+/// - **Forward.** Our result is within 1 ULP of the exact value. PyTorch's float32 result is within 1.28 ULP, for
+///   alpha = 1.6732, and within 0.59 ULP for the other alphas. The largest distance between the two is 1.
 /// - **Gradients.** PyTorch computes `grad * alpha * exp(x)` and `grad * (y + alpha)`, and rounds after each operation.
 ///   With alpha = 1.6732, which is not a power of two, the former adds the errors of two products to the error of exp.
 ///   The ULP distance is 2 in 2 of 4135 results for float32, and in 1 result for float64.

@@ -30,8 +30,9 @@ Examples:
 /// (GLSL 4.50).
 ///
 /// Two constants remove arithmetic if they are true: `unit_factors` (all factors are 1) and `unit_input_scale` (the
-/// input is not scaled). In WGSL, these constants and the workgroup size are `override` declarations, which get their
-/// values when the pipeline is created, so --alpha and --software have no effect.
+/// input is not scaled). In WGSL, these constants, the workgroup size and `vectors_per_invocation` are `override`
+/// declarations, the last two without a default. They get their values when the pipeline is created, so --alpha and
+/// --software have no effect.
 ///
 /// Binding n is descriptor n of set 0 in SPIR-V, register b<n>, t<n> or u<n> in HLSL, binding n in GLSL and buffer n in
 /// MSL, where buffer 4 contains the buffer sizes for naga's bounds checks.
@@ -63,9 +64,9 @@ pub(crate) struct Args {
     /// It writes the result into the buffer of x, or for a gradient into that of the incoming gradient.
     #[arg(long)]
     in_place: bool,
-    /// Use the workgroup size for software adapters
+    /// Use the workgroup size and the vectors per invocation for software adapters: 64 and 4
     ///
-    /// The default is the size for hardware GPUs.
+    /// The default is those for hardware GPUs: 256 and 1.
     #[arg(long)]
     software: bool,
     /// Print ELU as WGSL functions for your own shader

@@ -64,7 +64,7 @@ impl Folder {
         command
             .args(args)
             .current_dir(self.0.path())
-            .env("XDG_RUNTIME_DIR", self.0.path()) // without it, Mesa prints a warning to standard error
+            .env("XDG_RUNTIME_DIR", self.0.path()) // without it, the command starts itself again: see main.rs
             .env_remove("WGPU_ADAPTER_NAME") // it would change which device `auto` selects
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -126,7 +126,7 @@ fn the_output_is_checked_before_standard_input_is_read() {
 }
 
 #[test]
-fn a_file_of_one_byte_is_refused() {
+fn files_of_a_few_bytes_are_refused() {
     let folder = Folder::new();
     let file = npy(1, &header("<f4", false, "(3,)"), &[0; 12]);
     for length in [1, 5, 6] {

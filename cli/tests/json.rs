@@ -13,7 +13,7 @@ use crate::common::{Folder, in_folder};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
 
-/// The fields that only an error of a driver or too little memory leads to. A unit test of the table of `elu bench`
+/// The fields that are written only if a size exceeds the memory or a limit of the device. A unit test of the table of `elu bench`
 /// checks them.
 const ONLY_AFTER_ERRORS: [&str; 3] = [
     "left_out[].elements",

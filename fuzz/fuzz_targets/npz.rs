@@ -1,7 +1,7 @@
 //! Reads and writes `.npz` files as `elu run` does.
 //!
 //! - Reading must not panic, and must not return more bytes than DEFLATE can compress into the file.
-//! - An archive that is written must be read again with the same members, to a file and to a pipe.
+//! - An archive that is written to a file or to a pipe must have the same members when it is read again.
 
 #![no_main]
 

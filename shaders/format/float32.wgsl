@@ -28,7 +28,8 @@ const LN2_LOW: Float = 1.42860677e-6;
 // 1.5 * 2^23 + 127. Adding it rounds a number to an integer n. The sum's last bits are the biased exponent of 2^n.
 const ROUNDER: Float = 12583039.0;
 const ROUNDER_WORD: Word = 0x4b40007fu;
-// The bits of ROUNDER + n for the smallest n for which 2^n - 1 is exact. For smaller n, expm1 rounds to -1.
+// The bits of ROUNDER + n for the smallest n for which 2^n - 1 is exact. Smaller n are replaced by it: see
+// docs/numerics.md.
 const SMALLEST_EXPM1_POWER: Word = 0x4b400067u; // ROUNDER_WORD - 24
 // The result of expm1 is -1 for magnitudes from EXPM1_LARGEST (19) on, and the argument itself below EXPM1_SMALL
 // (2^-30). Factors32::new in src/shader.rs has the same numbers.

@@ -28,7 +28,8 @@ const LN2_LOW: Float = 1.90821492927058770002e-10lf;
 // 1.5 * 2^52 + 1023. Adding it rounds a number to an integer n. The sum's last bits are the biased exponent of 2^n.
 const ROUNDER: Float = 6755399441056767.0lf;
 const ROUNDER_WORD: Word = 0x43380000000003fflu;
-// The bits of ROUNDER + n for the smallest n for which 2^n - 1 is exact. For smaller n, expm1 rounds to -1.
+// The bits of ROUNDER + n for the smallest n for which 2^n - 1 is exact. Smaller n are replaced by it: see
+// docs/numerics.md.
 const SMALLEST_EXPM1_POWER: Word = 0x43380000000003calu; // ROUNDER_WORD - 53
 // The result of expm1 is -1 for magnitudes from EXPM1_LARGEST (39) on, and the argument itself below EXPM1_SMALL
 // (2^-60). Factors64::new in src/shader.rs has the same numbers.

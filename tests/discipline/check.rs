@@ -159,7 +159,7 @@ impl<'a> Check<'a> {
             }
         }
         self.check_block(&self.body.function.body);
-        // Computes zero from the input, in a way that no compiler sees through.
+        // `runtime_zero` computes 0 from its input, in a way that no compiler sees through.
         self.summary.is_runtime |= self.summary.name == "runtime_zero";
         (self.summary, self.violations)
     }
