@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
 #[cfg(unix)]
@@ -97,8 +97,31 @@ impl AtomicFile {
     }
 }
 
+/// Creates a directory and its missing parents, unless it exists. Syncs the directory of each new one to the disk, so
+/// that a power cut cannot lose the files in it.
+pub(crate) fn create_directory(path: &Path) -> Result<()> {
+    fn create(path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        create(directory(path))?;
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            created => created,
+        }?;
+        #[cfg(unix)]
+        sync_directory(&File::open(path)?, directory(path))?;
+        Ok(())
+    }
+    let create = || -> Result<()> {
+        ensure!(!path.is_file(), "needed a directory, found a file");
+        Ok(create(path)?)
+    };
+    create().with_context(|| path.display().to_string())
+}
+
 /// Returns the directory that contains `path`.
-pub(super) fn directory(path: &Path) -> &Path {
+pub(crate) fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(directory) if directory != Path::new("") => directory,
         _ => Path::new("."),

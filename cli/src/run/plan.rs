@@ -1,0 +1,219 @@
+//! Decides what happens to each input, and checks all outputs before the first result is computed.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Error, Result, anyhow};
+
+use super::{Args, names};
+use crate::{
+    conflict,
+    content::Format,
+    input::Input,
+    output::{self, Output, directory},
+    usage,
+};
+
+/// What happens to an input.
+pub(super) enum Planned {
+    /// ELU is applied to the input. The path is that of the output.
+    Run(Input, PathBuf, Output),
+    /// The input cannot be read.
+    Failed(Error),
+    /// The input is skipped, because it has the name of a result, and others were given as well.
+    Skipped,
+}
+
+/// Returns what happens to each input, in the order of the command line. Nothing has been written yet, but the
+/// directory of the outputs exists.
+///
+/// # Errors
+///
+/// Returns an error if the command line is wrong, or if an output cannot be written. An input that cannot be read is no
+/// error, but [`Planned::Failed`].
+pub(super) fn plan(args: &Args) -> Result<Vec<Planned>> {
+    check(args)?;
+    // Reports an unsuitable output before the command waits for data on standard input.
+    let mut given = match &args.output {
+        Some(path) => Some(open_output(args, path)?),
+        None => None,
+    };
+    if args.json {
+        Output::stdout()?;
+    }
+    let opened: Vec<Opened> = args
+        .inputs
+        .iter()
+        .map(|path| open(args, path))
+        .collect::<Result<_>>()?;
+    if opened
+        .iter()
+        .all(|opened| matches!(opened, Opened::Skipped))
+    {
+        return Err(usage(format!(
+            "{}: every INPUT has the name of a result: to apply ELU to one again, give it as the only INPUT",
+            args.inputs[0].display()
+        )));
+    }
+    check_different(args, &opened)?;
+    let mut bad_outputs = Vec::new();
+    let mut plan = Vec::with_capacity(opened.len());
+    for opened in opened {
+        plan.push(match opened {
+            Opened::Input(input, path) => {
+                if let Some(directory) = &args.output_dir {
+                    output::create_directory(directory)?;
+                }
+                match given.take().map_or_else(|| open_output(args, &path), Ok) {
+                    Ok(output) => Planned::Run(input, path, output),
+                    Err(error) if error.is::<crate::Conflict>() => return Err(error),
+                    Err(error) => {
+                        bad_outputs.push(error);
+                        continue;
+                    }
+                }
+            }
+            Opened::Failed(error) => Planned::Failed(error),
+            Opened::Skipped => Planned::Skipped,
+        });
+    }
+    fail_together(bad_outputs, &plan)?;
+    Ok(plan)
+}
+
+// ---- Internals ----
+
+enum Opened {
+    /// An input whose format is known, and the path of its output.
+    Input(Input, PathBuf),
+    Failed(Error),
+    Skipped,
+}
+
+/// Returns a usage error if the arguments contradict each other.
+fn check(args: &Args) -> Result<()> {
+    let count = args.inputs.len();
+    let has_stdin = args.inputs.iter().any(|path| path == Path::new("-"));
+    let error = if count > 1 && args.output.is_some() {
+        format!("--output names one file, but INPUT is {count} files: use --output-dir")
+    } else if count > 1 && has_stdin {
+        "- is standard input, and cannot be one of several INPUT".into()
+    } else if has_stdin && args.output_dir.is_some() {
+        "--output-dir needs files as INPUT, but - is standard input: use --output".into()
+    } else if has_stdin && args.output.is_none() && args.json {
+        JSON_AND_RESULT.into()
+    } else {
+        return Ok(());
+    };
+    Err(conflict(&error))
+}
+
+const JSON_AND_RESULT: &str =
+    "--json and the result would both be written to standard output: name a file with --output";
+
+/// Opens an input, and finds the path of its output. Returns an error if the command line is wrong for its format.
+fn open(args: &Args, path: &Path) -> Result<Opened> {
+    if args.inputs.len() > 1 && names::is_result(path, args.raw.is_some()) {
+        return Ok(Opened::Skipped);
+    }
+    let input = match Input::open(path, args.raw) {
+        Ok(input) => input,
+        Err(error) => return Ok(Opened::Failed(error)),
+    };
+    let format = input.format();
+    if format == Format::Npy && !args.tensor.is_empty() {
+        return Err(conflict(
+            "--tensor needs a .npz or .safetensors file as INPUT",
+        ));
+    }
+    if format != Format::Npy && args.dtype.is_some() {
+        return Err(conflict("--dtype needs a .npy file as INPUT"));
+    }
+    let output = match (&args.output, &args.output_dir) {
+        (Some(output), _) => {
+            check_extension(output, format)?;
+            output.clone()
+        }
+        (None, Some(directory)) => names::in_directory(directory, path, format),
+        (None, None) if path == Path::new("-") => path.into(),
+        (None, None) => names::beside(path, format),
+    };
+    Ok(Opened::Input(input, output))
+}
+
+/// Returns a usage error if the extension is that of another format. Pipes, device files and directories may have any
+/// name.
+fn check_extension(output: &Path, format: Format) -> Result<()> {
+    let is_file = fs::metadata(output).map_or(true, |found| found.is_file());
+    match (output.extension(), format.extension()) {
+        (Some(found), Some(needed)) if is_file && !found.eq_ignore_ascii_case(needed) => {
+            Err(usage(format!(
+                "{}: the result is a .{needed} file like INPUT: use the extension .{needed}",
+                output.display()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the output can be written, and that it is not where the JSON goes.
+fn open_output(args: &Args, path: &Path) -> Result<Output> {
+    let output = Output::open(path, args.force)?;
+    if args.json && matches!(output, Output::Stdout) {
+        return Err(conflict(JSON_AND_RESULT));
+    }
+    Ok(output)
+}
+
+/// Returns a usage error if two inputs have the same output.
+fn check_different(args: &Args, opened: &[Opened]) -> Result<()> {
+    let mut first_inputs = HashMap::new();
+    for (path, opened) in args.inputs.iter().zip(opened) {
+        let Opened::Input(_, output) = opened else {
+            continue;
+        };
+        if let Some(first) = first_inputs.insert(identity(output), path) {
+            return Err(usage(format!(
+                "{} and {} have the same output {}: apply ELU to one of them separately, with another output",
+                first.display(),
+                path.display(),
+                output.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Returns a path that is the same for all paths of a file, as far as its directory exists.
+fn identity(path: &Path) -> PathBuf {
+    let in_directory = || {
+        Some(
+            fs::canonicalize(directory(path))
+                .ok()?
+                .join(path.file_name()?),
+        )
+    };
+    let found = fs::canonicalize(path).ok().or_else(in_directory);
+    found.unwrap_or_else(|| path.into())
+}
+
+/// Returns an error if there are bad outputs: the only error, or after a report of each error their number.
+fn fail_together(mut bad_outputs: Vec<Error>, plan: &[Planned]) -> Result<()> {
+    let is_output = |planned: &&Planned| matches!(planned, Planned::Run(..));
+    let outputs = bad_outputs.len() + plan.iter().filter(is_output).count();
+    if outputs == 1 {
+        return bad_outputs.pop().map_or(Ok(()), Err);
+    }
+    for error in &bad_outputs {
+        crate::report(&format!("{error:#}"));
+    }
+    match bad_outputs.len() {
+        0 => Ok(()),
+        bad => Err(anyhow!(
+            "{bad} of {outputs} outputs cannot be written, so nothing was written"
+        )),
+    }
+}
