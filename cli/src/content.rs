@@ -70,7 +70,9 @@ pub(crate) fn format(start: &[u8], path: &Path) -> Result<Format> {
         Some(name) if name.eq_ignore_ascii_case("npy") => Ok(Format::Npy),
         Some(name) if name.eq_ignore_ascii_case("npz") => Ok(Format::Npz),
         Some(name) if name.eq_ignore_ascii_case("safetensors") => Ok(Format::Safetensors),
-        _ => bail!("found an unknown format, needed {NEEDED}"),
+        _ => {
+            bail!("found an unknown format, needed {NEEDED}, or --raw for numbers without a header")
+        }
     }
 }
 

@@ -37,10 +37,10 @@ Examples:
   elu run *.npy --output-dir results        # writes results/x.npy and so on
   elu run - < x.npy > y.npy
   elu run model.safetensors --tensor hidden -o model2.safetensors
-  elu run --raw float32 x.bin               # bytes without a header
+  elu run --raw float32 x.bin               # numbers without a header
   elu run -d cpu ./-x.npy                   # a name that starts with a hyphen";
 
-/// Apply ELU to every number in .npy files, or to the arrays in .npz or .safetensors files
+/// Apply ELU to the numbers in .npy, .npz and .safetensors files
 ///
 /// Files may be larger than memory. For each file, the command prints one line on standard error: what it computed, on
 /// which device, and how long it took without the time for reading and writing the files.
@@ -60,27 +60,31 @@ pub(crate) struct Args {
     /// If there are several, files that have the name of a result, such as x.elu.npy, are skipped.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// The file for the result, or `-` for standard output [default: INPUT with .elu and the format's extension]
+    /// The file for the result [default: x.elu.npy for x.npy]
     ///
-    /// The result has the format, shape, axis order and byte order of INPUT. If INPUT is `-`, the default is `-`.
+    /// `-` is standard output, and the default if INPUT is `-`. The result has the format, shape, axis order and byte
+    /// order of INPUT.
     #[arg(short, long)]
     output: Option<PathBuf>,
     /// Write each result into DIR, with the name of its INPUT
     ///
-    /// DIR is created if it does not exist. If the extension is not that of the format, it is replaced.
+    /// DIR is created if it does not exist. The name gets the extension of the format if it has another.
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     output_dir: Option<PathBuf>,
-    /// Replace only the array NAME of a .npz or .safetensors file; can be repeated
+    /// Replace only the array or tensor NAME; can be repeated
+    ///
+    /// The other arrays of the .npz or .safetensors file are kept.
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
     /// The dtype of a .npy file; only bfloat16 needs it
     ///
     /// NumPy stores bfloat16 without its name, as `<V2`.
-    #[arg(long, value_parser = dtypes(), ignore_case = true)]
+    #[arg(long, value_parser = dtypes(), ignore_case = true, hide_short_help = true)]
     dtype: Option<DType>,
-    /// Read and write bytes without a header, as elements of DTYPE
+    /// Read and write numbers of DTYPE without a header
     ///
-    /// The elements are little-endian on every machine. The names of such files do not matter.
+    /// They are little-endian on every machine. The content and the extension of INPUT do not matter: x.bin becomes
+    /// x.elu.bin.
     #[arg(long, value_name = "DTYPE", value_parser = dtypes(), ignore_case = true, conflicts_with_all = ["tensor", "dtype"])]
     raw: Option<DType>,
     #[command(flatten)]
@@ -90,13 +94,17 @@ pub(crate) struct Args {
     /// Replace outputs that exist
     #[arg(short, long)]
     force: bool,
-    /// Print JSON on standard output at the end; docs/cli.md in the repository lists its fields
+    /// Print the results as JSON on standard output
+    ///
+    /// docs/cli.md in the repository lists the fields.
     #[arg(long)]
     json: bool,
-    /// Print only errors on standard error
+    /// Print errors only
+    ///
+    /// Hides the lines about each file and the progress bar.
     #[arg(short, long)]
     quiet: bool,
-    /// The device for all files, as soon as it is selected.
+    // The device for all files, as soon as it is selected.
     #[arg(skip)]
     selected: OnceCell<SelectedDevice>,
 }
@@ -111,12 +119,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         // Reports an unavailable device once, not for each input.
         args.select()?;
     }
-    let is_skipped = |planned: &&Planned| matches!(planned, Planned::Skipped);
-    let count = plan.len() - plan.iter().filter(is_skipped).count();
-    let mut report = Report::new(args, count);
+    let mut report = Report::new(args);
+    let is_skipped = |planned: &Planned| matches!(planned, Planned::Skipped);
+    let inputs = args.inputs.iter().zip(&plan);
+    let skipped = inputs.filter(|(_, planned)| is_skipped(planned));
+    report.skipped(&skipped.map(|(path, _)| path.as_path()).collect::<Vec<_>>());
     for (path, planned) in args.inputs.iter().zip(plan) {
         match planned {
-            Planned::Skipped => report.skipped(path),
+            Planned::Skipped => {}
             Planned::Failed(error) => report.failed(path, error),
             Planned::Run(input, output_path, output) => {
                 let format = input.format();

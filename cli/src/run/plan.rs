@@ -23,7 +23,7 @@ pub(super) enum Planned {
     Run(Input, PathBuf, Output),
     /// The input cannot be read.
     Failed(Error),
-    /// The input is skipped, because it has the name of a result, and others were given as well.
+    /// The input is skipped, because it is named like a result, and is not the only input.
     Skipped,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn plan(args: &Args) -> Result<Vec<Planned>> {
         .all(|opened| matches!(opened, Opened::Skipped))
     {
         return Err(usage(format!(
-            "{}: every INPUT has the name of a result: to apply ELU to one again, give it as the only INPUT",
+            "every INPUT is named like a result, such as {}: to apply ELU to one of them, give it as the only INPUT",
             args.inputs[0].display()
         )));
     }
@@ -100,7 +100,7 @@ fn check(args: &Args) -> Result<()> {
     let error = if count > 1 && args.output.is_some() {
         format!("--output names one file, but INPUT is {count} files: use --output-dir")
     } else if count > 1 && has_stdin {
-        "- is standard input, and cannot be one of several INPUT".into()
+        "- is standard input, which must be the only INPUT".into()
     } else if has_stdin && args.output_dir.is_some() {
         "--output-dir needs files as INPUT, but - is standard input: use --output".into()
     } else if has_stdin && args.output.is_none() && args.json {
@@ -177,7 +177,7 @@ fn check_different(args: &Args, opened: &[Opened]) -> Result<()> {
         };
         if let Some(first) = first_inputs.insert(identity(output), path) {
             return Err(usage(format!(
-                "{} and {} have the same output {}: apply ELU to one of them separately, with another output",
+                "{} and {} have the same output {}: run them one by one, with different outputs",
                 first.display(),
                 path.display(),
                 output.display()

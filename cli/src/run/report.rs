@@ -120,11 +120,11 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Creates a report about `count` inputs, without those that are skipped.
-    pub(super) fn new(args: &'a Args, count: usize) -> Self {
+    /// Creates a report about the inputs.
+    pub(super) fn new(args: &'a Args) -> Self {
         Self {
             args,
-            count,
+            count: args.inputs.len(),
             failed: 0,
             error: None,
             written: (0, 0, Duration::ZERO),
@@ -132,13 +132,25 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Reports an input that is skipped because it has the name of a result.
-    pub(super) fn skipped(&mut self, input: &Path) {
-        let name = input.display();
-        self.print(&format!(
-            "skipped {name}, which has the name of a result: to apply ELU to it again, give it as the only INPUT"
-        ));
-        self.add(input, "skipped", json!({}));
+    /// Reports the inputs that are skipped. Must be called before the other inputs are reported.
+    pub(super) fn skipped(&mut self, inputs: &[&Path]) {
+        self.count -= inputs.len();
+        match inputs {
+            [] => {}
+            [input] => self.print(&format!(
+                "skipped {}, which is named like a result: to apply ELU to it, give it as the only INPUT",
+                input.display()
+            )),
+            [first, ..] => self.print(&format!(
+                "skipped {} files that are named like results, such as {}: to apply ELU to one of them, give it as \
+                 the only INPUT",
+                inputs.len(),
+                first.display()
+            )),
+        }
+        for input in inputs {
+            self.add(input, "skipped", json!({}));
+        }
     }
 
     /// Reports an input that could not be read, or whose output could not be written.
@@ -171,17 +183,20 @@ impl<'a> Report<'a> {
         let (count, len, time) = self.written;
         self.written = (count + 1, len + done.len(), time + done.took);
         let arrays = done.arrays.iter().map(|array| {
-            json!({
+            let mut fields = json!({
                 "name": array.name,
                 "dtype": array.dtype.name(),
-                "shape": array.shape,
                 "elements": array.len,
-            })
+            });
+            if let Some(shape) = &array.shape {
+                fields["shape"] = json!(shape);
+            }
+            fields
         });
         let unchanged = done.unchanged.iter();
         let unchanged = unchanged.map(|(name, stored)| json!({ "name": name, "dtype": stored }));
         let fields = json!({
-            "output": name,
+            "output": output.display().to_string(),
             "format": format.id(),
             "arrays": arrays.collect::<Vec<_>>(),
             "unchanged": unchanged.collect::<Vec<_>>(),
