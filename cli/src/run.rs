@@ -45,7 +45,7 @@ Examples:
 /// Files may be larger than memory. For each file, the command prints one line on standard error: what it computed, on
 /// which device, and how long it took without the time for reading and writing the files.
 ///
-/// All outputs are checked before the first file is read. If one of several files fails, the others are still written,
+/// All outputs are checked before the first result is computed. If one of several files fails, the others are still written,
 /// and the exit code is 1.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     /// .safetensors), float32 and float64 is replaced by its ELU, and everything else is kept. A .npz file cannot be
     /// read from standard input.
     ///
-    /// If there are several, files that have the name of a result, such as x.elu.npy, are skipped.
+    /// If there are several, files that are named like a result, such as x.elu.npy, are skipped.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// The file for the result [default: x.elu.npy for x.npy]
@@ -114,19 +114,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Reports an invalid alpha before any file is opened. It is parsed again when the dtype is known.
     args.alpha.parse()?;
     let plan = plan::plan(args)?;
-    let is_run = |planned: &&Planned| matches!(planned, Planned::Run(..));
-    if plan.iter().filter(is_run).count() > 1 {
+    let is_run = |(_, planned): &&(_, Planned)| matches!(planned, Planned::Run(..));
+    if plan.files.iter().filter(is_run).count() > 1 {
         // Reports an unavailable device once, not for each input.
         args.select()?;
     }
-    let mut report = Report::new(args);
-    let is_skipped = |planned: &Planned| matches!(planned, Planned::Skipped);
-    let inputs = args.inputs.iter().zip(&plan);
-    let skipped = inputs.filter(|(_, planned)| is_skipped(planned));
-    report.skipped(&skipped.map(|(path, _)| path.as_path()).collect::<Vec<_>>());
-    for (path, planned) in args.inputs.iter().zip(plan) {
+    let mut report = Report::new(args, plan.files.len());
+    report.skipped(&plan.skipped);
+    for (path, planned) in plan.files {
         match planned {
-            Planned::Skipped => {}
             Planned::Failed(error) => report.failed(path, error),
             Planned::Run(input, output_path, output) => {
                 let format = input.format();

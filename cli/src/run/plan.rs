@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Error, Result, ensure};
 
 use super::{Args, names};
 use crate::{
@@ -17,24 +17,30 @@ use crate::{
     usage,
 };
 
-/// What happens to an input.
+/// What happens to the inputs, in the order of the command line.
+pub(super) struct Plan<'a> {
+    /// The inputs that are skipped, because they are named like results and other inputs exist.
+    pub(super) skipped: Vec<&'a Path>,
+    /// The other inputs.
+    pub(super) files: Vec<(&'a Path, Planned)>,
+}
+
+/// What happens to an input that is not skipped.
 pub(super) enum Planned {
     /// ELU is applied to the input. The path is that of the output.
     Run(Input, PathBuf, Output),
     /// The input cannot be read.
     Failed(Error),
-    /// The input is skipped, because it is named like a result, and is not the only input.
-    Skipped,
 }
 
-/// Returns what happens to each input, in the order of the command line. Nothing has been written yet, but the
-/// directory of the outputs exists.
+/// Finds out what happens to each input, and checks all outputs. Writes nothing, except that it creates the directory
+/// of `--output-dir`.
 ///
 /// # Errors
 ///
 /// Returns an error if the command line is wrong, or if an output cannot be written. An input that cannot be read is no
 /// error, but [`Planned::Failed`].
-pub(super) fn plan(args: &Args) -> Result<Vec<Planned>> {
+pub(super) fn plan(args: &Args) -> Result<Plan<'_>> {
     check(args)?;
     // Reports an unsuitable output before the command waits for data on standard input.
     let mut given = match &args.output {
@@ -44,54 +50,50 @@ pub(super) fn plan(args: &Args) -> Result<Vec<Planned>> {
     if args.json {
         Output::stdout()?;
     }
-    let opened: Vec<Opened> = args
-        .inputs
-        .iter()
-        .map(|path| open(args, path))
-        .collect::<Result<_>>()?;
-    if opened
-        .iter()
-        .all(|opened| matches!(opened, Opened::Skipped))
-    {
+    let is_skipped =
+        |path: &&Path| args.inputs.len() > 1 && names::is_result(path, args.raw.is_some());
+    let paths = args.inputs.iter().map(PathBuf::as_path);
+    let (skipped, paths): (Vec<&Path>, Vec<&Path>) = paths.partition(is_skipped);
+    if paths.is_empty() {
         return Err(usage(format!(
             "every INPUT is named like a result, such as {}: to apply ELU to one of them, give it as the only INPUT",
             args.inputs[0].display()
         )));
     }
-    check_different(args, &opened)?;
-    let mut bad_outputs = Vec::new();
-    let mut plan = Vec::with_capacity(opened.len());
-    for opened in opened {
-        plan.push(match opened {
-            Opened::Input(input, path) => {
-                if let Some(directory) = &args.output_dir {
-                    output::create_directory(directory)?;
-                }
-                match given.take().map_or_else(|| open_output(args, &path), Ok) {
-                    Ok(output) => Planned::Run(input, path, output),
-                    Err(error) if error.is::<crate::Conflict>() => return Err(error),
-                    Err(error) => {
-                        bad_outputs.push(error);
-                        continue;
-                    }
-                }
-            }
-            Opened::Failed(error) => Planned::Failed(error),
-            Opened::Skipped => Planned::Skipped,
-        });
+    let mut opened = Vec::with_capacity(paths.len());
+    for path in paths {
+        opened.push((path, open(args, path)?));
     }
-    fail_together(bad_outputs, &plan)?;
-    Ok(plan)
+    check_different(&opened)?;
+    let (mut files, mut bad_outputs) = (Vec::with_capacity(opened.len()), Vec::new());
+    for (path, opened) in opened {
+        let (input, output_path) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                files.push((path, Planned::Failed(error)));
+                continue;
+            }
+        };
+        if let Some(directory) = &args.output_dir {
+            output::create_directory(directory)?;
+        }
+        match given
+            .take()
+            .map_or_else(|| open_output(args, &output_path), Ok)
+        {
+            Ok(output) => files.push((path, Planned::Run(input, output_path, output))),
+            Err(error) if error.is::<crate::Conflict>() => return Err(error),
+            Err(error) => bad_outputs.push(error),
+        }
+    }
+    fail_together(bad_outputs, &files)?;
+    Ok(Plan { skipped, files })
 }
 
 // ---- Internals ----
 
-enum Opened {
-    /// An input whose format is known, and the path of its output.
-    Input(Input, PathBuf),
-    Failed(Error),
-    Skipped,
-}
+/// An input whose format is known, with the path of its output; or why it cannot be read.
+type Opened = Result<(Input, PathBuf)>;
 
 /// Returns a usage error if the arguments contradict each other.
 fn check(args: &Args) -> Result<()> {
@@ -116,12 +118,9 @@ const JSON_AND_RESULT: &str =
 
 /// Opens an input, and finds the path of its output. Returns an error if the command line is wrong for its format.
 fn open(args: &Args, path: &Path) -> Result<Opened> {
-    if args.inputs.len() > 1 && names::is_result(path, args.raw.is_some()) {
-        return Ok(Opened::Skipped);
-    }
     let input = match Input::open(path, args.raw) {
         Ok(input) => input,
-        Err(error) => return Ok(Opened::Failed(error)),
+        Err(error) => return Ok(Err(error)),
     };
     let format = input.format();
     if format == Format::Npy && !args.tensor.is_empty() {
@@ -141,7 +140,7 @@ fn open(args: &Args, path: &Path) -> Result<Opened> {
         (None, None) if path == Path::new("-") => path.into(),
         (None, None) => names::beside(path, format),
     };
-    Ok(Opened::Input(input, output))
+    Ok(Ok((input, output)))
 }
 
 /// Returns a usage error if the extension is that of another format. Pipes, device files and directories may have any
@@ -169,10 +168,10 @@ fn open_output(args: &Args, path: &Path) -> Result<Output> {
 }
 
 /// Returns a usage error if two inputs have the same output.
-fn check_different(args: &Args, opened: &[Opened]) -> Result<()> {
+fn check_different(files: &[(&Path, Opened)]) -> Result<()> {
     let mut first_inputs = HashMap::new();
-    for (path, opened) in args.inputs.iter().zip(opened) {
-        let Opened::Input(_, output) = opened else {
+    for (path, opened) in files {
+        let Ok((_, output)) = opened else {
             continue;
         };
         if let Some(first) = first_inputs.insert(identity(output), path) {
@@ -201,19 +200,19 @@ fn identity(path: &Path) -> PathBuf {
 }
 
 /// Returns an error if there are bad outputs: the only error, or after a report of each error their number.
-fn fail_together(mut bad_outputs: Vec<Error>, plan: &[Planned]) -> Result<()> {
-    let is_output = |planned: &&Planned| matches!(planned, Planned::Run(..));
-    let outputs = bad_outputs.len() + plan.iter().filter(is_output).count();
-    if outputs == 1 {
+fn fail_together(mut bad_outputs: Vec<Error>, files: &[(&Path, Planned)]) -> Result<()> {
+    let is_good = |(_, planned): &&(&Path, Planned)| matches!(planned, Planned::Run(..));
+    let (bad, good) = (bad_outputs.len(), files.iter().filter(is_good).count());
+    if bad + good == 1 {
         return bad_outputs.pop().map_or(Ok(()), Err);
     }
     for error in &bad_outputs {
         crate::report(&format!("{error:#}"));
     }
-    match bad_outputs.len() {
-        0 => Ok(()),
-        bad => Err(anyhow!(
-            "{bad} of {outputs} outputs cannot be written, so nothing was written"
-        )),
-    }
+    ensure!(
+        bad == 0,
+        "{bad} of {} outputs cannot be written, so nothing was written",
+        bad + good
+    );
+    Ok(())
 }

@@ -120,11 +120,11 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Creates a report about the inputs.
-    pub(super) fn new(args: &'a Args) -> Self {
+    /// Creates a report about `count` inputs, without those that are skipped.
+    pub(super) fn new(args: &'a Args, count: usize) -> Self {
         Self {
             args,
-            count: args.inputs.len(),
+            count,
             failed: 0,
             error: None,
             written: (0, 0, Duration::ZERO),
@@ -132,9 +132,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Reports the inputs that are skipped. Must be called before the other inputs are reported.
+    /// Reports the inputs that are skipped.
     pub(super) fn skipped(&mut self, inputs: &[&Path]) {
-        self.count -= inputs.len();
         match inputs {
             [] => {}
             [input] => self.print(&format!(
