@@ -121,7 +121,7 @@ fn a_file_whose_name_starts_with_a_hyphen_gets_advice_that_works() {
     // Other arguments get no advice about files.
     for args in [
         &["run", "x.npy", ""][..],
-        &["run", "x.npy", "é.npy"],
+        &["check", "é.npy"],
         &["run", "x.npy", "--forse"],
         &["run", "x.npy", "--device", "tpu"],
         &["run"],

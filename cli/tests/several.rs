@@ -95,7 +95,7 @@ fn an_output_directory_that_cannot_be_created_is_an_error() {
     );
     assert_eq!(
         folder.error(&["run", "x.npy", "--output-dir", "y.npy/out"]),
-        "y.npy/out: Not a directory (os error 20)"
+        "y.npy: needed a directory, found a file"
     );
     // Nothing is created if no input can be read.
     assert_eq!(

@@ -100,24 +100,27 @@ impl AtomicFile {
 /// Creates a directory and its missing parents, unless it exists. Syncs the directory of each new one to the disk, so
 /// that a power cut cannot lose the files in it.
 pub(crate) fn create_directory(path: &Path) -> Result<()> {
-    fn create(path: &Path) -> io::Result<()> {
-        if path.is_dir() {
-            return Ok(());
-        }
-        create(directory(path))?;
-        match fs::create_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-            created => created,
-        }?;
-        #[cfg(unix)]
-        sync_directory(&File::open(path)?, directory(path))?;
-        Ok(())
+    if path.is_dir() {
+        return Ok(());
     }
-    let create = || -> Result<()> {
-        ensure!(!path.is_file(), "needed a directory, found a file");
-        Ok(create(path)?)
-    };
-    create().with_context(|| path.display().to_string())
+    let name = || path.display().to_string();
+    ensure!(
+        !path.is_file(),
+        "{}: needed a directory, found a file",
+        name()
+    );
+    create_directory(directory(path))?;
+    match fs::create_dir(path) {
+        // Another process has created it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        created => created,
+    }
+    .with_context(name)?;
+    #[cfg(unix)]
+    File::open(path)
+        .and_then(|new| sync_directory(&new, directory(path)))
+        .with_context(name)?;
+    Ok(())
 }
 
 /// Returns the directory that contains `path`.
