@@ -199,7 +199,7 @@ impl<'a> Report<'a> {
             "format": format.id(),
             "arrays": arrays.collect::<Vec<_>>(),
             "unchanged": unchanged.collect::<Vec<_>>(),
-            "milliseconds": done.took.as_secs_f64() * 1e3,
+            "milliseconds": done.took.as_nanos() as f64 / 1e6,
             "devices": done.devices.iter().map(json::device).collect::<Vec<_>>(),
             "device_text": device_text,
         });
