@@ -196,7 +196,13 @@ fn identity(path: &Path) -> PathBuf {
         )
     };
     let found = fs::canonicalize(path).ok().or_else(in_directory);
-    found.unwrap_or_else(|| path.into())
+    let found = found.unwrap_or_else(|| path.into());
+    // The usual file systems of these platforms ignore the case of names.
+    if cfg!(any(windows, target_vendor = "apple")) {
+        found.to_string_lossy().to_lowercase().into()
+    } else {
+        found
+    }
 }
 
 /// Returns an error if there are bad outputs: the only error, or after a report of each error their number.
