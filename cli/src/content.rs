@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
+use wgpu_elu::DType;
 
 /// A file format that `elu run` reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub(crate) enum Format {
     Npy,
     Npz,
     Safetensors,
+    /// Elements without a header. No content is recognized as this format: only `--raw` selects it.
+    Raw(DType),
 }
 
 /// The number of bytes that [`format`] needs from the start of a file, or all bytes if the file is shorter. It is
@@ -21,12 +24,21 @@ pub(crate) const START_LEN: usize = 64;
 pub(crate) const NEEDED: &str = "a .npy, .npz or .safetensors file";
 
 impl Format {
-    /// Returns the extension without its dot.
-    pub(crate) fn extension(self) -> &'static str {
+    /// Returns the identifier of the format in JSON.
+    pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Npy => "npy",
             Self::Npz => "npz",
             Self::Safetensors => "safetensors",
+            Self::Raw(_) => "raw",
+        }
+    }
+
+    /// Returns the extension without its dot, or `None` if files of this format may have any name.
+    pub(crate) fn extension(self) -> Option<&'static str> {
+        match self {
+            Self::Raw(_) => None,
+            _ => Some(self.id()),
         }
     }
 }
@@ -58,7 +70,9 @@ pub(crate) fn format(start: &[u8], path: &Path) -> Result<Format> {
         Some(name) if name.eq_ignore_ascii_case("npy") => Ok(Format::Npy),
         Some(name) if name.eq_ignore_ascii_case("npz") => Ok(Format::Npz),
         Some(name) if name.eq_ignore_ascii_case("safetensors") => Ok(Format::Safetensors),
-        _ => bail!("found an unknown format, needed {NEEDED}"),
+        _ => {
+            bail!("found an unknown format, needed {NEEDED}, or --raw for numbers without a header")
+        }
     }
 }
 

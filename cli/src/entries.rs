@@ -12,6 +12,8 @@ pub struct Entry {
     pub stored: String,
     /// The dtype, or `None` if ELU does not support it.
     pub dtype: Option<DType>,
+    /// The dimensions, or none if ELU does not support the dtype.
+    pub shape: Vec<usize>,
     /// The size of the data in bytes.
     pub size: u64,
 }
@@ -160,6 +162,7 @@ mod tests {
             name: name.into(),
             stored: "F32".into(),
             dtype: Some(DType::F32),
+            shape: vec![],
             size: 4,
         };
         let entries = ["bias", "layer.0.weight", "layer.1.weight", "norm.scale"].map(entry);

@@ -274,6 +274,7 @@ fn look_at<R: Read + Seek>(zip: &mut ZipArchive<R>, index: usize) -> Result<Entr
         name: String::new(),
         stored: NOT_AN_ARRAY.into(),
         dtype: None,
+        shape: Vec::new(),
         size,
     };
     if start[..count] != *MAGIC {
@@ -284,6 +285,7 @@ fn look_at<R: Read + Seek>(zip: &mut ZipArchive<R>, index: usize) -> Result<Entr
             let dtype = form.dtype();
             entry.stored = dtype.to_string();
             entry.dtype = Some(dtype);
+            entry.shape = form.shape().to_owned();
             entry.size = (form.len() * dtype.size()) as u64;
         }
         Err(error) => match error.downcast::<UnsupportedDtype>() {

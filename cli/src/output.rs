@@ -12,7 +12,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use atomic_file::{AtomicFile, Replace, directory};
+use atomic_file::{AtomicFile, Replace};
+pub(crate) use atomic_file::{create_directory, directory};
 pub(crate) use descriptor::a_standard_stream_is_closed;
 
 /// An output that is known to be writable.

@@ -1,15 +1,20 @@
-//! `elu run`: applies ELU to a file.
+//! `elu run`: applies ELU to files.
+
+mod names;
+mod plan;
+mod raw;
+mod report;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     fs::File,
     io::{IsTerminal, Read, Seek, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use wgpu_elu::{DType, Elu, Stream};
 
 use crate::{
@@ -22,153 +27,181 @@ use crate::{
     output::Output,
     safetensors,
 };
+use plan::Planned;
+use report::{Array, Done, Report};
 
 const EXAMPLES: &str = "\
 Examples:
   elu run x.npy                             # writes x.elu.npy
   elu run x.npy --alpha 0.5 -o y.npy --force
+  elu run *.npy --output-dir results        # writes results/x.npy and so on
   elu run - < x.npy > y.npy
   elu run model.safetensors --tensor hidden -o model2.safetensors
+  elu run --raw float32 x.bin               # numbers without a header
   elu run -d cpu ./-x.npy                   # a name that starts with a hyphen";
 
-/// Apply ELU to every number in a .npy file, or to the arrays in a .npz or .safetensors file
+/// Apply ELU to the numbers in .npy, .npz and .safetensors files
 ///
-/// The file may be larger than memory. When the work is done, the command prints one line on standard error: what it
-/// computed, on which device, and how long it took without the time for reading and writing the files.
+/// Files may be larger than memory. For each file, the command prints one line on standard error: what it computed, on
+/// which device, and how long it took without the time for reading and writing the files.
+///
+/// All outputs are checked before the first result is computed. If one of several files fails, the others are still written,
+/// and the exit code is 1.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A .npy, .npz or .safetensors file, or `-` for standard input
+    /// .npy, .npz or .safetensors files, or `-` for standard input
     ///
     /// The content decides the format, not the name. A .npy file has version 1 to 3, and contains float16, float32 or
     /// float64, or bfloat16 with --dtype. In a .npz or .safetensors file, every array of float16, bfloat16 (only
     /// .safetensors), float32 and float64 is replaced by its ELU, and everything else is kept. A .npz file cannot be
     /// read from standard input.
-    input: PathBuf,
-    /// The file for the result, or `-` for standard output [default: INPUT with .elu and the format's extension]
     ///
-    /// The result has the format, shape, axis order and byte order of INPUT. If INPUT is `-`, the default is `-`.
+    /// If there are several, files that are named like a result, such as x.elu.npy, are skipped.
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// The file for the result [default: x.elu.npy for x.npy]
+    ///
+    /// `-` is standard output, and the default if INPUT is `-`. The result has the format, shape, axis order and byte
+    /// order of INPUT.
     #[arg(short, long)]
     output: Option<PathBuf>,
-    /// Replace only the array NAME of a .npz or .safetensors file; can be repeated
+    /// Write each result into DIR, with the name of its INPUT
+    ///
+    /// DIR is created if it does not exist. The name gets the extension of the format if it has another.
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    output_dir: Option<PathBuf>,
+    /// Replace only the array or tensor NAME; can be repeated
+    ///
+    /// The other arrays of the .npz or .safetensors file are kept.
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
     /// The dtype of a .npy file; only bfloat16 needs it
     ///
     /// NumPy stores bfloat16 without its name, as `<V2`.
-    #[arg(long, value_parser = dtypes(), ignore_case = true)]
+    #[arg(long, value_parser = dtypes(), ignore_case = true, hide_short_help = true)]
     dtype: Option<DType>,
+    /// Read and write numbers of DTYPE without a header
+    ///
+    /// They are little-endian on every machine. The content and the extension of INPUT do not matter: x.bin becomes
+    /// x.elu.bin.
+    #[arg(long, value_name = "DTYPE", value_parser = dtypes(), ignore_case = true, conflicts_with_all = ["tensor", "dtype"])]
+    raw: Option<DType>,
     #[command(flatten)]
     alpha: Alpha,
     #[command(flatten)]
     device_args: DeviceArgs,
-    /// Replace OUTPUT if it exists
+    /// Replace outputs that exist
     #[arg(short, long)]
     force: bool,
+    /// Print the results as JSON on standard output
+    ///
+    /// docs/cli.md in the repository lists the fields.
+    #[arg(long)]
+    json: bool,
+    /// Print errors only
+    ///
+    /// Hides the lines about each file and the progress bar.
+    #[arg(short, long)]
+    quiet: bool,
+    // The device for all files, as soon as it is selected.
+    #[arg(skip)]
+    selected: OnceCell<SelectedDevice>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check()?;
     // Reports an invalid alpha before any file is opened. It is parsed again when the dtype is known.
     args.alpha.parse()?;
-    // Reports an unsuitable output before the command waits for data on standard input.
-    let output = args.output.as_ref();
-    let output = output
-        .map(|path| Output::open(path, args.force))
-        .transpose()?;
-    let input = Input::open(&args.input)?;
-    let format = input.format();
-    if format == Format::Npy && !args.tensor.is_empty() {
-        return Err(crate::conflict(
-            "--tensor needs a .npz or .safetensors file as INPUT",
-        ));
+    let plan = plan::plan(args)?;
+    let is_run = |(_, planned): &&(_, Planned)| matches!(planned, Planned::Run(..));
+    if plan.files.iter().filter(is_run).count() > 1 {
+        // Reports an unavailable device once, not for each input.
+        args.select()?;
     }
-    if format != Format::Npy && args.dtype.is_some() {
-        return Err(crate::conflict("--dtype needs a .npy file as INPUT"));
+    let mut report = Report::new(args, plan.files.len());
+    report.skipped(&plan.skipped);
+    for (path, planned) in plan.files {
+        match planned {
+            Planned::Failed(error) => report.failed(path, error),
+            Planned::Run(input, output_path, output) => {
+                let format = input.format();
+                match run_one(args, input, output) {
+                    Ok(done) => report.written(path, format, &output_path, &done),
+                    Err(error) => report.failed(path, error),
+                }
+            }
+        }
     }
-    let path = args
-        .output
-        .clone()
-        .unwrap_or_else(|| default_output(&args.input, format));
-    // Pipes, device files and directories may have any name.
-    let is_file = std::fs::metadata(&path).map_or(true, |found| found.is_file());
-    let extension = format.extension();
-    if is_file
-        && path
-            .extension()
-            .is_some_and(|found| !found.eq_ignore_ascii_case(extension))
-    {
-        return Err(crate::usage(format!(
-            "{}: the result is a .{extension} file like INPUT: use the extension .{extension}",
-            path.display()
-        )));
-    }
-    let output = output.map_or_else(|| Output::open(&path, args.force), Ok)?;
-    let run = match format {
-        Format::Npy => run_npy,
-        Format::Npz => run_npz,
-        Format::Safetensors => run_safetensors,
-    };
-    let (what, devices, took) = run(args, input, output)?;
-    let summary = format!(
-        "{what} on {devices}, alpha {}, {} -> {}",
-        args.alpha,
-        milliseconds(took),
-        if path == Path::new("-") {
-            "standard output".into()
-        } else {
-            path.display().to_string()
-        },
-    );
-    let summary: String = summary.chars().flat_map(crate::escape_control).collect();
-    // The result is written, so the command succeeds even if standard error is closed.
-    let _ = writeln!(std::io::stderr(), "{summary}");
-    Ok(())
+    report.finish()
 }
 
 // ---- Internals ----
 
-/// A description of the results, a description of the devices, and the time without reading and writing.
-type Summary = (String, String, Duration);
+impl Args {
+    /// Returns the device for all files. Selects it at the first call.
+    fn select(&self) -> Result<&SelectedDevice> {
+        if let Some(selected) = self.selected.get() {
+            return Ok(selected);
+        }
+        let selected = self.device_args.select()?;
+        Ok(self.selected.get_or_init(|| selected))
+    }
+}
 
-fn run_npy(args: &Args, input: Input, output: Output) -> Result<Summary> {
+/// Applies ELU to one input.
+fn run_one(args: &Args, input: Input, output: Output) -> Result<Done> {
+    match input.format() {
+        Format::Npy => run_npy(args, input, output),
+        Format::Npz => run_npz(args, input, output),
+        Format::Safetensors => run_safetensors(args, input, output),
+        Format::Raw(dtype) => raw::run(args, dtype, input, output),
+    }
+}
+
+fn run_npy(args: &Args, input: Input, output: Output) -> Result<Done> {
     let file = input.name().to_owned();
-    let (reader, size) = input.into_reader();
+    let (reader, size) = input.into_reader()?;
     let (form, elements) = npy::read(reader, size, args.dtype).with_context(|| file.clone())?;
     let (dtype, len) = (form.dtype(), form.len() as u64);
-    let alpha = args.alpha.parse_for(dtype)?;
-    let selected = args.device_args.select()?;
-    let elu = Elu::new(alpha);
-    let mut stream = Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?.with_expected_len(len);
-    let bar = progress_bar(len * dtype.size() as u64)?;
+    let selected = args.select()?;
+    let stream = stream(args, selected, dtype).with_context(|| file.clone())?;
+    let mut stream = stream.with_expected_len(len);
+    let bar = progress_bar(args, len * dtype.size() as u64)?;
     let mut pending = output.begin()?;
     let name = pending.name();
     let sink = form.write(bar.wrap_write(&mut pending));
     let took = sink
         .map_err(write_error)
         .and_then(|sink| forward(&mut stream, elements, sink));
-    let took = took.map_err(|error| with_path(error, &file, &name))?;
+    let (_, took) = took.map_err(|error| with_path(error, &file, &name))?;
     bar.finish_and_clear();
     pending.finish()?;
     let what = format!("{} {dtype}", Shape(form.shape()));
-    Ok((what, selected.describe(&[dtype]), took))
+    let array = Array {
+        name: None,
+        dtype,
+        shape: Some(form.shape().to_owned()),
+        len,
+    };
+    Ok(Done::one(what, array, selected, took))
 }
 
-fn run_safetensors(args: &Args, input: Input, output: Output) -> Result<Summary> {
+fn run_safetensors(args: &Args, input: Input, output: Output) -> Result<Done> {
     const WORDS: Words = Words {
         one: "tensor",
         dtypes: "F16, BF16, F32 or F64",
     };
     let file = input.name().to_owned();
-    let (reader, size) = input.into_reader();
+    let (reader, size) = input.into_reader()?;
     let (tensors, mut data) = safetensors::read(reader, size).with_context(|| file.clone())?;
     let entries = tensors.entries();
-    let selected = args.device_args.select()?;
+    let selected = args.select()?;
     let dtypes = entries::select(entries, &args.tensor, &WORDS).with_context(|| file.clone())?;
-    let streams = streams(args, &selected, entries, &dtypes, &WORDS);
+    let streams = streams(args, selected, entries, &dtypes, &WORDS);
     let streams = streams.with_context(|| file.clone())?;
     let what = entries::summary(entries, &dtypes, &WORDS);
-    let bar = progress_bar(entries.iter().map(|entry| entry.size).sum())?;
+    let bar = progress_bar(args, entries.iter().map(|entry| entry.size).sum())?;
     let mut pending = output.begin()?;
     let name = pending.name();
     tensors.write(&mut pending).with_context(|| name.clone())?;
@@ -180,7 +213,7 @@ fn run_safetensors(args: &Args, input: Input, output: Output) -> Result<Summary>
             let size = stream.dtype().size();
             let source = Ordered::new(source, size, safetensors::BIG_ENDIAN);
             let sink = Ordered::new(sink, size, safetensors::BIG_ENDIAN);
-            forward(&mut stream, source, sink).map(|time| took += time)
+            forward(&mut stream, source, sink).map(|(_, time)| took += time)
         } else {
             copy(source, sink)
         };
@@ -190,78 +223,66 @@ fn run_safetensors(args: &Args, input: Input, output: Output) -> Result<Summary>
     copy(data, &mut pending).map_err(|error| with_path(error, &file, &name))?;
     bar.finish_and_clear();
     pending.finish()?;
-    let dtypes: Vec<DType> = dtypes.into_iter().flatten().collect();
-    Ok((what, selected.describe(&dtypes), took))
+    Ok(Done::several(what, entries, &dtypes, selected, took))
 }
 
-fn run_npz(args: &Args, input: Input, output: Output) -> Result<Summary> {
+fn run_npz(args: &Args, input: Input, output: Output) -> Result<Done> {
     const WORDS: Words = Words {
         one: "array",
         dtypes: "float16, float32 or float64",
     };
     let file = input.name().to_owned();
-    let archive = npz::Archive::open(input.into_file()?).with_context(|| file.clone())?;
+    let mut archive = npz::Archive::open(input.into_file()?).with_context(|| file.clone())?;
     let entries = archive.entries();
-    let selected = args.device_args.select()?;
+    let selected = args.select()?;
     let dtypes = entries::select(entries, &args.tensor, &WORDS).with_context(|| file.clone())?;
-    let streams = streams(args, &selected, entries, &dtypes, &WORDS);
+    let streams = streams(args, selected, entries, &dtypes, &WORDS);
     let streams = streams.with_context(|| file.clone())?;
     let what = entries::summary(entries, &dtypes, &WORDS);
+    let bar = progress_bar(args, entries.iter().map(|entry| entry.size).sum())?;
     let mut pending = output.begin()?;
     let name = pending.name();
     let took = if pending.is_seekable() {
-        write_npz(
-            archive,
-            streams,
-            npz::Writer::new(&mut pending),
-            &file,
-            &name,
-        )
+        let writer = npz::Writer::new(&mut pending);
+        write_npz(&mut archive, streams, writer, &bar, (&file, &name))
     } else {
-        write_npz(
-            archive,
-            streams,
-            npz::Writer::new_stream(&mut pending),
-            &file,
-            &name,
-        )
+        let writer = npz::Writer::new_stream(&mut pending);
+        write_npz(&mut archive, streams, writer, &bar, (&file, &name))
     }?;
+    bar.finish_and_clear();
     pending.finish()?;
-    let dtypes: Vec<DType> = dtypes.into_iter().flatten().collect();
-    Ok((what, selected.describe(&dtypes), took))
+    let entries = archive.entries();
+    Ok(Done::several(what, entries, &dtypes, selected, took))
 }
 
 /// Writes the archive with the results of the streams. `file` and `name` are the names of input and output. Returns the
 /// time without reading and writing.
 fn write_npz(
-    mut archive: npz::Archive<File>,
+    archive: &mut npz::Archive<File>,
     streams: Vec<Option<Stream>>,
     mut writer: npz::Writer<impl Write + Seek>,
-    file: &str,
-    name: &str,
+    bar: &ProgressBar,
+    (file, name): (&str, &str),
 ) -> Result<Duration> {
-    let sizes = archive.entries().iter().map(|entry| entry.size);
-    let bar = progress_bar(sizes.sum())?;
     let mut took = Duration::ZERO;
     for (index, stream) in streams.into_iter().enumerate() {
         let entry = &archive.entries()[index];
         let (size, place) = (entry.size, format!("{file}: member {:?}", entry.name));
         let result = if let Some(mut stream) = stream {
-            let started = writer.start(&mut archive, index);
+            let started = writer.start(archive, index);
             started.map_err(|error| with_path(error, &place, name))?;
             let (form, elements) = archive.array(index).with_context(|| place.clone())?;
             let sink = form.write(&mut writer).map_err(write_error);
             sink.and_then(|sink| forward(&mut stream, bar.wrap_read(elements), sink))
-                .map(|time| took += time)
+                .map(|(_, time)| took += time)
         } else {
-            let copied = writer.copy(&mut archive, index);
+            let copied = writer.copy(archive, index);
             copied.map(|()| bar.inc(size))
         };
         result.map_err(|error| with_path(error, &place, name))?;
     }
-    let finished = writer.finish(&archive);
+    let finished = writer.finish(archive);
     finished.map_err(|error| with_path(error, file, name))?;
-    bar.finish_and_clear();
     Ok(took)
 }
 
@@ -274,67 +295,53 @@ fn streams(
     dtypes: &[Option<DType>],
     words: &Words,
 ) -> Result<Vec<Option<Stream>>> {
-    let stream = |entry: &Entry, dtype: DType| -> Result<Stream> {
-        let elu = Elu::new(args.alpha.parse_for(dtype)?);
-        let stream = Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?;
-        Ok(stream.with_expected_len(entry.len()))
-    };
     let stream_or_error = |(entry, dtype): (&Entry, &Option<DType>)| {
-        let stream = dtype.map(|dtype| stream(entry, dtype)).transpose();
+        let stream = dtype.map(|dtype| stream(args, selected, dtype)).transpose();
+        let stream = stream.map(|stream| Some(stream?.with_expected_len(entry.len())));
         stream.with_context(|| format!("{} {:?}", words.one, entry.name))
     };
     entries.iter().zip(dtypes).map(stream_or_error).collect()
 }
 
-/// Reads elements from `source`, and writes their ELU to `sink`. Returns the time without the time for reading and
-/// writing.
+/// Creates a stream for elements of `dtype`.
+fn stream(args: &Args, selected: &SelectedDevice, dtype: DType) -> Result<Stream> {
+    let elu = Elu::new(args.alpha.parse_for(dtype)?);
+    Ok(Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?)
+}
+
+/// Reads elements from `source`, and writes their ELU to `sink`. Returns the number of elements, and the time without
+/// the time for reading and writing.
 fn forward(
     stream: &mut Stream,
     source: impl Read,
     sink: impl Write,
-) -> Result<Duration, wgpu_elu::Error> {
+) -> Result<(u64, Duration), wgpu_elu::Error> {
     let spent = Cell::default();
     let source = Timed::new(source, &spent);
     let sink = Timed::new(sink, &spent);
     let start = Instant::now();
-    stream.forward_blocking(source, sink)?;
-    Ok(start.elapsed().saturating_sub(spent.get()))
+    let len = stream.forward_blocking(source, sink)?;
+    Ok((len, start.elapsed().saturating_sub(spent.get())))
 }
 
-/// Adds the path of the file that caused an error of reading or writing.
+/// Adds the path of the file that caused an error: the output if writing failed, else the input.
 fn with_path(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error {
     match error {
         wgpu_elu::Error::Read { error } => anyhow::Error::new(error).context(input.to_owned()),
         wgpu_elu::Error::Write { error } => anyhow::Error::new(error).context(output.to_owned()),
-        error => error.into(),
+        error => anyhow::Error::new(error).context(input.to_owned()),
     }
 }
 
-/// Creates a progress bar. It is hidden if the data is small or if standard error is not a terminal.
-fn progress_bar(bytes: u64) -> Result<ProgressBar> {
-    if bytes > Stream::BUDGET && std::io::stderr().is_terminal() {
+/// Creates a progress bar. It is hidden if the data is small, with `--quiet`, or if standard error is not a terminal.
+fn progress_bar(args: &Args, bytes: u64) -> Result<ProgressBar> {
+    if bytes > Stream::BUDGET && !args.quiet && std::io::stderr().is_terminal() {
         let template = "{bar:40} {percent}%  {binary_bytes_per_sec}  {eta} left";
-        Ok(ProgressBar::new(bytes).with_style(ProgressStyle::with_template(template)?))
+        let bar = ProgressBar::new(bytes).with_style(ProgressStyle::with_template(template)?);
+        // Errors are printed without a bar before them.
+        Ok(bar.with_finish(ProgressFinish::AndClear))
     } else {
         Ok(ProgressBar::hidden())
-    }
-}
-
-/// Returns the output path if the user gives none.
-fn default_output(input: &Path, format: Format) -> PathBuf {
-    if input == Path::new("-") {
-        "-".into()
-    } else {
-        input.with_extension(format!("elu.{}", format.extension()))
-    }
-}
-
-fn milliseconds(took: Duration) -> String {
-    let ms = took.as_secs_f64() * 1e3;
-    if ms < 1.0 {
-        format!("{ms:.2} ms")
-    } else {
-        format!("{ms:.1} ms")
     }
 }
 

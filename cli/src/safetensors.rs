@@ -42,6 +42,7 @@ pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)
                 Dtype::F64 => Some(DType::F64),
                 _ => None,
             },
+            shape: info.shape.clone(),
             size: (end - start) as u64,
             name,
         })

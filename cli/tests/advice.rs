@@ -83,7 +83,7 @@ fn a_file_whose_name_starts_with_a_hyphen_gets_advice_that_works() {
     }
     let tip =
         |name: &str| format!("a file whose name starts with a hyphen needs ./ before it: ./{name}");
-    let usage = "elu run [OPTIONS] <INPUT>";
+    let usage = "elu run [OPTIONS] <INPUT>...";
     for (args, unknown, name) in [
         (&["run", "-x.npy"][..], "-x", "-x.npy"),
         (&["run", "-f.npy"], "-.", "-f.npy"),
@@ -108,9 +108,9 @@ fn a_file_whose_name_starts_with_a_hyphen_gets_advice_that_works() {
     assert_eq!(
         error(&folder, &["run", "-o.npy"]),
         expected(
-            "the following required arguments were not provided:\n  <INPUT>",
+            "the following required arguments were not provided:\n  <INPUT>...",
             &tip("-o.npy"),
-            "elu run --output <OUTPUT> <INPUT>"
+            "elu run --output <OUTPUT> <INPUT>..."
         )
     );
     for name in ["./-x.npy", "./-f.npy", "./--x.npy", "./-o.npy", "./-é.npy"] {
@@ -121,7 +121,7 @@ fn a_file_whose_name_starts_with_a_hyphen_gets_advice_that_works() {
     // Other arguments get no advice about files.
     for args in [
         &["run", "x.npy", ""][..],
-        &["run", "x.npy", "é.npy"],
+        &["check", "é.npy"],
         &["run", "x.npy", "--forse"],
         &["run", "x.npy", "--device", "tpu"],
         &["run"],
@@ -138,12 +138,12 @@ fn conflicts_have_the_usage_line_of_the_subcommand() {
         (
             &["run", "x.npy", "--tensor", "a"][..],
             "--tensor needs a .npz or .safetensors file as INPUT",
-            "elu run [OPTIONS] <INPUT>",
+            "elu run [OPTIONS] <INPUT>...",
         ),
         (
             &["run", "x.npy", "-d", "cpu", "--adapter", "a"],
             adapter,
-            "elu run [OPTIONS] <INPUT>",
+            "elu run [OPTIONS] <INPUT>...",
         ),
         (
             &["check", "-d", "cpu", "--adapter", "a"],

@@ -53,7 +53,10 @@ fn other_formats_are_named_with_advice() {
         "a web page, {}: download the file again and check the address, which may need a login";
     for (start, text) in [
         (&b""[..], "no data, {}"),
-        (b"x,y\n1,2\n", "an unknown format, {}"),
+        (
+            b"x,y\n1,2\n",
+            "an unknown format, {}, or --raw for numbers without a header",
+        ),
         (
             b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
             "a gzip file, {}: decompress it with gunzip first",
@@ -132,7 +135,7 @@ fn files_of_a_few_bytes_are_refused() {
     for length in [1, 5, 6] {
         folder.write("blob", &file[..length]);
         let text = if length < 6 {
-            "found an unknown format, needed a .npy, .npz or .safetensors file"
+            "found an unknown format, needed a .npy, .npz or .safetensors file, or --raw for numbers without a header"
         } else {
             "truncated .npy header"
         };

@@ -36,7 +36,7 @@ fn float64_on_a_requested_gpu_without_float64_is_an_error() {
         let name = wgpu_elu::Device::Gpu(gpu.clone()).to_string();
         let text = format!("{name} has no SHADER_F64, which float64 needs: use --device cpu");
         let error = |args: &[&str]| folder.error(&[args, &["--adapter", &name]].concat());
-        assert_eq!(error(&["run", "x.npy"]), text);
+        assert_eq!(error(&["run", "x.npy"]), format!("x.npy: {text}"));
         assert_eq!(error(&["check", "--dtype", "float64"]), text);
         assert_eq!(error(&["bench", "--dtype", "float64"]), text);
         assert_eq!(

@@ -9,7 +9,7 @@ use conformance::native::{announce, gpus};
 use serde_json::Value;
 use wgpu_elu::device::full_name;
 
-use crate::common::{Folder, in_folder};
+use crate::common::{folder_with_x, in_folder, model};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
 
@@ -91,7 +91,9 @@ fn add_written(json: &Value, path: &str, paths: &mut BTreeSet<String>) {
 fn check(table: &str, runs: &[(&[&str], Option<&str>)]) {
     let documented = documented(&tables(), table);
     let mut written = BTreeSet::new();
-    let folder = Folder::new();
+    let folder = folder_with_x();
+    folder.write("model.safetensors", &model());
+    folder.write("bad.npy", b"bad");
     for (args, adapter) in runs {
         let mut command = std::process::Command::new(crate::common::ELU);
         let command = in_folder(&mut command, &folder).args(*args);
@@ -99,7 +101,8 @@ fn check(table: &str, runs: &[(&[&str], Option<&str>)]) {
             .envs(adapter.map(|name| ("WGPU_ADAPTER_NAME", name)))
             .output();
         let output = output.unwrap();
-        assert!(output.status.success(), "{args:?}: {output:?}");
+        let code = if args.contains(&"bad.npy") { 1 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
         let json: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(json["version"], 1, "{args:?}");
         add_written(&json, "", &mut written);
@@ -127,6 +130,23 @@ fn check(table: &str, runs: &[(&[&str], Option<&str>)]) {
 /// Returns the name of an adapter, if there is one.
 fn adapter() -> Option<String> {
     gpus().first().map(|gpu| full_name(gpu.info()))
+}
+
+#[test]
+fn the_fields_of_run_are_documented() {
+    let args = [
+        "run",
+        "x.npy",
+        "model.safetensors",
+        "bad.npy",
+        "--json",
+        "-f",
+    ];
+    let on_cpu = [&args[..], &["--device", "cpu"]].concat();
+    let adapter = adapter();
+    let mut runs = vec![(&on_cpu[..], None)];
+    runs.extend(adapter.as_deref().map(|name| (&args[..], Some(name))));
+    check("elu run", &runs);
 }
 
 #[test]

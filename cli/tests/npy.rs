@@ -180,7 +180,7 @@ fn alphas_are_parsed_and_used() {
     assert_eq!(written[written.len() - 8..], (-1e300f64).to_le_bytes());
     assert_eq!(
         error("x.npy", "-1e39"),
-        "--alpha \"-1e39\": for float32, needed inf or a float32 number, at most 3.4028235e38 in magnitude"
+        "x.npy: --alpha \"-1e39\": for float32, needed inf or a float32 number, at most 3.4028235e38 in magnitude"
     );
     folder.write("model.safetensors", &model());
     let args = ["run", "model.safetensors", "--alpha", "1e39"];

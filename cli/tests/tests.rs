@@ -36,8 +36,14 @@ mod npz;
 mod output;
 // The packages that `cargo package` creates.
 mod package;
+// `elu run` on numbers without a header.
+mod raw;
+// The lines, the JSON and the exit code of `elu run`.
+mod report;
 // `elu run` on `.safetensors` files.
 mod safetensors;
+// `elu run` on several files.
+mod several;
 // `elu shader`.
 mod shader;
 // Standard output, other open descriptors, and pipes.

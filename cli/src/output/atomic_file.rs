@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
 #[cfg(unix)]
@@ -97,8 +97,34 @@ impl AtomicFile {
     }
 }
 
+/// Creates a directory and its missing parents, unless it exists. Syncs the directory of each new one to the disk, so
+/// that a power cut cannot lose the files in it.
+pub(crate) fn create_directory(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let name = || path.display().to_string();
+    ensure!(
+        !path.is_file(),
+        "{}: needed a directory, found a file",
+        name()
+    );
+    create_directory(directory(path))?;
+    match fs::create_dir(path) {
+        // Another process has created it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        created => created,
+    }
+    .with_context(name)?;
+    #[cfg(unix)]
+    File::open(path)
+        .and_then(|new| sync_directory(&new, directory(path)))
+        .with_context(name)?;
+    Ok(())
+}
+
 /// Returns the directory that contains `path`.
-pub(super) fn directory(path: &Path) -> &Path {
+pub(crate) fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(directory) if directory != Path::new("") => directory,
         _ => Path::new("."),
