@@ -258,9 +258,11 @@ pub enum Error {
         /// The output's bytes.
         output: Range<u64>,
     },
-    /// The source of a stream returned an error.
-    #[error("reading failed: {error}")]
+    /// A source of a stream returned an error.
+    #[error("reading {role} failed: {error}")]
     Read {
+        /// The input or the gradient.
+        role: Role,
         /// The reader's error.
         error: Arc<io::Error>,
     },
@@ -270,12 +272,25 @@ pub enum Error {
         /// The writer's error.
         error: Arc<io::Error>,
     },
-    /// The source of a stream ended in the middle of an element.
-    #[error("the data ends within an element: needed a multiple of {needed} bytes, found {found}")]
+    /// A source of a stream ended in the middle of an element.
+    #[error("{role} ends within an element: needed a multiple of {needed} bytes, found {found}")]
     PartialElement {
+        /// The input or the gradient.
+        role: Role,
         /// The element's size in bytes.
         needed: u64,
         /// The number of bytes that were read.
+        found: u64,
+    },
+    /// One source of a stream ended before the other.
+    #[error(
+        "{role} ends after {found} element{}, before the other source: needed an input and a gradient of the same length",
+        if *found == 1 { "" } else { "s" }
+    )]
+    EndsEarly {
+        /// The source that ended: the input or the gradient.
+        role: Role,
+        /// Its length in elements. The length of the other source is unknown, because it is not read to its end.
         found: u64,
     },
     /// An environment variable is not valid UTF-8.

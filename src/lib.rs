@@ -24,8 +24,8 @@
 //!   whose name ends in `_blocking`.
 //! - **Keras**: [`Layer`] has the members of `tf.keras.layers.ELU` under their names. [`Regularizer`] is the penalty on
 //!   its output, computed on the device of the data.
-//! - **More data than memory**: [`Stream`] processes data from a reader to a writer in chunks. Copies and kernels
-//!   overlap.
+//! - **More data than memory**: [`Stream`] computes ELU and its gradients from readers to a writer in chunks. Copies
+//!   and kernels overlap.
 //! - **A step in your own wgpu app**: [`Kernel`] takes your `wgpu::Device` and your buffers and records into your
 //!   compute pass. It does not submit, wait, or set callbacks. The tensor methods of [`Elu`] use the same public API.
 //!   Use the wgpu that this crate exports, [`wgpu_elu::wgpu`](wgpu), so that the versions agree. This documentation

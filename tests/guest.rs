@@ -154,6 +154,9 @@ fn use_all(gpu: &Gpu) {
     stream
         .forward_slice_blocking(&varied(LEN), &mut [0.0; LEN])
         .unwrap();
+    stream
+        .backward_slice_blocking(&varied(LEN), &varied(LEN), &mut [0.0; LEN])
+        .unwrap();
     device.wait_blocking().unwrap();
 
     let buffer = Buffers::new(gpu).x;
@@ -453,6 +456,10 @@ fn lose_device(gpu: &Gpu, name: &str) -> BTreeSet<String> {
         .forward_blocking(io::repeat(0), io::sink())
         .unwrap_err();
     lost("a stream", error);
+    let error = stream
+        .backward_blocking(io::repeat(0), io::repeat(0), io::sink())
+        .unwrap_err();
+    lost("a stream of gradients", error);
     let check_device = |device| {
         let (values, shape) = (varied(LEN), &[LEN]);
         lost("wait", Device::wait_blocking(device).unwrap_err());

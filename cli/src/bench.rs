@@ -19,8 +19,9 @@ use wgpu_elu::{
 };
 
 use crate::{
-    device_args::{Alpha, DeviceArgs, SelectedDevice, dtypes, ops},
+    device_args::{DeviceArgs, SelectedDevice, dtypes, ops},
     files::{FileArgs, Files},
+    function::FunctionArgs,
     timing::Timer,
 };
 use chart::SpeedChart;
@@ -61,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "forward", value_parser = ops(), ignore_case = true)]
     op: Op,
     #[command(flatten)]
-    alpha: Alpha,
+    function: FunctionArgs,
     /// The largest number of elements, such as 2^20, 1e6 or 4096
     ///
     /// It can be from 2^10 to 2^30. The smaller sizes are 2^10, 2^12, 2^14 and so on.
@@ -73,11 +74,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check()?;
-    let work = Workload::new(
-        args.op,
-        args.dtype,
-        args.alpha.parse_for(args.dtype)?.into(),
-    );
+    let function = args.function.parse()?;
+    let work = Workload::new(args.op, args.dtype, function.for_dtype(args.dtype)?);
     let files = Files::open(&args.files)?;
     let selected = args.device_args.comparison_device()?;
     let device = selected.for_dtype(args.dtype)?;
@@ -94,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             has_timestamps: timer.is_some(),
         }),
     };
-    let mut report = Report::new(&work, &args.alpha.to_string(), machine);
+    let mut report = Report::new(&work, &function.to_string(), machine);
     let bench = Bench {
         work: &work,
         gpu,

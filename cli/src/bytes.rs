@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wgpu_elu::Error;
+use wgpu_elu::{Error, Role};
 
 /// Reads until `bytes` is full or the source ends. Returns the number of bytes read.
 ///
@@ -52,7 +52,10 @@ pub(crate) fn write_error(error: io::Error) -> Error {
 /// Converts an error of a reader.
 pub(crate) fn read_error(error: io::Error) -> Error {
     let error = Arc::new(error);
-    Error::Read { error }
+    Error::Read {
+        role: Role::Input,
+        error,
+    }
 }
 
 /// Reads a known number of bytes, and fails if the inner reader returns fewer or more.

@@ -15,8 +15,9 @@ use wgpu_elu::{
 };
 
 use crate::{
-    device_args::{Alpha, DeviceArgs, dtypes, ops},
+    device_args::{DeviceArgs, dtypes, ops},
     files::{FileArgs, Files},
+    function::FunctionArgs,
 };
 use chart::ErrorChart;
 use curve::Curve;
@@ -42,7 +43,7 @@ docs/cli.md in the repository explains the table, the chart and the fields of th
 /// (ln 2) / 2 and around the thresholds in the code, powers of two, subnormal numbers and special values. Incoming
 /// gradients have all exponents and both signs.
 ///
-/// The table is for the given alpha. A smaller sample is then tested with about a hundred other sets of factors: alphas
+/// The table is for the given function. A smaller sample is then tested with about a hundred other sets of factors: alphas
 /// from subnormal to infinite, SELU, CELU, and combinations of all three factors (alpha, scale and `input_scale`).
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "forward", value_parser = ops(), ignore_case = true)]
     op: Op,
     #[command(flatten)]
-    alpha: Alpha,
+    function: FunctionArgs,
     /// Test every bit pattern, and more of everything else
     ///
     /// It also tests more incoming gradients and more other factors. It takes minutes for float32, and is not possible
@@ -72,7 +73,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check()?;
     let (op, dtype) = (args.op, args.dtype);
-    let elu = args.alpha.parse_for(dtype)?.into();
+    let function = args.function.parse()?;
+    let elu = function.for_dtype(dtype)?;
     if args.exhaustive && dtype == DType::F64 {
         return Err(crate::usage(
             "--exhaustive: float64 has 2^64 values, which would take centuries; omit the option to test a sample",
@@ -90,9 +92,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (report, curve) = examine_all(&device, judge, extent, args.files.has_plot())?;
 
     let title = format!(
-        "{} {dtype}, alpha {}, on {}",
+        "{} {dtype}, {function}, on {}",
         op.name(),
-        args.alpha,
         selected.describe(&[dtype])
     );
     let chart = ErrorChart {

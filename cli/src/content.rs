@@ -59,8 +59,7 @@ pub(crate) fn format(start: &[u8], path: &Path) -> Result<Format> {
     if start.starts_with(b"\x93NUMPY") {
         return Ok(Format::Npy);
     }
-    // The second signature starts an archive without members.
-    if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
+    if is_zip(start) {
         return Ok(Format::Npz);
     }
     if let Some((found, advice)) = foreign(start) {
@@ -76,31 +75,19 @@ pub(crate) fn format(start: &[u8], path: &Path) -> Result<Format> {
     }
 }
 
+/// Returns whether a file that starts with `start` is a ZIP archive. The second signature starts an archive without
+/// members.
+pub(crate) fn is_zip(start: &[u8]) -> bool {
+    start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06")
+}
+
 /// Returns the error for a file of a known format that `elu run` does not read.
 pub(crate) fn unreadable(found: &str, advice: &str) -> anyhow::Error {
     anyhow::anyhow!("found {found}, needed {NEEDED}: {advice}")
 }
 
-/// The name of PyTorch's format and what to do with such a file.
-pub(crate) const PYTORCH: (&str, &str) = (
-    "a PyTorch file",
-    "load it with torch.load and save its tensors with safetensors.torch.save_file",
-);
-
-/// What to do with an HDF5 file.
-pub(crate) const READ_HDF5: &str = "read it with h5py and save each array with numpy.save";
-
-// ---- Internals ----
-
-/// Returns whether the bytes are the length of a header, at most that of the crate `safetensors`, and its first brace.
-fn is_safetensors(start: &[u8]) -> bool {
-    start.split_first_chunk().is_some_and(|(length, header)| {
-        u64::from_le_bytes(*length) <= crate::safetensors::MAX_HEADER && header.starts_with(b"{")
-    })
-}
-
 /// Returns the name of a format that `elu run` does not read, and what to do with such a file.
-fn foreign(start: &[u8]) -> Option<(&'static str, &'static str)> {
+pub(crate) fn foreign(start: &[u8]) -> Option<(&'static str, &'static str)> {
     // The number 0x1950a86a20f9469cfc6c as a pickle: files of PyTorch before version 1.6.
     const OLD_PYTORCH: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
     const SIGNATURES: [(&[u8], (&str, &str)); 8] = [
@@ -130,6 +117,24 @@ fn foreign(start: &[u8]) -> Option<(&'static str, &'static str)> {
             "a web page",
             "download the file again and check the address, which may need a login",
         ))
+    })
+}
+
+/// The name of PyTorch's format and what to do with such a file.
+pub(crate) const PYTORCH: (&str, &str) = (
+    "a PyTorch file",
+    "load it with torch.load and save its tensors with safetensors.torch.save_file",
+);
+
+/// What to do with an HDF5 file.
+pub(crate) const READ_HDF5: &str = "read it with h5py and save each array with numpy.save";
+
+// ---- Internals ----
+
+/// Returns whether the bytes are the length of a header, at most that of the crate `safetensors`, and its first brace.
+fn is_safetensors(start: &[u8]) -> bool {
+    start.split_first_chunk().is_some_and(|(length, header)| {
+        u64::from_le_bytes(*length) <= crate::safetensors::MAX_HEADER && header.starts_with(b"{")
     })
 }
 

@@ -1,6 +1,4 @@
-//! The arguments that several commands share: the device, alpha, and names of dtypes and operations.
-
-use std::fmt;
+//! The arguments that several commands share: the device, and names of dtypes and operations.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{
@@ -229,61 +227,6 @@ impl SelectedDevice {
             Device::Gpu(gpu) => gpu.missing_feature(dtype),
             Device::Cpu => None,
         }
-    }
-}
-
-/// The argument `--alpha`, as text.
-#[derive(clap::Args)]
-pub(crate) struct Alpha {
-    /// The factor alpha of ELU: a number, inf or -inf
-    ///
-    /// ELU is A * (exp(x) - 1) for negative x.
-    #[arg(
-        id = "alpha",
-        short,
-        long = "alpha",
-        value_name = "A",
-        default_value = "1",
-        allow_hyphen_values = true
-    )]
-    text: String,
-}
-
-impl Alpha {
-    /// Parses alpha. Infinity must be written as `inf` or `infinity`: a number that overflows to infinity, such as
-    /// 1e400, is rejected as a mistake.
-    pub(crate) fn parse(&self) -> Result<f64> {
-        let is_written_as_infinity = self.text.to_ascii_lowercase().contains("inf");
-        let alpha = self.text.trim().parse::<f64>().ok();
-        alpha
-            .filter(|alpha| alpha.is_finite() || is_written_as_infinity)
-            .ok_or_else(|| {
-                usage(format!(
-                    "--alpha {:?}: needed a number such as 0.5, or inf or -inf",
-                    self.text
-                ))
-            })
-    }
-
-    /// Parses alpha, and rejects numbers that overflow in the type that `dtype` is computed in: float64 for float64,
-    /// float32 for all other dtypes.
-    pub(crate) fn parse_for(&self, dtype: DType) -> Result<f64> {
-        let alpha = self.parse()?;
-        let fits = dtype == DType::F64 || alpha.is_infinite() || alpha.abs() <= f32::MAX.into();
-        fits.then_some(alpha).ok_or_else(|| {
-            usage(format!(
-                "--alpha {:?}: for {dtype}, needed inf or a float32 number, at most {:e} in magnitude",
-                self.text,
-                f32::MAX
-            ))
-        })
-    }
-}
-
-/// Displays alpha as the user wrote it.
-impl fmt::Display for Alpha {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text.trim())
     }
 }
 

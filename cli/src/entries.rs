@@ -99,7 +99,7 @@ pub(crate) fn summary(entries: &[Entry], selected: &[Option<DType>], words: &Wor
 const MAX_LIST: usize = 100;
 
 /// Joins texts with commas. If they are too long, ends with the number of those that are left out.
-fn list(texts: impl ExactSizeIterator<Item = String>) -> String {
+pub(crate) fn list(texts: impl ExactSizeIterator<Item = String>) -> String {
     let mut remaining = texts.len();
     let (mut list, mut length) = (String::new(), 0);
     for text in texts {

@@ -100,9 +100,12 @@ impl Input {
         match source {
             Source::File(path) => File::open(path).context(name),
             Source::Pipe(_) => bail!(
-                "{name}: a .{} file cannot be read from a pipe, because its list of contents is at its end: save it to \
-                 a file first",
-                format.id()
+                "{name}: a .{} file cannot be read from a pipe, because {}: save it to a file first",
+                format.id(),
+                match format {
+                    Format::Npz => "its list of contents is at its end",
+                    _ => "it is not read in order",
+                }
             ),
         }
     }

@@ -11,6 +11,7 @@ mod content;
 mod device_args;
 pub mod entries;
 mod files;
+mod function;
 mod info;
 mod input;
 mod interrupt;

@@ -89,6 +89,11 @@ impl Form {
         &self.shape
     }
 
+    /// Returns whether the elements are in Fortran order: the first index varies fastest.
+    pub fn is_fortran_order(&self) -> bool {
+        self.fortran_order
+    }
+
     /// Returns whether the array has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

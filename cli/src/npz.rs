@@ -214,6 +214,13 @@ impl<W: Write + Seek> Write for Writer<W> {
 #[derive(Debug)]
 pub struct Checked<R>(R);
 
+impl<R> Checked<R> {
+    /// Wraps a reader of a member.
+    pub(crate) fn new(reader: R) -> Self {
+        Self(reader)
+    }
+}
+
 impl<R: Read> Read for Checked<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.0.read(bytes).map_err(|error| {
@@ -297,7 +304,7 @@ fn look_at<R: Read + Seek>(zip: &mut ZipArchive<R>, index: usize) -> Result<Entr
 }
 
 /// Explains an error of the crate `zip`.
-fn damaged(error: ZipError) -> anyhow::Error {
+pub(crate) fn damaged(error: ZipError) -> anyhow::Error {
     let text = match &error {
         ZipError::Io(io) if io.raw_os_error().is_none() => io.to_string(),
         ZipError::InvalidArchive(text) => text.to_string(),

@@ -141,6 +141,11 @@ impl Output {
         Ok(Pending { path, writer })
     }
 
+    /// Returns the name of the output for errors.
+    pub(crate) fn name(&self) -> String {
+        name(self.path())
+    }
+
     /// Returns the path for errors, or `None` for standard output.
     fn path(&self) -> Option<&Path> {
         match self {
@@ -183,10 +188,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// Returns the name of the output for errors.
     pub(crate) fn name(&self) -> String {
-        match &self.path {
-            None => "standard output".into(),
-            Some(path) => path.display().to_string(),
-        }
+        name(self.path.as_deref())
     }
 
     /// Returns whether the output can be changed after it was written: files can, descriptors and pipes cannot.
@@ -239,6 +241,11 @@ impl Drop for Pending {
 }
 
 // ---- Internals ----
+
+/// Returns the name of an output for errors. Standard output has no path.
+fn name(path: Option<&Path>) -> String {
+    path.map_or("standard output".into(), |path| path.display().to_string())
+}
 
 /// The place that a [`Pending`] writes to.
 enum Target {

@@ -1,32 +1,37 @@
-//! `elu run`: applies ELU to files.
+//! `elu run`: applies ELU or a gradient to files.
 
+mod gradient;
+mod model;
 mod names;
+mod npy;
+mod npz;
 mod plan;
 mod raw;
 mod report;
+mod safetensors;
 
 use std::{
     cell::{Cell, OnceCell},
-    fs::File,
-    io::{IsTerminal, Read, Seek, Write},
+    io::{IsTerminal, Read, Write},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use wgpu_elu::{DType, Elu, Stream};
+use wgpu_elu::{DType, Op, Role, Stream, cpu};
 
 use crate::{
-    bytes::{Ordered, Timed, copy, write_error},
+    bytes::Timed,
     content::Format,
-    device_args::{Alpha, DeviceArgs, SelectedDevice, dtypes},
-    entries::{self, Entry, Words},
+    device_args::{DeviceArgs, SelectedDevice, dtypes},
+    entries::{Entry, Words},
+    function::{Function, FunctionArgs},
     input::Input,
-    npy, npz,
     output::Output,
-    safetensors,
 };
+use gradient::OpArgs;
+use model::ModelArgs;
 use plan::Planned;
 use report::{Array, Done, Report};
 
@@ -35,12 +40,16 @@ Examples:
   elu run x.npy                             # writes x.elu.npy
   elu run x.npy --alpha 0.5 -o y.npy --force
   elu run *.npy --output-dir results        # writes results/x.npy and so on
+  elu run x.npy --keras model.keras --layer last
+  elu run x.npy --op backward --grad grad.npy -o grad_x.npy
   elu run - < x.npy > y.npy
   elu run model.safetensors --tensor hidden -o model2.safetensors
   elu run --raw float32 x.bin               # numbers without a header
   elu run -d cpu ./-x.npy                   # a name that starts with a hyphen";
 
 /// Apply ELU to the numbers in .npy, .npz and .safetensors files
+///
+/// The options select ELU, SELU or CELU, or a gradient of them.
 ///
 /// Files may be larger than memory. For each file, the command prints one line on standard error: what it computed, on
 /// which device, and how long it took without the time for reading and writing the files.
@@ -88,7 +97,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DTYPE", value_parser = dtypes(), ignore_case = true, conflicts_with_all = ["tensor", "dtype"])]
     raw: Option<DType>,
     #[command(flatten)]
-    alpha: Alpha,
+    op: OpArgs,
+    #[command(flatten)]
+    function: FunctionArgs,
+    #[command(flatten)]
+    model: ModelArgs,
     #[command(flatten)]
     device_args: DeviceArgs,
     /// Replace outputs that exist
@@ -104,29 +117,35 @@ pub(crate) struct Args {
     /// Hides the lines about each file and the progress bar.
     #[arg(short, long)]
     quiet: bool,
-    // The device for all files, as soon as it is selected.
-    #[arg(skip)]
-    selected: OnceCell<SelectedDevice>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check()?;
-    // Reports an invalid alpha before any file is opened. It is parsed again when the dtype is known.
-    args.alpha.parse()?;
+    args.op.check(&args.inputs)?;
+    // Reports invalid factors before any other file is opened.
+    let function = match args.model.function()? {
+        Some(function) => function,
+        None => args.function.parse()?,
+    };
+    let task = Task {
+        args,
+        function,
+        selected: OnceCell::new(),
+    };
     let plan = plan::plan(args)?;
     let is_run = |(_, planned): &&(_, Planned)| matches!(planned, Planned::Run(..));
     if plan.files.iter().filter(is_run).count() > 1 {
         // Reports an unavailable device once, not for each input.
-        args.select()?;
+        task.select()?;
     }
-    let mut report = Report::new(args, plan.files.len());
+    let mut report = Report::new(&task, plan.files.len());
     report.skipped(&plan.skipped);
     for (path, planned) in plan.files {
         match planned {
             Planned::Failed(error) => report.failed(path, error),
-            Planned::Run(input, output_path, output) => {
-                let format = input.format();
-                match run_one(args, input, output) {
+            Planned::Run(files, output_path) => {
+                let format = files.x.format();
+                match run_one(&task, files) {
                     Ok(done) => report.written(path, format, &output_path, &done),
                     Err(error) => report.failed(path, error),
                 }
@@ -138,227 +157,150 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 // ---- Internals ----
 
-impl Args {
+/// The files of one INPUT, which are known to be readable and writable.
+struct Files {
+    /// INPUT: `x`, or the output `y` for a gradient from the output.
+    x: Input,
+    /// The incoming gradient, if the operation takes it.
+    grad: Option<Input>,
+    output: Output,
+}
+
+impl Files {
+    fn names(&self) -> Names {
+        let grad = self.grad.as_ref().map(Input::name);
+        Names {
+            x: self.x.name().to_owned(),
+            grad: grad.unwrap_or_default().to_owned(),
+            output: self.output.name(),
+        }
+    }
+}
+
+/// The names of [`Files`] for error messages.
+struct Names {
+    x: String,
+    /// The name of the incoming gradient, or nothing if there is none.
+    grad: String,
+    output: String,
+}
+
+impl Names {
+    /// Returns the names with that of a member of the inputs.
+    fn member(&self, name: &str) -> Self {
+        let member = |file| format!("{file}: member {name:?}");
+        Self {
+            x: member(&self.x),
+            grad: member(&self.grad),
+            output: self.output.clone(),
+        }
+    }
+
+    /// Adds the name of the file that caused an error.
+    fn add_to(&self, error: wgpu_elu::Error) -> anyhow::Error {
+        use wgpu_elu::Error::{EndsEarly, PartialElement, Read, Write};
+        let name = match &error {
+            Write { .. } => &self.output,
+            Read { role, .. } | PartialElement { role, .. } | EndsEarly { role, .. }
+                if *role == Role::Gradient =>
+            {
+                &self.grad
+            }
+            _ => &self.x,
+        };
+        match error {
+            Read { error, .. } | Write { error } => anyhow::Error::new(error),
+            error => anyhow::Error::new(error),
+        }
+        .context(name.clone())
+    }
+}
+
+/// What is computed for every INPUT.
+struct Task<'a> {
+    args: &'a Args,
+    function: Function,
+    /// The device for all files, as soon as it is selected.
+    selected: OnceCell<SelectedDevice>,
+}
+
+impl Task<'_> {
     /// Returns the device for all files. Selects it at the first call.
     fn select(&self) -> Result<&SelectedDevice> {
         if let Some(selected) = self.selected.get() {
             return Ok(selected);
         }
-        let selected = self.device_args.select()?;
+        let selected = self.args.device_args.select()?;
         Ok(self.selected.get_or_init(|| selected))
     }
-}
 
-/// Applies ELU to one input.
-fn run_one(args: &Args, input: Input, output: Output) -> Result<Done> {
-    match input.format() {
-        Format::Npy => run_npy(args, input, output),
-        Format::Npz => run_npz(args, input, output),
-        Format::Safetensors => run_safetensors(args, input, output),
-        Format::Raw(dtype) => raw::run(args, dtype, input, output),
-    }
-}
-
-fn run_npy(args: &Args, input: Input, output: Output) -> Result<Done> {
-    let file = input.name().to_owned();
-    let (reader, size) = input.into_reader()?;
-    let (form, elements) = npy::read(reader, size, args.dtype).with_context(|| file.clone())?;
-    let (dtype, len) = (form.dtype(), form.len() as u64);
-    let selected = args.select()?;
-    let stream = stream(args, selected, dtype).with_context(|| file.clone())?;
-    let mut stream = stream.with_expected_len(len);
-    let bar = progress_bar(args, len * dtype.size() as u64)?;
-    let mut pending = output.begin()?;
-    let name = pending.name();
-    let sink = form.write(bar.wrap_write(&mut pending));
-    let took = sink
-        .map_err(write_error)
-        .and_then(|sink| forward(&mut stream, elements, sink));
-    let (_, took) = took.map_err(|error| with_path(error, &file, &name))?;
-    bar.finish_and_clear();
-    pending.finish()?;
-    let what = format!("{} {dtype}", Shape(form.shape()));
-    let array = Array {
-        name: None,
-        dtype,
-        shape: Some(form.shape().to_owned()),
-        len,
-    };
-    Ok(Done::one(what, array, selected, took))
-}
-
-fn run_safetensors(args: &Args, input: Input, output: Output) -> Result<Done> {
-    const WORDS: Words = Words {
-        one: "tensor",
-        dtypes: "F16, BF16, F32 or F64",
-    };
-    let file = input.name().to_owned();
-    let (reader, size) = input.into_reader()?;
-    let (tensors, mut data) = safetensors::read(reader, size).with_context(|| file.clone())?;
-    let entries = tensors.entries();
-    let selected = args.select()?;
-    let dtypes = entries::select(entries, &args.tensor, &WORDS).with_context(|| file.clone())?;
-    let streams = streams(args, selected, entries, &dtypes, &WORDS);
-    let streams = streams.with_context(|| file.clone())?;
-    let what = entries::summary(entries, &dtypes, &WORDS);
-    let bar = progress_bar(args, entries.iter().map(|entry| entry.size).sum())?;
-    let mut pending = output.begin()?;
-    let name = pending.name();
-    tensors.write(&mut pending).with_context(|| name.clone())?;
-    let mut took = Duration::ZERO;
-    for (entry, stream) in entries.iter().zip(streams) {
-        let source = (&mut data).take(entry.size);
-        let sink = bar.wrap_write(&mut pending);
-        let result = if let Some(mut stream) = stream {
-            let size = stream.dtype().size();
-            let source = Ordered::new(source, size, safetensors::BIG_ENDIAN);
-            let sink = Ordered::new(sink, size, safetensors::BIG_ENDIAN);
-            forward(&mut stream, source, sink).map(|(_, time)| took += time)
-        } else {
-            copy(source, sink)
-        };
-        result.map_err(|error| with_path(error, &file, &name))?;
-    }
-    // If every tensor is empty, still drain the input to detect trailing bytes.
-    copy(data, &mut pending).map_err(|error| with_path(error, &file, &name))?;
-    bar.finish_and_clear();
-    pending.finish()?;
-    Ok(Done::several(what, entries, &dtypes, selected, took))
-}
-
-fn run_npz(args: &Args, input: Input, output: Output) -> Result<Done> {
-    const WORDS: Words = Words {
-        one: "array",
-        dtypes: "float16, float32 or float64",
-    };
-    let file = input.name().to_owned();
-    let mut archive = npz::Archive::open(input.into_file()?).with_context(|| file.clone())?;
-    let entries = archive.entries();
-    let selected = args.select()?;
-    let dtypes = entries::select(entries, &args.tensor, &WORDS).with_context(|| file.clone())?;
-    let streams = streams(args, selected, entries, &dtypes, &WORDS);
-    let streams = streams.with_context(|| file.clone())?;
-    let what = entries::summary(entries, &dtypes, &WORDS);
-    let bar = progress_bar(args, entries.iter().map(|entry| entry.size).sum())?;
-    let mut pending = output.begin()?;
-    let name = pending.name();
-    let took = if pending.is_seekable() {
-        let writer = npz::Writer::new(&mut pending);
-        write_npz(&mut archive, streams, writer, &bar, (&file, &name))
-    } else {
-        let writer = npz::Writer::new_stream(&mut pending);
-        write_npz(&mut archive, streams, writer, &bar, (&file, &name))
-    }?;
-    bar.finish_and_clear();
-    pending.finish()?;
-    let entries = archive.entries();
-    Ok(Done::several(what, entries, &dtypes, selected, took))
-}
-
-/// Writes the archive with the results of the streams. `file` and `name` are the names of input and output. Returns the
-/// time without reading and writing.
-fn write_npz(
-    archive: &mut npz::Archive<File>,
-    streams: Vec<Option<Stream>>,
-    mut writer: npz::Writer<impl Write + Seek>,
-    bar: &ProgressBar,
-    (file, name): (&str, &str),
-) -> Result<Duration> {
-    let mut took = Duration::ZERO;
-    for (index, stream) in streams.into_iter().enumerate() {
-        let entry = &archive.entries()[index];
-        let (size, place) = (entry.size, format!("{file}: member {:?}", entry.name));
-        let result = if let Some(mut stream) = stream {
-            let started = writer.start(archive, index);
-            started.map_err(|error| with_path(error, &place, name))?;
-            let (form, elements) = archive.array(index).with_context(|| place.clone())?;
-            let sink = form.write(&mut writer).map_err(write_error);
-            sink.and_then(|sink| forward(&mut stream, bar.wrap_read(elements), sink))
-                .map(|(_, time)| took += time)
-        } else {
-            let copied = writer.copy(archive, index);
-            copied.map(|()| bar.inc(size))
-        };
-        result.map_err(|error| with_path(error, &place, name))?;
-    }
-    let finished = writer.finish(archive);
-    finished.map_err(|error| with_path(error, file, name))?;
-    Ok(took)
-}
-
-/// Creates a stream for each entry that is replaced, so that an unsuitable entry is reported before anything is
-/// written. A stream allocates its buffers only when it runs. An entry without a dtype is kept, and gets `None`.
-fn streams(
-    args: &Args,
-    selected: &SelectedDevice,
-    entries: &[Entry],
-    dtypes: &[Option<DType>],
-    words: &Words,
-) -> Result<Vec<Option<Stream>>> {
-    let stream_or_error = |(entry, dtype): (&Entry, &Option<DType>)| {
-        let stream = dtype.map(|dtype| stream(args, selected, dtype)).transpose();
-        let stream = stream.map(|stream| Some(stream?.with_expected_len(entry.len())));
-        stream.with_context(|| format!("{} {:?}", words.one, entry.name))
-    };
-    entries.iter().zip(dtypes).map(stream_or_error).collect()
-}
-
-/// Creates a stream for elements of `dtype`.
-fn stream(args: &Args, selected: &SelectedDevice, dtype: DType) -> Result<Stream> {
-    let elu = Elu::new(args.alpha.parse_for(dtype)?);
-    Ok(Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?)
-}
-
-/// Reads elements from `source`, and writes their ELU to `sink`. Returns the number of elements, and the time without
-/// the time for reading and writing.
-fn forward(
-    stream: &mut Stream,
-    source: impl Read,
-    sink: impl Write,
-) -> Result<(u64, Duration), wgpu_elu::Error> {
-    let spent = Cell::default();
-    let source = Timed::new(source, &spent);
-    let sink = Timed::new(sink, &spent);
-    let start = Instant::now();
-    let len = stream.forward_blocking(source, sink)?;
-    Ok((len, start.elapsed().saturating_sub(spent.get())))
-}
-
-/// Adds the path of the file that caused an error: the output if writing failed, else the input.
-fn with_path(error: wgpu_elu::Error, input: &str, output: &str) -> anyhow::Error {
-    match error {
-        wgpu_elu::Error::Read { error } => anyhow::Error::new(error).context(input.to_owned()),
-        wgpu_elu::Error::Write { error } => anyhow::Error::new(error).context(output.to_owned()),
-        error => anyhow::Error::new(error).context(input.to_owned()),
-    }
-}
-
-/// Creates a progress bar. It is hidden if the data is small, with `--quiet`, or if standard error is not a terminal.
-fn progress_bar(args: &Args, bytes: u64) -> Result<ProgressBar> {
-    if bytes > Stream::BUDGET && !args.quiet && std::io::stderr().is_terminal() {
-        let template = "{bar:40} {percent}%  {binary_bytes_per_sec}  {eta} left";
-        let bar = ProgressBar::new(bytes).with_style(ProgressStyle::with_template(template)?);
-        // Errors are printed without a bar before them.
-        Ok(bar.with_finish(ProgressFinish::AndClear))
-    } else {
-        Ok(ProgressBar::hidden())
-    }
-}
-
-/// Displays a shape, such as `1797 x 128`, or `one` for an array without dimensions.
-struct Shape<'a>(&'a [usize]);
-
-impl std::fmt::Display for Shape<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            [] => f.write_str("one"),
-            shape => f.write_str(
-                &shape
-                    .iter()
-                    .map(usize::to_string)
-                    .collect::<Vec<_>>()
-                    .join(" x "),
-            ),
+    /// Creates a stream for `len` elements of `dtype`, so that unsuitable factors are reported before anything is
+    /// written. It allocates its buffers only when it runs.
+    fn stream(&self, dtype: DType, len: u64) -> Result<Stream> {
+        let elu = self.function.for_dtype(dtype)?;
+        if self.args.op.op == Op::BackwardFromOutput {
+            // Without elements, this only checks the factors.
+            match dtype.arithmetic_dtype() {
+                DType::F64 => cpu::backward_from_output::<f64>(elu, &[], &[], &mut [])?,
+                _ => cpu::backward_from_output::<f32>(elu, &[], &[], &mut [])?,
+            }
         }
+        let stream = Stream::new(&self.select()?.for_dtype(dtype)?, elu, dtype)?;
+        Ok(stream.with_expected_len(len))
+    }
+
+    /// Creates a stream for each entry that is replaced. An entry without a dtype is kept, and gets `None`.
+    fn streams(
+        &self,
+        entries: &[Entry],
+        dtypes: &[Option<DType>],
+        words: &Words,
+    ) -> Result<Vec<Option<Stream>>> {
+        let stream_or_error = |(entry, dtype): (&Entry, &Option<DType>)| {
+            let stream = dtype.map(|dtype| self.stream(dtype, entry.len()));
+            let name = || format!("{} {:?}", words.one, entry.name);
+            stream.transpose().with_context(name)
+        };
+        entries.iter().zip(dtypes).map(stream_or_error).collect()
+    }
+
+    /// Reads elements from `source`, and incoming gradients from `grad` if the operation takes them, and writes the
+    /// results to `sink`. Returns their number, and the time without the time for reading and writing.
+    fn apply(
+        &self,
+        stream: &mut Stream,
+        source: impl Read,
+        grad: Option<impl Read>,
+        sink: impl Write,
+    ) -> Result<(u64, Duration), wgpu_elu::Error> {
+        let spent = Cell::default();
+        let source = Timed::new(source, &spent);
+        let grad = grad.map(|grad| Timed::new(grad, &spent));
+        let sink = Timed::new(sink, &spent);
+        let start = Instant::now();
+        let len = stream.apply_blocking(self.args.op.op, source, grad, sink)?;
+        Ok((len, start.elapsed().saturating_sub(spent.get())))
+    }
+
+    /// Creates a progress bar. It is hidden if the data is small, with `--quiet`, or if standard error is not a terminal.
+    fn progress_bar(&self, bytes: u64) -> Result<ProgressBar> {
+        if bytes > Stream::BUDGET && !self.args.quiet && std::io::stderr().is_terminal() {
+            let template = "{bar:40} {percent}%  {binary_bytes_per_sec}  {eta} left";
+            let bar = ProgressBar::new(bytes).with_style(ProgressStyle::with_template(template)?);
+            // Errors are printed without a bar before them.
+            Ok(bar.with_finish(ProgressFinish::AndClear))
+        } else {
+            Ok(ProgressBar::hidden())
+        }
+    }
+}
+
+/// Computes the results of one INPUT.
+fn run_one(task: &Task, files: Files) -> Result<Done> {
+    match files.x.format() {
+        Format::Npy => npy::run(task, files),
+        Format::Npz => npz::run(task, files),
+        Format::Safetensors => safetensors::run(task, files),
+        Format::Raw(dtype) => raw::run(task, dtype, files),
     }
 }

@@ -67,6 +67,12 @@ impl Tensors {
         &self.entries
     }
 
+    /// Returns the position in the file of the data of the tensor with this index, in bytes.
+    pub fn position(&self, index: usize) -> u64 {
+        let before = self.entries[..index].iter().map(|entry| entry.size);
+        self.header.len() as u64 + before.sum::<u64>()
+    }
+
     /// Writes the header with exactly the bytes that were read.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ use wgpu_elu::{
 };
 
 use crate::{
-    device_args::{Alpha, by_name, dtypes, ops},
+    device_args::{by_name, dtypes, ops},
+    function::FunctionArgs,
     output::Output,
 };
 
@@ -31,8 +32,8 @@ Examples:
 ///
 /// Two constants remove arithmetic if they are true: `unit_factors` (all factors are 1) and `unit_input_scale` (the
 /// input is not scaled). In WGSL, these constants, the workgroup size and `vectors_per_invocation` are `override`
-/// declarations, the last two without a default. They get their values when the pipeline is created, so --alpha and
-/// --software have no effect.
+/// declarations, the last two without a default. They get their values when the pipeline is created, so --software and
+/// the factors have no effect.
 ///
 /// Binding n is descriptor n of set 0 in SPIR-V, register b<n>, t<n> or u<n> in HLSL, binding n in GLSL and buffer n in
 /// MSL, where buffer 4 contains the buffer sizes for naga's bounds checks.
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = VECTORS, value_parser = by_name(&[VECTORS, ELEMENTS], |name| name), ignore_case = true)]
     entry: &'static str,
     #[command(flatten)]
-    alpha: Alpha,
+    factors: FunctionArgs,
     /// Print the shader that works in place
     ///
     /// It writes the result into the buffer of x, or for a gradient into that of the incoming gradient.
@@ -72,7 +73,9 @@ pub(crate) struct Args {
     /// Print ELU as WGSL functions for your own shader
     ///
     /// All names in it start with `wgpu_elu_`, so that they do not collide with yours.
-    #[arg(long, conflicts_with_all = ["op", "language", "entry", "alpha", "in_place", "software"])]
+    #[arg(long, conflicts_with_all = [
+        "op", "language", "entry", "alpha", "selu", "celu", "scale", "input_scale", "in_place", "software",
+    ])]
     function: bool,
     /// Write the shader to FILE; the default is `-`, standard output
     #[arg(short, long, value_name = "FILE")]
@@ -99,6 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.function {
         return output.write(function(args.dtype).as_bytes());
     }
+    let elu = args.factors.parse()?.for_dtype(args.dtype)?;
     let variant = Variant {
         dtype: args.dtype,
         op: args.op,
@@ -111,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         } else {
             Shape::HARDWARE
         },
-        specialization: Specialization::new(args.dtype, args.op, args.alpha.parse_for(args.dtype)?),
+        specialization: Specialization::new(args.dtype, args.op, elu),
         entry_point: args.entry,
     };
     let shader = translate(variant, args.language)?;

@@ -50,8 +50,13 @@ fn the_examples_of_the_long_help_work() {
             if example.contains("./-x.npy") {
                 fs::copy(folder.path("x.npy"), folder.path("-x.npy")).unwrap();
             }
+            if example.contains("grad.npy") {
+                fs::copy(folder.path("x.npy"), folder.path("grad.npy")).unwrap();
+            }
             folder.write("model.safetensors", &model());
             folder.write("x.bin", &[0; 12]);
+            let layer = br#"{"class_name": "ELU", "config": {"name": "last"}}"#;
+            folder.write("model.keras", layer);
             let before = folder.names().len();
             let (code, output, error) =
                 shell(&folder, &format!("elu() {{ \"$ELU\" \"$@\"; }}; {example}"));

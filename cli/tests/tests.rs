@@ -17,12 +17,18 @@ mod device;
 // System calls and drivers that fail, and wrong environment variables.
 #[cfg(target_os = "linux")]
 mod faults;
+// ELU, SELU and CELU, in every command that has them.
+mod function;
+// `elu run --op`: gradients.
+mod gradients;
 // `-h` and `--help`, and the examples in it.
 mod help;
 // `elu info`.
 mod info;
 // The fields of every JSON, and their documentation.
 mod json;
+// `elu run --keras`: the functions of Keras' layers.
+mod keras;
 // Files that are larger than the command's buffers, and signals.
 #[cfg(unix)]
 mod large;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Role};
 
 /// A source of chunks.
 pub(super) trait Source {
@@ -21,6 +21,60 @@ pub(super) trait Source {
 pub(super) trait Sink {
     /// Writes all of `bytes` after those that were written before.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+/// The inputs of an operation.
+pub(super) struct Inputs<X, G> {
+    pub(super) x: X,
+    /// The incoming gradient, if the operation takes it.
+    pub(super) grad: Option<G>,
+}
+
+impl<X: Source, G: Source> Inputs<X, G> {
+    /// Returns whether all data of all inputs has been read.
+    pub(super) fn are_at_end(&mut self) -> Result<bool> {
+        let grad_is_at_end = |grad: &mut G| grad.is_at_end();
+        Ok(self.x.is_at_end()? && self.grad.as_mut().map_or(Ok(true), grad_is_at_end)?)
+    }
+}
+
+/// The number of bytes that each input has filled of a chunk.
+pub(super) struct Filled {
+    pub(super) x: u64,
+    pub(super) grad: Option<u64>,
+}
+
+impl Filled {
+    /// Returns the number of bytes of each input. `size` is the size of an element, and `before` the number of bytes in
+    /// earlier chunks.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::PartialElement`] or [`Error::EndsEarly`].
+    pub(super) fn check(&self, size: u64, before: u64) -> Result<u64> {
+        let grad = self.grad.unwrap_or(self.x);
+        for (role, bytes) in [(Role::Input, self.x), (Role::Gradient, grad)] {
+            if !bytes.is_multiple_of(size) {
+                return Err(Error::PartialElement {
+                    role,
+                    needed: size,
+                    found: before + bytes,
+                });
+            }
+        }
+        if self.x == grad {
+            return Ok(grad);
+        }
+        let (role, bytes) = if grad < self.x {
+            (Role::Gradient, grad)
+        } else {
+            (Role::Input, self.x)
+        };
+        Err(Error::EndsEarly {
+            role,
+            found: (before + bytes) / size,
+        })
+    }
 }
 
 impl Source for &[u8] {
@@ -48,6 +102,8 @@ impl Sink for &mut [u8] {
 /// A source that reads from an [`io::Read`].
 pub(super) struct Reader<R> {
     reader: R,
+    /// The input that is read, for errors.
+    role: Role,
     buffer: Vec<u8>,
     /// The part of `buffer` that has been read from `reader` but not copied yet.
     pending: Range<usize>,
@@ -58,9 +114,10 @@ pub(super) struct Reader<R> {
 impl<R> Reader<R> {
     /// Creates a source that reads into `buffer` and copies from there. It cannot read directly into wgpu's mapped
     /// memory, which is write-only.
-    pub(super) fn new(reader: R, buffer: Vec<u8>) -> Self {
+    pub(super) fn new(reader: R, role: Role, buffer: Vec<u8>) -> Self {
         Self {
             reader,
+            role,
             buffer,
             pending: 0..0,
             is_at_end: false,
@@ -71,7 +128,7 @@ impl<R> Reader<R> {
 impl<R: Read> Source for Reader<R> {
     fn is_at_end(&mut self) -> Result<bool> {
         if self.pending.is_empty() && !self.is_at_end {
-            self.pending = 0..read(&mut self.reader, &mut self.buffer)?;
+            self.pending = 0..read(&mut self.reader, self.role, &mut self.buffer)?;
             self.is_at_end = self.pending.is_empty();
         }
         Ok(self.is_at_end)
@@ -102,7 +159,7 @@ impl<W: Write> Sink for Writer<'_, W> {
 
 /// Reads at least one byte into `bytes`, which must not be empty, and returns the number of bytes read. Returns 0 at
 /// the end of the data. Retries if the call is interrupted.
-pub(super) fn read(reader: &mut impl Read, bytes: &mut [u8]) -> Result<usize> {
+pub(super) fn read(reader: &mut impl Read, role: Role, bytes: &mut [u8]) -> Result<usize> {
     let error = loop {
         match reader.read(bytes) {
             Ok(count) if count <= bytes.len() => return Ok(count),
@@ -114,11 +171,26 @@ pub(super) fn read(reader: &mut impl Read, bytes: &mut [u8]) -> Result<usize> {
         }
     };
     let error = Arc::new(error);
-    Err(Error::Read { error })
+    Err(Error::Read { role, error })
 }
 
 /// Returns the error of a failed write.
 pub(super) fn write_error(error: io::Error) -> Error {
     let error = Arc::new(error);
     Error::Write { error }
+}
+
+/// Returns a vector of zeros, or an error if there is not enough memory. (`vec!` would abort the process.)
+pub(super) fn zeros<T: bytemuck::Zeroable>(len: u64) -> Result<Vec<T>> {
+    let out_of_memory = |_| Error::OutOfMemory {
+        what: format!(
+            "a chunk of {} bytes",
+            len.saturating_mul(size_of::<T>() as u64)
+        ),
+    };
+    let mut zeros = Vec::new();
+    let count = usize::try_from(len).unwrap_or(usize::MAX);
+    zeros.try_reserve_exact(count).map_err(out_of_memory)?;
+    zeros.resize_with(count, T::zeroed);
+    Ok(zeros)
 }

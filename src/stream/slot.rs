@@ -1,8 +1,8 @@
 //! A slot of a stream: the buffers that hold one chunk, and the work on them.
 //!
 //! ```text
-//! fill:    map the upload buffer, and let the source write a chunk into it
-//! submit:  copy the upload buffer to the device buffer, run the kernel in place, copy to the download buffer
+//! fill:    map the upload buffer of each input, and let its source write a chunk into it
+//! submit:  copy the upload buffers to the device buffers, run the kernel in place, copy to the download buffer
 //! drain:   wait for the submission, map the download buffer, and pass its bytes to the sink
 //! ```
 //!
@@ -11,28 +11,41 @@
 //! and there are no copies. `drain` waits for the slot's own submission only, so that the device can go on with the
 //! other slots.
 
-use super::io::{Sink, Source};
+use super::io::{Filled, Inputs, Sink, Source};
 use crate::{
     checked::{unmapped, whole_words},
     device::{Gpu, Until},
     elu::Elu,
     error::Result,
     kernel::{Kernel, Step},
+    op::Op,
 };
 
 const LABEL: &str = "wgpu_elu.stream";
 
-/// How many buffers a slot has, and which of them the kernel uses.
+/// Which buffers a slot has, and which of them the kernel uses. The counts are those of forward, which has one input.
 #[derive(Clone, Copy)]
 pub(super) enum Arrangement {
-    /// One buffer. The CPU writes and reads it, and the kernel works on it in place.
+    /// One buffer. The CPU writes and reads it, and the kernel works on it in place. A second input has a buffer of its
+    /// own.
     InPlace,
     /// Two buffers. The CPU writes the first one and the kernel reads it. The kernel writes the second one and the CPU
-    /// reads it.
+    /// reads it. A second input has a buffer like the first.
     Mapped,
     /// Three buffers. The CPU writes the first one, the kernel works on the second in place, and the CPU reads the
-    /// third. The device copies the chunk from one to the next.
+    /// third. The device copies the chunk from one to the next. A second input has two buffers like the first two.
     Staged,
+}
+
+/// What a call computes, and where. It is the same for all slots.
+pub(super) struct Work<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) kernel: &'a Kernel,
+    pub(super) op: Op,
+    pub(super) elu: Elu,
+    pub(super) arrangement: Arrangement,
+    /// The size of a complete chunk in bytes.
+    pub(super) chunk: u64,
 }
 
 impl Arrangement {
@@ -48,25 +61,20 @@ impl Arrangement {
     }
 
     /// Returns the number of buffers per slot.
-    pub(super) fn buffers(self) -> u64 {
+    pub(super) fn buffers(self, op: Op) -> u64 {
+        let inputs = op.inputs() as u64;
         match self {
-            Self::InPlace => 1,
-            Self::Mapped => 2,
-            Self::Staged => 3,
+            Self::InPlace => inputs,
+            Self::Mapped => inputs + 1,
+            Self::Staged => 2 * inputs + 1,
         }
     }
 }
 
 /// The buffers for one chunk, and the prepared steps that work on them.
 pub(super) struct Slot {
-    /// The buffer that the CPU writes.
-    upload: wgpu::Buffer,
-    /// The buffer that the kernel works on in place, unless it works on the mapped buffers.
-    device_buffer: Option<wgpu::Buffer>,
-    /// The buffer that the CPU reads. In the arrangement [`Arrangement::InPlace`] it is the same buffer as `upload`.
-    download: wgpu::Buffer,
-    /// The size of a complete chunk in bytes.
-    chunk: u64,
+    op: Op,
+    buffers: Buffers,
     /// The step for a complete chunk.
     full_step: Step,
     /// The step for the last, shorter chunk of the data, with its size in bytes. It is kept for later calls.
@@ -76,84 +84,72 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Creates the buffers of a slot for chunks of `chunk` bytes, and prepares the step for them.
-    pub(super) fn new(
-        gpu: &Gpu,
-        kernel: &Kernel,
-        elu: Elu,
-        arrangement: Arrangement,
-        chunk: u64,
-    ) -> Result<Self> {
-        use wgpu::BufferUsages as Usage;
-        let buffer = |part, usage| {
-            let label = format!("{LABEL}.{part}");
-            gpu.buffer(&label, chunk, usage, None)
-        };
-        let (upload, device_buffer, download) = match arrangement {
-            Arrangement::InPlace => {
-                let both = buffer("both", Usage::STORAGE | Usage::MAP_WRITE | Usage::MAP_READ)?;
-                (both.clone(), None, both)
-            }
-            Arrangement::Mapped => {
-                let upload = buffer("upload", Usage::STORAGE | Usage::MAP_WRITE)?;
-                let download = buffer("download", Usage::STORAGE | Usage::MAP_READ)?;
-                (upload, None, download)
-            }
-            Arrangement::Staged => {
-                let upload = buffer("upload", Usage::MAP_WRITE | Usage::COPY_SRC)?;
-                let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
-                let device_buffer = buffer("staged", usage)?;
-                let download = buffer("download", Usage::MAP_READ | Usage::COPY_DST)?;
-                (upload, Some(device_buffer), download)
-            }
-        };
-        let buffers = (&upload, device_buffer.as_ref(), &download);
+    /// Creates the buffers of a slot, and prepares the step for complete chunks.
+    pub(super) fn new(work: &Work<'_>) -> Result<Self> {
+        let buffers = Buffers::new(work)?;
         Ok(Self {
-            full_step: prepare(gpu, kernel, elu, buffers, chunk)?,
-            upload,
-            device_buffer,
-            download,
-            chunk,
+            op: work.op,
+            full_step: buffers.prepare(work, work.chunk)?,
+            buffers,
             tail_step: None,
             submission: None,
         })
     }
 
-    /// Fills the slot from `source`, and returns the number of bytes. This is less than a chunk only at the end of the
-    /// data.
-    pub(super) async fn fill(&mut self, gpu: &Gpu, source: &mut impl Source) -> Result<u64> {
-        let upload = self.upload.slice(..);
+    /// Returns the operation that the slot's buffers and steps are for.
+    pub(super) fn op(&self) -> Op {
+        self.op
+    }
+
+    /// Fills the slot from the inputs, and returns the number of bytes of each. This is less than a chunk only at the
+    /// end of the input.
+    pub(super) async fn fill(
+        &mut self,
+        work: &Work<'_>,
+        inputs: &mut Inputs<impl Source, impl Source>,
+    ) -> Result<Filled> {
+        let x = self.fill_from(work, &mut inputs.x, 0).await?;
+        let grad = match &mut inputs.grad {
+            Some(grad) => Some(self.fill_from(work, grad, 1).await?),
+            None => None,
+        };
+        Ok(Filled { x, grad })
+    }
+
+    /// Fills the upload buffer of the input with this index, and returns the number of bytes.
+    async fn fill_from(
+        &self,
+        work: &Work<'_>,
+        source: &mut impl Source,
+        index: usize,
+    ) -> Result<u64> {
+        let upload = self.buffers.uploads[index].slice(..);
         // After an error in an earlier call, the device may still be working on the slot.
-        let mapping = gpu.map(wgpu::MapMode::Write, upload, self.until()).await?;
+        let mapping = work.gpu.map(wgpu::MapMode::Write, upload, self.until());
+        let mapping = mapping.await?;
         let mut view = mapping.view_mut()?;
         // The buffer's size is rounded up to whole words, so it may exceed the chunk.
-        let chunk = usize::try_from(self.chunk).unwrap_or(usize::MAX);
+        let chunk = usize::try_from(work.chunk).unwrap_or(usize::MAX);
         Ok(source.fill(view.slice(..chunk))? as u64)
     }
 
     /// Submits the work on the first `bytes` of the slot, without waiting for it.
-    pub(super) fn submit(
-        &mut self,
-        gpu: &Gpu,
-        kernel: &Kernel,
-        elu: Elu,
-        bytes: u64,
-    ) -> Result<()> {
-        let step = if bytes == self.chunk {
+    pub(super) fn submit(&mut self, work: &Work<'_>, bytes: u64) -> Result<()> {
+        let buffers = &self.buffers;
+        let step = if bytes == work.chunk {
             &self.full_step
         } else {
-            let buffers = (&self.upload, self.device_buffer.as_ref(), &self.download);
             let kept = self.tail_step.take().filter(|(size, _)| *size == bytes);
             let step = match kept {
                 Some((_, step)) => step,
-                None => prepare(gpu, kernel, elu, buffers, bytes)?,
+                None => buffers.prepare(work, bytes)?,
             };
             &self.tail_step.insert((bytes, step)).1
         };
         let copied = whole_words(bytes);
-        self.submission = Some(gpu.submit("the work", LABEL, |encoder| {
-            if let Some(buffer) = &self.device_buffer {
-                encoder.copy_buffer_to_buffer(&self.upload, 0, buffer, 0, copied);
+        self.submission = Some(work.gpu.submit("the work", LABEL, |encoder| {
+            for (upload, buffer) in buffers.uploads.iter().zip(&buffers.staged) {
+                encoder.copy_buffer_to_buffer(upload, 0, buffer, 0, copied);
             }
             step.record(
                 &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -161,8 +157,8 @@ impl Slot {
                     timestamp_writes: None,
                 }),
             );
-            if let Some(buffer) = &self.device_buffer {
-                encoder.copy_buffer_to_buffer(buffer, 0, &self.download, 0, copied);
+            if let Some(buffer) = buffers.staged.last() {
+                encoder.copy_buffer_to_buffer(buffer, 0, &buffers.download, 0, copied);
             }
             Ok(())
         })?);
@@ -172,12 +168,13 @@ impl Slot {
     /// Waits for the slot's work, and passes the first `bytes` of the results to `sink`.
     pub(super) async fn drain(
         &mut self,
-        gpu: &Gpu,
+        work: &Work<'_>,
         bytes: u64,
         sink: &mut impl Sink,
     ) -> Result<()> {
-        let results = self.download.slice(..whole_words(bytes));
-        let mapping = gpu.map(wgpu::MapMode::Read, results, self.until()).await?;
+        let results = self.buffers.download.slice(..whole_words(bytes));
+        let mapping = work.gpu.map(wgpu::MapMode::Read, results, self.until());
+        let mapping = mapping.await?;
         let view = mapping.view()?;
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         sink.write(view.get(..bytes).ok_or_else(unmapped)?)
@@ -194,20 +191,71 @@ impl Slot {
 
 // ---- Internals ----
 
-/// Prepares the step for the first `bytes` of a slot. It works in place on the device buffer if the slot has one, else
-/// from the upload buffer to the download buffer.
-fn prepare(
-    gpu: &Gpu,
-    kernel: &Kernel,
-    elu: Elu,
-    (upload, device_buffer, download): (&wgpu::Buffer, Option<&wgpu::Buffer>, &wgpu::Buffer),
-    bytes: u64,
-) -> Result<Step> {
-    let x = device_buffer.unwrap_or(upload);
-    let y = device_buffer.unwrap_or(download);
-    gpu.checked("the work", || {
-        kernel.prepare(elu, x.slice(..bytes), y.slice(..bytes))
-    })
-    .flatten()
-    .map_err(|error| gpu.reason_of(error))
+/// The buffers of a slot. The last input is the one that the operation may replace: `x` for forward, else the incoming
+/// gradient.
+struct Buffers {
+    /// The buffers that the CPU writes, one for each input.
+    uploads: Vec<wgpu::Buffer>,
+    /// The buffers to which the uploads are copied, one for each input. The kernel replaces the last one with the
+    /// results. Empty if the kernel works on the mapped buffers.
+    staged: Vec<wgpu::Buffer>,
+    /// The buffer that the CPU reads. In the arrangement [`Arrangement::InPlace`] it is the last of `uploads`.
+    download: wgpu::Buffer,
+}
+
+impl Buffers {
+    fn new(work: &Work<'_>) -> Result<Self> {
+        use wgpu::BufferUsages as Usage;
+        let buffer = |part, usage| {
+            let label = format!("{LABEL}.{part}");
+            work.gpu.buffer(&label, work.chunk, usage, None)
+        };
+        let inputs = work.op.inputs();
+        let several = |count, part, usage| -> Result<Vec<_>> {
+            (0..count).map(|_| buffer(part, usage)).collect()
+        };
+        let mapped = Usage::STORAGE | Usage::MAP_WRITE;
+        let (uploads, staged, download) = match work.arrangement {
+            Arrangement::InPlace => {
+                let both = buffer("both", mapped | Usage::MAP_READ)?;
+                let mut uploads = several(inputs - 1, "upload", mapped)?;
+                uploads.push(both.clone());
+                (uploads, Vec::new(), both)
+            }
+            Arrangement::Mapped => {
+                let uploads = several(inputs, "upload", mapped)?;
+                let download = buffer("download", Usage::STORAGE | Usage::MAP_READ)?;
+                (uploads, Vec::new(), download)
+            }
+            Arrangement::Staged => {
+                let uploads = several(inputs, "upload", Usage::MAP_WRITE | Usage::COPY_SRC)?;
+                let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+                let staged = several(inputs, "staged", usage)?;
+                let download = buffer("download", Usage::MAP_READ | Usage::COPY_DST)?;
+                (uploads, staged, download)
+            }
+        };
+        Ok(Self {
+            uploads,
+            staged,
+            download,
+        })
+    }
+
+    /// Prepares the step for the first `bytes` of the slot. It works in place on the last of the staged buffers if there
+    /// are any, else from the upload buffers to the download buffer.
+    fn prepare(&self, work: &Work<'_>, bytes: u64) -> Result<Step> {
+        let (inputs, out) = match self.staged.last() {
+            Some(out) => (&self.staged, out),
+            None => (&self.uploads, &self.download),
+        };
+        let grad = inputs.get(1).map(|grad| grad.slice(..bytes));
+        let (x, out) = (inputs[0].slice(..bytes), out.slice(..bytes));
+        let Work { gpu, kernel, .. } = work;
+        gpu.checked("the work", || {
+            kernel.prepare_op(work.op, work.elu, x, grad, out)
+        })
+        .flatten()
+        .map_err(|error| gpu.reason_of(error))
+    }
 }

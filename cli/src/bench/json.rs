@@ -6,7 +6,7 @@ use super::{
     measurement::Measurement,
     table::{Report, is_noise},
 };
-use crate::json::{self, merge, number};
+use crate::json::{self, merge};
 
 impl Report<'_> {
     /// Returns everything that was measured. docs/cli.md lists the fields.
@@ -52,11 +52,10 @@ impl Report<'_> {
             merge(&mut gpu, json!({ "kernel_timed_by": timed_by }));
             gpu
         });
-        json!({
+        let mut json = json!({
             "version": json::VERSION,
             "op": json::op(self.work.op),
             "dtype": self.work.dtype.name(),
-            "alpha": number(self.work.elu.alpha()),
             "cpu": json::cpu_path(),
             "gpu": gpu,
             "gpu_text": machine.gpu_description,
@@ -66,6 +65,8 @@ impl Report<'_> {
                 "data_on_gpu": self.crossover(Measurement::SubmitAndWait),
                 "round_trip": self.crossover(Measurement::RoundTrip),
             })),
-        })
+        });
+        merge(&mut json, json::factors(self.work.elu));
+        json
     }
 }

@@ -81,10 +81,10 @@ pub(crate) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(work: &'a Workload, alpha: &str, machine: Machine) -> Self {
+    pub(crate) fn new(work: &'a Workload, function: &str, machine: Machine) -> Self {
         Self {
             work,
-            title: format!("{} {}, alpha {alpha}", work.op.name(), work.dtype),
+            title: format!("{} {}, {function}", work.op.name(), work.dtype),
             machine,
             rows: Vec::new(),
             left_out: Vec::new(),
@@ -397,7 +397,7 @@ mod tests {
             gpu_description: String::new(),
             gpu: None,
         };
-        Report::new(work, "1", machine)
+        Report::new(work, "alpha 1", machine)
     }
 
     fn workload() -> Workload {

@@ -75,24 +75,25 @@ fn bucket(position: f64) -> usize {
 }
 
 /// Computes the textbook formula for a negative `x` with the dtype's arithmetic: in `f64` for float64, else in `f32`.
-/// It ignores `scale` and `input_scale`, which are 1 because the command line gives only alpha.
 fn naive(judge: Judge, x: f64, grad: f64) -> f64 {
     #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
     fn narrow(v: f64) -> f32 {
         v as f32
     }
-    let alpha = judge.elu.alpha();
+    let factors = judge.elu.factors();
+    // `a` is the factor of the negative side, and `b` that of x.
+    let (a, b) = (factors.alpha() * factors.scale(), factors.input_scale());
     if judge.dtype == DType::F64 {
         return match judge.op {
-            Op::Forward => alpha * (x.exp() - 1.0),
-            Op::Backward => grad * (alpha * x.exp()),
-            Op::BackwardFromOutput => grad * (x + alpha),
+            Op::Forward => a * ((b * x).exp() - 1.0),
+            Op::Backward => grad * (a * b * (b * x).exp()),
+            Op::BackwardFromOutput => grad * (b * (x + a)),
         };
     }
-    let [x, grad, alpha] = [x, grad, alpha].map(narrow);
+    let [x, grad, a, b] = [x, grad, a, b].map(narrow);
     f64::from(match judge.op {
-        Op::Forward => alpha * (x.exp() - 1.0),
-        Op::Backward => grad * (alpha * x.exp()),
-        Op::BackwardFromOutput => grad * (x + alpha),
+        Op::Forward => a * ((b * x).exp() - 1.0),
+        Op::Backward => grad * (a * b * (b * x).exp()),
+        Op::BackwardFromOutput => grad * (b * (x + a)),
     })
 }

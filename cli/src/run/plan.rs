@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Error, Result, ensure};
 
-use super::{Args, names};
+use super::{Args, Files, names};
 use crate::{
     conflict,
     content::Format,
@@ -27,9 +27,9 @@ pub(super) struct Plan<'a> {
 
 /// What happens to an input that is not skipped.
 pub(super) enum Planned {
-    /// ELU is applied to the input. The path is that of the output.
-    Run(Input, PathBuf, Output),
-    /// The input cannot be read.
+    /// The results of the input are computed. The path is that of the output.
+    Run(Files, PathBuf),
+    /// The input or its incoming gradient cannot be read.
     Failed(Error),
 }
 
@@ -67,7 +67,7 @@ pub(super) fn plan(args: &Args) -> Result<Plan<'_>> {
     check_different(&opened)?;
     let (mut files, mut bad_outputs) = (Vec::with_capacity(opened.len()), Vec::new());
     for (path, opened) in opened {
-        let (input, output_path) = match opened {
+        let (x, grad, output_path) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 files.push((path, Planned::Failed(error)));
@@ -81,7 +81,10 @@ pub(super) fn plan(args: &Args) -> Result<Plan<'_>> {
             .take()
             .map_or_else(|| open_output(args, &output_path), Ok)
         {
-            Ok(output) => files.push((path, Planned::Run(input, output_path, output))),
+            Ok(output) => {
+                let run = Planned::Run(Files { x, grad, output }, output_path);
+                files.push((path, run));
+            }
             Err(error) if error.is::<crate::Conflict>() => return Err(error),
             Err(error) => bad_outputs.push(error),
         }
@@ -92,8 +95,9 @@ pub(super) fn plan(args: &Args) -> Result<Plan<'_>> {
 
 // ---- Internals ----
 
-/// An input whose format is known, with the path of its output; or why it cannot be read.
-type Opened = Result<(Input, PathBuf)>;
+/// An input whose format is known, with its incoming gradient, if any, and the path of its output; or why one of them
+/// cannot be read.
+type Opened = Result<(Input, Option<Input>, PathBuf)>;
 
 /// Returns a usage error if the arguments contradict each other.
 fn check(args: &Args) -> Result<()> {
@@ -116,7 +120,7 @@ fn check(args: &Args) -> Result<()> {
 const JSON_AND_RESULT: &str =
     "--json and the result would both be written to standard output: name a file with --output";
 
-/// Opens an input, and finds the path of its output. Returns an error if the command line is wrong for its format.
+/// Opens an input and its incoming gradient, and finds the path of its output. Returns an error if the command line is wrong for its format.
 fn open(args: &Args, path: &Path) -> Result<Opened> {
     let input = match Input::open(path, args.raw) {
         Ok(input) => input,
@@ -140,7 +144,8 @@ fn open(args: &Args, path: &Path) -> Result<Opened> {
         (None, None) if path == Path::new("-") => path.into(),
         (None, None) => names::beside(path, format),
     };
-    Ok(Ok((input, output)))
+    let grad = args.op.open(format);
+    Ok(grad.map(|grad| (input, grad, output)))
 }
 
 /// Returns a usage error if the extension is that of another format. Pipes, device files and directories may have any
@@ -171,7 +176,7 @@ fn open_output(args: &Args, path: &Path) -> Result<Output> {
 fn check_different(files: &[(&Path, Opened)]) -> Result<()> {
     let mut first_inputs = HashMap::new();
     for (path, opened) in files {
-        let Ok((_, output)) = opened else {
+        let Ok((_, _, output)) = opened else {
             continue;
         };
         if let Some(first) = first_inputs.insert(identity(output), path) {

@@ -6,14 +6,9 @@ use anyhow::{Error, Result, anyhow};
 use serde_json::{Value, json};
 use wgpu_elu::{DType, Device};
 
-use super::Args;
+use super::Task;
 use crate::{
-    content::Format,
-    device_args::SelectedDevice,
-    entries::Entry,
-    input,
-    json::{self, number},
-    output::Output,
+    content::Format, device_args::SelectedDevice, entries::Entry, input, json, output::Output,
 };
 
 /// The results in an output that was written.
@@ -107,7 +102,7 @@ impl Done {
 
 /// Prints a line for each input, and collects the results for the last lines and for the JSON.
 pub(super) struct Report<'a> {
-    args: &'a Args,
+    task: &'a Task<'a>,
     /// The number of inputs that are not skipped.
     count: usize,
     failed: usize,
@@ -121,9 +116,9 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// Creates a report about `count` inputs, without those that are skipped.
-    pub(super) fn new(args: &'a Args, count: usize) -> Self {
+    pub(super) fn new(task: &'a Task<'a>, count: usize) -> Self {
         Self {
-            args,
+            task,
             count,
             failed: 0,
             error: None,
@@ -169,7 +164,7 @@ impl<'a> Report<'a> {
         let Done {
             what, device_text, ..
         } = done;
-        let alpha = &self.args.alpha;
+        let function = self.task.function.describe(self.task.args.op.op);
         let took = milliseconds(done.took);
         let name = if output == Path::new("-") {
             "standard output".into()
@@ -177,7 +172,7 @@ impl<'a> Report<'a> {
             output.display().to_string()
         };
         self.print(&format!(
-            "{what} on {device_text}, alpha {alpha}, {took} -> {name}"
+            "{what} on {device_text}, {function}, {took} -> {name}"
         ));
         let (count, len, time) = self.written;
         self.written = (count + 1, len + done.len(), time + done.took);
@@ -226,7 +221,7 @@ impl<'a> Report<'a> {
         });
         // With exit code 2, nothing is written to standard output.
         let is_usage_error = error.as_ref().is_some_and(crate::is_usage_error);
-        let printed = if self.args.json && !is_usage_error {
+        let printed = if self.task.args.json && !is_usage_error {
             self.print_json()
         } else {
             Ok(())
@@ -249,7 +244,7 @@ impl<'a> Report<'a> {
 impl Report<'_> {
     /// Prints a line on standard error, except with `--quiet`.
     fn print(&self, line: &str) {
-        if !self.args.quiet {
+        if !self.task.args.quiet {
             let line: String = line.chars().flat_map(crate::escape_control).collect();
             // The results are written, so the command succeeds even if standard error is closed.
             let _ = writeln!(std::io::stderr(), "{line}");
@@ -264,11 +259,15 @@ impl Report<'_> {
 
     /// Prints the JSON on standard output. docs/cli.md lists the fields.
     fn print_json(&self) -> Result<()> {
-        let json = json!({
+        let Task { args, function, .. } = self.task;
+        let mut json = json!({
             "version": json::VERSION,
-            "alpha": number(self.args.alpha.parse()?),
+            "op": json::op(args.op.op),
+            "layer": function.layer(),
+            "grad": args.op.grad.as_deref().map(input::name),
             "files": self.files,
         });
+        json::merge(&mut json, json::factors(function.elu()));
         Output::stdout()?.write_text(&format!("{json:#}\n"))
     }
 }

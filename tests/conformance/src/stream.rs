@@ -1,8 +1,11 @@
 //! Tests of streams with chunks of any size, on the CPU path, every adapter, and a device without a driver.
 
+// Streams of gradients, which have two sources.
+mod gradients;
+
 use std::io::{self, Read, Write};
 
-use wgpu_elu::{DType, Device, Elu, Error, Stream, Tensor, half::f16};
+use wgpu_elu::{DType, Device, Elu, Error, Op, Role, Stream, Tensor, half::f16};
 #[cfg(test)]
 use wgpu_elu::{Gpu, wgpu};
 
@@ -78,7 +81,7 @@ async fn data_may_end_anywhere_within_a_chunk() {
             }
             for budget in [0, 100, 2000] {
                 let mut stream = stream(target.device, dtype).with_budget(budget);
-                let chunk = usize::try_from(stream.chunk_len()).unwrap();
+                let chunk = usize::try_from(stream.chunk_len(Op::Forward)).unwrap();
                 let bytes = (chunk * dtype.size()) as u64;
                 assert!(chunk == 1 || bytes <= budget, "{chunk}");
                 let mut lengths = vec![0, 1, 3 * chunk - 1, 3 * chunk, 4 * chunk + 1];
@@ -101,9 +104,9 @@ async fn chunks_are_whole_pages_or_as_short_as_the_expected_data() {
         let x = elements(DType::F16, 100_001);
         let mut paged = stream(target.device, DType::F16).with_budget(100_000);
         check(target, &mut paged, &x[..], &x).await;
-        assert_eq!(paged.chunk_len() % 2048, 0); // a page of 4096 bytes
+        assert_eq!(paged.chunk_len(Op::Forward) % 2048, 0); // a page of 4096 bytes
         let mut short = stream(target.device, DType::F16).with_expected_len(10_001);
-        assert_eq!(short.chunk_len(), 10_001);
+        assert_eq!(short.chunk_len(Op::Forward), 10_001);
         // The data is longer than expected, and then as long as expected.
         check(target, &mut short, Trickle::new(&x), &x).await;
         check(target, &mut short, &x[..20_002], &x[..20_002]).await;
@@ -198,8 +201,9 @@ async fn a_stream_works_after_an_error() {
         for good in [0, 3, 400, 1201, 4000] {
             let error = stream.forward(Broken { good }, io::sink()).await;
             let error = error.unwrap_err();
-            assert!(matches!(error, Error::Read { .. }), "{error}");
-            assert_eq!(error.to_string(), "reading failed: the disk is damaged");
+            let is_input = matches!(&error, Error::Read { role: Role::Input, .. });
+            assert!(is_input, "{error}");
+            assert_eq!(error.to_string(), "reading the input failed: the disk is damaged");
             check_again(&mut stream).await;
 
             let error = stream.forward(&x[..], Broken { good }).await;
@@ -219,12 +223,12 @@ async fn a_stream_works_after_an_error() {
             let error = stream.forward(&x[..bytes], &mut y).await.unwrap_err();
             assert!(matches!(
                 error,
-                Error::PartialElement { needed: 4, found } if found == bytes as u64
+                Error::PartialElement { role: Role::Input, needed: 4, found } if found == bytes as u64
             ));
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "the data ends within an element: needed a multiple of 4 bytes, found {bytes}"
+                    "the input ends within an element: needed a multiple of 4 bytes, found {bytes}"
                 )
             );
             assert!(expected(target, DType::F32, &x).await.starts_with(&y));
@@ -233,7 +237,7 @@ async fn a_stream_works_after_an_error() {
         let error = stream.forward(Overreporting, io::sink()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "reading failed: the reader reports more bytes than were requested"
+            "reading the input failed: the reader reports more bytes than were requested"
         );
         check_again(&mut stream).await;
     })
@@ -250,7 +254,7 @@ fn a_huge_budget_is_capped() {
         let device = Device::Gpu(gpu.clone());
         let stream = self::stream(&device, DType::F32).with_budget(u64::MAX);
         let limits = gpu.device().limits();
-        let bytes = 4 * stream.chunk_len();
+        let bytes = 4 * stream.chunk_len(Op::Forward);
         assert!(bytes <= limits.max_buffer_size, "{name}");
         assert!(bytes <= limits.max_storage_buffer_binding_size, "{name}");
     });
@@ -265,7 +269,7 @@ fn chunks_fit_into_small_limits() {
             ..limits
         });
         let mut stream = stream(&Device::Gpu(small), DType::F32);
-        assert_eq!(stream.chunk_len(), 1 << 10);
+        assert_eq!(stream.chunk_len(Op::Forward), 1 << 10);
         let device = &Device::Gpu(gpu.clone());
         let x = elements(DType::F32, 100_000);
         pollster::block_on(check(TestDevice { device, name }, &mut stream, &x[..], &x));
@@ -338,7 +342,7 @@ fn streams_work_without_a_driver() {
         ..wgpu::Limits::default()
     }));
     let mut stream = stream(&device, DType::F32);
-    assert_eq!(stream.chunk_len(), 1);
+    assert_eq!(stream.chunk_len(Op::Forward), 1);
     for _ in 0..2 {
         let error = stream.forward_blocking(&[0; 4][..], io::sink());
         assert_eq!(
@@ -362,11 +366,11 @@ fn streams_map_the_kernels_buffers_if_possible() {
             let stream = stream(&Device::Gpu(gpu.clone()), DType::F32).with_budget(3600);
             // Each of the three slots has one mapped buffer, or an upload, a staging and a download buffer.
             let chunk_len = if can_map { 300 } else { 100 };
-            assert_eq!(stream.chunk_len(), chunk_len, "{name}");
+            assert_eq!(stream.chunk_len(Op::Forward), chunk_len, "{name}");
         }
         // On a lent device without the feature, streams use copies.
         let lent = Device::Gpu(with_limits(gpu, |limits| limits));
         let stream = stream(&lent, DType::F32).with_budget(3600);
-        assert_eq!(stream.chunk_len(), 100, "{name}");
+        assert_eq!(stream.chunk_len(Op::Forward), 100, "{name}");
     });
 }
