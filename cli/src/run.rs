@@ -94,7 +94,14 @@ pub(crate) struct Args {
     ///
     /// They are little-endian on every machine. The content and the extension of INPUT do not matter: x.bin becomes
     /// x.elu.bin.
-    #[arg(long, value_name = "DTYPE", value_parser = dtypes(), ignore_case = true, conflicts_with_all = ["tensor", "dtype"])]
+    #[arg(
+        long,
+        value_name = "DTYPE",
+        value_parser = dtypes(),
+        ignore_case = true,
+        hide_short_help = true,
+        conflicts_with_all = ["tensor", "dtype"]
+    )]
     raw: Option<DType>,
     #[command(flatten)]
     op: OpArgs,
@@ -115,7 +122,7 @@ pub(crate) struct Args {
     /// Print errors only
     ///
     /// Hides the lines about each file and the progress bar.
-    #[arg(short, long)]
+    #[arg(short, long, hide_short_help = true)]
     quiet: bool,
 }
 
@@ -236,7 +243,7 @@ impl Task<'_> {
 
     /// Creates a stream for `len` elements of `dtype`, so that unsuitable factors are reported before anything is
     /// written. It allocates its buffers only when it runs.
-    fn stream(&self, dtype: DType, len: u64) -> Result<Stream> {
+    fn stream(&self, selected: &SelectedDevice, dtype: DType, len: u64) -> Result<Stream> {
         let elu = self.function.for_dtype(dtype)?;
         if self.args.op.op == Op::BackwardFromOutput {
             // Without elements, this only checks the factors.
@@ -245,19 +252,20 @@ impl Task<'_> {
                 _ => cpu::backward_from_output::<f32>(elu, &[], &[], &mut [])?,
             }
         }
-        let stream = Stream::new(&self.select()?.for_dtype(dtype)?, elu, dtype)?;
+        let stream = Stream::new(&selected.for_dtype(dtype)?, elu, dtype)?;
         Ok(stream.with_expected_len(len))
     }
 
     /// Creates a stream for each entry that is replaced. An entry without a dtype is kept, and gets `None`.
     fn streams(
         &self,
+        selected: &SelectedDevice,
         entries: &[Entry],
         dtypes: &[Option<DType>],
         words: &Words,
     ) -> Result<Vec<Option<Stream>>> {
         let stream_or_error = |(entry, dtype): (&Entry, &Option<DType>)| {
-            let stream = dtype.map(|dtype| self.stream(dtype, entry.len()));
+            let stream = dtype.map(|dtype| self.stream(selected, dtype, entry.len()));
             let name = || format!("{} {:?}", words.one, entry.name);
             stream.transpose().with_context(name)
         };

@@ -65,9 +65,10 @@ pub(crate) struct Args {
     /// It writes the result into the buffer of x, or for a gradient into that of the incoming gradient.
     #[arg(long)]
     in_place: bool,
-    /// Use the workgroup size and the vectors per invocation for software adapters: 64 and 4
+    /// Use the sizes for software adapters
     ///
-    /// The default is those for hardware GPUs: 256 and 1.
+    /// They are 64 invocations per workgroup and 4 vectors per invocation. The default is the sizes for hardware GPUs:
+    /// 256 and 1.
     #[arg(long)]
     software: bool,
     /// Print ELU as WGSL functions for your own shader

@@ -152,7 +152,7 @@ fn wrong_factors_are_refused() {
     }
     assert_eq!(
         error(&["--alpha", "3e38", "--scale", "10"]),
-        "--alpha \"3e38\" and --scale \"10\": for float32, needed as their product inf or a float32 number, at most \
+        "x.npy: --alpha \"3e38\" and --scale \"10\": for float32, needed as their product inf or a float32 number, at most \
          3.4028235e38 in magnitude"
     );
     folder.write("x8.npy", &npy(1, &header("<f8", false, "()"), &[0; 8]));
@@ -160,7 +160,7 @@ fn wrong_factors_are_refused() {
         folder.usage_error(&[
             "run", "x8.npy", "-d", "cpu", "-a", "1e308", "--scale", "100"
         ]),
-        "--alpha \"1e308\" and --scale \"100\": for float64, needed as their product inf or a float64 number, at most \
+        "x8.npy: --alpha \"1e308\" and --scale \"100\": for float64, needed as their product inf or a float64 number, at most \
          1.7976931348623157e308 in magnitude"
     );
     // The product matters, not alpha.

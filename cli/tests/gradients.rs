@@ -192,7 +192,7 @@ fn a_gradient_of_another_form_is_refused() {
         ),
         (
             b"{}".to_vec(),
-            "found an unknown format, needed a .npy, .npz or .safetensors file".into(),
+            "found an unknown format, needed a .npy, .npz or .safetensors file, or --raw for numbers without a header".into(),
         ),
     ] {
         folder.write("grad", &grad);
@@ -244,12 +244,108 @@ fn an_operation_and_its_files_must_fit() {
         conflict(&folder, &["run", "-", "--op", "backward", "--grad", "-"]),
         "error: INPUT and --grad are both standard input: save one of them to a file"
     );
+    let args = [
+        "run", "x.npy", "y.npy", "--op", "backward", "--grad", "x.npy",
+    ];
+    assert_eq!(
+        conflict(&folder, &args),
+        "error: --grad belongs to one file, but INPUT is 2 files: run them one by one"
+    );
     let flat = ["--op", "backward-from-output", "--grad", "x.npy", "-a", "0"];
     assert_eq!(
         folder.usage_error(&[&["run", "x.npy", "-d", "cpu"], &flat[..]].concat()),
-        "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the slope \
+        "x.npy: the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the slope \
          cannot be computed from the output; use the backward that takes the input"
     );
+}
+
+/// With exit code 2, nothing is written to standard output, even if only the last tensor has an unsuitable dtype.
+#[test]
+fn factors_are_checked_for_every_tensor_before_anything_is_written() {
+    let folder = Folder::new();
+    let data = [
+        ("big", Dtype::F64, &[400_000][..], vec![0; 3_200_000]),
+        ("small", Dtype::F32, &[1], vec![0; 4]),
+    ];
+    folder.write("x.safetensors", &tensors(&data));
+    let args = [
+        "run",
+        "x.safetensors",
+        "-d",
+        "cpu",
+        "-a",
+        "1e-50",
+        "-o",
+        "-",
+        "--op",
+        "backward-from-output",
+        "--grad",
+        "x.safetensors",
+    ];
+    let error = folder.usage_error(&args);
+    let text = "x.safetensors: tensor \"small\": the gradient from the output needs alpha * scale positive and finite in \
+                float32, found 1e-50: ";
+    assert!(error.starts_with(text), "{error}");
+}
+
+#[test]
+fn gradients_of_numbers_without_a_header() {
+    let folder = Folder::new();
+    let (dtype, len) = (DType::F16, 1001);
+    let (x, grad) = (numbers(dtype, 0, len), numbers(dtype, 777, len));
+    let grad_bytes = to_bytes(dtype, &grad);
+    folder.write("x.bin", &to_bytes(dtype, &x));
+    folder.write("g.bin", &grad_bytes);
+    let args = ["run", "x.bin", "-d", "cpu", "-a", "0.5", "--raw", "float16"];
+    let backward = [&args[..], &["--op", "backward", "--grad"]].concat();
+    for op in GRADIENTS {
+        let gradient = ["--op", op.name(), "--grad", "g.bin", "-f"];
+        let stderr = folder.success(&[&args[..], &gradient].concat());
+        assert!(stderr.starts_with("1001 float16 on "), "{stderr}");
+        assert!(stderr.contains("), ELU's gradient"), "{stderr}");
+        let y = fs::read(folder.path("x.elu.bin")).unwrap();
+        let y = from_bytes(dtype, &y);
+        check_results(op.name(), judge(op, dtype), &x, &grad, &y);
+    }
+    let to_stdout = [&backward[..], &["-", "-o", "-"]].concat();
+    let output = folder.elu_with_input(&to_stdout, &grad_bytes);
+    assert_eq!(output.status.code(), Some(0));
+    let y = from_bytes(dtype, &output.stdout);
+    check_results("stdin", judge(Op::Backward, dtype), &x, &grad, &y);
+    fs::remove_file(folder.path("x.elu.bin")).unwrap();
+
+    folder.write("short.bin", &grad_bytes[..2000]);
+    folder.write("odd.bin", &grad_bytes[..1999]);
+    for (grad, text) in [
+        (
+            "short.bin",
+            "short.bin: needed 1001 elements like INPUT, found 1000 elements",
+        ),
+        (
+            "odd.bin",
+            "odd.bin: the gradient ends within an element: needed a multiple of 2 bytes, found 1999",
+        ),
+        (".", ".: needed a file, found a directory"),
+    ] {
+        assert_eq!(folder.error(&[&backward[..], &[grad]].concat()), text);
+    }
+    // The length of a pipe is known at its end.
+    let needed = "before the other source: needed an input and a gradient of the same length";
+    for (input, text) in [
+        (
+            grad_bytes[..2000].to_vec(),
+            format!("standard input: the gradient ends after 1000 elements, {needed}"),
+        ),
+        (
+            [&grad_bytes[..], &[0; 2]].concat(),
+            format!("x.bin: the input ends after 1001 elements, {needed}"),
+        ),
+    ] {
+        let output = folder.elu_with_input(&[&backward[..], &["-"]].concat(), &input);
+        let (code, _, error) = parts(output);
+        assert_eq!((code, error), (Some(1), format!("elu: {text}\n")));
+        assert_eq!(folder.names(), ["g.bin", "odd.bin", "short.bin", "x.bin"]);
+    }
 }
 
 /// Builds a `.safetensors` file with these tensors.

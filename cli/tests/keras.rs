@@ -71,6 +71,35 @@ fn layers_of_a_model_give_the_function() {
 }
 
 #[test]
+fn the_function_of_a_layer_is_computed_for_every_format_and_file() {
+    let folder = folder_with_x();
+    let layer = br#"{"class_name": "ELU", "config": {"name": "e", "alpha": 0.25}}"#;
+    folder.write("model.json", layer);
+    folder.write("m.safetensors", &crate::common::model());
+    let x = fs::read(folder.path("x.npy")).unwrap();
+    folder.write("z.npz", &archive(&[("x.npy", &x)]));
+    for (inputs, results) in [
+        (
+            &["x.npy", "m.safetensors", "z.npz"][..],
+            &["x.elu.npy", "m.elu.safetensors", "z.elu.npz"][..],
+        ),
+        (&["--raw", "float32", "x.npy"], &["x.elu.npy"]),
+    ] {
+        let compute = |function: &[&str]| -> (String, Vec<Vec<u8>>) {
+            let args = [&["run", "-d", "cpu", "-f"], inputs, function].concat();
+            let (code, _, error) = parts(folder.elu(&args));
+            assert_eq!(code, Some(0), "{error}");
+            let read = |name: &&str| fs::read(folder.path(name)).unwrap();
+            (error, results.iter().map(read).collect())
+        };
+        let (stderr, found) = compute(&["--keras", "model.json"]);
+        let named = stderr.matches("), alpha 0.25 of e, ").count();
+        assert_eq!(named, results.len(), "{stderr}");
+        assert!(found == compute(&["--alpha", "0.25"]).1, "{inputs:?}");
+    }
+}
+
+#[test]
 fn the_only_layer_needs_no_name() {
     let folder = folder_with_x();
     // The content decides the format: a byte order mark and spaces may come first.
@@ -217,7 +246,7 @@ fn other_files_are_refused() {
     folder.write("model", &layer("1e39"));
     assert_eq!(
         folder.usage_error(&run(&["--keras", "model"])),
-        "model: layer \"e\": alpha 1e39: for float32, needed inf or a float32 number, at most 3.4028235e38 in magnitude"
+        "x.npy: model: layer \"e\": alpha 1e39: for float32, needed inf or a float32 number, at most 3.4028235e38 in magnitude"
     );
     for (file, text) in [
         ("folder", format!("{needed}, found a directory")),

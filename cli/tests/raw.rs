@@ -109,8 +109,9 @@ fn data_that_ends_within_an_element_is_an_error() {
         ("float32", 4),
         ("float64", 8),
     ] {
-        let text =
-            format!("the data ends within an element: needed a multiple of {size} bytes, found 13");
+        let text = format!(
+            "the input ends within an element: needed a multiple of {size} bytes, found 13"
+        );
         assert_eq!(
             folder.error(&["run", "x.bin", "--raw", dtype]),
             format!("x.bin: {text}")

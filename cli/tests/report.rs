@@ -35,7 +35,21 @@ fn on_cpu(files: &[Value]) -> Value {
             }]);
         }
     }
-    json!({ "version": 1, "alpha": 0.5, "files": files })
+    json(json!(0.5), &files)
+}
+
+/// Returns the JSON of ELU with this alpha.
+fn json(alpha: Value, files: &[Value]) -> Value {
+    json!({
+        "version": 1,
+        "op": "forward",
+        "alpha": alpha,
+        "scale": 1.0,
+        "input_scale": 1.0,
+        "layer": null,
+        "grad": null,
+        "files": files,
+    })
 }
 
 #[test]
@@ -138,10 +152,7 @@ fn the_json_of_one_file() {
     let (code, json, error) = run(&folder, &["no.npy", "--alpha=-inf"]);
     let text = "no.npy: No such file or directory (os error 2)";
     let file = json!({ "input": "no.npy", "status": "failed", "error": text });
-    assert_eq!(
-        json,
-        json!({ "version": 1, "alpha": "-inf", "files": [file] })
-    );
+    assert_eq!(json, self::json(json!("-inf"), &[file]));
     assert_eq!((code, error), (Some(1), format!("elu: {text}\n")));
     // A wrong command line writes nothing to standard output, even if the file shows that it is wrong.
     let text = "x.npy: --alpha \"1e39\": for float32, needed inf or a float32 number, at most 3.4028235e38 in magnitude";
@@ -149,6 +160,40 @@ fn the_json_of_one_file() {
         folder.usage_error(&["run", "x.npy", "-a", "1e39", "--json"]),
         text
     );
+}
+
+#[test]
+fn the_json_names_the_operation_and_the_factors() {
+    let folder = folder_with_x();
+    let model = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/data/keras/keras3.keras"
+    );
+    let fields = ["op", "alpha", "scale", "input_scale", "layer", "grad"];
+    for (args, values) in [
+        (
+            &["--celu", "4", "--scale", "2"][..],
+            json!(["forward", 4.0, 2.0, 0.25, null, null]),
+        ),
+        (
+            &["--keras", model, "--layer", "last"],
+            json!(["forward", 0.5, 1.0, 1.0, "net/last", null]),
+        ),
+        (
+            &["--op", "backward-from-output", "--grad", "x.npy"],
+            json!(["backward_from_output", 1.0, 1.0, 1.0, null, "x.npy"]),
+        ),
+    ] {
+        let (code, json, error) = run(&folder, &[&["x.npy", "-f"], args].concat());
+        assert_eq!(code, Some(0), "{error}");
+        assert_eq!(json!(fields.map(|field| &json[field])), values);
+    }
+    // A gradient that cannot be read is an error of the file.
+    let args = ["x.npy", "-f", "--op", "backward", "--grad", "no.npy"];
+    let (code, json, error) = run(&folder, &args);
+    let text = "no.npy: No such file or directory (os error 2)";
+    assert_eq!(json["files"][0]["error"], text);
+    assert_eq!((code, error), (Some(1), format!("elu: {text}\n")));
 }
 
 #[test]

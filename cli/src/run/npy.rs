@@ -11,7 +11,9 @@ pub(super) fn run(task: &Task, files: Files) -> Result<Done> {
     let in_x = || names.x.clone();
     let (form, elements) = npy::read(reader, size, task.args.dtype).with_context(in_x)?;
     let (dtype, len) = (form.dtype(), form.len() as u64);
-    let mut stream = task.stream(dtype, len).with_context(in_x)?;
+    let selected = task.select()?;
+    let stream = task.stream(selected, dtype, len);
+    let mut stream = stream.with_context(in_x)?;
     let grad = files
         .grad
         .map(|grad| gradient::from_npy(grad, &form, task.args.dtype))
@@ -32,7 +34,7 @@ pub(super) fn run(task: &Task, files: Files) -> Result<Done> {
         shape: Some(form.shape().to_owned()),
         len,
     };
-    Ok(Done::one(what, array, task.select()?, took))
+    Ok(Done::one(what, array, selected, took))
 }
 
 // ---- Internals ----

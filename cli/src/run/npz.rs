@@ -28,7 +28,8 @@ pub(super) fn run(task: &Task, files: Files) -> Result<Done> {
     let entries = archive.entries();
     let selected = task.select()?;
     let dtypes = entries::select(entries, &task.args.tensor, &WORDS).with_context(in_x)?;
-    let streams = task.streams(entries, &dtypes, &WORDS).with_context(in_x)?;
+    let streams = task.streams(selected, entries, &dtypes, &WORDS);
+    let streams = streams.with_context(in_x)?;
     let what = entries::summary(entries, &dtypes, &WORDS);
     let bar = task.progress_bar(entries.iter().map(|entry| entry.size).sum())?;
     let grads = files

@@ -24,7 +24,8 @@ pub(super) fn run(task: &Task, dtype: DType, files: Files) -> Result<Done> {
     }
     // The lengths of pipes are not known.
     let expected_len = len.or(grad_len).unwrap_or(u64::MAX);
-    let stream = task.stream(dtype, expected_len);
+    let selected = task.select()?;
+    let stream = task.stream(selected, dtype, expected_len);
     let mut stream = stream.with_context(|| names.x.clone())?;
     let bar = task.progress_bar(len.unwrap_or(0) * dtype.size() as u64)?;
     let mut pending = files.output.begin()?;
@@ -41,7 +42,7 @@ pub(super) fn run(task: &Task, dtype: DType, files: Files) -> Result<Done> {
         len,
     };
     let what = format!("{len} {dtype}");
-    Ok(Done::one(what, array, task.select()?, took))
+    Ok(Done::one(what, array, selected, took))
 }
 
 // ---- Internals ----

@@ -23,7 +23,8 @@ pub(super) fn run(task: &Task, files: Files) -> Result<Done> {
     let entries = tensors.entries();
     let selected = task.select()?;
     let dtypes = entries::select(entries, &task.args.tensor, &WORDS).with_context(in_x)?;
-    let streams = task.streams(entries, &dtypes, &WORDS).with_context(in_x)?;
+    let streams = task.streams(selected, entries, &dtypes, &WORDS);
+    let streams = streams.with_context(in_x)?;
     let grads = files
         .grad
         .map(|grad| SafetensorsGrads::open(grad, entries, &dtypes))
