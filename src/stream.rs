@@ -96,7 +96,8 @@ pub struct Stream {
     budget: u64,
     expected_len: u64,
     arrangement: Arrangement,
-    /// The slots that have been created, at most [`ring::SLOTS`], all for the same operation. There are none on the CPU.
+    /// The slots that have been created, at most [`ring::SLOTS`], all for the same operation. There are none on the
+    /// CPU.
     slots: Vec<Slot>,
 }
 

@@ -70,8 +70,8 @@ pub(crate) struct Function {
 }
 
 impl FunctionArgs {
-    /// Parses the factors. Infinity must be written as `inf` or `infinity`: a number that overflows to infinity, such as
-    /// 1e400, is rejected as a mistake.
+    /// Parses the factors. Infinity must be written as `inf` or `infinity`: a number that overflows to infinity, such
+    /// as 1e400, is rejected as a mistake.
     pub(crate) fn parse(&self) -> Result<Function> {
         if self.selu {
             return Ok(Function {

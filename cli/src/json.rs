@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wgpu_elu::{
-    Device, Elu, Op, cpu,
+    Device, Op, cpu,
     device::{backend_name, full_name},
     wgpu::{AdapterInfo, DeviceType},
 };
@@ -23,16 +23,6 @@ pub(crate) fn number(value: f64) -> Value {
 /// Returns the identifier of an operation, such as `backward_from_output`.
 pub(crate) fn op(op: Op) -> String {
     op.name().replace('-', "_")
-}
-
-/// Returns the fields of the factors.
-pub(crate) fn factors(elu: Elu) -> Value {
-    let factors = elu.factors();
-    json!({
-        "alpha": number(factors.alpha()),
-        "scale": factors.scale(),
-        "input_scale": factors.input_scale(),
-    })
 }
 
 /// Returns the fields of a device: those of [`cpu_path`] or of [`adapter`].

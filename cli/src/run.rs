@@ -54,8 +54,8 @@ Examples:
 /// Files may be larger than memory. For each file, the command prints one line on standard error: what it computed, on
 /// which device, and how long it took without the time for reading and writing the files.
 ///
-/// All outputs are checked before the first result is computed. If one of several files fails, the others are still written,
-/// and the exit code is 1.
+/// All outputs are checked before the first result is computed. If one of several files fails, the others are still
+/// written, and the exit code is 1.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     ///
     /// The content decides the format, not the name. A .npy file has version 1 to 3, and contains float16, float32 or
     /// float64, or bfloat16 with --dtype. In a .npz or .safetensors file, every array of float16, bfloat16 (only
-    /// .safetensors), float32 and float64 is replaced by its ELU, and everything else is kept. A .npz file cannot be
+    /// .safetensors), float32 and float64 is replaced by its result, and everything else is kept. A .npz file cannot be
     /// read from standard input.
     ///
     /// If there are several, files that are named like a result, such as x.elu.npy, are skipped.
@@ -290,7 +290,8 @@ impl Task<'_> {
         Ok((len, start.elapsed().saturating_sub(spent.get())))
     }
 
-    /// Creates a progress bar. It is hidden if the data is small, with `--quiet`, or if standard error is not a terminal.
+    /// Creates a progress bar. It is hidden if the data is small, with `--quiet`, or if standard error is not a
+    /// terminal.
     fn progress_bar(&self, bytes: u64) -> Result<ProgressBar> {
         if bytes > Stream::BUDGET && !self.args.quiet && std::io::stderr().is_terminal() {
             let template = "{bar:40} {percent}%  {binary_bytes_per_sec}  {eta} left";

@@ -58,8 +58,8 @@ impl fmt::Display for Reason {
 }
 
 impl Wish {
-    /// Returns the wish for the adapter that `WGPU_ADAPTER_NAME` names, or [`Wish::Auto`] if the variable is not set or is
-    /// empty.
+    /// Returns the wish for the adapter that `WGPU_ADAPTER_NAME` names, or [`Wish::Auto`] if the variable is not set
+    /// or is empty.
     ///
     /// # Errors
     ///

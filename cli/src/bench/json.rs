@@ -6,7 +6,7 @@ use super::{
     measurement::Measurement,
     table::{Report, is_noise},
 };
-use crate::json::{self, merge};
+use crate::json::{self, merge, number};
 
 impl Report<'_> {
     /// Returns everything that was measured. docs/cli.md lists the fields.
@@ -52,10 +52,13 @@ impl Report<'_> {
             merge(&mut gpu, json!({ "kernel_timed_by": timed_by }));
             gpu
         });
-        let mut json = json!({
+        json!({
             "version": json::VERSION,
             "op": json::op(self.work.op),
             "dtype": self.work.dtype.name(),
+            "alpha": number(self.work.elu.alpha()),
+            "scale": self.work.elu.factors().scale(),
+            "input_scale": self.work.elu.factors().input_scale(),
             "cpu": json::cpu_path(),
             "gpu": gpu,
             "gpu_text": machine.gpu_description,
@@ -65,8 +68,6 @@ impl Report<'_> {
                 "data_on_gpu": self.crossover(Measurement::SubmitAndWait),
                 "round_trip": self.crossover(Measurement::RoundTrip),
             })),
-        });
-        merge(&mut json, json::factors(self.work.elu));
-        json
+        })
     }
 }

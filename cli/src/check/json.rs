@@ -23,11 +23,13 @@ pub(super) fn as_json(report: &Report, device: &Device) -> Value {
         "device": json::device(device),
         "op": json::op(judge.op),
         "dtype": judge.dtype.name(),
+        "alpha": number(judge.elu.alpha()),
+        "scale": judge.elu.factors().scale(),
+        "input_scale": judge.elu.factors().input_scale(),
         "results": report.count(),
         "contract": contract_as_json(judge, report.broken()),
         "ranges": ranges.collect::<Vec<_>>(),
     });
-    merge(&mut json, json::factors(judge.elu));
     let others = report.others();
     if let Some(judge) = others.judge() {
         let mut other_factors = json!({ "factors": others.factors() });

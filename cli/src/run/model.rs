@@ -37,7 +37,8 @@ impl ModelArgs {
     ///
     /// # Errors
     ///
-    /// Returns an error with the path of the file if it cannot be read, is not a Keras model or does not have the layer.
+    /// Returns an error with the path of the file if it cannot be read, is not a Keras model or does not have the
+    /// layer.
     pub(super) fn function(&self) -> Result<Option<Function>> {
         let Some(path) = &self.keras else {
             return Ok(None);

@@ -8,7 +8,12 @@ use wgpu_elu::{DType, Device};
 
 use super::Task;
 use crate::{
-    content::Format, device_args::SelectedDevice, entries::Entry, input, json, output::Output,
+    content::Format,
+    device_args::SelectedDevice,
+    entries::Entry,
+    input,
+    json::{self, number},
+    output::Output,
 };
 
 /// The results in an output that was written.
@@ -260,14 +265,17 @@ impl Report<'_> {
     /// Prints the JSON on standard output. docs/cli.md lists the fields.
     fn print_json(&self) -> Result<()> {
         let Task { args, function, .. } = self.task;
-        let mut json = json!({
+        let factors = function.elu().factors();
+        let json = json!({
             "version": json::VERSION,
             "op": json::op(args.op.op),
+            "alpha": number(factors.alpha()),
+            "scale": factors.scale(),
+            "input_scale": factors.input_scale(),
             "layer": function.layer(),
             "grad": args.op.grad.as_deref().map(input::name),
             "files": self.files,
         });
-        json::merge(&mut json, json::factors(function.elu()));
         Output::stdout()?.write_text(&format!("{json:#}\n"))
     }
 }
