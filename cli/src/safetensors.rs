@@ -67,10 +67,14 @@ impl Tensors {
         &self.entries
     }
 
-    /// Returns the position in the file of the data of the tensor with this index, in bytes.
-    pub fn position(&self, index: usize) -> u64 {
-        let before = self.entries[..index].iter().map(|entry| entry.size);
-        self.header.len() as u64 + before.sum::<u64>()
+    /// Returns for each tensor the position of its data in the file, in bytes.
+    pub fn positions(&self) -> Vec<u64> {
+        let mut end = self.header.len() as u64;
+        let position = |entry: &Entry| {
+            end += entry.size;
+            end - entry.size
+        };
+        self.entries.iter().map(position).collect()
     }
 
     /// Writes the header with exactly the bytes that were read.

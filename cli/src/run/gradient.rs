@@ -1,6 +1,7 @@
 //! The operation, and the file with the incoming gradient, which has the form of INPUT.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -141,6 +142,8 @@ impl NpzGrads {
 pub(super) struct SafetensorsGrads {
     file: File,
     tensors: Tensors,
+    /// The position of each tensor's data in the file.
+    positions: Vec<u64>,
     /// The index of the tensor for each tensor of INPUT that is replaced.
     indices: Vec<Option<usize>>,
 }
@@ -165,6 +168,7 @@ impl SafetensorsGrads {
         let (tensors, indices) = open().with_context(|| name)?;
         Ok(Self {
             file,
+            positions: tensors.positions(),
             tensors,
             indices,
         })
@@ -176,8 +180,7 @@ impl SafetensorsGrads {
         let entry = &self.tensors.entries()[index];
         let element_size = entry.dtype.map_or(1, DType::size);
         let mut file = &self.file;
-        let position = SeekFrom::Start(self.tensors.position(index));
-        file.seek(position)?;
+        file.seek(SeekFrom::Start(self.positions[index]))?;
         let data = file.take(entry.size);
         Ok(Box::new(Ordered::new(
             data,
@@ -217,9 +220,12 @@ fn find(
     grads: &[Entry],
     one: &str,
 ) -> Result<Vec<Option<usize>>> {
+    // Two members of a .npz file may have the same name apart from .npy. The first one counts.
+    let by_name = grads.iter().enumerate().rev();
+    let by_name: HashMap<_, _> = by_name.map(|(i, grad)| (&*grad.name, i)).collect();
     let mut indices = Vec::with_capacity(x.len());
     for (entry, dtype) in x.iter().zip(dtypes) {
-        let index = grads.iter().position(|grad| grad.name == entry.name);
+        let index = by_name.get(&*entry.name).copied();
         indices.push(match (dtype, index) {
             (None, _) => None,
             (Some(_), Some(index)) => Some(index),
