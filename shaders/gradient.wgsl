@@ -10,11 +10,6 @@ struct Slope {
     underflows: Flags,    // exp(input_scale * x) rounds to 0; its product with an infinity is NaN
 }
 
-// True from the smallest subnormal to +infinity. For 0 the subtraction wraps around.
-fn is_above_zero(x_bits: Words) -> Flags {
-    return x_bits - Words(1) < Words(INFINITY);
-}
-
 fn scaled_grad(grad: Pair, factor: Pair, unit_factors: bool, zero: u32) -> Pair {
     if unit_factors {
         return grad;
@@ -22,8 +17,8 @@ fn scaled_grad(grad: Pair, factor: Pair, unit_factors: bool, zero: u32) -> Pair 
     return split_product(grad, factor, zero);
 }
 
-// Computes the gradient in three steps: the finite product by significands and exponents, the special cases by bits,
-// and the selection. A NaN in x is returned unchanged. `unit_factors` means that `slope.factor` and `positive` are 1.
+// Computes the finite product by significands and exponents, and leaves the other cases to `gradient_cases`.
+// `unit_factors` means that `slope.factor` and `positive` are 1.
 fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_factors: bool, zero: u32) -> Words {
     let is_positive = is_above_zero(x_bits);
     let grad_magnitude = grad_bits & Words(MAGNITUDE);
@@ -34,21 +29,5 @@ fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_fact
     let y = rounded_product(scaled_grad(split(signed, zero), factor, unit_factors, zero), significand, zero);
     let exponent = select(slope.exponent, Integers(i32(f.positive.exponent)), is_positive);
     let bits = scale_by_power(y, grad.exponent + exponent);
-
-    let factor_magnitude = select(Words(slope.factor_bits & MAGNITUDE), Words(ONE), is_positive);
-    let significand_bits = bitcast<Words>(significand.high);
-    let is_significand_zero = (significand_bits & Words(MAGNITUDE)) == Words();
-    let is_zero = (grad_magnitude == Words()) | (factor_magnitude == Words()) | is_significand_zero;
-    // A device may choose the sign of a sum that is 0, so such a sum counts as positive.
-    let significand_sign = select(significand_bits, Words(), is_significand_zero);
-    let factor_sign = select(Words(slope.factor_bits), Words(), is_positive);
-    let sign = (grad_bits ^ factor_sign ^ significand_sign) & Words(SIGN);
-    let is_infinite = (grad_magnitude == Words(INFINITY)) | (factor_magnitude == Words(INFINITY));
-    let is_undefined = (is_zero | (slope.underflows & !is_positive)) & is_infinite;
-    let is_nan = (grad_magnitude > Words(INFINITY)) | (factor_magnitude > Words(INFINITY)) | is_undefined;
-    let finite = select(bits, sign, is_zero);
-    let number = select(finite, sign | Words(INFINITY), is_infinite);
-    let result = select(number, Words(QUIET_NAN), is_nan);
-    // A NaN of x is returned unchanged.
-    return select(result, x_bits, (x_bits & Words(MAGNITUDE)) > Words(INFINITY));
+    return gradient_cases(bits, x_bits, grad_bits, slope.factor_bits, bitcast<Words>(significand.high), slope.underflows);
 }

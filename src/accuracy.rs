@@ -22,6 +22,7 @@
 //! be the same, including the sign of zero. Forward must return a NaN input bit by bit; elsewhere any NaN is allowed.
 //! For 16-bit formats, forward with alpha 1 must return the number nearest to the exact value.
 
+mod digest;
 mod examination;
 mod format;
 mod gradients;
@@ -32,6 +33,7 @@ mod sample;
 mod tally;
 
 use crate::{device::Device, dtype::DType, elu::Elu, error::Result, op::Op};
+pub use digest::digest;
 pub use examination::{compute, examine, examine_device, from_bytes, pieces, to_bytes};
 pub use format::{bits, smallest_normal, value};
 pub use judge::{Judge, RoundedFactors, Verdict};
@@ -119,6 +121,10 @@ pub fn other_samples(judge: Judge, extent: Extent) -> Vec<Sample> {
         Extent::Few
     };
     let judges = other_judges(judge.op, judge.dtype, is_exhaustive).into_iter();
+    let judges = judges.map(|other| Judge {
+        elu: other.elu.with_rounding(judge.elu.rounding()),
+        ..other
+    });
     judges
         .map(|judge| Sample::new(judge, other_extent))
         .collect()

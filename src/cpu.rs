@@ -17,6 +17,7 @@
 
 mod arithmetic;
 mod lanes;
+mod nearest;
 mod sum;
 
 use fearless_simd::{Level, dispatch};
@@ -26,8 +27,9 @@ use crate::{
     dtype::{DType, Element},
     elu::Elu,
     error::{Error, Result, Role, check_inputs},
-    factors::{Factors, Penalty},
+    factors::Penalty,
     op::Op,
+    rounding::Rounding,
     threads,
 };
 use lanes::{map, map_with_grad};
@@ -279,22 +281,22 @@ pub(crate) fn run<E: Element>(
 
 /// Writes ELU of `x` to `y`, which has the same length. If `x` is `None`, `y` holds it.
 fn run_forward<E: Element>(elu: Elu, x: Option<&[E]>, y: &mut [E]) {
-    fn run_as<T: VectorCode, E: Element>(factors: Factors, x: Option<&[E]>, y: &mut [E]) {
+    fn run_as<T: VectorCode, E: Element>(elu: Elu, x: Option<&[E]>, y: &mut [E]) {
         let (x, y) = (x.map(bytemuck::cast_slice), bytemuck::cast_slice_mut(y));
         let level = Level::new();
         match x {
-            Some(x) => for_each_piece([x], y, |[x], y| T::forward(level, factors, Some(x), y)),
-            None => for_each_piece([], y, |[], y| T::forward(level, factors, None, y)),
+            Some(x) => for_each_piece([x], y, |[x], y| T::forward(level, elu, Some(x), y)),
+            None => for_each_piece([], y, |[], y| T::forward(level, elu, None, y)),
         }
     }
-    with_vector_code!(E, run_as(elu.factors(), x, y));
+    with_vector_code!(E, run_as(elu, x, y));
 }
 
 /// Writes the gradient of `op` to `out`, which has the length of `x`. If `grad` is `None`, `out` holds it.
 fn run_gradient<E: Element>(op: Op, elu: Elu, x: &[E], grad: Option<&[E]>, out: &mut [E]) {
     fn run_as<T: VectorCode, E: Element>(
         op: Op,
-        factors: Factors,
+        elu: Elu,
         x: &[E],
         grad: Option<&[E]>,
         out: &mut [E],
@@ -304,14 +306,14 @@ fn run_gradient<E: Element>(op: Op, elu: Elu, x: &[E], grad: Option<&[E]>, out: 
         let level = Level::new();
         match grad {
             Some(grad) => for_each_piece([x, grad], out, |[x, grad], out| {
-                T::gradient(level, op, factors, x, Some(grad), out);
+                T::gradient(level, op, elu, x, Some(grad), out);
             }),
             None => for_each_piece([x], out, |[x], out| {
-                T::gradient(level, op, factors, x, None, out);
+                T::gradient(level, op, elu, x, None, out);
             }),
         }
     }
-    with_vector_code!(E, run_as(op, elu.factors(), x, grad, out));
+    with_vector_code!(E, run_as(op, elu, x, grad, out));
 }
 
 /// Divides slices of equal length into pieces and runs `work` on each, on several threads if the slices are long.
@@ -355,12 +357,12 @@ fn sum_up<T: Send + Sync>(y: &[T], sum: &(impl Fn(&[T]) -> Sum + Sync)) -> Sum {
 /// An element type for which vector code exists.
 trait VectorCode: Element {
     /// Writes ELU of `x` to `y`. If `x` is `None`, `y` holds it.
-    fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]);
+    fn forward(level: Level, elu: Elu, x: Option<&[Self]>, y: &mut [Self]);
     /// Writes the gradient of `op` to `out`. If `grad` is `None`, `out` holds it.
     fn gradient(
         level: Level,
         op: Op,
-        factors: Factors,
+        elu: Elu,
         x: &[Self],
         grad: Option<&[Self]>,
         out: &mut [Self],
@@ -376,10 +378,14 @@ trait VectorCode: Element {
 macro_rules! vector_code {
     ($type:ty, $arithmetic:ident, $in_float:ident, $($forward:ident)::+) => {
         impl VectorCode for $type {
-            fn forward(level: Level, factors: Factors, x: Option<&[Self]>, y: &mut [Self]) {
+            fn forward(level: Level, elu: Elu, x: Option<&[Self]>, y: &mut [Self]) {
                 use arithmetic::$arithmetic::{DegenerateForward, ScaledForward, UnitForward};
-                let rounded = factors.$in_float();
+                let rounded = elu.factors().$in_float();
                 let class = rounded.class(Op::Forward);
+                if elu.rounding() == Rounding::Nearest {
+                    let formula = nearest::$arithmetic::Forward::new(rounded, Self::DTYPE);
+                    return dispatch!(level, simd => map(simd, formula, x, y));
+                }
                 if class.degenerate {
                     dispatch!(level, simd => {
                         map(simd, DegenerateForward::new(simd, rounded), x, y)
@@ -396,13 +402,17 @@ macro_rules! vector_code {
             fn gradient(
                 level: Level,
                 op: Op,
-                factors: Factors,
+                elu: Elu,
                 x: &[Self],
                 grad: Option<&[Self]>,
                 out: &mut [Self],
             ) {
                 use arithmetic::$arithmetic::{Backward, BackwardFromOutput, UnitBackward};
-                let rounded = factors.$in_float();
+                let rounded = elu.factors().$in_float();
+                if elu.rounding() == Rounding::Nearest {
+                    let formula = nearest::$arithmetic::Backward::new(rounded, Self::DTYPE, op);
+                    return dispatch!(level, simd => map_with_grad(simd, formula, x, grad, out));
+                }
                 let class = rounded.class(op);
                 if op == Op::BackwardFromOutput {
                     dispatch!(level, simd => {

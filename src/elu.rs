@@ -1,6 +1,6 @@
 //! The description of the function that a kernel, a stream or a layer computes.
 
-use crate::{error::Result, factors::Factors};
+use crate::{error::Result, factors::Factors, rounding::Rounding};
 
 /// The ELU activation: `x` where `x >= 0`, else `alpha * (exp(x) - 1)`; or one of its relatives SELU and CELU.
 ///
@@ -33,9 +33,10 @@ use crate::{error::Result, factors::Factors};
 ///   and [`Error::DeviceLost`](crate::Error::DeviceLost).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(transparent))]
+#[cfg_attr(feature = "serde", serde(try_from = "Fields", into = "Fields"))]
 pub struct Elu {
     factors: Factors,
+    rounding: Rounding,
 }
 
 impl Default for Elu {
@@ -47,7 +48,10 @@ impl Default for Elu {
 
 impl From<Factors> for Elu {
     fn from(factors: Factors) -> Self {
-        Self { factors }
+        Self {
+            factors,
+            rounding: Rounding::Faithful,
+        }
     }
 }
 
@@ -71,6 +75,7 @@ impl Elu {
     pub const fn new(alpha: f64) -> Self {
         Self {
             factors: Factors::elu(alpha),
+            rounding: Rounding::Faithful,
         }
     }
 
@@ -78,6 +83,7 @@ impl Elu {
     pub const fn selu() -> Self {
         Self {
             factors: Factors::SELU,
+            rounding: Rounding::Faithful,
         }
     }
 
@@ -90,6 +96,18 @@ impl Elu {
         Ok(Factors::celu(alpha)?.into())
     }
 
+    /// Returns the same function with results rounded as `rounding` says. By default they are
+    /// [faithful](Rounding::Faithful).
+    #[must_use]
+    pub const fn with_rounding(self, rounding: Rounding) -> Self {
+        Self { rounding, ..self }
+    }
+
+    /// Returns how results are rounded.
+    pub const fn rounding(&self) -> Rounding {
+        self.rounding
+    }
+
     /// Returns alpha. The negative side tends to `-alpha` (for SELU, to `-alpha * scale`).
     pub const fn alpha(&self) -> f64 {
         self.factors.alpha()
@@ -98,5 +116,42 @@ impl Elu {
     /// Returns all three factors.
     pub const fn factors(&self) -> Factors {
         self.factors
+    }
+}
+
+// ---- Internals ----
+
+/// What serde reads and writes: the factors and the rounding, which may be missing.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    #[serde(serialize_with = "crate::factors::serialize_finite")]
+    alpha: f64,
+    scale: f64,
+    input_scale: f64,
+    #[serde(default)]
+    rounding: Rounding,
+}
+
+#[cfg(feature = "serde")]
+impl From<Elu> for Fields {
+    fn from(elu: Elu) -> Self {
+        Self {
+            alpha: elu.factors.alpha(),
+            scale: elu.factors.scale(),
+            input_scale: elu.factors.input_scale(),
+            rounding: elu.rounding,
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Fields> for Elu {
+    type Error = crate::error::Error;
+
+    fn try_from(fields: Fields) -> Result<Self> {
+        let factors = Factors::new(fields.alpha, fields.scale, fields.input_scale)?;
+        Ok(Self::from(factors).with_rounding(fields.rounding))
     }
 }

@@ -4,7 +4,7 @@ mod layer;
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
-use crate::{dtype::DType, op::Op};
+use crate::{dtype::DType, op::Op, rounding::Rounding};
 pub use layer::LayerError;
 
 /// The result type of this crate.
@@ -183,6 +183,14 @@ pub enum Error {
         found: f64,
         /// The type that the kernel computes in. The product may round to zero or infinity in it.
         arithmetic: DType,
+    },
+    /// The kernels cannot round as requested.
+    #[error("{rounding} rounding of {dtype} is computed on the CPU path only")]
+    Rounding {
+        /// The requested rounding.
+        rounding: Rounding,
+        /// The dtype of the elements.
+        dtype: DType,
     },
     /// The device was created without a required feature.
     #[error("{dtype} needs the device feature {needed}; the CPU path does not need it")]

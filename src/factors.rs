@@ -160,6 +160,16 @@ pub(crate) struct RoundedFactors<T> {
     pub(crate) input_scale: T,
 }
 
+impl From<RoundedFactors<f32>> for RoundedFactors<f64> {
+    fn from(factors: RoundedFactors<f32>) -> Self {
+        Self {
+            negative: factors.negative.into(),
+            positive: factors.positive.into(),
+            input_scale: factors.input_scale.into(),
+        }
+    }
+}
+
 /// The special cases that apply to the factors of an operation. The CPU path chooses its code by this class, and a
 /// kernel its shader by `unit_factors` and `unit_input_scale`. The shaders recognize degenerate factors themselves, by
 /// their bits, in `shaders/forward.wgsl` and `shaders/gradient.wgsl`; their condition must be the same.
@@ -277,7 +287,7 @@ macro_rules! rounded_factors {
                 $split(self.finite_negative(), self.input_scale)
             }
 
-            fn finite_negative(&self) -> $float {
+            pub(crate) fn finite_negative(&self) -> $float {
                 if self.is_degenerate() {
                     1.0
                 } else {

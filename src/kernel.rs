@@ -63,6 +63,7 @@ use program::{Objects, PipelineKey, Program, Recipe};
 ///
 /// - [`Error::LengthMismatch`], [`Error::Misaligned`], [`Error::MissingUsage`] (all buffers need `STORAGE`),
 ///   [`Error::Overlap`] or [`Error::PartialWord`] if a slice breaks a rule;
+/// - [`Error::Rounding`] for [`Rounding::Nearest`](crate::Rounding::Nearest) of `float64`;
 /// - [`Error::Limit`] if the device cannot bind the slices;
 /// - [`Error::Refused`] if a buffer belongs to another device or is destroyed, or if the driver rejects the shader;
 /// - [`Error::OutOfMemory`] or [`Error::DeviceLost`].
@@ -161,17 +162,19 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Limit`], [`Error::Refused`], [`Error::OutOfMemory`] or [`Error::DeviceLost`], as [listed
-    /// above](Self#errors).
+    /// Returns [`Error::Rounding`], [`Error::Limit`], [`Error::Refused`], [`Error::OutOfMemory`] or
+    /// [`Error::DeviceLost`], as [listed above](Self#errors).
     pub fn compile(&self, op: Op, elu: impl Into<Elu>, shared: Shared) -> Result<()> {
+        let elu = elu.into();
         let program = Program::Elu {
             op,
+            rounding: elu.rounding(),
             shared: Shared {
                 grad: op.has_grad() && shared.grad,
                 ..shared
             },
         };
-        let specialization = Specialization::new(self.dtype(), op, elu.into());
+        let specialization = Specialization::new(self.dtype(), op, elu);
         for entry in Entry::ALL {
             self.pipeline(PipelineKey {
                 program,
@@ -221,6 +224,7 @@ impl Kernel {
     ) -> Result<Step> {
         check_inputs(op, 1 + usize::from(grad.is_some()))?;
         let elu = elu.into();
+        shader::check_rounding(self.dtype(), elu.rounding())?;
         if op == Op::BackwardFromOutput {
             elu.factors().check_invertible(self.dtype())?;
         }
@@ -448,13 +452,18 @@ impl Kernel {
             }
             Recipe {
                 entry_point: dispatch.entry.name(),
-                uniform: shader::uniform(self.dtype(), &dispatch.params, op, elu.factors()),
+                uniform: shader::uniform(self.dtype(), &dispatch.params, op, elu),
                 buffers,
                 groups: dispatch.groups,
             }
         };
         let recipes: Vec<_> = plan.iter().map(recipe).collect();
         let specialization = Specialization::new(self.dtype(), op, elu);
-        self.step(Program::Elu { op, shared }, specialization, &recipes)
+        let program = Program::Elu {
+            op,
+            rounding: elu.rounding(),
+            shared,
+        };
+        self.step(program, specialization, &recipes)
     }
 }

@@ -49,7 +49,8 @@
 //! - Forward results of `f16` and `bf16` with `alpha` 1 never decrease as `x` increases. Other forward results, with
 //!   `alpha >= 0`, may be the number just below the result of a smaller `x`.
 //! - The same `x` gives the same bits at every position in a tensor. Different devices may differ by 1 ULP (`f64`: 2
-//!   ULP).
+//!   ULP). With [`Rounding::Nearest`], the results are the nearest numbers, with the same bits on every device.
+//!   For `f64`, only the CPU path computes them.
 //!
 //! # Limits
 //!
@@ -111,6 +112,7 @@ pub mod layer;
 mod op;
 pub mod reference;
 mod regularizer;
+mod rounding;
 pub mod shader;
 mod stream;
 mod tensor;
@@ -128,6 +130,7 @@ pub use kernel::{Kernel, Step};
 pub use layer::Layer;
 pub use op::Op;
 pub use regularizer::Regularizer;
+pub use rounding::Rounding;
 pub use stream::Stream;
 pub use tensor::Tensor;
 pub use wgpu;

@@ -13,7 +13,9 @@ use crate::op::Op;
 use crate::{
     dtype::DType,
     elu::Elu,
+    error::{Error, Result},
     factors::{Factors, Split},
+    rounding::Rounding,
 };
 
 /// The inputs that lie in the output's buffer, at the same position or another one. They are bound together with the
@@ -182,13 +184,88 @@ impl Factors64 {
     }
 }
 
-/// Returns the uniform's bytes: [`Params`], followed by [`Factors32`] or [`Factors64`].
-pub(crate) fn uniform(dtype: DType, params: &Params, op: Op, factors: Factors) -> Vec<u8> {
+/// A factor as `fraction * 2^exponent`, where `fraction` is at least 1/2 and has three digits of 15 bits. It must match
+/// `Constant` in `shaders/nearest/fraction.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct Constant {
+    pub high: u32,
+    pub middle: u32,
+    pub low: u32,
+    pub exponent: i32,
+}
+
+/// The factors for [`Rounding::Nearest`]. They must match `Factors` in `shaders/nearest/fraction.wgsl`, which explains
+/// the fields.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Default)]
+#[allow(missing_docs, reason = "the fields are explained in the shader")]
+pub struct NearestFactors {
+    pub negative: Constant,
+    pub positive: Constant,
+    pub input_scale: Constant,
+    pub slope: Constant,
+    pub negative_bits: u32,
+    pub largest: u32,
+    pub slope_is_exact: u32,
+    pub padding: u32,
+}
+
+impl Constant {
+    /// Returns the magnitude of a finite number that is not 0, rounded down to 45 bits, and whether that is exact.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only the lowest 15 bits are wanted"
+    )]
+    fn new(v: f64) -> (Self, bool) {
+        let bits = v.abs().to_bits(); // normal, because the factors are products of two `f32`
+        let significand = bits & ((1 << 52) - 1) | 1 << 52;
+        let digit = |shift: u32| u32::from((significand >> shift) as u16 & 0x7fff);
+        let constant = Self {
+            high: digit(38),
+            middle: digit(23),
+            low: digit(8),
+            exponent: (bits >> 52) as i32 - 1022,
+        };
+        (constant, significand & 0xff == 0)
+    }
+}
+
+impl NearestFactors {
+    /// Returns the factors in the form that the shader of `op` multiplies by.
+    pub fn new(factors: Factors, op: Op) -> Self {
+        let rounded = factors.in_f32();
+        // Bounds on |input_scale * x|, which become bounds on |x|. Beyond them, 1 - exp(t) is nearer to 1 than to any
+        // other float, and a gradient rounds to 0: see Factors32::new.
+        let largest = match op {
+            Op::Forward => 64.0,
+            Op::Backward | Op::BackwardFromOutput => 330.0,
+        };
+        let negative = f64::from(rounded.finite_negative());
+        let (slope, slope_is_exact) = Constant::new(negative * f64::from(rounded.input_scale));
+        Self {
+            negative: Constant::new(negative).0,
+            positive: Constant::new(rounded.positive.into()).0,
+            input_scale: Constant::new(rounded.input_scale.into()).0,
+            slope,
+            negative_bits: rounded.negative.to_bits(),
+            largest: (largest / rounded.input_scale).to_bits(),
+            slope_is_exact: slope_is_exact.into(),
+            padding: 0,
+        }
+    }
+}
+
+/// Returns the uniform's bytes: [`Params`], followed by [`Factors32`], [`Factors64`] or [`NearestFactors`].
+pub(crate) fn uniform(dtype: DType, params: &Params, op: Op, elu: Elu) -> Vec<u8> {
     let mut bytes = bytemuck::bytes_of(params).to_vec();
-    match dtype {
-        DType::F64 => bytes.extend(bytemuck::bytes_of(&Factors64::new(factors, op))),
-        DType::F32 | DType::F16 | DType::BF16 => {
-            bytes.extend(bytemuck::bytes_of(&Factors32::new(factors, op)));
+    let factors = elu.factors();
+    match (dtype, elu.rounding()) {
+        (DType::F64, _) => bytes.extend(bytemuck::bytes_of(&Factors64::new(factors, op))),
+        (_, Rounding::Faithful) => bytes.extend(bytemuck::bytes_of(&Factors32::new(factors, op))),
+        (_, Rounding::Nearest) => {
+            bytes.extend(bytemuck::bytes_of(&NearestFactors::new(factors, op)))
         }
     }
     bytes
@@ -313,20 +390,73 @@ use shader;
 ///
 /// The shader needs no optional feature, except `SHADER_F64` and `SHADER_INT64` for `float64`. A forward shader ignores
 /// `shared.grad`.
-pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
+///
+/// # Errors
+///
+/// Returns [`Error::Rounding`] for [`Rounding::Nearest`] of `float64`, which only the CPU path computes.
+pub fn source(dtype: DType, op: Op, rounding: Rounding, shared: Shared) -> Result<String> {
+    check_rounding(dtype, rounding)?;
     let format = match dtype {
         DType::F64 => shader!("format/float64"),
         DType::F32 | DType::F16 | DType::BF16 => shader!("format/float32"),
     };
-    let arithmetic = match (op, dtype) {
-        (Op::Forward, DType::F64) => [shader!("forward"), shader!("forward_op"), ""],
-        (Op::Forward, _) => [
+    let faithful = match (op, dtype) {
+        (Op::Forward, DType::F64) => vec![
+            shader!("exponential"),
+            shader!("forward"),
+            shader!("forward_op"),
+        ],
+        (Op::Forward, _) => vec![
+            shader!("exponential"),
             shader!("forward"),
             shader!("unit_forward"),
             shader!("forward_op_unit"),
         ],
-        (Op::Backward, _) => [shader!("gradient"), shader!("backward"), ""],
-        (Op::BackwardFromOutput, _) => [shader!("gradient"), shader!("backward_from_output"), ""],
+        (Op::Backward, _) => vec![
+            shader!("exponential"),
+            shader!("gradient"),
+            shader!("gradient_cases"),
+            shader!("backward"),
+        ],
+        (Op::BackwardFromOutput, _) => vec![
+            shader!("exponential"),
+            shader!("gradient"),
+            shader!("gradient_cases"),
+            shader!("backward_from_output"),
+        ],
+    };
+    let nearest = [
+        shader!("nearest/fraction"),
+        shader!("nearest/exponential"),
+        shader!("nearest/digits"),
+        shader!("nearest/exact"),
+        shader!("nearest/rounding"),
+        shader!("nearest/lanes"),
+        match dtype {
+            DType::F16 => shader!("nearest/float16"),
+            DType::BF16 => shader!("nearest/bfloat16"),
+            DType::F32 | DType::F64 => shader!("nearest/float32"),
+        },
+        match op {
+            Op::Forward => "",
+            Op::Backward | Op::BackwardFromOutput => shader!("gradient_cases"),
+        },
+        match op {
+            Op::Forward => shader!("nearest/forward"),
+            Op::Backward => shader!("nearest/backward"),
+            Op::BackwardFromOutput => shader!("nearest/backward_from_output"),
+        },
+    ];
+    let arithmetic = match rounding {
+        Rounding::Faithful => &faithful[..],
+        Rounding::Nearest => &nearest[..],
+    };
+    let vectors = match (rounding, dtype) {
+        (Rounding::Faithful, _) => [shader!("map_vectors"), ""],
+        (Rounding::Nearest, DType::F16 | DType::BF16) => {
+            [shader!("nearest/map_vectors"), shader!("nearest/pairs")]
+        }
+        (Rounding::Nearest, _) => [shader!("nearest/map_vectors"), shader!("nearest/whole")],
     };
     let memory = match dtype {
         DType::F32 | DType::F64 => [shader!("memory/whole"), ""],
@@ -346,11 +476,23 @@ pub fn source(dtype: DType, op: Op, shared: Shared) -> String {
             (true, false) => shader!("buffers/grad_separate"),
         },
     ];
-    let common = [format, shader!("primitives"), shader!("exponential")];
+    let common = [format, shader!("primitives")];
+    let arithmetic = arithmetic.iter().copied();
     let fragments = common.into_iter().chain(arithmetic).chain(memory);
-    let fragments = fragments.chain(buffers).chain([shader!("map")]);
+    let fragments = fragments
+        .chain(buffers)
+        .chain(vectors)
+        .chain([shader!("map")]);
     let fragments: Vec<&str> = fragments.filter(|text| !text.is_empty()).collect();
-    fragments.join("\n")
+    Ok(fragments.join("\n"))
+}
+
+/// Fails if no shader rounds elements of `dtype` as requested.
+pub(crate) fn check_rounding(dtype: DType, rounding: Rounding) -> Result<()> {
+    match (dtype, rounding) {
+        (DType::F64, Rounding::Nearest) => Err(Error::Rounding { rounding, dtype }),
+        (_, Rounding::Nearest) | (_, Rounding::Faithful) => Ok(()),
+    }
 }
 
 /// Returns a shader that copies, with the kernel's own shape, bindings and entry points, for comparison with the
@@ -372,6 +514,7 @@ pub fn copy_source(has_grad: bool) -> String {
         shader!("buffers/y"),
         shader!("buffers/x_separate"),
         grad,
+        shader!("map_vectors"),
         shader!("map"),
     ]
     .join("\n")

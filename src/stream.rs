@@ -37,6 +37,7 @@ use crate::{
     elu::Elu,
     error::{Error, Result, Role, check_inputs},
     op::Op,
+    shader::check_rounding,
 };
 use io::{Inputs, Reader, Sink, Source, Writer, write_error, zeros};
 use slot::{Arrangement, Slot, Work};
@@ -110,11 +111,14 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Returns the same errors as [`Kernel::new`](crate::Kernel::new).
+    /// Returns the same errors as [`Kernel::new`](crate::Kernel::new), and on a GPU
+    /// [`Error::Rounding`] for [`Rounding::Nearest`](crate::Rounding::Nearest) of `float64`.
     pub fn new(device: &Device, elu: impl Into<Elu>, dtype: DType) -> Result<Self> {
+        let elu = elu.into();
         let arrangement = match device {
             Device::Cpu => Arrangement::InPlace, // unused, because the CPU path has no slots
             Device::Gpu(gpu) => {
+                check_rounding(dtype, elu.rounding())?;
                 gpu.probe_alive()?;
                 gpu.kernel(dtype)?;
                 Arrangement::for_gpu(gpu)
@@ -122,7 +126,7 @@ impl Stream {
         };
         Ok(Self {
             device: device.clone(),
-            elu: elu.into(),
+            elu,
             dtype,
             budget: Self::BUDGET,
             expected_len: u64::MAX,

@@ -14,6 +14,7 @@ use naga::{
 use crate::{
     dtype::DType,
     op::Op,
+    rounding::Rounding,
     shader::{
         GRAD_BINDING, PARAMS_BINDING, Shape, Shared, Specialization, X_BINDING, Y_BINDING, source,
     },
@@ -92,8 +93,11 @@ impl Error {
 }
 
 /// Returns why no shader of `dtype` exists in `language`, if none does.
-pub fn unavailable(dtype: DType, language: Language) -> Option<Error> {
+pub fn unavailable(dtype: DType, rounding: Rounding, language: Language) -> Option<Error> {
     let reason = match (dtype, language) {
+        (DType::F64, _) if rounding == Rounding::Nearest => {
+            "only the CPU path rounds it to nearest"
+        }
         (DType::F64, Language::Msl) => "Metal has no 64-bit floats",
         // naga 30 rejects 64-bit integers in GLSL, and in HLSL it drops the bitcasts between them and doubles.
         (DType::F64, Language::Hlsl | Language::Glsl) => {
@@ -115,6 +119,8 @@ pub struct Variant {
     pub dtype: DType,
     /// The operation.
     pub op: Op,
+    /// How results are rounded.
+    pub rounding: Rounding,
     /// The inputs that lie in the output's buffer.
     pub shared: Shared,
     /// The values of the `override` constants for the shape.
@@ -139,15 +145,16 @@ pub fn translate(variant: Variant, language: Language) -> Result<Vec<u8>, Error>
     let Variant {
         dtype,
         op,
+        rounding,
         shared,
         shape,
         specialization,
         entry_point,
     } = variant;
-    if let Some(reason) = unavailable(dtype, language) {
+    if let Some(reason) = unavailable(dtype, rounding, language) {
         return Err(reason);
     }
-    let source = source(dtype, op, shared);
+    let source = source(dtype, op, rounding, shared).map_err(Error::refused)?;
     let mut constants = shape.constants(entry_point);
     constants.extend(specialization.constants());
     translate_source(source, dtype, entry_point, &constants, language)

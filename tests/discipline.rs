@@ -8,7 +8,7 @@ mod check;
 
 use crate::shader::capabilities;
 use wgpu_elu::{
-    DType, Op,
+    DType, Op, Rounding,
     shader::{Shared, function, penalty, source},
 };
 
@@ -25,8 +25,11 @@ fn every_shader_follows_the_rules() {
         for op in Op::ALL {
             for (x, grad) in [(false, false), (false, true), (true, false), (true, true)] {
                 let shared = Shared { x, grad };
-                let name = format!("{dtype} {} {shared:?}", op.name());
-                shaders.push((name, source(dtype, op, shared)));
+                for rounding in [Rounding::Faithful, Rounding::Nearest] {
+                    let name = format!("{dtype} {} {rounding} {shared:?}", op.name());
+                    let source = source(dtype, op, rounding, shared).ok();
+                    shaders.extend(source.map(|source| (name, source)));
+                }
             }
         }
         for (name, source) in shaders {

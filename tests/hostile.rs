@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use rayon::prelude::*;
 use wgpu_elu::{
-    DType, Factors, Op,
+    DType, Factors, Op, Rounding,
     shader::{
         ELEMENTS, Factors32, Factors64, Params, Shape, Shared, Specialization, VECTORS, source,
     },
@@ -61,7 +61,7 @@ fn pipelines(dtype: DType) -> &'static [(&'static str, Shape)] {
 
 fn shader(dtype: DType, op: Op, factors: Factors, pipeline: (&'static str, Shape)) -> Shader {
     Shader {
-        source: source(dtype, op, Shared::default()),
+        source: source(dtype, op, Rounding::Faithful, Shared::default()).unwrap(),
         dtype,
         entry_point: pipeline.0,
         constants: constants(dtype, op, factors, pipeline),

@@ -5,30 +5,35 @@ use std::{fs, io, mem::offset_of, process::Command};
 
 use naga::{TypeInner, valid};
 use wgpu_elu::{
-    DType, Factors, Op,
+    DType, Factors, Op, Rounding,
     shader::{
-        ELEMENTS, Factor32, Factor64, Factors32, Factors64, GRAD_BINDING, PARAMS_BINDING, Params,
-        Shape, Shared, Specialization, VECTORS, X_BINDING, Y_BINDING, penalty, source,
-        uniform_size,
+        Constant, ELEMENTS, Factor32, Factor64, Factors32, Factors64, GRAD_BINDING, NearestFactors,
+        PARAMS_BINDING, Params, Shape, Shared, Specialization, VECTORS, X_BINDING, Y_BINDING,
+        penalty, source, uniform_size,
     },
 };
 
 use conformance::native::announce;
 use wgpu_elu::translate::{self, Language, Variant, translate, translate_source, unavailable};
 
-/// Returns every combination of a dtype, an operation and the inputs that share the output's buffer.
-fn every_shader() -> impl Iterator<Item = (DType, Op, Shared)> {
-    DType::ALL.into_iter().flat_map(|dtype| {
-        Op::ALL.into_iter().flat_map(move |op| {
-            [false, true]
-                .into_iter()
-                .flat_map(move |x| [false, true].map(|grad| (dtype, op, Shared { x, grad })))
-        })
-    })
+/// Returns every combination of a dtype, an operation, a rounding and the inputs that share the output's buffer. There
+/// are no shaders for nearest float64.
+fn every_shader() -> impl Iterator<Item = (DType, Op, Rounding, Shared)> {
+    let with_op = |dtype| Op::ALL.map(|op| (dtype, op));
+    let with_shared = |(dtype, op)| {
+        [(false, false), (false, true), (true, false), (true, true)]
+            .map(|(x, grad)| (dtype, op, Shared { x, grad }))
+    };
+    let with_rounding = |(dtype, op, shared)| {
+        [Rounding::Faithful, Rounding::Nearest].map(|rounding| (dtype, op, rounding, shared))
+    };
+    let all = DType::ALL.into_iter().flat_map(with_op);
+    let all = all.flat_map(with_shared).flat_map(with_rounding);
+    all.filter(|&(dtype, _, rounding, _)| dtype != DType::F64 || rounding == Rounding::Faithful)
 }
 
-fn parse(dtype: DType, op: Op, shared: Shared) -> naga::Module {
-    parse_source(dtype, &source(dtype, op, shared))
+fn parse(dtype: DType, op: Op, rounding: Rounding, shared: Shared) -> naga::Module {
+    parse_source(dtype, &source(dtype, op, rounding, shared).unwrap())
 }
 
 /// Returns the capabilities that a shader may use: those of float64 for this dtype, and otherwise none, because the
@@ -96,14 +101,18 @@ fn owned(fields: &[(&str, usize)]) -> Vec<(String, usize)> {
 
 #[test]
 fn every_shader_is_valid_and_has_both_entry_points() {
-    for (dtype, op, shared) in every_shader() {
-        let module = parse(dtype, op, shared);
+    for (dtype, op, rounding, shared) in every_shader() {
+        let module = parse(dtype, op, rounding, shared);
         assert_eq!(entry_points(&module), [ELEMENTS, VECTORS]);
         let mut expected = vec![PARAMS_BINDING, Y_BINDING];
         expected.extend((!shared.x).then_some(X_BINDING));
         expected.extend((op.has_grad() && !shared.grad).then_some(GRAD_BINDING));
         expected.sort_unstable();
-        assert_eq!(bindings(&module), expected, "{dtype} {op:?} {shared:?}");
+        assert_eq!(
+            bindings(&module),
+            expected,
+            "{dtype} {op:?} {rounding} {shared:?}"
+        );
     }
 }
 
@@ -148,17 +157,34 @@ fn params_and_factors_have_the_same_layout_in_wgsl_and_rust() {
             ]
         };
     }
-    for (dtype, op, shared) in every_shader() {
-        let module = parse(dtype, op, shared);
+    let nearest_factors = [
+        ("negative", offset_of!(NearestFactors, negative)),
+        ("positive", offset_of!(NearestFactors, positive)),
+        ("input_scale", offset_of!(NearestFactors, input_scale)),
+        ("slope", offset_of!(NearestFactors, slope)),
+        ("negative_bits", offset_of!(NearestFactors, negative_bits)),
+        ("largest", offset_of!(NearestFactors, largest)),
+        ("slope_is_exact", offset_of!(NearestFactors, slope_is_exact)),
+        ("padding", offset_of!(NearestFactors, padding)),
+    ];
+    let constant = [
+        ("high", offset_of!(Constant, high)),
+        ("middle", offset_of!(Constant, middle)),
+        ("low", offset_of!(Constant, low)),
+        ("exponent", offset_of!(Constant, exponent)),
+    ];
+    for (dtype, op, rounding, shared) in every_shader() {
+        let module = parse(dtype, op, rounding, shared);
         let (wgsl, span) = members(&module, "Params");
         assert_eq!(wgsl, owned(&params));
         assert_eq!(span, uniform_size(dtype));
-        let (factors, factor) = match dtype {
-            DType::F64 => (factors!(Factors64), factor!(Factor64)),
-            _ => (factors!(Factors32), factor!(Factor32)),
+        let (factors, name, factor) = match (dtype, rounding) {
+            (_, Rounding::Nearest) => (nearest_factors, "Constant", constant),
+            (DType::F64, _) => (factors!(Factors64), "Factor", factor!(Factor64)),
+            _ => (factors!(Factors32), "Factor", factor!(Factor32)),
         };
         assert_eq!(members(&module, "Factors").0, owned(&factors));
-        assert_eq!(members(&module, "Factor").0, owned(&factor));
+        assert_eq!(members(&module, name).0, owned(&factor));
     }
 }
 
@@ -216,8 +242,8 @@ fn every_variant() -> impl Iterator<Item = Variant> {
         (ELEMENTS, Shape::HARDWARE),
     ];
     every_shader()
-        .filter(|(_, op, shared)| op.has_grad() || !shared.grad)
-        .flat_map(move |(dtype, op, shared)| {
+        .filter(|(_, op, _, shared)| op.has_grad() || !shared.grad)
+        .flat_map(move |(dtype, op, rounding, shared)| {
             let specializations = [
                 Factors::celu(2.0).expect("2 is within the range"),
                 Factors::SELU,
@@ -228,6 +254,7 @@ fn every_variant() -> impl Iterator<Item = Variant> {
                 specializations.map(|specialization| Variant {
                     dtype,
                     op,
+                    rounding,
                     shared,
                     shape,
                     specialization,
@@ -266,7 +293,7 @@ fn the_penalty_shader_translates_to_every_language() {
     for variant in every_penalty() {
         let (dtype, _, entry_point) = variant;
         for language in Language::ALL {
-            if unavailable(dtype, language).is_some() {
+            if unavailable(dtype, Rounding::Faithful, language).is_some() {
                 continue;
             }
             let translated = translate_penalty(variant, language);
@@ -289,7 +316,7 @@ fn every_shader_translates_to_every_language() {
     for variant in every_variant() {
         for language in Language::ALL {
             let translated = translate(variant, language);
-            if let Some(reason) = unavailable(variant.dtype, language) {
+            if let Some(reason) = unavailable(variant.dtype, variant.rounding, language) {
                 assert_eq!(translated.unwrap_err(), reason);
                 continue;
             }
@@ -313,9 +340,13 @@ fn every_shader_translates_to_every_language() {
             assert!(text.contains(&entry_point), "{variant:?}: {text}");
             if language == Language::Wgsl {
                 let Variant {
-                    dtype, op, shared, ..
+                    dtype,
+                    op,
+                    rounding,
+                    shared,
+                    ..
                 } = variant;
-                assert_eq!(text, source(dtype, op, shared));
+                assert_eq!(text, source(dtype, op, rounding, shared).unwrap());
             } else {
                 let other = if variant.entry_point == VECTORS {
                     ELEMENTS
@@ -351,10 +382,10 @@ fn glsl_is_valid() {
 fn validate_translations(language: Language, program: &str, args: &[&str], extension: &str) {
     let folder = tempfile::tempdir().unwrap();
     let elu = every_variant()
-        .filter(|variant| unavailable(variant.dtype, language).is_none())
+        .filter(|variant| unavailable(variant.dtype, variant.rounding, language).is_none())
         .map(|variant| (format!("{variant:?}"), translate(variant, language)));
     let penalties = every_penalty()
-        .filter(|&(dtype, ..)| unavailable(dtype, language).is_none())
+        .filter(|&(dtype, ..)| unavailable(dtype, Rounding::Faithful, language).is_none())
         .map(|variant| (format!("{variant:?}"), translate_penalty(variant, language)));
     for (i, (what, translated)) in elu.chain(penalties).enumerate() {
         let file = folder.path().join(format!("{i}.{extension}"));

@@ -30,6 +30,8 @@ mod kernel;
 mod layer;
 // The memory of a process, which must not grow over many calls.
 mod memory;
+// `Rounding::Nearest`.
+mod nearest;
 // Properties of the results for random vectors, on every device.
 mod properties;
 // The formulas of `reference`, compared with published values.

@@ -1,6 +1,6 @@
 //! Tests of dtypes and factors as text and as JSON: a round trip returns the same value, and errors name the problem.
 
-use wgpu_elu::{DType, Elu, Factors, ParseDTypeError};
+use wgpu_elu::{DType, Elu, Factors, ParseDTypeError, Rounding};
 
 #[test]
 fn dtypes_are_parsed_from_their_names() {
@@ -37,6 +37,16 @@ fn dtypes_are_strings_in_json() {
 fn factors_are_objects_in_json() {
     let elu = Elu::from(Factors::SELU);
     let json = serde_json::to_string(&elu).unwrap();
+    assert_eq!(
+        json,
+        r#"{"alpha":1.6732632423543772,"scale":1.0507009873554805,"input_scale":1.0,"rounding":"faithful"}"#
+    );
+    assert_eq!(serde_json::from_str::<Elu>(&json).unwrap(), elu);
+    let nearest = elu.with_rounding(Rounding::Nearest);
+    let json = serde_json::to_string(&nearest).unwrap();
+    assert_eq!(serde_json::from_str::<Elu>(&json).unwrap(), nearest);
+    // The rounding may be missing.
+    let json = serde_json::to_string(&Factors::SELU).unwrap();
     assert_eq!(
         json,
         r#"{"alpha":1.6732632423543772,"scale":1.0507009873554805,"input_scale":1.0}"#

@@ -78,6 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let work = Workload::new(args.op, args.dtype, function.for_dtype(args.dtype)?);
     let files = Files::open(&args.files)?;
     let selected = args.device_args.comparison_device()?;
+    let selected = selected.for_rounding(args.function.rounding());
     let device = selected.for_dtype(args.dtype)?;
     let gpu = match &device {
         Device::Gpu(gpu) => Some(gpu),

@@ -10,8 +10,8 @@ use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use pollster::block_on;
 use wgpu_elu::{
-    DType, Device, Op,
-    accuracy::{Case, Extent, Findings, Judge, Report, check_with},
+    DType, Device, Op, Rounding,
+    accuracy::{Case, Extent, Findings, Judge, Report, check_with, digest},
 };
 
 use crate::{
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// Test every bit pattern, and more of everything else
     ///
     /// It also tests more incoming gradients and more other factors. It takes minutes for float32, and is not possible
-    /// for float64.
+    /// for float64. With --nearest, it also prints the SHA-256 of all results, which is the same on every device.
     #[arg(long)]
     exhaustive: bool,
     #[command(flatten)]
@@ -82,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let files = Files::open(&args.files)?;
     let selected = args.device_args.select()?;
+    let selected = selected.for_rounding(args.function.rounding());
     let device = selected.for_dtype(dtype)?;
     let judge = Judge { op, dtype, elu };
     let extent = if args.exhaustive {
@@ -101,8 +102,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         points: &curve.points(),
         max_ulp: judge.max_ulp(),
     };
-    let text = format!("{title}\n{report}");
-    let written = files.write(&chart, &as_json(&report, &device), &text);
+    let digest = digest_of(&device, judge, args.exhaustive)?;
+    let line = digest.iter().map(|digest| format!("SHA-256 {digest}\n"));
+    let text = format!("{title}\n{report}{}", line.collect::<String>());
+    let written = files.write(&chart, &as_json(&report, digest, &device), &text);
     // A broken contract is reported even if nobody reads the table to its end.
     match written {
         Err(error) if !crate::is_broken_pipe(&error) => Err(error),
@@ -119,12 +122,7 @@ fn examine_all(
     extent: Extent,
     needs_curve: bool,
 ) -> Result<(Report, Curve)> {
-    let bar = if std::io::stderr().is_terminal() {
-        let style = ProgressStyle::with_template("{bar:40} {percent}%  {eta} left")?;
-        ProgressBar::new(0).with_style(style)
-    } else {
-        ProgressBar::hidden()
-    };
+    let bar = progress_bar()?;
     let progress = |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -144,6 +142,30 @@ fn examine_all(
     };
     bar.finish_and_clear();
     Ok((report.with_others(others), curve))
+}
+
+/// Returns the digest of all results if they are rounded to nearest, so that other devices must have the same digest.
+fn digest_of(device: &Device, judge: Judge, is_exhaustive: bool) -> Result<Option<String>> {
+    if !is_exhaustive || judge.elu.rounding() != Rounding::Nearest {
+        return Ok(None);
+    }
+    let bar = progress_bar()?;
+    let progress = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let digest = block_on(digest(device, judge, 1, progress))?;
+    bar.finish_and_clear();
+    Ok(Some(digest))
+}
+
+/// Creates a progress bar, which is hidden if standard error is not a terminal.
+fn progress_bar() -> Result<ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:40} {percent}%  {eta} left")?;
+    Ok(ProgressBar::new(0).with_style(style))
 }
 
 /// Collects a report and a curve from the same results.

@@ -6,7 +6,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use wgpu_elu::{
-    DType, Device, Error, Op, cpu,
+    DType, Device, Error, Op, Rounding, cpu,
     device::{Reason, Wish},
     wgpu,
 };
@@ -124,6 +124,7 @@ impl DeviceArgs {
             device,
             requested: wish != Wish::Auto,
             reason: Some(reason),
+            rounding: Rounding::default(),
         })
     }
 
@@ -156,7 +157,11 @@ pub(crate) struct SelectedDevice {
     pub(crate) requested: bool,
     /// The reason for the selection, unless the CPU was requested.
     pub(crate) reason: Option<Reason>,
+    rounding: Rounding,
 }
+
+/// What every GPU lacks for nearest results of float64.
+const NEAREST_FLOAT64: &str = "nearest float64";
 
 impl SelectedDevice {
     fn requested(device: Device) -> Self {
@@ -164,6 +169,7 @@ impl SelectedDevice {
             device,
             requested: true,
             reason: None,
+            rounding: Rounding::default(),
         }
     }
 
@@ -176,6 +182,11 @@ impl SelectedDevice {
         let Some(feature) = self.missing_feature(dtype) else {
             return Ok(self.device.clone());
         };
+        ensure!(
+            !self.requested || feature != NEAREST_FLOAT64,
+            "{} has no {feature}: use --device cpu",
+            self.device
+        );
         ensure!(
             !self.requested,
             "{} has no {feature}, which {dtype} needs: use --device cpu",
@@ -221,9 +232,17 @@ impl SelectedDevice {
         }
     }
 
-    /// Returns the name of a feature that `dtype` needs and the device lacks, or `None` if it lacks none.
+    /// Returns the selected device for results that are rounded like this. Only the CPU path rounds float64 to nearest.
+    pub(crate) fn for_rounding(self, rounding: Rounding) -> Self {
+        Self { rounding, ..self }
+    }
+
+    /// Returns the name of something that `dtype` needs and the device lacks, or `None` if it lacks nothing.
     pub(crate) fn missing_feature(&self, dtype: DType) -> Option<&'static str> {
         match &self.device {
+            Device::Gpu(gpu) if dtype == DType::F64 && self.rounding == Rounding::Nearest => {
+                gpu.missing_feature(dtype).or(Some(NEAREST_FLOAT64))
+            }
             Device::Gpu(gpu) => gpu.missing_feature(dtype),
             Device::Cpu => None,
         }

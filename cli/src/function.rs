@@ -3,7 +3,7 @@
 use std::{fmt, path::Path};
 
 use anyhow::Result;
-use wgpu_elu::{DType, Elu, Factors, Op};
+use wgpu_elu::{DType, Elu, Factors, Op, Rounding};
 
 use crate::usage;
 
@@ -53,6 +53,11 @@ pub(crate) struct FunctionArgs {
         hide_short_help = true
     )]
     input_scale: Option<String>,
+    /// Round to the nearest number, which gives the same bits on every device
+    ///
+    /// Without it, results are within 1 ULP of the exact value, and devices may differ in the last bit.
+    #[arg(long)]
+    nearest: bool,
 }
 
 /// A function with its factors. Its display is such as `alpha 0.5`, `SELU` or `CELU, alpha 2`.
@@ -70,6 +75,15 @@ pub(crate) struct Function {
 }
 
 impl FunctionArgs {
+    /// Returns how results are rounded.
+    pub(crate) fn rounding(&self) -> Rounding {
+        if self.nearest {
+            Rounding::Nearest
+        } else {
+            Rounding::Faithful
+        }
+    }
+
     /// Parses the factors. Infinity must be written as `inf` or `infinity`: a number that overflows to infinity, such
     /// as 1e400, is rejected as a mistake.
     pub(crate) fn parse(&self) -> Result<Function> {
@@ -77,7 +91,7 @@ impl FunctionArgs {
             return Ok(Function {
                 name: "SELU",
                 factors: String::new(),
-                elu: Elu::selu(),
+                elu: Elu::selu().with_rounding(self.rounding()),
                 layer: None,
                 source: "--selu".into(),
             });
@@ -104,7 +118,7 @@ impl FunctionArgs {
         Ok(Function {
             name,
             factors,
-            elu: Factors::new(alpha, scale, input_scale)?.into(),
+            elu: Elu::from(Factors::new(alpha, scale, input_scale)?).with_rounding(self.rounding()),
             layer: None,
             source,
         })
@@ -115,7 +129,7 @@ impl Function {
     /// Returns the function of a layer in the Keras model `file`. `path` is the layer's path.
     pub(crate) fn of_layer(elu: Elu, path: &str, file: &Path) -> Self {
         let alpha = || format!("alpha {}", elu.alpha());
-        let (name, factors) = if elu == Elu::selu() {
+        let (name, factors) = if elu.factors() == Factors::SELU {
             ("SELU", String::new())
         } else if elu.factors().input_scale() == 1.0 {
             ("ELU", alpha()) // also Keras' CELU, whose alpha is 1
@@ -132,6 +146,14 @@ impl Function {
                 file.display(),
                 elu.alpha()
             ),
+        }
+    }
+
+    /// Returns the same function with results that are rounded like this.
+    pub(crate) fn with_rounding(self, rounding: Rounding) -> Self {
+        Self {
+            elu: self.elu.with_rounding(rounding),
+            ..self
         }
     }
 
@@ -185,7 +207,11 @@ impl Function {
             (Op::Backward, name) => format!("{name}'s gradient"),
             (Op::BackwardFromOutput, name) => format!("{name}'s gradient from the output"),
         };
-        let parts = [name, self.factors.clone()];
+        let rounding = match self.elu.rounding() {
+            Rounding::Faithful => String::new(),
+            Rounding::Nearest => "rounded to nearest".into(),
+        };
+        let parts = [name, self.factors.clone(), rounding];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let layer = self.layer.iter().map(|path| format!(" of {path}"));
         parts.join(", ") + &layer.collect::<String>()

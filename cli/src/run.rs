@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     args.op.check(&args.inputs)?;
     // Reports invalid factors before any other file is opened.
     let function = match args.model.function()? {
-        Some(function) => function,
+        Some(function) => function.with_rounding(args.function.rounding()),
         None => args.function.parse()?,
     };
     let task = Task {
@@ -238,6 +238,7 @@ impl Task<'_> {
             return Ok(selected);
         }
         let selected = self.args.device_args.select()?;
+        let selected = selected.for_rounding(self.function.elu().rounding());
         Ok(self.selected.get_or_init(|| selected))
     }
 

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "SPIR-V is binary, and standard output is a terminal: use -o FILE",
         ));
     }
-    if let Some(reason) = unavailable(args.dtype, args.language) {
+    if let Some(reason) = unavailable(args.dtype, args.factors.rounding(), args.language) {
         return Err(crate::usage(format!(
             "{reason}: choose another --dtype or --language"
         )));
@@ -107,6 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let variant = Variant {
         dtype: args.dtype,
         op: args.op,
+        rounding: elu.rounding(),
         shared: Shared {
             x: args.in_place && !args.op.has_grad(),
             grad: args.in_place && args.op.has_grad(),

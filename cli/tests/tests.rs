@@ -32,6 +32,8 @@ mod keras;
 // Files that are larger than the command's buffers, and signals.
 #[cfg(unix)]
 mod large;
+// `--nearest`.
+mod nearest;
 // `elu run` on `.npy` files.
 mod npy;
 // The headers of `.npy` files that NumPy reads, and those that it refuses.

@@ -3,7 +3,7 @@
 use dashu_float::{FBig, round::mode::HalfEven};
 
 use super::format::{bits, smallest_normal, to_f32, value};
-use crate::{dtype::DType, elu::Elu, op::Op, reference};
+use crate::{dtype::DType, elu::Elu, op::Op, reference, rounding::Rounding};
 
 /// Judges the results of one operation on one dtype.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ enum Expected {
     Special(f64),
     /// A number near this exact value, which has dozens of bits more than the dtype.
     Near(f64),
-    /// A float64 near this exact value.
+    /// A number near this exact value, which has more bits than an `f64`.
     NearWide(Wide),
 }
 
@@ -87,8 +87,10 @@ impl Judge {
                 self.compare(y, nearest, || distance(self.dtype, y, expected))
             }
             Expected::NearWide(expected) => {
-                let (nearest, ulp_exponent) = nearest_wide(&expected);
-                self.compare(y, nearest, || distance_wide(y, expected, ulp_exponent))
+                let (nearest, ulp_exponent) = nearest_wide(self.dtype, &expected);
+                self.compare(y, nearest, || {
+                    distance_wide(self.dtype, y, expected, ulp_exponent)
+                })
             }
         }
     }
@@ -100,7 +102,7 @@ impl Judge {
             Expected::Anything => None,
             Expected::Same(bits) => Some(bits),
             Expected::Special(expected) | Expected::Near(expected) => Some(bits(dtype, expected)),
-            Expected::NearWide(expected) => Some(bits(dtype, nearest_wide(&expected).0)),
+            Expected::NearWide(expected) => Some(bits(dtype, nearest_wide(dtype, &expected).0)),
         }
     }
 
@@ -152,14 +154,59 @@ impl Judge {
         }
     }
 
-    /// Returns whether the contract requires the nearest number: for 16-bit formats, forward, ELU with alpha 1.
+    /// Returns whether the contract requires the nearest number: for [`Rounding::Nearest`], and for 16-bit formats,
+    /// forward, ELU with alpha 1.
     pub fn is_rounded_correctly(&self) -> bool {
-        matches!(self.dtype, DType::F16 | DType::BF16)
-            && self.op == Op::Forward
-            && self.elu == Elu::new(1.0)
+        self.elu.rounding() == Rounding::Nearest
+            || matches!(self.dtype, DType::F16 | DType::BF16)
+                && self.op == Op::Forward
+                && self.elu == Elu::new(1.0)
     }
 
     fn expected(&self, x_bits: u64, grad_bits: u64) -> Expected {
+        let expected = self.usual_expected(x_bits, grad_bits);
+        // If the error of the exact value could decide which number is nearest, and that matters, more bits are needed.
+        let is_undecided = self.elu.rounding() == Rounding::Nearest
+            && match &expected {
+                Expected::Near(v) => {
+                    let ulps = v.abs() / spacing(self.dtype, *v);
+                    (ulps.fract() - 0.5).abs() < NEAR_MIDDLE
+                }
+                Expected::NearWide(v) => {
+                    let (_, ulp_exponent) = nearest_wide(self.dtype, v);
+                    let ulps = v.clone() >> ulp_exponent;
+                    let fraction = (ulps.clone() - ulps.trunc()).to_f64().value();
+                    (fraction.abs() - 0.5).abs() < NEAR_MIDDLE
+                }
+                Expected::Anything | Expected::Same(_) | Expected::Special(_) => false,
+            };
+        if is_undecided {
+            let [x, grad] = [x_bits, grad_bits].map(|bits| value(self.dtype, bits));
+            return Expected::NearWide(self.wide(x, grad, MANY_BITS));
+        }
+        expected
+    }
+
+    /// Returns the exact value with `precision` bits, for inputs that are not special.
+    fn wide(&self, x: f64, grad: f64, precision: usize) -> Wide {
+        let RoundedFactors {
+            negative,
+            positive,
+            input_scale,
+        } = self.rounded_factors();
+        let wide = |v| wide(v, precision);
+        match self.op {
+            Op::Forward if x > 0.0 => wide(x) * wide(positive),
+            Op::Forward => exp_m1(input_scale, x, precision) * wide(negative),
+            _ if x > 0.0 => wide(grad) * wide(positive),
+            Op::Backward => {
+                exp(input_scale, x, precision) * wide(negative) * wide(input_scale) * wide(grad)
+            }
+            Op::BackwardFromOutput => (wide(x) + wide(negative)) * wide(input_scale) * wide(grad),
+        }
+    }
+
+    fn usual_expected(&self, x_bits: u64, grad_bits: u64) -> Expected {
         let [x, grad] = [x_bits, grad_bits].map(|bits| value(self.dtype, bits));
         match self.op {
             Op::Forward => self.expected_forward(x_bits, x),
@@ -182,7 +229,7 @@ impl Judge {
         } else if !is_finite_and_not_zero(negative) {
             Expected::Special(-negative)
         } else if self.dtype == DType::F64 {
-            Expected::NearWide(exponential(input_scale, x, FBig::exp_m1) * wide(negative))
+            Expected::NearWide(self.wide(x, 0.0, FEW_BITS))
         } else {
             Expected::Near(reference::family(x, negative, 1.0, input_scale))
         }
@@ -227,12 +274,7 @@ impl Judge {
             return Expected::Special(grad * sign);
         }
         if self.dtype == DType::F64 {
-            let slope = if from_output {
-                wide(x) + wide(negative)
-            } else {
-                exponential(input_scale, x, FBig::exp) * wide(negative)
-            };
-            return Expected::NearWide(slope * wide(input_scale) * wide(grad));
+            return Expected::NearWide(self.wide(x, grad, FEW_BITS));
         }
         let slope = if from_output {
             x + negative
@@ -250,7 +292,7 @@ impl Judge {
         if !is_finite_and_not_zero(v) {
             Expected::Special(v * factor)
         } else if self.dtype == DType::F64 {
-            Expected::NearWide(wide(v) * wide(factor))
+            Expected::NearWide(wide(v, FEW_BITS) * wide(factor, FEW_BITS))
         } else {
             Expected::Near(v * factor) // exact
         }
@@ -294,50 +336,97 @@ fn is_finite_and_not_zero(value: f64) -> bool {
 
 type Wide = FBig<HalfEven, 2>;
 
-/// Converts to 160 bits, so that the difference of an exact value and a nearby `f64` has dozens of correct bits.
-fn wide(value: f64) -> Wide {
+/// A precision with which the difference of an exact value and a nearby `f64` has dozens of correct bits.
+const FEW_BITS: usize = 160;
+/// A precision that shows on which side of the middle between two numbers an exact value lies. In `f64`, x can be as
+/// small as 2^-1074, and x^2 / 2 decides.
+const MANY_BITS: usize = 2400;
+/// If the distance from the middle between two numbers is smaller, in ULP, the exact value is computed with
+/// [`MANY_BITS`]. The error of other exact values is smaller than this.
+const NEAR_MIDDLE: f64 = 1e-7;
+
+fn wide(value: f64, precision: usize) -> Wide {
     let value = Wide::try_from(value).unwrap_or(Wide::ZERO);
-    value.with_precision(160).value()
+    value.with_precision(precision).value()
 }
 
-/// Returns `function(input_scale * x)` for a finite `x`. The function is exp or expm1.
-fn exponential(input_scale: f64, x: f64, function: fn(&Wide) -> Wide) -> Wide {
-    // Replaces arguments below -1e5, for which the computation takes long: exp is 0 and expm1 is -1 in every bit that
-    // matters.
+/// Returns exp(t) for t = `input_scale * x` and a finite `x`. Replaces arguments below -1e5, for which the computation
+/// takes long, and where exp(t) is 0 in every bit that matters.
+fn exp(input_scale: f64, x: f64, precision: usize) -> Wide {
     if input_scale * x < -1e5 {
-        function(&wide(-1e5))
+        wide(-1e5, precision).exp()
     } else {
-        function(&(wide(input_scale) * wide(x)))
+        (wide(input_scale, precision) * wide(x, precision)).exp()
     }
 }
 
-/// Returns the `f64` nearest to `exact`, which must not be 0, and the exponent of one ULP: the ULP is 2^exponent.
-fn nearest_wide(exact: &Wide) -> (f64, isize) {
-    let repr = exact.repr();
-    let exponent = repr.exponent() + repr.digits() as isize - 1;
-    let ulp_exponent = exponent.max(-1022) - 52;
-    // Rounds to an integer number of ULPs, at most 2^53. `FBig::to_f64` would turn a subnormal number into 0.
-    let ulps = (exact.clone() >> ulp_exponent).round().to_f64().value();
-    let half = power_of_two(ulp_exponent / 2);
-    let nearest = ulps.abs() * half * power_of_two(ulp_exponent - ulp_exponent / 2);
-    (
-        if *exact < Wide::ZERO {
-            -nearest
-        } else {
-            nearest
-        },
-        ulp_exponent,
-    )
+/// Returns expm1(t) for t = `input_scale * x`. Replaces finite arguments below -1000, where expm1(t) is -1 except in
+/// bits that do not matter.
+fn exp_m1(input_scale: f64, x: f64, precision: usize) -> Wide {
+    if x == f64::NEG_INFINITY {
+        wide(-1.0, precision)
+    } else if input_scale * x < -1000.0 {
+        wide(-1000.0, precision).exp_m1()
+    } else {
+        (wide(input_scale, precision) * wide(x, precision)).exp_m1()
+    }
 }
 
-/// Returns the distance of `y` from `exact` in units of 2^`ulp_exponent`. An infinite `y` counts as 2^1024.
-fn distance_wide(y: f64, exact: Wide, ulp_exponent: isize) -> f64 {
-    let y = if y.is_infinite() {
-        wide(y.signum()) << 1024
+/// Returns the number of `dtype` nearest to `exact`, which must not be 0, and the exponent of one ULP: the ULP is
+/// 2^exponent.
+fn nearest_wide(dtype: DType, exact: &Wide) -> (f64, isize) {
+    let (fraction, smallest_exponent) = match dtype {
+        DType::F16 => (10, -14),
+        DType::BF16 => (7, -126),
+        DType::F32 => (23, -126),
+        DType::F64 => (52, -1022),
+    };
+    let repr = exact.repr();
+    let exponent = repr.exponent() + repr.digits() as isize - 1;
+    let ulp_exponent = exponent.max(smallest_exponent) - fraction;
+    // Rounds to an integer number of ULPs, at most 2^53. `FBig::to_f64` would turn a subnormal number into 0.
+    let ulps = round_to_even(exact.clone() >> ulp_exponent);
+    let half = power_of_two(ulp_exponent / 2);
+    let magnitude = ulps.abs() * half * power_of_two(ulp_exponent - ulp_exponent / 2);
+    let nearest = if *exact < Wide::ZERO {
+        -magnitude
     } else {
-        wide(y)
+        magnitude
+    };
+    (value(dtype, bits(dtype, nearest)), ulp_exponent)
+}
+
+/// Rounds to the nearest integer, ties to even. (`FBig::round` rounds ties away from 0.)
+fn round_to_even(number: Wide) -> f64 {
+    let floor = number.clone().floor();
+    let above_middle = (number - floor.clone()).cmp(&wide(0.5, FEW_BITS));
+    let floor = floor.to_f64().value();
+    let is_odd = floor % 2.0 != 0.0;
+    if above_middle.is_gt() || (above_middle.is_eq() && is_odd) {
+        floor + 1.0
+    } else {
+        floor
+    }
+}
+
+/// Returns the distance of `y` from `exact` in units of 2^`ulp_exponent`. An infinite `y` counts as the smallest power
+/// of two that is too large for the dtype.
+fn distance_wide(dtype: DType, y: f64, exact: Wide, ulp_exponent: isize) -> f64 {
+    let y = if y.is_infinite() {
+        wide(y.signum(), FEW_BITS) << overflow_exponent(dtype)
+    } else {
+        wide(y, FEW_BITS)
     };
     ((y - exact) >> ulp_exponent).to_f64().value().abs()
+}
+
+/// Returns the exponent of the smallest power of two that is too large for the dtype.
+fn overflow_exponent(dtype: DType) -> isize {
+    match dtype {
+        DType::F16 => 16,
+        DType::BF16 | DType::F32 => 128,
+        DType::F64 => 1024,
+    }
 }
 
 /// Returns 2^`exponent`, even if that is 0 or infinite.
@@ -355,8 +444,7 @@ fn nearest(dtype: DType, exact: f64) -> f64 {
 /// large for the dtype.
 fn distance(dtype: DType, y: f64, exact: f64) -> f64 {
     let y = if y.is_infinite() {
-        let exponent = if dtype == DType::F16 { 16 } else { 128 };
-        2f64.powi(exponent).copysign(y)
+        power_of_two(overflow_exponent(dtype)).copysign(y)
     } else {
         y
     };

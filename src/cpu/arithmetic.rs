@@ -49,6 +49,7 @@ use fearless_simd::prelude::*;
 
 use super::has_fma;
 use crate::factors::{RoundedFactors, Split};
+pub(super) use polynomials::q_of_f64;
 use polynomials::*;
 
 /// A formula that is applied to every element: to `x` and, for a gradient, `grad`. Forward ignores `grad`.

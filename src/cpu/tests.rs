@@ -1,7 +1,7 @@
 //! Tests of the vector code at every SIMD level of this machine, not only at the best one.
 
 use super::*;
-use crate::reference;
+use crate::{factors::Factors, reference};
 
 /// Returns every SIMD level that this machine has.
 pub(super) fn levels() -> Vec<Level> {
@@ -91,7 +91,7 @@ fn every_level_keeps_the_sign_of_zero() {
                 let sign_bit = bits(negative_zero);
                 let expected = if sign < 0.0 { 0 } else { sign_bit };
                 let mut y = [negative_zero; 5];
-                T::forward(level, factors, Some(&[negative_tiny; 5]), &mut y);
+                T::forward(level, factors.into(), Some(&[negative_tiny; 5]), &mut y);
                 assert_eq!(
                     y.map(bits),
                     [expected; 5],
@@ -101,7 +101,7 @@ fn every_level_keeps_the_sign_of_zero() {
                 T::gradient(
                     level,
                     Op::Backward,
-                    factors,
+                    factors.into(),
                     &[negative_tiny; 5],
                     Some(&[negative_tiny; 5]),
                     &mut y,
@@ -117,7 +117,7 @@ fn every_level_keeps_the_sign_of_zero() {
                     T::gradient(
                         level,
                         Op::BackwardFromOutput,
-                        factors,
+                        factors.into(),
                         output,
                         Some(&[negative_tiny; 5]),
                         &mut y,
@@ -160,7 +160,14 @@ fn every_level_passes_earlier_failures() {
             let factors = Factors::new(alpha, 1.0, input_scale).unwrap();
             let [x, grad] = [x, grad].map(f32::from_bits);
             let mut y = [0.0];
-            f32::gradient(level, Op::Backward, factors, &[x], Some(&[grad]), &mut y);
+            f32::gradient(
+                level,
+                Op::Backward,
+                factors.into(),
+                &[x],
+                Some(&[grad]),
+                &mut y,
+            );
             let y = y[0].to_bits();
             assert!(
                 y.abs_diff(expected) <= 1,

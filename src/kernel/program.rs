@@ -11,6 +11,7 @@ use crate::{
     dtype::DType,
     error::Result,
     op::Op,
+    rounding::Rounding,
     shader::{self, Shared, Specialization, penalty},
 };
 
@@ -20,6 +21,7 @@ pub(super) enum Program {
     /// An operation, with the inputs that lie in the output's buffer.
     Elu {
         op: Op,
+        rounding: Rounding,
         shared: Shared,
     },
     Penalty,
@@ -63,7 +65,7 @@ impl Program {
     /// Returns the bindings that the shader only reads.
     fn read_only(self) -> Vec<u32> {
         match self {
-            Self::Elu { op, shared } => {
+            Self::Elu { op, shared, .. } => {
                 let x = (!shared.x).then_some(shader::X_BINDING);
                 let grad = (op.has_grad() && !shared.grad).then_some(shader::GRAD_BINDING);
                 x.into_iter().chain(grad).collect()
@@ -79,10 +81,14 @@ impl Program {
         }
     }
 
-    fn source(self, dtype: DType) -> String {
+    fn source(self, dtype: DType) -> Result<String> {
         match self {
-            Self::Elu { op, shared } => shader::source(dtype, op, shared),
-            Self::Penalty => penalty::source(dtype),
+            Self::Elu {
+                op,
+                rounding,
+                shared,
+            } => shader::source(dtype, op, rounding, shared),
+            Self::Penalty => Ok(penalty::source(dtype)),
         }
     }
 }
@@ -208,10 +214,11 @@ impl Kernel {
                     immediate_size: 0,
                 })
             })?;
+            let source = program.source(self.dtype())?;
             let module = checked(device, "the shader", || {
                 device.create_shader_module(wgpu::ShaderModuleDescriptor {
                     label: Some(&format!("{label}.module")),
-                    source: wgpu::ShaderSource::Wgsl(program.source(self.dtype()).into()),
+                    source: wgpu::ShaderSource::Wgsl(source.into()),
                 })
             })?;
             Ok(Objects {

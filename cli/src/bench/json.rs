@@ -59,6 +59,7 @@ impl Report<'_> {
             "alpha": number(self.work.elu.alpha()),
             "scale": self.work.elu.factors().scale(),
             "input_scale": self.work.elu.factors().input_scale(),
+            "rounding": self.work.elu.rounding().name(),
             "cpu": json::cpu_path(),
             "gpu": gpu,
             "gpu_text": machine.gpu_description,

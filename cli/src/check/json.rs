@@ -10,7 +10,7 @@ use crate::json::{self, merge, number};
 
 /// Returns everything that the report's text contains, and all numbers of the worst cases. docs/cli.md lists the
 /// fields.
-pub(super) fn as_json(report: &Report, device: &Device) -> Value {
+pub(super) fn as_json(report: &Report, digest: Option<String>, device: &Device) -> Value {
     let judge = report.judge();
     let ranges = report.ranges().map(|(name, tally)| {
         let id = name.replace(" .. ", "_to_").replace(' ', "_");
@@ -26,6 +26,8 @@ pub(super) fn as_json(report: &Report, device: &Device) -> Value {
         "alpha": number(judge.elu.alpha()),
         "scale": judge.elu.factors().scale(),
         "input_scale": judge.elu.factors().input_scale(),
+        "rounding": judge.elu.rounding().name(),
+        "sha256": digest,
         "results": report.count(),
         "contract": contract_as_json(judge, report.broken()),
         "ranges": ranges.collect::<Vec<_>>(),

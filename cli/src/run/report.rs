@@ -272,6 +272,7 @@ impl Report<'_> {
             "alpha": number(factors.alpha()),
             "scale": factors.scale(),
             "input_scale": factors.input_scale(),
+            "rounding": function.elu().rounding().name(),
             "layer": function.layer(),
             "grad": args.op.grad.as_deref().map(input::name),
             "files": self.files,

@@ -68,7 +68,7 @@ pub(super) fn q_of_f32_centered<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
 }
 
 #[inline(always)]
-pub(super) fn q_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
+pub(in super::super) fn q_of_f64<S: Simd>(simd: S, r: S::f64s) -> S::f64s {
     let splat = |v: f64| S::f64s::splat(simd, v);
     let r2 = r * r;
     let r4 = r2 * r2;

@@ -13,6 +13,9 @@ pub mod function;
 // Native adapters, and blocking versions of the helpers.
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
+// Nearest results of the CPU path and every adapter, compared bit by bit.
+#[cfg(any(test, target_family = "wasm"))]
+mod nearest;
 // Results of the CPU path and every adapter, compared with exact values.
 #[cfg(any(test, target_family = "wasm"))]
 mod numbers;

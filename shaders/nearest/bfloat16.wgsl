@@ -1,0 +1,4 @@
+// The format of bfloat16 results.
+const KEPT_BITS: u32 = 8u; // of the significand
+const RESULT_BIAS: i32 = EXPONENT_BIAS - 1; // a `Number` of exponent 0 is less than 1
+const RESULT_INFINITY: u32 = INFINITY >> BF16_SHIFT;
