@@ -19,6 +19,7 @@ use crate::{
     elu::Elu,
     error::{LayerError, Result},
     regularizer::Regularizer,
+    rounding::Rounding,
     tensor::Tensor,
 };
 #[cfg(feature = "serde")]
@@ -272,6 +273,17 @@ impl Layer {
     /// Returns alpha. For inputs that tend to negative infinity, the output tends to `-alpha`.
     pub fn alpha(&self) -> f64 {
         self.elu.factors().alpha()
+    }
+
+    /// Returns how results are rounded.
+    pub fn rounding(&self) -> Rounding {
+        self.elu.rounding()
+    }
+
+    /// Sets how results are rounded, which is [`Rounding::Faithful`] by default. Keras has no such setting, so the
+    /// configuration does not contain it.
+    pub fn set_rounding(&mut self, rounding: Rounding) {
+        self.elu = self.elu.with_rounding(rounding);
     }
 
     /// Returns the regularizer of the outputs, or `None`.

@@ -6,6 +6,7 @@ use wgpu_elu::{
     DType, Device, Elu, Factors, Kernel, Op, Rounding, Stream, Tensor,
     accuracy::{self, Extent},
     cpu,
+    layer::Layer,
     shader::{self, Shared},
 };
 
@@ -127,6 +128,25 @@ fn a_stream_and_a_tensor_on_the_cpu_compute_it() {
     let mut stream = Stream::new(&Device::Cpu, elu, DType::F32).unwrap();
     stream.forward_slice_blocking(&x, &mut of_stream).unwrap();
     assert_eq!(of_stream, y);
+}
+
+#[test]
+fn a_layer_computes_it() {
+    let mut layer = Layer::new(0.3).unwrap();
+    assert_eq!(layer.rounding(), Rounding::Faithful);
+    layer.set_rounding(Rounding::Nearest);
+    assert_eq!(layer.rounding(), Rounding::Nearest);
+    let x: Vec<f32> = (0..1000).map(|i| i as f32 * -0.01).collect();
+    let grad = vec![0.7; x.len()];
+    let tensor = |data: &[f32]| Tensor::from_slice(&Device::Cpu, data, &[1000]).unwrap();
+    let elu = nearest(0.3);
+    let mut needed = vec![0.0; x.len()];
+    cpu::forward(elu, &x, &mut needed).unwrap();
+    let found = layer.call(&tensor(&x)).unwrap();
+    assert_eq!(found.to_vec_blocking::<f32>().unwrap(), needed);
+    cpu::backward(elu, &x, &grad, &mut needed).unwrap();
+    let found = layer.backward(&tensor(&x), &tensor(&grad)).unwrap();
+    assert_eq!(found.to_vec_blocking::<f32>().unwrap(), needed);
 }
 
 /// Otherwise the tests above would not need the nearest formulas.
