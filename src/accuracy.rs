@@ -20,7 +20,8 @@
 //! distance between two neighbouring numbers.) The exact value is computed in higher precision: in `f64` for `f32` and
 //! the 16-bit formats, and with 160 bits for `f64`. If the exact result is a zero, an infinity or NaN, the result must
 //! be the same, including the sign of zero. Forward must return a NaN input bit by bit; elsewhere any NaN is allowed.
-//! For 16-bit formats, forward with alpha 1 must return the number nearest to the exact value.
+//! For 16-bit formats, forward with alpha 1 must return the number nearest to the exact value. With
+//! [`Rounding::Nearest`](crate::Rounding::Nearest), every result must be the nearest number.
 
 mod digest;
 mod examination;

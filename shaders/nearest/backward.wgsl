@@ -2,7 +2,7 @@
 // returned as bits.
 
 // A bound on the error of the fast arithmetic, in units of the last bit of a normalized `Number`.
-const ERROR: u32 = 0x02000000u; // 2^25
+const ERROR: u32 = 0x02000000u; // 64 units of 2^-45, see docs/numerics.md
 
 fn fast_op(x_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Fast {
     let x_magnitude = x_bits & Words(MAGNITUDE);

@@ -2,7 +2,7 @@
 // and finite. Numbers are passed and returned as bits.
 
 // A bound on the error of the fast arithmetic, in units of the last bit of a normalized `Number`.
-const ERROR: u32 = 0x02000000u; // 2^25
+const ERROR: u32 = 0x02000000u; // 64 units of 2^-45, see docs/numerics.md
 
 fn fast_op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Fast {
     let magnitude = y_bits & Words(MAGNITUDE);
@@ -22,7 +22,8 @@ fn fast_op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Fast {
 
     let result = normalized(number_of(fraction, exponent));
     let is_zero = sum.is_zero & !is_positive;
-    let is_ordinary = (magnitude < Words(INFINITY)) & (grad_bits & Words(MAGNITUDE)) - Words(1) < Words(INFINITY - 1u);
+    let grad_magnitude = grad_bits & Words(MAGNITUDE);
+    let is_ordinary = (magnitude < Words(INFINITY)) & ((grad_magnitude - Words(1)) < Words(INFINITY - 1u));
     let undecided = is_undecided(result) & !is_exact & is_ordinary & !is_zero;
     let sum_magnitude = select(Words(ONE), Words(INFINITY), magnitude == Words(INFINITY));
     let sum_bits = select(sum_magnitude | select(Words(), Words(SIGN), sum.is_negative), Words(), sum.is_zero);

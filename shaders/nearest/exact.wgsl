@@ -8,7 +8,7 @@
 // n = 0:            value = 1 - value * 2^-k, which is 1 - exp(-t)
 // n = -1 .. -3:     value = value * factor
 
-// The number of terms of the series. The first that is left out is below 2^-150.
+// The number of terms of the series. The first that is left out is below 2^-155.
 const TERMS: i32 = 35;
 
 // The exponential in a product.

@@ -2,7 +2,7 @@
 // returned as bits.
 
 // A bound on the error of the fast arithmetic, in units of the last bit of a normalized `Number`.
-const ERROR: u32 = 0x01000000u; // 2^24
+const ERROR: u32 = 0x01400000u; // 40 units of 2^-45, see docs/numerics.md
 
 struct Approximation {
     fraction: Fraction,

@@ -15,7 +15,8 @@ fn op(x_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Words {
     var y = fast.bits;
     for (var pending = mask_of(fast.undecided); pending != 0u; pending &= pending - 1u) {
         let lane = firstTrailingBit(pending);
-        y[lane] = exact_op(x_bits[lane], grad_bits[lane], f, zero);
+        let exact = exact_op(x_bits[lane], grad_bits[lane], f, zero);
+        y = select(y, Words(exact), vec4(0u, 1u, 2u, 3u) == vec4(lane));
     }
     return y;
 }
