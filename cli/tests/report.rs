@@ -46,6 +46,7 @@ fn json(alpha: Value, files: &[Value]) -> Value {
         "alpha": alpha,
         "scale": 1.0,
         "input_scale": 1.0,
+        "rounding": "faithful",
         "layer": null,
         "grad": null,
         "files": files,
