@@ -175,8 +175,8 @@ pub enum Error {
     },
     /// The gradient cannot be computed from the output with these factors.
     #[error(
-        "the gradient from the output needs alpha * scale positive and finite in {arithmetic}, found {found:e}: \
-         otherwise the slope cannot be computed from the output; use the backward that takes the input"
+        "backward-from-output needs a positive, finite alpha * scale in {arithmetic}, found {found:?}: use backward with \
+         the input of ELU"
     )]
     NotInvertible {
         /// `alpha * scale` before it is rounded.
@@ -292,8 +292,9 @@ pub enum Error {
     },
     /// One source of a stream ended before the other.
     #[error(
-        "{role} ends after {found} element{}, before the other source: needed an input and a gradient of the same length",
-        if *found == 1 { "" } else { "s" }
+        "{role} has {found} element{}, {} has more: both must have the same length",
+        if *found == 1 { "" } else { "s" },
+        if *role == Role::Input { Role::Gradient } else { Role::Input }
     )]
     EndsEarly {
         /// The source that ended: the input or the gradient.

@@ -68,27 +68,30 @@ pub struct Exact<R> {
     read_so_far: u64,
     /// Whether the end of the inner reader was checked.
     is_checked: bool,
-    /// The subject of the error message, such as `shape [3] of float32`.
-    what: String,
+    /// The start of the error message, such as `shape [3] of float32 needs`.
+    what_needs: String,
 }
 
 impl<R: Read> Exact<R> {
-    /// Creates a reader of `needed` bytes. Its error message says that `what` needs this number of bytes.
-    pub fn new(reader: R, needed: u64, what: String) -> Self {
+    /// Creates a reader of `needed` bytes. Its error message starts with `what_needs`, such as `shape [3] of float32
+    /// needs`.
+    pub fn new(reader: R, needed: u64, what_needs: String) -> Self {
         Self {
             reader,
             needed,
             read_so_far: 0,
             is_checked: false,
-            what,
+            what_needs,
         }
     }
 
     /// Returns the error for data of another size. `found` is that size in bytes, or a word such as `more`.
     pub fn wrong_size(&self, found: impl std::fmt::Display) -> io::Error {
-        let Self { needed, what, .. } = self;
+        let Self {
+            needed, what_needs, ..
+        } = self;
         io::Error::other(format!(
-            "{what} needs {needed} bytes of data, found {found}"
+            "{what_needs} {needed} bytes of data, found {found}"
         ))
     }
 }

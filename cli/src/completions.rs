@@ -8,8 +8,8 @@ use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
-  elu completions bash > elu.bash    # read it from ~/.bashrc: source elu.bash
-  elu completions zsh > _elu         # put it into a folder of $fpath
+  elu completions bash > elu.bash    # source this file in ~/.bashrc
+  elu completions zsh > elu.zsh      # source this file in ~/.zshrc
   elu completions fish > elu.fish    # put it into ~/.config/fish/completions
 
 docs/cli.md in the repository has the steps for every shell.";

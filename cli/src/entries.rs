@@ -57,7 +57,7 @@ pub(crate) fn select(
             if nearest.is_empty() {
                 bail!("no {one} named {name:?}");
             }
-            bail!("no {one} named {name:?}, the nearest names are {nearest}");
+            bail!("no {one} named {name:?}; similar names: {nearest}");
         };
         ensure!(
             entry.dtype.is_some(),
@@ -81,25 +81,30 @@ pub(crate) fn summary(entries: &[Entry], selected: &[Option<DType>], words: &Wor
         .zip(selected)
         .partition(|(_, dtype)| dtype.is_some());
     let (count, one) = (replaced.len(), words.one);
-    let plural = if count == 1 { "" } else { "s" };
     let elements: u64 = replaced.iter().map(|(entry, _)| entry.len()).sum();
-    let mut text = format!("{count} {one}{plural} of {elements} elements");
+    let mut text = format!(
+        "{} of {}",
+        counted(count as u64, one),
+        counted(elements, "element")
+    );
     if !kept.is_empty() {
         let kept = kept
             .iter()
             .map(|(entry, _)| format!("{} ({})", entry.name, entry.stored));
-        text += &format!(" (unchanged: {})", list(kept));
+        text += &format!(" (unchanged: {})", list(kept, one));
     }
     text
 }
 
-// ---- Internals ----
+/// Returns a number with its noun, such as `1 tensor` or `2 tensors`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
 
-/// The largest number of characters of a list of names.
-const MAX_LIST: usize = 100;
-
-/// Joins texts with commas. If they are too long, ends with the number of those that are left out.
-pub(crate) fn list(texts: impl ExactSizeIterator<Item = String>) -> String {
+/// Joins texts with commas. If they are too long, ends with the number of those that are left out, as `and 3 more`; if
+/// even the first one is too long, returns only the number with `noun`.
+pub(crate) fn list(texts: impl ExactSizeIterator<Item = String>, noun: &str) -> String {
     let mut remaining = texts.len();
     let (mut list, mut length) = (String::new(), 0);
     for text in texts {
@@ -113,21 +118,30 @@ pub(crate) fn list(texts: impl ExactSizeIterator<Item = String>) -> String {
     }
     match (list.is_empty(), remaining) {
         (_, 0) => list,
-        (true, count) => count.to_string(),
+        (true, count) => counted(count as u64, noun),
         (false, count) => format!("{list} and {count} more"),
     }
 }
+
+// ---- Internals ----
+
+/// The largest number of characters of a list of names, so that a summary stays within 200 characters.
+const MAX_LIST: usize = 60;
+
+/// The longest name in bytes that [`nearest`] compares and shows.
+const MAX_NEAREST: usize = 100;
 
 /// Returns the names that are most like `name`, with quotation marks.
 fn nearest(entries: &[Entry], name: &str) -> String {
     let mut names: Vec<_> = entries
         .iter()
-        .filter(|entry| entry.name.len() <= MAX_LIST)
+        .filter(|entry| entry.name.len() <= MAX_NEAREST)
         .map(|entry| {
             // Adjacent pairs of characters also find a part of a name, such as `weight` in `layer.0.weight`.
             let likeness = strsim::sorensen_dice(&entry.name, name);
             (likeness, &entry.name)
         })
+        .filter(|(likeness, _)| *likeness > 0.0)
         .collect();
     names.sort_by(|one, other| other.0.total_cmp(&one.0));
     let names: Vec<_> = names
@@ -144,12 +158,13 @@ mod tests {
 
     #[test]
     fn a_long_list_ends_with_a_number() {
-        let text = |texts: &[&str]| list(texts.iter().map(|&text| text.to_owned()));
+        let text = |texts: &[&str]| list(texts.iter().map(|&text| text.to_owned()), "tensor");
         assert_eq!(text(&[]), "");
         assert_eq!(text(&["a", "b"]), "a, b");
         let long = "x".repeat(MAX_LIST);
         assert_eq!(text(&["a", "b", &long, "c"]), "a, b and 2 more");
-        assert_eq!(text(&[&long, "c"]), "2");
+        assert_eq!(text(&[&long, "c"]), "2 tensors");
+        assert_eq!(text(&[&long]), "1 tensor");
         assert_eq!(
             text(&["é".repeat(MAX_LIST - 2).as_str()]),
             "é".repeat(MAX_LIST - 2)
@@ -168,12 +183,13 @@ mod tests {
         let entries = ["bias", "layer.0.weight", "layer.1.weight", "norm.scale"].map(entry);
         assert_eq!(
             nearest(&entries, "layer.1.weigth"),
-            "\"layer.1.weight\", \"layer.0.weight\", \"bias\""
+            "\"layer.1.weight\", \"layer.0.weight\""
         );
         assert_eq!(
             nearest(&entries, "weight"),
-            "\"layer.0.weight\", \"layer.1.weight\", \"bias\""
+            "\"layer.0.weight\", \"layer.1.weight\""
         );
-        assert_eq!(nearest(&[entry(&"x".repeat(MAX_LIST + 1))], "x"), "");
+        assert_eq!(nearest(&[entry(&"x".repeat(MAX_NEAREST + 1))], "xx"), "");
+        assert_eq!(nearest(&entries, "quux"), "");
     }
 }

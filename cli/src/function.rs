@@ -113,7 +113,7 @@ impl FunctionArgs {
             source += &format!(" and --scale {scale:?}");
         }
         if let Some(input_scale) = &self.input_scale {
-            factors += &format!(", input_scale {}", input_scale.trim());
+            factors += &format!(", input scale {}", input_scale.trim());
         }
         Ok(Function {
             name,
@@ -213,7 +213,7 @@ impl Function {
         };
         let parts = [name, self.factors.clone(), rounding];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let layer = self.layer.iter().map(|path| format!(" of {path}"));
+        let layer = self.layer.iter().map(|path| format!(" from layer {path}"));
         parts.join(", ") + &layer.collect::<String>()
     }
 }

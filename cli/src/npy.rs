@@ -27,13 +27,13 @@ pub type Elements<R> = Ordered<Exact<R>>;
 pub use descr::UnsupportedDtype;
 
 /// Reads the header, and returns it with a reader of the elements. `size` is the size of the whole file in bytes, if it
-/// is known. `dtype` is the dtype that the user gives, or `None`. It is needed for bfloat16, because a `.npy` file
-/// contains only its size.
+/// is known. `dtype` is bfloat16 if elements of 2 bytes without a type are of this dtype, because a `.npy` file contains
+/// only the size of bfloat16.
 ///
 /// # Errors
 ///
 /// Returns an error if reading fails, if the header is invalid or longer than 10,000 bytes, if the dtype is not
-/// float16, float32 or float64 or not `dtype`, if the array has more than 64 dimensions or more elements than this
+/// float16, float32, float64 or `dtype`, if the array has more than 64 dimensions or more elements than this
 /// machine can address, or if `size` does not match the shape. If `size` is unknown and the data is too short or too
 /// long, reading the elements fails.
 pub fn read<R: Read>(
@@ -62,7 +62,7 @@ pub fn read<R: Read>(
     let data = Exact::new(
         reader,
         bytes as u64,
-        format!("shape {shape_text} of {dtype}"),
+        format!("shape {shape_text} of {dtype} needs"),
     );
     if let Some(size) = size {
         let found = size.saturating_sub(header_len);

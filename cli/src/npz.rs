@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use wgpu_elu::Error;
+use wgpu_elu::{DType, Error};
 use zip::{
     CompressionMethod, ZipArchive, ZipWriter,
     read::ZipFile,
@@ -38,7 +38,7 @@ pub struct Archive<R> {
 pub type Member<'a, R> = Checked<ZipFile<'a, BufReader<R>>>;
 
 impl<R: Read + Seek> Archive<R> {
-    /// Reads the list of members, and the header of every array.
+    /// Reads the list of members, and the header of every array. `dtype` is as in [`npy::read`].
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl<R: Read + Seek> Archive<R> {
     /// the end of an archive, if two members have the same name or share bytes, or if a member is encrypted, has a
     /// compression method other than those of NumPy, claims to be larger than its compressed bytes can be, or has an
     /// invalid `.npy` header.
-    pub fn open(reader: R) -> Result<Self> {
+    pub fn open(reader: R, dtype: Option<DType>) -> Result<Self> {
         let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(damaged)?;
         ensure!(
             !zip.has_duplicate_names(),
@@ -71,13 +71,17 @@ impl<R: Read + Seek> Archive<R> {
                 return Err(content::unreadable("a Keras model", &advice));
             }
         }
+        if zip.is_empty() {
+            return Err(content::unreadable("an empty ZIP archive", "save it again"));
+        }
         let mut has_arrays = false;
         let mut entries = Vec::with_capacity(zip.len());
         for index in 0..zip.len() {
             let member = zip.by_index_data(index).map_err(damaged)?;
             let name = String::from_utf8_lossy(member.name_raw());
             let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
-            let entry = look_at(&mut zip, index).with_context(|| format!("member {name:?}"))?;
+            let entry =
+                look_at(&mut zip, index, dtype).with_context(|| format!("member {name:?}"))?;
             has_arrays |= entry.stored != NOT_AN_ARRAY;
             entries.push(Entry { name, ..entry });
         }
@@ -101,7 +105,8 @@ impl<R: Read + Seek> Archive<R> {
     pub fn array(&mut self, index: usize) -> Result<(Form, Elements<Member<'_, R>>)> {
         let member = Checked(self.zip.by_index(index).map_err(damaged)?);
         let size = member.0.size();
-        npy::read(member, Some(size), None)
+        let dtype = self.entries.get(index).and_then(|entry| entry.dtype);
+        npy::read(member, Some(size), dtype)
     }
 }
 
@@ -254,7 +259,11 @@ const MAX_RATIO: u64 = 258 * 8 / 2;
 
 /// Checks a member, and reads its header if it is an array. Like NumPy, decides by the content, not by the name.
 /// Returns an entry without its name.
-fn look_at<R: Read + Seek>(zip: &mut ZipArchive<R>, index: usize) -> Result<Entry> {
+fn look_at<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    index: usize,
+    dtype: Option<DType>,
+) -> Result<Entry> {
     const MAGIC: &[u8] = b"\x93NUMPY";
     let member = zip.by_index_data(index).map_err(damaged)?;
     ensure!(
@@ -287,7 +296,7 @@ fn look_at<R: Read + Seek>(zip: &mut ZipArchive<R>, index: usize) -> Result<Entr
     if start[..count] != *MAGIC {
         return Ok(entry);
     }
-    match npy::read(Cursor::new(start).chain(member), Some(size), None) {
+    match npy::read(Cursor::new(start).chain(member), Some(size), dtype) {
         Ok((form, _)) => {
             let dtype = form.dtype();
             entry.stored = dtype.to_string();

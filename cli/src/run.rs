@@ -62,9 +62,8 @@ pub(crate) struct Args {
     /// .npy, .npz or .safetensors files, or `-` for standard input
     ///
     /// The content decides the format, not the name. A .npy file has version 1 to 3, and contains float16, float32 or
-    /// float64, or bfloat16 with --dtype. In a .npz or .safetensors file, every array of float16, bfloat16 (only
-    /// .safetensors), float32 and float64 is replaced by its result, and everything else is kept. A .npz file cannot be
-    /// read from standard input.
+    /// float64, or bfloat16 with --dtype. In a .npz or .safetensors file, every array of these dtypes is replaced by its
+    /// result, and everything else is kept. A .npz file cannot be read from standard input.
     ///
     /// If there are several, files that are named like a result, such as x.elu.npy, are skipped.
     #[arg(required = true, value_name = "INPUT")]
@@ -77,7 +76,8 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
     /// Write each result into DIR, with the name of its INPUT
     ///
-    /// DIR is created if it does not exist. The name gets the extension of the format if it has another.
+    /// DIR is created if it does not exist. If a name does not have the extension of its format, it gets it: blob
+    /// becomes DIR/blob.safetensors.
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     output_dir: Option<PathBuf>,
     /// Replace only the array or tensor NAME; can be repeated
@@ -85,14 +85,15 @@ pub(crate) struct Args {
     /// The other arrays of the .npz or .safetensors file are kept.
     #[arg(short, long, value_name = "NAME")]
     tensor: Vec<String>,
-    /// The dtype of a .npy file; only bfloat16 needs it
+    /// Read 2-byte elements without a type as bfloat16
     ///
-    /// NumPy stores bfloat16 without its name, as `<V2`.
+    /// NumPy files contain bfloat16 without its name, as `<V2`. For a .npy file, DTYPE can be any dtype; a file of
+    /// another one is an error.
     #[arg(long, value_parser = dtypes(), ignore_case = true, hide_short_help = true)]
     dtype: Option<DType>,
     /// Read and write numbers of DTYPE without a header
     ///
-    /// They are little-endian on every machine. The content and the extension of INPUT do not matter: x.bin becomes
+    /// They are little-endian on every machine. INPUT may have any content and any extension: the result of x.bin is
     /// x.elu.bin.
     #[arg(
         long,

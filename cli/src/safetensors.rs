@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::{Dtype, tensor::Metadata};
 use wgpu_elu::DType;
 
@@ -53,7 +53,7 @@ pub fn read<R: Read>(reader: R, size: Option<u64>) -> Result<(Tensors, Exact<R>)
         .filter_map(entry)
         .collect();
     let needed = entries.iter().map(|entry| entry.size).sum();
-    let data = Exact::new(reader, needed, "the header".into());
+    let data = Exact::new(reader, needed, "the tensors need".into());
     if let Some(size) = size {
         let found = size.saturating_sub(header.len() as u64);
         ensure!(found == needed, data.wrong_size(found));
@@ -117,6 +117,22 @@ fn read_header(reader: &mut impl Read) -> Result<(Vec<u8>, Metadata)> {
         found as u64 == length,
         "the header needs {length} bytes, found {found}"
     );
-    let metadata = serde_json::from_slice(&bytes[LENGTH..])?;
+    let json = &bytes[LENGTH..];
+    let metadata = serde_json::from_slice(json).map_err(|error| explain(json, error))?;
     Ok((bytes, metadata))
+}
+
+/// Returns the error for a header that was not read. The parser's own error for an unknown dtype would list all others
+/// and not name the tensor.
+fn explain(json: &[u8], error: serde_json::Error) -> anyhow::Error {
+    let header: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(json).unwrap_or_default();
+    let is_known =
+        |dtype: &serde_json::Value| serde_json::from_value::<Dtype>(dtype.clone()).is_ok();
+    for (name, tensor) in &header {
+        if let Some(dtype) = tensor.get("dtype").filter(|dtype| !is_known(dtype)) {
+            return anyhow!("tensor {name:?} has the unknown dtype {dtype}");
+        }
+    }
+    error.into()
 }

@@ -216,8 +216,8 @@ fn bench_rejects_wrong_arguments() {
         ),
         (
             &["--alpha", "0", "--op", "backward-from-output"],
-            "the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the \
-             slope cannot be computed from the output; use the backward that takes the input",
+            "backward-from-output needs a positive, finite alpha * scale in float32, found 0.0: use backward with the input \
+             of ELU",
         ),
         (
             &["--dtype", "f16", "--alpha", "1e39"],

@@ -27,7 +27,7 @@ fn every_function_keeps_the_contract_and_is_named() {
         (
             &["--alpha", "0.5", "--scale", "2", "--input-scale", "3"],
             all.into(),
-            "alpha 0.5, scale 2, input_scale 3",
+            "alpha 0.5, scale 2, input scale 3",
         ),
     ] {
         let folder = Folder::new();

@@ -244,6 +244,12 @@ fn an_operation_and_its_files_must_fit() {
         conflict(&folder, &["run", "-", "--op", "backward", "--grad", "-"]),
         "error: INPUT and --grad are both standard input: save one of them to a file"
     );
+    // It does not wait for standard input.
+    let args = ["run", "-", "--op", "backward", "--grad", "missing.npy"];
+    assert_eq!(
+        folder.error(&args),
+        "missing.npy: No such file or directory (os error 2)"
+    );
     let args = [
         "run", "x.npy", "y.npy", "--op", "backward", "--grad", "x.npy",
     ];
@@ -254,8 +260,8 @@ fn an_operation_and_its_files_must_fit() {
     let flat = ["--op", "backward-from-output", "--grad", "x.npy", "-a", "0"];
     assert_eq!(
         folder.usage_error(&[&["run", "x.npy", "-d", "cpu"], &flat[..]].concat()),
-        "x.npy: the gradient from the output needs alpha * scale positive and finite in float32, found 0e0: otherwise the slope \
-         cannot be computed from the output; use the backward that takes the input"
+        "x.npy: backward-from-output needs a positive, finite alpha * scale in float32, found 0.0: use backward with the \
+         input of ELU"
     );
 }
 
@@ -283,8 +289,8 @@ fn factors_are_checked_for_every_tensor_before_anything_is_written() {
         "x.safetensors",
     ];
     let error = folder.usage_error(&args);
-    let text = "x.safetensors: tensor \"small\": the gradient from the output needs alpha * scale positive and finite in \
-                float32, found 1e-50: ";
+    let text = "x.safetensors: tensor \"small\": backward-from-output needs a positive, finite alpha * scale in float32, \
+                found 1e-50: ";
     assert!(error.starts_with(text), "{error}");
 }
 
@@ -330,15 +336,15 @@ fn gradients_of_numbers_without_a_header() {
         assert_eq!(folder.error(&[&backward[..], &[grad]].concat()), text);
     }
     // The length of a pipe is known at its end.
-    let needed = "before the other source: needed an input and a gradient of the same length";
+    let needed = "both must have the same length";
     for (input, text) in [
         (
             grad_bytes[..2000].to_vec(),
-            format!("standard input: the gradient ends after 1000 elements, {needed}"),
+            format!("standard input: the gradient has 1000 elements, the input has more: {needed}"),
         ),
         (
             [&grad_bytes[..], &[0; 2]].concat(),
-            format!("x.bin: the input ends after 1001 elements, {needed}"),
+            format!("x.bin: the input has 1001 elements, the gradient has more: {needed}"),
         ),
     ] {
         let output = folder.elu_with_input(&[&backward[..], &["-"]].concat(), &input);

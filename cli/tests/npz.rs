@@ -8,8 +8,8 @@ use std::{
 use conformance::native::{check_results, varied};
 use ndarray_npy::npy::header::Header;
 use wgpu_elu::{
-    DType,
-    accuracy::{self, from_bytes, to_bytes},
+    DType, Op,
+    accuracy::{self, Judge, from_bytes, to_bytes},
 };
 use zip::{
     CompressionMethod::{self, Deflated, Stored},
@@ -100,7 +100,7 @@ fn float_arrays_are_replaced_and_the_rest_is_kept() {
     let stderr = folder.success(&["run", "x.npz", "--device", "cpu"]);
     assert!(
         stderr.starts_with(
-            "6 arrays of 516 elements (unchanged: ids (int64), folder/notes.txt (other data), text (other data)) on CPU"
+            "6 arrays of 516 elements (unchanged: ids (int64), folder/notes.txt (other data) and 1 more) on CPU"
         ),
         "{stderr}"
     );
@@ -170,13 +170,11 @@ fn arrays_are_selected_by_name() {
         );
     }
     for (name, text) in [
-        (
-            "c",
-            "no array named \"c\", the nearest names are \"a\", \"b\", \"ids\"",
-        ),
+        ("c", "no array named \"c\""),
+        ("idx", "no array named \"idx\"; similar names: \"ids\""),
         (
             "ids",
-            "array \"ids\" is int64, needed float16, float32 or float64",
+            "array \"ids\" is int64, needed float16, float32 or float64, or bfloat16 with --dtype bfloat16",
         ),
     ] {
         let error = folder.error(&["run", "x.npz", "-t", name, "-o", "y.npz"]);
@@ -185,6 +183,74 @@ fn arrays_are_selected_by_name() {
     assert_eq!(
         folder.usage_error(&["run", "x.npz", "-o", "y.npy"]),
         "y.npy: the result is a .npz file like INPUT: use the extension .npz"
+    );
+}
+
+#[test]
+fn arrays_of_bfloat16_need_the_argument_dtype() {
+    let folder = Folder::new();
+    let dtype = DType::BF16;
+    let (floats, _, _) = floats("<f4", false, "(5,)", 5);
+    let bits = |skip: usize| -> Vec<u64> {
+        let numbers = varied(24 + skip);
+        numbers[skip..]
+            .iter()
+            .map(|&v| accuracy::bits(dtype, v.into()))
+            .collect()
+    };
+    let brain = |skip| {
+        npy(
+            1,
+            &header("<V2", false, "(24,)"),
+            &to_bytes(dtype, &bits(skip)),
+        )
+    };
+    folder.write(
+        "x.npz",
+        &archive(&[("a.npy", Stored, floats), ("b.npy", Stored, brain(0))]),
+    );
+    folder.write("g.npz", &archive(&[("b.npy", Stored, brain(3))]));
+    let run = ["run", "x.npz", "-d", "cpu", "-f"];
+    let stderr = folder.success(&run);
+    let start = "1 array of 5 elements (unchanged: b (V2)) on CPU";
+    assert!(stderr.starts_with(start), "{stderr}");
+    assert_eq!(
+        folder.error(&[&run[..], &["-t", "b"]].concat()),
+        "x.npz: array \"b\" is V2, needed float16, float32 or float64, or bfloat16 with --dtype bfloat16"
+    );
+    let given = [&run[..], &["--dtype", "bfloat16"]].concat();
+    let gradient = ["-t", "b", "--op", "backward", "--grad", "g.npz"];
+    for (args, start, op, grad) in [
+        (
+            &[][..],
+            "2 arrays of 29 elements on CPU",
+            Op::Forward,
+            vec![],
+        ),
+        (
+            &gradient,
+            "1 array of 24 elements (unchanged: a (float32)) on",
+            Op::Backward,
+            bits(3),
+        ),
+    ] {
+        let stderr = folder.success(&[&given[..], args].concat());
+        assert!(stderr.starts_with(start), "{stderr}");
+        let mut written = open(fs::read(folder.path("x.elu.npz")).unwrap());
+        let result = content(&mut written, "b.npy");
+        let (start, data) = result.split_at(128);
+        assert_eq!(start, npy(1, &header("<V2", false, "(24,)"), &[]));
+        let judge = Judge {
+            op,
+            ..forward_judge(dtype)
+        };
+        check_results("b", judge, &bits(0), &grad, &from_bytes(dtype, data));
+    }
+    let (code, _, error) = parts(folder.elu(&[&run[..], &["--dtype", "float32"]].concat()));
+    assert_eq!(code, Some(2));
+    assert!(
+        error.starts_with("error: --dtype of a .npz file can only be bfloat16\n"),
+        "{error}"
     );
 }
 
@@ -269,7 +335,10 @@ fn archives_without_arrays_are_refused() {
         text("notes.txt", b"notes"),
         "found a ZIP archive without arrays, needed a .npy, .npz or .safetensors file: extract it first"
     );
-    assert_eq!(error_for(&archive(&[])), text("notes.txt", b"notes"));
+    assert_eq!(
+        error_for(&archive(&[])),
+        "found an empty ZIP archive, needed a .npy, .npz or .safetensors file: save it again"
+    );
     assert_eq!(
         text("model/data.pkl", b"\x80\x02."),
         "found a PyTorch file, needed a .npy, .npz or .safetensors file: load it with torch.load and save its tensors \
@@ -283,7 +352,7 @@ fn archives_without_arrays_are_refused() {
     let ids = npy(1, &header("<i8", false, "(2,)"), &[1; 16]);
     assert_eq!(
         text("ids.npy", &ids),
-        "no array of float16, float32 or float64"
+        "no array of float16, float32 or float64, or bfloat16 with --dtype bfloat16"
     );
 }
 

@@ -80,11 +80,14 @@ fn unsuitable_safetensors_files_are_refused() {
         let view = TensorView::new(Dtype::I64, vec![2], &[0; 16]).unwrap();
         safetensors::serialize([("ids", view)], None).unwrap()
     });
+    let header = br#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"b":{"dtype":"F33","shape":[0],"data_offsets":[0,0]}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    folder.write("dtype.safetensors", &[&length[..], header].concat());
     fs::create_dir(folder.path("folder.safetensors")).unwrap();
     for (args, text) in [
         (
             &["model.safetensors", "--tensor", "no"][..],
-            "model.safetensors: no tensor named \"no\", the nearest names are \"ids\", \"double\", \"empty\"",
+            "model.safetensors: no tensor named \"no\"",
         ),
         (
             &["model.safetensors", "--tensor", "ids"],
@@ -104,11 +107,15 @@ fn unsuitable_safetensors_files_are_refused() {
         ),
         (
             &["cut.safetensors"],
-            "cut.safetensors: the header needs 88 bytes of data, found 85",
+            "cut.safetensors: the tensors need 88 bytes of data, found 85",
         ),
         (
             &["long.safetensors"],
-            "long.safetensors: the header needs 88 bytes of data, found 90",
+            "long.safetensors: the tensors need 88 bytes of data, found 90",
+        ),
+        (
+            &["dtype.safetensors"],
+            "dtype.safetensors: not a .safetensors file: tensor \"b\" has the unknown dtype \"F33\"",
         ),
         (
             &["folder.safetensors"],
@@ -134,13 +141,10 @@ fn the_summary_of_many_tensors_is_short() {
     let bytes = safetensors::serialize(tensors, None).unwrap();
     folder.write("many.safetensors", &bytes);
     let stderr = folder.success(&["run", "many.safetensors", "--device", "cpu"]);
-    let list = "layer.0.ids (U8), layer.1.ids (U8), layer.10.ids (U8), layer.100.ids (U8), layer.1000.ids (U8)";
-    let start = format!("1 tensor of 1 elements (unchanged: {list} and 99995 more) on CPU");
+    let list = "layer.0.ids (U8), layer.1.ids (U8), layer.10.ids (U8)";
+    let start = format!("1 tensor of 1 element (unchanged: {list} and 99997 more) on CPU");
     assert!(stderr.starts_with(&start), "{stderr}");
-    assert!(
-        stderr.len() <= 200 + "CPU (AVX2+FMA, 2 threads; no hardware GPU found)".len(),
-        "{stderr}"
-    );
+    assert!(stderr.len() <= 200, "{stderr}");
 
     assert_eq!(
         folder.error(&[
@@ -151,7 +155,7 @@ fn the_summary_of_many_tensors_is_short() {
             "-o",
             "-"
         ]),
-        "many.safetensors: no tensor named \"layer.77777.idz\", the nearest names are \"layer.77777.ids\", \
+        "many.safetensors: no tensor named \"layer.77777.idz\"; similar names: \"layer.77777.ids\", \
          \"layer.7777.ids\", \"layer.777.ids\""
     );
 }

@@ -41,7 +41,7 @@ type Arrays = Vec<Option<Vec<u8>>>;
 
 /// Returns `None` if the archive or an array is damaged.
 fn read(file: &[u8]) -> Option<(Arrays, Archive<Cursor<&[u8]>>)> {
-    let opened = Archive::open(Cursor::new(file));
+    let opened = Archive::open(Cursor::new(file), None);
     // Formats the message that the user would see.
     let mut archive = opened
         .inspect_err(|error| drop(format!("{error:#}")))

@@ -112,12 +112,4 @@ pub enum LayerError {
         /// The reason, with the position if it is known.
         reason: String,
     },
-    /// An ELU in the JSON of a model is not valid.
-    #[error("{path}: {error}")]
-    InModel {
-        /// The layer's path in the model, as `layer::find` returns it.
-        path: String,
-        /// What is not valid.
-        error: String,
-    },
 }

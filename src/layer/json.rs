@@ -103,15 +103,17 @@ impl TryFrom<Map<String, Value>> for Config {
 
     /// Reads a layer in any of the forms. A map without `class_name` and `config` is a bare `get_config` dictionary.
     fn try_from(map: Map<String, Value>) -> Result<Self> {
-        let mut object = Keys(map);
+        let mut object = Keys::new(map, "");
         if !["class_name", "config"]
             .iter()
-            .any(|key| object.0.contains_key(*key))
+            .any(|key| object.map.contains_key(*key))
         {
             return arguments(object);
         }
         let config = Keys::of_class(&mut object, &["ELU"])?.1;
-        let build_config = object.take("build_config", "an object", Keys::new)?;
+        let build_config = object.take("build_config", "an object", |value| {
+            Some(Keys::new(value.as_object()?.clone(), "build_config."))
+        })?;
         let model_entry = ModelEntry {
             name: object.take("name", "a string", string)?,
             inbound_nodes: object.take("inbound_nodes", "a list", |value| {
@@ -136,8 +138,9 @@ impl TryFrom<Map<String, Value>> for Config {
     }
 }
 
-/// The largest JSON that is read, in bytes. The JSON of a model with 10,000 layers has about 10 MB.
-const MAX_JSON: usize = 64 << 20;
+/// The largest JSON that is read, in bytes. The JSON of a model with 10,000 layers has about 10 MB. Parsed values need up
+/// to 40 times the memory of their text.
+pub(super) const MAX_JSON: usize = 16 << 20;
 
 impl Config {
     /// Reads a layer from [JSON](Self#json). It gives the same result as `serde_json::from_str`, but a better error for
@@ -145,12 +148,15 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Returns [`LayerError::Json`] if `json` is longer than 64 MiB, nested more than 127 levels deep, or not JSON,
+    /// Returns [`LayerError::Json`] if `json` is longer than 16 MiB, nested more than 127 levels deep, or not JSON,
     /// such as Python's `Infinity`; and the other variants of [`LayerError`] if a key or a value is not one of a layer.
     pub fn from_json(json: &str) -> Result<Self> {
         match parse(json)? {
             Value::Object(map) => map.try_into(),
-            other => Err(json_error(format!("needed an object, found {other}"))),
+            other => {
+                let found = excerpt(&other);
+                Err(json_error(format!("needed an object, found {found}")))
+            }
         }
     }
 
@@ -190,7 +196,7 @@ pub(super) fn is_keras(module: &Value) -> bool {
     top.is_some_and(|top| ["keras", "tf_keras"].contains(&top))
 }
 
-fn json_error(reason: String) -> Error {
+pub(super) fn json_error(reason: String) -> Error {
     LayerError::Json { reason }.into()
 }
 
@@ -235,7 +241,7 @@ fn regularizer_object(regularizer: Regularizer) -> Object<RegularizerFactors> {
 /// Reads a `get_config` dictionary, in which every key may be missing.
 fn arguments(mut keys: Keys) -> Result<Config> {
     let mut layer = LayerBuilder::default();
-    if let Some(value) = keys.0.remove("alpha") {
+    if let Some(value) = keys.map.remove("alpha") {
         layer = layer.alpha(alpha(&value)?);
     }
     if let Some(name) = keys.take("name", "a string", string)? {
@@ -246,7 +252,7 @@ fn arguments(mut keys: Keys) -> Result<Config> {
     }
     let autocast = keys.take("autocast", "a boolean", Value::as_bool)?;
     let mut mixed_precision = false;
-    match keys.0.remove("dtype") {
+    match keys.map.remove("dtype") {
         None | Some(Value::Null) => {}
         Some(value) => {
             let (dtype, is_mixed) = dtype(value)?;
@@ -267,7 +273,7 @@ fn arguments(mut keys: Keys) -> Result<Config> {
     if let Some(size) = keys.take("batch_size", "a size", size)? {
         layer = layer.batch_size(size);
     }
-    match keys.0.remove("activity_regularizer") {
+    match keys.map.remove("activity_regularizer") {
         None | Some(Value::Null) => {}
         Some(value) => layer = layer.activity_regularizer(read_regularizer(value)?),
     }
@@ -284,11 +290,20 @@ const SHAPE: &str = "a list of sizes, with null for each unknown size";
 const REGULARIZER: &str = "L1, L2 or L1L2";
 
 /// The keys of a JSON object that have not been read yet.
-struct Keys(Map<String, Value>);
+struct Keys {
+    map: Map<String, Value>,
+    /// What errors write before a key: nothing for the layer, else a key of the layer, such as `dtype.`.
+    prefix: &'static str,
+}
 
 impl Keys {
-    fn new(value: &Value) -> Option<Self> {
-        value.as_object().cloned().map(Self)
+    fn new(map: Map<String, Value>, prefix: &'static str) -> Self {
+        Self { map, prefix }
+    }
+
+    /// Returns the error for a key whose value has the wrong type or is not one of the allowed values.
+    fn unexpected(&self, key: &str, expected: &str, value: &Value) -> Error {
+        unexpected(&format!("{}{key}", self.prefix), expected, value)
     }
 
     /// Reads a Keras object, whose class must be one of `classes`. Returns the class and the keys of its `config`.
@@ -301,21 +316,20 @@ impl Keys {
         let class = object.take_required("class_name", &expected, |value| known(value).copied())?;
         // Keras' own classes are in modules of Keras and have no registered name. Another project's class of the same
         // name has another module or a registered name. (TensorFlow 1.x writes neither key.)
-        if let Some(module) = object.0.remove("module")
+        if let Some(module) = object.map.remove("module")
             && !is_keras(&module)
         {
-            return Err(unexpected(
-                "module",
-                "a module of keras or tf_keras",
-                &module,
-            ));
+            return Err(object.unexpected("module", "a module of keras or tf_keras", &module));
         }
         object.take("registered_name", "null", |_| None::<()>)?;
         // This number identifies the object within a larger file, so it has no meaning here.
         object.take("shared_object_id", "a number", |value| {
             value.as_u64().map(drop)
         })?;
-        let config = object.take_required("config", "an object", Self::new)?;
+        let prefix = object.prefix;
+        let config = object.take_required("config", "an object", |value| {
+            Some(Self::new(value.as_object()?.clone(), prefix))
+        })?;
         Ok((class, config))
     }
 
@@ -327,11 +341,11 @@ impl Keys {
         expected: &str,
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<Option<T>> {
-        match self.0.remove(key) {
+        match self.map.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match read(&value) {
                 Some(result) => Ok(Some(result)),
-                None => Err(unexpected(key, expected, &value)),
+                None => Err(self.unexpected(key, expected, &value)),
             },
         }
     }
@@ -344,13 +358,13 @@ impl Keys {
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<T> {
         self.take(key, expected, read)?
-            .ok_or_else(|| unexpected(key, expected, &Value::Null))
+            .ok_or_else(|| self.unexpected(key, expected, &Value::Null))
     }
 
     /// Returns an error if there are keys that were not read. `to` is the class or function of Keras that would receive
     /// them.
     fn finish(self, to: &'static str) -> Result<()> {
-        let mut keys: Vec<String> = self.0.into_iter().map(|(key, _)| key).collect();
+        let mut keys: Vec<String> = self.map.into_iter().map(|(key, _)| key).collect();
         keys.sort_unstable(); // the order of a map's keys depends on the features of serde_json
         if keys.is_empty() {
             Ok(())
@@ -365,9 +379,19 @@ fn unexpected(key: &str, expected: &str, value: &Value) -> Error {
     LayerError::ConfigValue {
         key: key.into(),
         expected: expected.into(),
-        found: value.to_string(),
+        found: excerpt(value),
     }
     .into()
+}
+
+/// Returns the text of a value for a message, which ends with `…` after 100 characters.
+fn excerpt(value: &Value) -> String {
+    const MAX: usize = 100;
+    let text = value.to_string();
+    match text.char_indices().nth(MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// Reads alpha. As in Python, `true` is 1 and `false` is 0.
@@ -380,7 +404,7 @@ fn alpha(value: &Value) -> Result<f64> {
         LayerError::Alpha {
             found: match value {
                 Value::Null => "None".into(),
-                value => value.to_string(),
+                value => excerpt(value),
             },
         }
         .into()
@@ -411,16 +435,15 @@ fn shape(value: &Value) -> Option<Vec<Option<usize>>> {
 /// Reads a dtype, which is a name or a policy with a name. Returns the dtype of the computation, and whether the policy
 /// keeps variables in float32.
 fn dtype(value: Value) -> Result<(DType, bool)> {
-    const KEY: &str = "dtype";
     const EXPECTED: &str = "float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16 or a policy with one of these names";
     let name = match value {
         Value::Object(map) => {
-            let mut object = Keys(map);
+            let mut object = Keys::new(map, "dtype.");
             let policies = &["DTypePolicy", "Policy", "PolicyV1", "FloatDTypePolicy"];
             let mut config = Keys::of_class(&mut object, policies)?.1;
             object.finish("deserialize_keras_object")?;
             let name = config.take_required("name", EXPECTED, |value| Some(value.clone()))?;
-            config.0.remove("loss_scale"); // old versions of tf_keras write it for the optimizer
+            config.map.remove("loss_scale"); // old versions of tf_keras write it for the optimizer
             config.finish("DTypePolicy")?;
             name
         }
@@ -433,7 +456,7 @@ fn dtype(value: Value) -> Result<(DType, bool)> {
         .find(|dtype| dtype.name() == mixed.unwrap_or(text));
     match dtype {
         Some(dtype) if mixed.is_none() || dtype.size() == 2 => Ok((dtype, mixed.is_some())),
-        _ => Err(unexpected(KEY, EXPECTED, &name)),
+        _ => Err(unexpected("dtype", EXPECTED, &name)),
     }
 }
 
@@ -442,7 +465,7 @@ fn read_regularizer(value: Value) -> Result<Regularizer> {
     const KEY: &str = "activity_regularizer";
     const DEFAULT: f64 = Regularizer::DEFAULT_FACTOR;
     let mut object = match value {
-        Value::Object(map) => Keys(map),
+        Value::Object(map) => Keys::new(map, "activity_regularizer."),
         Value::String(name) => {
             return match name.as_str() {
                 "l1" | "L1" => Ok(Regularizer::L1(DEFAULT)),

@@ -13,15 +13,12 @@ use serde_json::{Map, Value};
 
 use super::{
     config::Config,
-    json::{is_keras, parse},
+    json::{MAX_JSON, is_keras, json_error, parse},
 };
-use crate::{
-    elu::Elu,
-    error::{Error, LayerError, Result},
-};
+use crate::{elu::Elu, error::Result};
 
 /// An ELU, SELU or CELU that [`find`] found in a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
     /// The names of the models, wrappers and layers that contain it, from the outermost to the layer itself, separated by
@@ -31,9 +28,9 @@ pub struct Found {
     pub class: String,
     /// The layer's argument that names the function, such as `activation`; `None` for the class `ELU`.
     pub argument: Option<String>,
-    /// The function.
-    pub elu: Elu,
-    /// The configuration of a layer of the class `ELU`; `None` for other classes.
+    /// The function, or why a layer of the class `ELU` is not valid: for example, it has an alpha for each channel.
+    pub elu: Result<Elu>,
+    /// The configuration of a valid layer of the class `ELU`; `None` for other classes.
     pub config: Option<Config>,
 }
 
@@ -52,16 +49,16 @@ pub struct Found {
 ///     {"class_name": "ELU", "config": {"name": "last", "alpha": 0.5}}]}}"#;
 /// let found = find(model)?;
 /// assert_eq!(found[0].path, "net/hidden");
-/// assert_eq!(found[0].elu, wgpu_elu::Elu::selu());
+/// assert_eq!(found[0].elu.clone()?, wgpu_elu::Elu::selu());
 /// assert_eq!(found[1].path, "net/last");
-/// assert_eq!(found[1].elu.alpha(), 0.5);
+/// assert_eq!(found[1].elu.clone()?.alpha(), 0.5);
 /// # Ok::<(), wgpu_elu::Error>(())
 /// ```
 ///
 /// # Errors
 ///
-/// Returns [`LayerError::Json`] as [`Config::from_json`] does, and [`LayerError::InModel`] if a layer of the class `ELU`
-/// is not valid, for example because it has an alpha for each channel.
+/// Returns [`LayerError::Json`](crate::LayerError::Json) as [`Config::from_json`] does, and if the paths of all ELUs
+/// together are longer than 16 MiB.
 pub fn find(json: &str) -> Result<Vec<Found>> {
     let mut search = Search::default();
     search.visit(&parse(json)?)?;
@@ -70,12 +67,18 @@ pub fn find(json: &str) -> Result<Vec<Found>> {
 
 // ---- Internals ----
 
+/// The largest length of all paths together, in bytes. Without it, a model that contains many ELUs within objects of
+/// long names would need far more memory than its JSON.
+const MAX_PATHS: usize = MAX_JSON;
+
 /// The state of the search. The recursion is at most as deep as the JSON, which the parser limits to 127 levels.
 #[derive(Default)]
 struct Search {
     /// The names of the objects that contain the current value.
     path: Vec<String>,
     found: Vec<Found>,
+    /// The length of all paths in `found`, in bytes.
+    paths_len: usize,
 }
 
 impl Search {
@@ -97,14 +100,15 @@ impl Search {
             .and_then(|config| text(config, "name"));
         self.path.push(name.unwrap_or(class).to_owned());
         if class == "ELU" && is_of_keras(object) {
-            let config = Config::try_from(object.clone()).map_err(|error| self.explain(&error))?;
-            self.add(class, None, Elu::new(config.alpha), Some(config));
+            let config = Config::try_from(object.clone());
+            let elu = config.as_ref().map(|config| Elu::new(config.alpha));
+            self.add(class, None, elu.map_err(Clone::clone), config.ok())?;
         } else {
             for (key, value) in config.and_then(Value::as_object).into_iter().flatten() {
                 if key.ends_with("activation")
                     && let Some(elu) = function(value)
                 {
-                    self.add(class, Some(key.clone()), elu, None);
+                    self.add(class, Some(key.clone()), Ok(elu), None)?;
                 }
             }
             // The other keys contain no layers.
@@ -114,7 +118,20 @@ impl Search {
         Ok(())
     }
 
-    fn add(&mut self, class: &str, argument: Option<String>, elu: Elu, config: Option<Config>) {
+    fn add(
+        &mut self,
+        class: &str,
+        argument: Option<String>,
+        elu: Result<Elu>,
+        config: Option<Config>,
+    ) -> Result<()> {
+        let separators = self.path.len() - 1;
+        self.paths_len += self.path.iter().map(String::len).sum::<usize>() + separators;
+        if self.paths_len > MAX_PATHS {
+            return Err(json_error(format!(
+                "needed at most {MAX_PATHS} bytes for the paths of all ELUs, found more"
+            )));
+        }
         self.found.push(Found {
             path: self.path.join("/"),
             class: class.to_owned(),
@@ -122,15 +139,7 @@ impl Search {
             elu,
             config,
         });
-    }
-
-    /// Adds the path to an error.
-    fn explain(&self, error: &Error) -> Error {
-        LayerError::InModel {
-            path: self.path.join("/"),
-            error: error.to_string(),
-        }
-        .into()
+        Ok(())
     }
 }
 

@@ -166,8 +166,8 @@ fn text_that_is_not_json_is_refused() {
         "JSON: recursion limit exceeded at line 1 column 128"
     );
     assert_eq!(
-        error(&" ".repeat((64 << 20) + 1)),
-        "JSON: needed at most 67108864 bytes, found 67108865"
+        error(&" ".repeat((16 << 20) + 1)),
+        "JSON: needed at most 16777216 bytes, found 16777217"
     );
     assert_eq!(error("3"), "JSON: needed an object, found 3");
     let infinite = with(sample(), |config| {
@@ -400,7 +400,7 @@ fn unknown_keys_and_wrong_values_are_refused_and_named() {
         ),
         (
             r#"{"activity_regularizer": {"module": null, "class_name": "L1", "config": {}, "registered_name": "L1"}}"#,
-            "expected `module` to be a module of keras or tf_keras, received null",
+            "expected `activity_regularizer.module` to be a module of keras or tf_keras, received null",
         ),
         (
             r#"{"dtype": "int32"}"#,
@@ -414,7 +414,7 @@ fn unknown_keys_and_wrong_values_are_refused_and_named() {
         ),
         (
             r#"{"dtype": {"module": "keras.dtype_policies", "class_name": "DTypePolicyMap", "config": {}, "registered_name": "DTypePolicyMap"}}"#,
-            "expected `class_name` to be DTypePolicy or Policy or PolicyV1 or FloatDTypePolicy, received \"DTypePolicyMap\"",
+            "expected `dtype.class_name` to be DTypePolicy or Policy or PolicyV1 or FloatDTypePolicy, received \"DTypePolicyMap\"",
         ),
         (
             r#"{"autocast": 1}"#,
@@ -429,6 +429,14 @@ fn unknown_keys_and_wrong_values_are_refused_and_named() {
             "expected `batch_input_shape` to be a list of sizes, with null for each unknown size, received 3",
         ),
         (
+            r#"{"build_config": 1, "class_name": "ELU", "config": {}}"#,
+            "expected `build_config` to be an object, received 1",
+        ),
+        (
+            r#"{"build_config": {"input_shape": "a"}, "class_name": "ELU", "config": {}}"#,
+            "expected `build_config.input_shape` to be a list of sizes, with null for each unknown size, received \"a\"",
+        ),
+        (
             r#"{"batch_size": 1.5}"#,
             "expected `batch_size` to be a size, received 1.5",
         ),
@@ -438,11 +446,11 @@ fn unknown_keys_and_wrong_values_are_refused_and_named() {
         ),
         (
             r#"{"activity_regularizer": {"class_name": "OrthogonalRegularizer", "config": {}}}"#,
-            "expected `class_name` to be L1 or L2 or L1L2, received \"OrthogonalRegularizer\"",
+            "expected `activity_regularizer.class_name` to be L1 or L2 or L1L2, received \"OrthogonalRegularizer\"",
         ),
         (
             r#"{"activity_regularizer": {"class_name": "L1", "config": {"l1": "a"}}}"#,
-            "expected `l1` to be a number, received \"a\"",
+            "expected `activity_regularizer.l1` to be a number, received \"a\"",
         ),
     ] {
         assert_refused(json, text);

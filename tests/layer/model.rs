@@ -14,7 +14,12 @@ fn summary(found: &[Found]) -> Vec<(&str, &str, Option<&str>, Elu)> {
     let mut parts = Vec::new();
     for found in found {
         let argument = found.argument.as_deref();
-        parts.push((&*found.path, &*found.class, argument, found.elu));
+        parts.push((
+            &*found.path,
+            &*found.class,
+            argument,
+            found.elu.clone().unwrap(),
+        ));
     }
     parts
 }
@@ -47,7 +52,7 @@ fn every_elu_of_a_model_is_found() {
         for found in found {
             let alpha = found.config.map(|config| config.alpha);
             assert_eq!(alpha.is_some(), found.class == "ELU");
-            assert!(alpha.is_none_or(|alpha| alpha == found.elu.alpha()));
+            assert!(alpha.is_none_or(|alpha| alpha == found.elu.as_ref().unwrap().alpha()));
         }
     }
 }
@@ -87,7 +92,7 @@ fn other_forms_are_found() {
         json!([]),
         json!(null),
     ] {
-        assert_eq!(found(none), []);
+        assert!(found(none).is_empty());
     }
 }
 
@@ -124,20 +129,50 @@ fn a_layer_can_be_put_back_into_its_model() {
 }
 
 #[test]
-fn a_layer_that_is_not_valid_is_named() {
-    let model = KERAS_3.replace("0.75", "[0.1, 0.2]");
+fn a_layer_that_is_not_valid_does_not_hide_the_others() {
+    let valid = find(KERAS_3).unwrap();
+    let found = find(&KERAS_3.replace("0.75", "[0.1, 0.2]")).unwrap();
+    assert_eq!(found.len(), valid.len());
+    for (found, valid) in found.iter().zip(&valid) {
+        assert_eq!(found.path, valid.path);
+        if found.path == "net/sub/deep" {
+            assert_eq!(
+                found.elu.as_ref().unwrap_err().to_string(),
+                "alpha of an ELU layer cannot be [0.1,0.2], expecting a float"
+            );
+            assert_eq!(found.config, None);
+        } else {
+            assert_eq!(found.elu.as_ref().unwrap(), valid.elu.as_ref().unwrap());
+            assert_eq!(found.config, valid.config);
+        }
+    }
+}
+
+#[test]
+fn other_text_is_refused() {
+    for (json, text) in [
+        (
+            &*KERAS_3.replace("0.75", "Infinity"),
+            "JSON: found Python's Infinity, needed a number that JSON has",
+        ),
+        ("PK", "JSON: expected value at line 1 column 1"),
+    ] {
+        assert_eq!(find(json).unwrap_err().to_string(), text);
+    }
+}
+
+#[test]
+fn the_memory_for_paths_is_limited() {
+    let elu = r#"{"class_name": "ELU", "config": {"name": "e"}}"#;
+    let model = |name: usize, layers: usize| {
+        let layers = vec![elu; layers].join(", ");
+        let name = "n".repeat(name);
+        format!(r#"{{"class_name": "M", "config": {{"name": "{name}", "layers": [{layers}]}}}}"#)
+    };
+    // A path has two more bytes than the name.
+    assert_eq!(find(&model((1 << 20) - 2, 16)).unwrap().len(), 16);
     assert_eq!(
-        find(&model).unwrap_err().to_string(),
-        "net/sub/deep: alpha of an ELU layer cannot be [0.1,0.2], expecting a float"
-    );
-    assert_eq!(
-        find(&KERAS_3.replace("0.75", "Infinity"))
-            .unwrap_err()
-            .to_string(),
-        "JSON: found Python's Infinity, needed a number that JSON has"
-    );
-    assert_eq!(
-        find("PK").unwrap_err().to_string(),
-        "JSON: expected value at line 1 column 1"
+        find(&model((1 << 20) - 1, 16)).unwrap_err().to_string(),
+        "JSON: needed at most 16777216 bytes for the paths of all ELUs, found more"
     );
 }

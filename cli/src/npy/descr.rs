@@ -1,18 +1,17 @@
 //! NumPy's descriptions of dtypes, such as `<f4`.
 
-use anyhow::{Error, Result, bail, ensure};
+use anyhow::{Error, Result, bail};
 use wgpu_elu::DType;
 
 use super::header::excerpt;
 
-/// Returns the dtype that `descr` describes, and whether its elements are big-endian. `requested` is the dtype that the
-/// user gives, or `None`.
+/// Returns the dtype that `descr` describes, and whether its elements are big-endian. `untyped` is bfloat16 if elements
+/// of 2 bytes without a type are of this dtype.
 ///
 /// # Errors
 ///
-/// Returns an error if the dtype is not supported, if it is not `requested`, or if it may be bfloat16 but `requested`
-/// does not say so.
-pub(super) fn parse(descr: &str, requested: Option<DType>) -> Result<(DType, bool)> {
+/// Returns an error if the dtype is not supported, or if it may be bfloat16 but `untyped` does not say so.
+pub(super) fn parse(descr: &str, untyped: Option<DType>) -> Result<(DType, bool)> {
     let native = if cfg!(target_endian = "big") {
         '>'
     } else {
@@ -35,22 +34,13 @@ pub(super) fn parse(descr: &str, requested: Option<DType>) -> Result<(DType, boo
         "float64" | "double" | "float" if !has_order => DType::F64,
         _ => bail!(unsupported(descr)),
     };
-    let found = describe(descr);
-    match requested {
-        None => ensure!(
-            dtype != DType::BF16,
-            UnsupportedDtype {
-                name: "V2".into(),
-                message: format!(
-                    "dtype {found} has 2 bytes of unknown meaning: if they are a bfloat16, as ml_dtypes writes it, use \
-                     --dtype bfloat16"
-                ),
-            }
-        ),
-        Some(requested) => ensure!(
-            dtype == requested,
-            "--dtype {requested} contradicts the file, which has dtype {found}"
-        ),
+    if dtype == DType::BF16 && untyped != Some(dtype) {
+        let message = format!(
+            "dtype {} has 2 bytes of unknown meaning: if they are a bfloat16, as ml_dtypes writes it, use --dtype bfloat16",
+            describe(descr)
+        );
+        let name = "V2".into();
+        return Err(UnsupportedDtype { name, message }.into());
     }
     Ok((dtype, order == '>'))
 }

@@ -12,7 +12,6 @@ use wgpu_elu::{DType, Op};
 
 use crate::{
     bytes::Ordered,
-    content::Format,
     device_args::ops,
     entries::Entry,
     input::Input,
@@ -32,9 +31,10 @@ pub(super) struct OpArgs {
     pub(super) op: Op,
     /// The incoming gradient: a file like INPUT
     ///
-    /// It is the gradient with respect to the output; `-` is standard input. A .npy file has the shape, dtype and axis
-    /// order of INPUT. A .npz or .safetensors file has such an array for every one that is replaced, under the same
-    /// name. With --raw, it has as many elements as INPUT. INPUT must be one file.
+    /// It is the gradient with respect to the output of the function; `-` is standard input. A .npy file must have the
+    /// shape, dtype and axis order of INPUT. A .npz or .safetensors file must have such an array, under the same name,
+    /// for each array of INPUT that is replaced. With --raw, FILE must have as many elements as INPUT. INPUT must be one
+    /// file.
     #[arg(long, value_name = "FILE")]
     pub(super) grad: Option<PathBuf>,
 }
@@ -62,24 +62,31 @@ impl OpArgs {
         }
     }
 
-    /// Opens the file with the incoming gradient, if the operation takes it. Its format must be that of INPUT.
-    pub(super) fn open(&self, format: Format) -> Result<Option<Input>> {
-        let Some(path) = &self.grad else {
-            return Ok(None);
+    /// Opens INPUT, and the file with the incoming gradient if the operation takes it, which must have the same format.
+    pub(super) fn open(&self, path: &Path, raw: Option<DType>) -> Result<(Input, Option<Input>)> {
+        let open_grad = || {
+            self.grad
+                .as_deref()
+                .map(|path| Input::open(path, raw))
+                .transpose()
         };
-        let raw = match format {
-            Format::Raw(dtype) => Some(dtype),
-            _ => None,
+        // A file that cannot be read is reported before the command waits for standard input.
+        let (x, grad) = if path == Path::new("-") {
+            let grad = open_grad()?;
+            (Input::open(path, raw)?, grad)
+        } else {
+            (Input::open(path, raw)?, open_grad()?)
         };
-        let grad = Input::open(path, raw)?;
-        ensure!(
-            grad.format() == format,
-            "{}: needed a .{} file like INPUT, found a .{} file",
-            grad.name(),
-            format.id(),
-            grad.format().id()
-        );
-        Ok(Some(grad))
+        if let Some(grad) = &grad {
+            ensure!(
+                grad.format() == x.format(),
+                "{}: needed a .{} file like INPUT, found a .{} file",
+                grad.name(),
+                x.format().id(),
+                grad.format().id()
+            );
+        }
+        Ok((x, grad))
     }
 }
 
@@ -110,15 +117,17 @@ pub(super) struct NpzGrads {
 }
 
 impl NpzGrads {
-    /// Finds the gradient for each member of `x` that is replaced: those that have a dtype in `dtypes`.
+    /// Finds the gradient for each member of `x` that is replaced: those that have a dtype in `dtypes`. `untyped` is the
+    /// dtype of elements without a type, as in [`npy::read`].
     pub(super) fn open(
         input: Input,
         x: &mut npz::Archive<File>,
         dtypes: &[Option<DType>],
+        untyped: Option<DType>,
     ) -> Result<Self> {
         let file = input.name().to_owned();
         let file = || file.clone();
-        let mut archive = npz::Archive::open(input.into_file()?).with_context(file)?;
+        let mut archive = npz::Archive::open(input.into_file()?, untyped).with_context(file)?;
         let indices = find(x.entries(), dtypes, archive.entries(), "array").with_context(file)?;
         for (index, grad) in indices.iter().enumerate() {
             let Some(grad) = *grad else { continue };

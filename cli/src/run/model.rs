@@ -1,13 +1,14 @@
 //! The function of a layer in a Keras model, for `elu run --keras`.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{BufReader, Read, Seek},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use wgpu_elu::layer::{Found, find};
+use wgpu_elu::layer::{Config, Found, find};
 use zip::{ZipArchive, result::ZipError};
 
 use crate::{bytes::fill, content, entries::list, function::Function, npz};
@@ -27,7 +28,8 @@ pub(super) struct ModelArgs {
     keras: Option<PathBuf>,
     /// The layer of the Keras model; needed if the model has several with ELU, SELU or CELU
     ///
-    /// NAME is the name of a layer, or its path in nested models, such as `net/block/elu`.
+    /// NAME is the name of a layer, or its path in nested models, such as `net/block/elu`, or the end of the path, such
+    /// as `block/elu`.
     #[arg(long, value_name = "NAME", requires = "keras", hide_short_help = true)]
     layer: Option<String>,
 }
@@ -43,9 +45,20 @@ impl ModelArgs {
         let Some(path) = &self.keras else {
             return Ok(None);
         };
+        if path == Path::new("-") {
+            return Err(crate::usage(
+                "--keras needs a file, found - for standard input: save the model to a file first",
+            ));
+        }
         let function = || -> Result<Function> {
             let json = read_json(path)?;
-            let found = find(json.strip_prefix('\u{feff}').unwrap_or(&json))?;
+            let json = json.strip_prefix('\u{feff}').unwrap_or(&json);
+            let found = find(json)?;
+            ensure!(
+                !found.is_empty() || Config::from_json(json).is_err(),
+                "found a get_config dictionary, which does not name its class: use the JSON of the layer or of the model, \
+                 or --alpha"
+            );
             choose(&found, self.layer.as_deref(), path)
         };
         let function = function().with_context(|| path.display().to_string())?;
@@ -61,7 +74,7 @@ const NEEDED: &str = "a .keras file or the JSON of a Keras model or layer";
 const CONFIG: &str = "config.json";
 
 /// The size of the largest JSON in bytes: the limit of the library. A longer one is not read to its end.
-const MAX_JSON: u64 = 64 << 20;
+const MAX_JSON: u64 = 16 << 20;
 
 /// Reads the JSON of a model.
 fn read_json(path: &Path) -> Result<String> {
@@ -85,6 +98,9 @@ fn read_json(path: &Path) -> Result<String> {
             Some(("an HDF5 file", _)) => bail!(
                 "found an HDF5 file, needed {NEEDED}: load it in Keras and save it with model.save(\"model.keras\")"
             ),
+            Some((found @ "a web page", advice)) => {
+                bail!("found {found}, needed {NEEDED}: {advice}")
+            }
             Some((found, _)) => found,
             None => "an unknown format",
         };
@@ -112,7 +128,7 @@ fn read_text(reader: impl Read, what: &str) -> Result<String> {
     reader.take(MAX_JSON + 1).read_to_end(&mut bytes)?;
     ensure!(
         bytes.len() as u64 <= MAX_JSON,
-        "{what} needs at most {MAX_JSON} bytes, found more"
+        "{what} is larger than 16 MiB"
     );
     String::from_utf8(bytes).map_err(|_| anyhow!("{what} is not UTF-8"))
 }
@@ -120,53 +136,87 @@ fn read_text(reader: impl Read, what: &str) -> Result<String> {
 /// Returns the function of the layer with this name, or of the only one. `file` is the path of the model.
 fn choose(found: &[Found], name: Option<&str>, file: &Path) -> Result<Function> {
     ensure!(!found.is_empty(), "found no layer with ELU, SELU or CELU");
-    let names = || list(found.iter().map(|layer| label(found, layer)));
-    let matches: Vec<&Found> = match name {
-        None => found.iter().collect(),
-        Some(name) => matching(found, name),
+    let labels = labels(found);
+    let listed = |indices: &[usize]| {
+        let labels = indices.iter().map(|&index| labels[index].clone());
+        list(labels, "layer")
+    };
+    let all: Vec<usize> = (0..found.len()).collect();
+    let matches = match name {
+        None => all.clone(),
+        Some(name) => matching(found, &labels, name),
     };
     match (&matches[..], name) {
-        ([layer], _) => Ok(Function::of_layer(layer.elu, &label(found, layer), file)),
-        ([], name) => bail!(
-            "no layer named {:?} has ELU, SELU or CELU, the layers are {}",
-            name.unwrap_or_default(),
-            names()
-        ),
+        (&[index], _) => {
+            let label = &labels[index];
+            let elu = found[index].elu.clone();
+            let elu = elu.with_context(|| format!("layer {label:?}"))?;
+            Ok(Function::of_layer(elu, label, file))
+        }
         (_, None) => bail!(
             "found {} layers with ELU, SELU or CELU, needed one: use --layer with one of {}",
             matches.len(),
-            names()
+            listed(&matches)
+        ),
+        ([], Some(name)) => bail!(
+            "no layer named {name:?} with ELU, SELU or CELU; those with one are {}",
+            listed(&all)
         ),
         (_, Some(name)) => bail!(
             "--layer {name:?} names {} layers, needed one: use one of {}",
             matches.len(),
-            list(matches.iter().map(|layer| label(found, layer)))
+            listed(&matches)
         ),
     }
 }
 
-/// Returns the layers whose path, or the last part of it, is `name`. If a whole path matches, the last parts do not
-/// count.
-fn matching<'a>(found: &'a [Found], name: &str) -> Vec<&'a Found> {
-    let whole = |layer: &&Found| layer.path == name || label(found, layer) == name;
-    let last = |layer: &&Found| {
-        let end = |path: &str| path.rsplit('/').next() == Some(name);
-        end(&layer.path) || end(&label(found, layer))
+/// Returns the indices of the layers that `name` names: by the whole path or label, else by the end of one that follows
+/// a `/`.
+fn matching(found: &[Found], labels: &[String], name: &str) -> Vec<usize> {
+    let select = |is_named: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..found.len())
+            .filter(|&index| is_named(&found[index].path) || is_named(&labels[index]))
+            .collect()
     };
-    let exact: Vec<_> = found.iter().filter(whole).collect();
-    if exact.is_empty() {
-        found.iter().filter(last).collect()
-    } else {
-        exact
+    let exact = select(&|path| path == name);
+    if !exact.is_empty() {
+        return exact;
     }
+    select(&|path| {
+        let start = path.strip_suffix(name);
+        start.is_some_and(|start| start.ends_with('/'))
+    })
 }
 
-/// Returns the path of a layer. If several functions have the path, such as those of an LSTM, adds the argument of the
-/// layer, as in `net/lstm:recurrent_activation`.
-fn label(found: &[Found], layer: &Found) -> String {
-    let same = found.iter().filter(|other| other.path == layer.path);
-    match &layer.argument {
-        Some(argument) if same.count() > 1 => format!("{}:{argument}", layer.path),
-        _ => layer.path.clone(),
+/// Returns a different label for each layer: its path. If several have the same path, adds the argument of the layer, as
+/// in `net/lstm:recurrent_activation`, and if that is not enough their numbers, as in `net/elu#2`.
+fn labels(found: &[Found]) -> Vec<String> {
+    let paths: Vec<_> = found.iter().map(|layer| layer.path.clone()).collect();
+    let labels = distinguish(paths, |index, _| {
+        let argument = found[index].argument.iter();
+        argument.map(|name| format!(":{name}")).collect()
+    });
+    distinguish(labels, |_, number| format!("#{number}"))
+}
+
+/// Adds a suffix to each of the labels that are not unique. `suffix` receives the index of the label and its number,
+/// from 1, among those that are the same.
+fn distinguish(labels: Vec<String>, suffix: impl Fn(usize, usize) -> String) -> Vec<String> {
+    // The number of labels that are the same, and of those that have a suffix.
+    let mut counts: HashMap<String, (usize, usize)> = HashMap::new();
+    for label in &labels {
+        counts.entry(label.clone()).or_default().0 += 1;
     }
+    let mut with_suffix = |(index, label): (usize, String)| match counts.get_mut(&label) {
+        Some((count, number)) if *count > 1 => {
+            *number += 1;
+            label + &suffix(index, *number)
+        }
+        _ => label,
+    };
+    labels
+        .into_iter()
+        .enumerate()
+        .map(&mut with_suffix)
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! Computes the results of a `.npy` file.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{Array, Done, Files, Task, gradient};
 use crate::{bytes::write_error, npy};
@@ -11,6 +11,13 @@ pub(super) fn run(task: &Task, files: Files) -> Result<Done> {
     let in_x = || names.x.clone();
     let (form, elements) = npy::read(reader, size, task.args.dtype).with_context(in_x)?;
     let (dtype, len) = (form.dtype(), form.len() as u64);
+    if let Some(given) = task.args.dtype {
+        ensure!(
+            dtype == given,
+            "{}: --dtype {given} contradicts the file, which has dtype {dtype}",
+            names.x
+        );
+    }
     let selected = task.select()?;
     let stream = task.stream(selected, dtype, len);
     let mut stream = stream.with_context(in_x)?;

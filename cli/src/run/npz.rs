@@ -20,11 +20,12 @@ use crate::{
 pub(super) fn run(task: &Task, files: Files) -> Result<Done> {
     const WORDS: Words = Words {
         one: "array",
-        dtypes: "float16, float32 or float64",
+        dtypes: "float16, float32 or float64, or bfloat16 with --dtype bfloat16",
     };
     let names = files.names();
     let in_x = || names.x.clone();
-    let mut archive = npz::Archive::open(files.x.into_file()?).with_context(in_x)?;
+    let mut archive =
+        npz::Archive::open(files.x.into_file()?, task.args.dtype).with_context(in_x)?;
     let entries = archive.entries();
     let selected = task.select()?;
     let dtypes = entries::select(entries, &task.args.tensor, &WORDS).with_context(in_x)?;
@@ -34,7 +35,7 @@ pub(super) fn run(task: &Task, files: Files) -> Result<Done> {
     let bar = task.progress_bar(entries.iter().map(|entry| entry.size).sum())?;
     let grads = files
         .grad
-        .map(|grad| NpzGrads::open(grad, &mut archive, &dtypes))
+        .map(|grad| NpzGrads::open(grad, &mut archive, &dtypes, task.args.dtype))
         .transpose()?;
     let mut pending = files.output.begin()?;
     let took = if pending.is_seekable() {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Error, Result, ensure};
+use wgpu_elu::DType;
 
 use super::{Args, Files, names};
 use crate::{
@@ -120,10 +121,11 @@ fn check(args: &Args) -> Result<()> {
 const JSON_AND_RESULT: &str =
     "--json and the result would both be written to standard output: name a file with --output";
 
-/// Opens an input and its incoming gradient, and finds the path of its output. Returns an error if the command line is wrong for its format.
+/// Opens an input and its incoming gradient, and finds the path of its output. Returns an error if the command line is
+/// wrong for its format.
 fn open(args: &Args, path: &Path) -> Result<Opened> {
-    let input = match Input::open(path, args.raw) {
-        Ok(input) => input,
+    let (input, grad) = match args.op.open(path, args.raw) {
+        Ok(inputs) => inputs,
         Err(error) => return Ok(Err(error)),
     };
     let format = input.format();
@@ -132,8 +134,12 @@ fn open(args: &Args, path: &Path) -> Result<Opened> {
             "--tensor needs a .npz or .safetensors file as INPUT",
         ));
     }
-    if format != Format::Npy && args.dtype.is_some() {
-        return Err(conflict("--dtype needs a .npy file as INPUT"));
+    match (format, args.dtype) {
+        (Format::Npy, _) | (_, None) | (Format::Npz, Some(DType::BF16)) => {}
+        (Format::Npz, Some(_)) => {
+            return Err(conflict("--dtype of a .npz file can only be bfloat16"));
+        }
+        _ => return Err(conflict("--dtype needs a .npy or .npz file as INPUT")),
     }
     let output = match (&args.output, &args.output_dir) {
         (Some(output), _) => {
@@ -144,8 +150,7 @@ fn open(args: &Args, path: &Path) -> Result<Opened> {
         (None, None) if path == Path::new("-") => path.into(),
         (None, None) => names::beside(path, format),
     };
-    let grad = args.op.open(format);
-    Ok(grad.map(|grad| (input, grad, output)))
+    Ok(Ok((input, grad, output)))
 }
 
 /// Returns a usage error if the extension is that of another format. Pipes, device files and directories may have any
@@ -172,19 +177,46 @@ fn open_output(args: &Args, path: &Path) -> Result<Output> {
     Ok(output)
 }
 
-/// Returns a usage error if two inputs have the same output.
-fn check_different(files: &[(&Path, Opened)]) -> Result<()> {
-    let mut first_inputs = HashMap::new();
-    for (path, opened) in files {
-        let Ok((_, _, output)) = opened else {
-            continue;
+/// Returns a usage error if two inputs are the same file or have the same output, or if an output is another input.
+fn check_different<'a>(files: &'a [(&'a Path, Opened)]) -> Result<()> {
+    let mut inputs = HashMap::new();
+    for (path, _) in files {
+        if let Some(first) = inputs.insert(identity(path), *path) {
+            return Err(usage(format!(
+                "{} and {} are the same file: name it once",
+                first.display(),
+                path.display()
+            )));
+        }
+    }
+    let outputs = || {
+        let with_output = |(path, opened): &'a (&'a Path, Opened)| {
+            let (_, _, output) = opened.as_ref().ok()?;
+            Some((*path, output))
         };
+        files.iter().filter_map(with_output)
+    };
+    let mut first_inputs = HashMap::new();
+    for (path, output) in outputs() {
         if let Some(first) = first_inputs.insert(identity(output), path) {
             return Err(usage(format!(
                 "{} and {} have the same output {}: run them one by one, with different outputs",
                 first.display(),
                 path.display(),
                 output.display()
+            )));
+        }
+    }
+    for (path, output) in outputs() {
+        // Otherwise it would be replaced before it is read.
+        if let Some(other) = inputs
+            .get(&identity(output))
+            .filter(|other| **other != path)
+        {
+            return Err(usage(format!(
+                "the output of {} is {}, which is another INPUT: run them one by one, with different outputs",
+                path.display(),
+                other.display()
             )));
         }
     }

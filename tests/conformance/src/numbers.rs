@@ -647,11 +647,11 @@ async fn invalid_arguments_on_the_cpu_are_refused() {
     }
     let text = |found, arithmetic| {
         format!(
-            "the gradient from the output needs alpha * scale positive and finite in {arithmetic}, found {found}: \
-             otherwise the slope cannot be computed from the output; use the backward that takes the input"
+            "backward-from-output needs a positive, finite alpha * scale in {arithmetic}, found {found}: use backward with \
+             the input of ELU"
         )
     };
-    for (alpha, found) in [(-1.0, "-1e0"), (1e-50, "1e-50"), (f64::INFINITY, "inf")] {
+    for (alpha, found) in [(-1.0, "-1.0"), (1e-50, "1e-50"), (f64::INFINITY, "inf")] {
         let error = cpu::backward_from_output(alpha, &[-1.0; 2], &[1.0; 2], &mut y).unwrap_err();
         assert_eq!(error.to_string(), text(found, "float32"));
     }

@@ -184,8 +184,8 @@ async fn sources_of_different_lengths_are_an_error() {
                 assert_eq!(
                     error.to_string(),
                     format!(
-                        "{role} ends after {short} element{plural}, before the other source: needed an input and a \
-                         gradient of the same length"
+                        "{role} has {short} element{plural}, {} has more: both must have the same length",
+                        if is_grad { Role::Input } else { Role::Gradient }
                     ),
                     "{}",
                     target.name
