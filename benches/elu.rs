@@ -27,7 +27,7 @@ use elu_cli::timing::ShaderCopy;
 use rayon::prelude::*;
 use wgpu_elu::{
     DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Stream, Tensor, cpu,
-    device::Wish,
+    device::Request,
     reference,
     shader::{PARAMS_BINDING, X_BINDING, Y_BINDING, uniform_size},
     wgpu::{self, util::DeviceExt},
@@ -47,11 +47,11 @@ const ALPHA: f64 = 1.0;
 
 /// Opened when a benchmark first runs, so that listing the benchmarks is immediate.
 static GPU: LazyLock<Gpu> = LazyLock::new(|| {
-    let wish = match Wish::from_env().expect("WGPU_ADAPTER_NAME is valid UTF-8") {
-        Wish::Auto => Wish::Gpu,
+    let request = match Request::from_env().expect("WGPU_ADAPTER_NAME is valid UTF-8") {
+        Request::Auto => Request::Gpu,
         named => named,
     };
-    let (device, _) = Device::select_blocking(&wish).unwrap();
+    let (device, _) = Device::select_blocking(&request).unwrap();
     eprintln!(
         "GPU benchmarks on {device}, CPU benchmarks on {}",
         Device::Cpu

@@ -12,7 +12,7 @@ use crate::{
 };
 use adapters::{GROUPS, adapters_of, names, variable};
 pub use adapters::{
-    Reason, Wish, adapters, backend_name, can_compute, full_name, is_named, objection, rank,
+    Reason, Request, adapters, backend_name, can_compute, full_name, is_named, objection, rank,
 };
 pub use gpu::Gpu;
 pub(crate) use submission::Until;
@@ -63,7 +63,7 @@ impl Device {
     ///
     /// Returns [`Error::Environment`] if `WGPU_BACKEND` or `WGPU_POWER_PREF` is not valid UTF-8.
     pub async fn auto() -> Result<Self> {
-        Ok(Self::select(&Wish::Auto).await?.0)
+        Ok(Self::select(&Request::Auto).await?.0)
     }
 
     /// Returns the best hardware GPU with compute shaders, or a software adapter if none exists.
@@ -72,7 +72,7 @@ impl Device {
     ///
     /// Returns the errors of [`Device::select`].
     pub async fn gpu() -> Result<Self> {
-        Ok(Self::select(&Wish::Gpu).await?.0)
+        Ok(Self::select(&Request::Gpu).await?.0)
     }
 
     /// Returns the best adapter with compute shaders whose name contains `name`, ignoring case. Software adapters
@@ -83,7 +83,7 @@ impl Device {
     ///
     /// Returns the errors of [`Device::select`]. [`Error::NoAdapter`] lists the available adapters.
     pub async fn named(name: &str) -> Result<Self> {
-        Ok(Self::select(&Wish::Named(name.into())).await?.0)
+        Ok(Self::select(&Request::Named(name.into())).await?.0)
     }
 
     /// Selects the adapter that `WGPU_ADAPTER_NAME` names, as [`Device::named`] does, or works like [`Device::auto`] if
@@ -93,21 +93,21 @@ impl Device {
     ///
     /// Returns the errors of [`Device::select`], and [`Error::Environment`] if `WGPU_ADAPTER_NAME` is not valid UTF-8.
     pub async fn from_env() -> Result<Self> {
-        Ok(Self::select(&Wish::from_env()?).await?.0)
+        Ok(Self::select(&Request::from_env()?).await?.0)
     }
 
-    /// Selects the device that meets the wish, and returns it with the reason. The methods above call this one. If a
-    /// driver cannot create a device, the next adapter that meets the wish is tried.
+    /// Selects the device that meets the request, and returns it with the reason. The methods above call this one. If a
+    /// driver cannot create a device, the next adapter that meets the request is tried.
     ///
     /// # Errors
     ///
-    /// For [`Wish::Auto`] the CPU is selected instead of the first three:
+    /// For [`Request::Auto`] the CPU is selected instead of the first three:
     ///
     /// - Returns [`Error::NoList`] if wgpu panics while it lists the adapters, and finds no device later.
-    /// - Returns [`Error::NoDevice`] of the best adapter if the drivers of all adapters that meet the wish fail.
-    /// - Returns [`Error::NoAdapter`] if no adapter meets the wish.
+    /// - Returns [`Error::NoDevice`] of the best adapter if the drivers of all adapters that meet the request fail.
+    /// - Returns [`Error::NoAdapter`] if no adapter meets the request.
     /// - Returns [`Error::Environment`] if `WGPU_BACKEND` or `WGPU_POWER_PREF` is not valid UTF-8.
-    pub async fn select(wish: &Wish) -> Result<(Self, Reason)> {
+    pub async fn select(request: &Request) -> Result<(Self, Reason)> {
         for name in ["WGPU_BACKEND", "WGPU_POWER_PREF"] {
             variable(name)?;
         }
@@ -118,19 +118,19 @@ impl Device {
             let mut adapters = failures
                 .add(adapters_of(backends).await)
                 .unwrap_or_default();
-            for adapter in adapters.iter().filter(|adapter| wish.prefers(adapter)) {
+            for adapter in adapters.iter().filter(|adapter| request.prefers(adapter)) {
                 if let Some(device) = failures.try_adapter(adapter).await {
-                    return Ok((device, failures.reason_or(wish.reason())));
+                    return Ok((device, failures.reason_or(request.reason())));
                 }
             }
             found.append(&mut adapters);
         }
-        for adapter in found.iter().filter(|adapter| wish.accepts(adapter)) {
+        for adapter in found.iter().filter(|adapter| request.accepts(adapter)) {
             if let Some(device) = failures.try_adapter(adapter).await {
                 return Ok((device, failures.reason_or(Reason::BestSoftware)));
             }
         }
-        if *wish == Wish::Auto {
+        if *request == Request::Auto {
             let reason = failures.reason_or(if found.is_empty() {
                 Reason::NoAdapter
             } else {
@@ -140,9 +140,9 @@ impl Device {
             return Ok((Self::Cpu, reason));
         }
         Err(failures.first.unwrap_or_else(|| Error::NoAdapter {
-            wanted: match wish {
-                Wish::Named(name) => format!("adapter named {name:?}"),
-                Wish::Auto | Wish::Gpu => "GPU with compute shaders".into(),
+            wanted: match request {
+                Request::Named(name) => format!("adapter named {name:?}"),
+                Request::Auto | Request::Gpu => "GPU with compute shaders".into(),
             },
             found: names(&found),
         }))
@@ -216,8 +216,8 @@ impl Device {
     /// # Errors
     ///
     /// Returns the errors of [`Device::select`].
-    pub fn select_blocking(wish: &Wish) -> Result<(Self, Reason)> {
-        pollster::block_on(Self::select(wish))
+    pub fn select_blocking(request: &Request) -> Result<(Self, Reason)> {
+        pollster::block_on(Self::select(request))
     }
 
     /// The blocking version of [`Device::wait`].

@@ -544,16 +544,16 @@ mod tests {
     /// of them.
     #[test]
     fn all_arrangements_give_the_same_results() {
-        let wish = std::env::var("WGPU_ELU_GPU").unwrap_or_default();
-        let adapters = match &*wish {
+        let choice = std::env::var("WGPU_ELU_GPU").unwrap_or_default();
+        let adapters = match &*choice {
             "" | "auto" | "require" => pollster::block_on(adapters()),
             "skip" => Vec::new(),
-            _ => panic!("WGPU_ELU_GPU={wish:?}: needed auto, require or skip"),
+            _ => panic!("WGPU_ELU_GPU={choice:?}: needed auto, require or skip"),
         };
         let backends = wgpu::Instance::enabled_backend_features();
         let has_backends = !backends.difference(wgpu::Backends::NOOP).is_empty();
         // A build without backends finds no adapters, even on a machine that has some.
-        assert!(wish != "require" || !has_backends || !adapters.is_empty());
+        assert!(choice != "require" || !has_backends || !adapters.is_empty());
         if adapters.is_empty() {
             announce("SKIPPED: the arrangements of a stream's buffers (no adapter found)");
         }

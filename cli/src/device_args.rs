@@ -7,7 +7,7 @@ use clap::{
 };
 use wgpu_elu::{
     DType, Device, Error, Op, Rounding, cpu,
-    device::{Reason, Wish},
+    device::{Reason, Request},
     wgpu,
 };
 
@@ -107,22 +107,22 @@ impl DeviceArgs {
             return Ok(SelectedDevice::requested(Device::Cpu));
         }
         check_adapter_variables()?;
-        let by_environment = Wish::from_env()?;
-        let (wish, argument) = match (&self.adapter, self.device) {
-            (Some(name), _) => (Wish::Named(name.as_str().into()), Some("--adapter")),
-            (None, Choice::Gpu) if by_environment == Wish::Auto => {
-                (Wish::Gpu, Some("--device gpu"))
+        let by_environment = Request::from_env()?;
+        let (request, argument) = match (&self.adapter, self.device) {
+            (Some(name), _) => (Request::Named(name.as_str().into()), Some("--adapter")),
+            (None, Choice::Gpu) if by_environment == Request::Auto => {
+                (Request::Gpu, Some("--device gpu"))
             }
             (None, _) => (by_environment, None),
         };
-        let selected = Device::select_blocking(&wish).map_err(with_advice);
+        let selected = Device::select_blocking(&request).map_err(with_advice);
         let (device, reason) = match argument {
             Some(argument) => selected.context(argument)?,
             None => selected?,
         };
         Ok(SelectedDevice {
             device,
-            requested: wish != Wish::Auto,
+            requested: request != Request::Auto,
             reason: Some(reason),
             rounding: Rounding::default(),
         })
@@ -135,7 +135,7 @@ impl DeviceArgs {
         if selected.device != Device::Cpu || selected.requested {
             return Ok(selected);
         }
-        match Device::select_blocking(&Wish::Gpu) {
+        match Device::select_blocking(&Request::Gpu) {
             Ok((device, reason)) => Ok(SelectedDevice {
                 device,
                 reason: Some(reason),

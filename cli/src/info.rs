@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wgpu_elu::{
     Device, cpu,
-    device::{Reason, Wish, adapters, can_compute, full_name, objection},
+    device::{Reason, Request, adapters, can_compute, full_name, objection},
     wgpu,
 };
 
@@ -101,7 +101,7 @@ struct Auto {
 
 /// Returns the device that `auto` selects, and the reason. Creates the device, because a driver may fail.
 fn auto() -> Result<Auto> {
-    Ok(match Device::select_blocking(&Wish::from_env()?) {
+    Ok(match Device::select_blocking(&Request::from_env()?) {
         Ok((device, reason)) => Auto {
             device: Some(device),
             reason: match &reason {

@@ -91,7 +91,8 @@ pub(crate) enum Shape {
 /// An area and its outline.
 pub(crate) type Marker<C, B> = ComposedElement<C, B, Polygon<Pixel>, PathElement<Pixel>>;
 
-/// Returns a marker at this point, filled or hollow.
+/// Returns a marker at this point, filled or hollow. A hollow marker is larger, so that it is visible around a filled
+/// one at the same point.
 pub(crate) fn marker<C, B: DrawingBackend>(
     at: C,
     shape: Shape,
@@ -113,9 +114,13 @@ pub(crate) fn marker<C, B: DrawingBackend>(
         Shape::Square => &[(4, -4), (-4, -4), (-4, 4), (4, 4)],
         Shape::Diamond => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
     };
-    let fill = color.mix(if is_filled { 1.0 } else { 0.0 });
+    let (opacity, fifths) = if is_filled { (1.0, 5) } else { (0.0, 8) };
+    let scaled = corners
+        .iter()
+        .map(|(x, y)| (x * fifths / 5, y * fifths / 5));
+    let corners: Vec<Pixel> = scaled.collect();
     let outline: Vec<Pixel> = corners.iter().chain(&corners[..1]).copied().collect();
     EmptyElement::at(at)
-        + Polygon::new(corners, fill)
+        + Polygon::new(corners, color.mix(opacity))
         + PathElement::new(outline, color.stroke_width(2))
 }

@@ -6,7 +6,7 @@ use conformance::native::gpus;
 use serde_json::Value;
 use wgpu_elu::{
     Device,
-    device::{Wish, full_name},
+    device::{Request, full_name},
 };
 
 use crate::common::{ELU, Folder};
@@ -65,11 +65,11 @@ fn info_selects_what_the_library_selects() {
             command.env("WGPU_ADAPTER_NAME", &name);
             command
         });
-        let wish = match &*name {
-            "" => Wish::Auto,
-            name => Wish::Named(name.into()),
+        let request = match &*name {
+            "" => Request::Auto,
+            name => Request::Named(name.into()),
         };
-        let expected = match Device::select_blocking(&wish) {
+        let expected = match Device::select_blocking(&request) {
             Ok((Device::Gpu(gpu), _)) => full_name(gpu.info()),
             Ok((Device::Cpu, _)) => "CPU".into(),
             Err(_) => "nothing, which is an error".into(),

@@ -15,7 +15,7 @@ use crate::{
 /// A request for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Wish {
+pub enum Request {
     /// The best hardware GPU, else the CPU: [`Device::auto`](super::Device::auto).
     Auto,
     /// The best hardware GPU, else a software adapter: [`Device::gpu`](super::Device::gpu).
@@ -24,8 +24,8 @@ pub enum Wish {
     Named(Arc<str>),
 }
 
-/// The reason why a [`Wish`] selects a device. It displays as the end of a sentence, such as `it is the best hardware
-/// GPU`.
+/// The reason why a [`Request`] selects a device. It displays as the end of a sentence, such as `it is the best
+/// hardware GPU`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -57,9 +57,9 @@ impl fmt::Display for Reason {
     }
 }
 
-impl Wish {
-    /// Returns the wish for the adapter that `WGPU_ADAPTER_NAME` names, or [`Wish::Auto`] if the variable is not set
-    /// or is empty.
+impl Request {
+    /// Returns the request for the adapter that `WGPU_ADAPTER_NAME` names, or [`Request::Auto`] if the variable is not
+    /// set or is empty.
     ///
     /// # Errors
     ///
@@ -69,18 +69,18 @@ impl Wish {
         Ok(name.map_or(Self::Auto, |name| Self::Named(name.into())))
     }
 
-    /// Returns whether the wish selects an adapter without looking at those that come after it in the order of
+    /// Returns whether the request selects an adapter without looking at those that come after it in the order of
     /// [`rank`].
     pub(super) fn prefers(&self, adapter: &wgpu::Adapter) -> bool {
         self.prefers_candidate(&Candidate::new(adapter))
     }
 
-    /// Returns whether the wish accepts an adapter if no device could be created on those that it prefers.
+    /// Returns whether the request accepts an adapter if no device could be created on those that it prefers.
     pub(super) fn accepts(&self, adapter: &wgpu::Adapter) -> bool {
         *self == Self::Gpu && can_compute(adapter) && !self.prefers(adapter)
     }
 
-    /// Returns the reason for an adapter that the wish prefers.
+    /// Returns the reason for an adapter that the request prefers.
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Named(name) => Reason::Named(name.clone()),
@@ -371,18 +371,18 @@ mod tests {
             candidate(Cpu, Vulkan, true),
             candidate(IntegratedGpu, Gl, true),
         ];
-        let named = |name: &str| Wish::Named(name.into());
-        for (wish, preferred) in [
-            (Wish::Auto, [false, false, true]),
-            (Wish::Gpu, [false, false, true]),
+        let named = |name: &str| Request::Named(name.into());
+        for (request, preferred) in [
+            (Request::Auto, [false, false, true]),
+            (Request::Gpu, [false, false, true]),
             (named("gl"), [false, false, true]),
             (named("vulkan"), [false, true, false]),
             (named("dx"), [false, false, false]),
         ] {
             let found = all
                 .each_ref()
-                .map(|candidate| wish.prefers_candidate(candidate));
-            assert_eq!(found, preferred, "{wish:?}");
+                .map(|candidate| request.prefers_candidate(candidate));
+            assert_eq!(found, preferred, "{request:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use burn::tensor::{Device as BurnDevice, DeviceKind, Tensor as BurnTensor, activ
 use candle_core::{Device as CandleDevice, Tensor as CandleTensor};
 use elu_cli::timing::{ShaderCopy, rounds, seconds};
 use rayon::prelude::*;
-use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, device::Wish, reference, wgpu};
+use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, device::Request, reference, wgpu};
 
 const ALPHA: f64 = 1.0;
 
@@ -26,11 +26,11 @@ fn main() -> Result<()> {
     } else {
         sizes
     };
-    let wish = match Wish::from_env()? {
-        Wish::Auto => Wish::Gpu,
+    let request = match Request::from_env()? {
+        Request::Auto => Request::Gpu,
         named => named,
     };
-    let (device, _) = Device::select_blocking(&wish)?;
+    let (device, _) = Device::select_blocking(&request)?;
     let Device::Gpu(gpu) = &device else {
         anyhow::bail!("no GPU adapter");
     };
