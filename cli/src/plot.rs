@@ -114,7 +114,7 @@ pub(crate) fn marker<C, B: DrawingBackend>(
         Shape::Square => &[(4, -4), (-4, -4), (-4, 4), (4, 4)],
         Shape::Diamond => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
     };
-    let (opacity, fifths) = if is_filled { (1.0, 5) } else { (0.0, 8) };
+    let (opacity, fifths, stroke) = if is_filled { (1.0, 5, 1) } else { (0.0, 9, 2) };
     let scaled = corners
         .iter()
         .map(|(x, y)| (x * fifths / 5, y * fifths / 5));
@@ -122,5 +122,5 @@ pub(crate) fn marker<C, B: DrawingBackend>(
     let outline: Vec<Pixel> = corners.iter().chain(&corners[..1]).copied().collect();
     EmptyElement::at(at)
         + Polygon::new(corners, color.mix(opacity))
-        + PathElement::new(outline, color.stroke_width(2))
+        + PathElement::new(outline, color.stroke_width(stroke))
 }

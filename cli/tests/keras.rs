@@ -13,7 +13,8 @@ use crate::common::{folder_with_x, parts};
 const KERAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/keras");
 
 /// The layers of the model, as error messages list them.
-const LAYERS: &str = "net/steps/inner, net/both/forward_lstm:activation and 7 more";
+const LAYERS: &str = "net/steps/inner, net/both/forward_lstm:activation, net/both/forward_lstm:recurrent_activation, \
+     net/both/backward_lstm:activation, net/both/backward_lstm:recurrent_activation, net/sub/deep, net/sub/dense, net/act, net/last";
 
 fn run<'a>(args: &[&'a str]) -> Vec<&'a str> {
     [&["run", "x.npy", "-d", "cpu"], args].concat()
@@ -186,7 +187,8 @@ fn a_layer_must_be_one_of_the_model() {
         ),
         (
             &["m.keras", "--layer", "forward_lstm"],
-            "m.keras: --layer \"forward_lstm\" names 2 layers, needed one: use one of net/both/forward_lstm:activation and 1 more"
+            "m.keras: --layer \"forward_lstm\" names 2 layers, needed one: use one of net/both/forward_lstm:activation, \
+             net/both/forward_lstm:recurrent_activation"
                 .into(),
         ),
         (

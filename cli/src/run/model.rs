@@ -70,6 +70,9 @@ impl ModelArgs {
 
 const NEEDED: &str = "a .keras file or the JSON of a Keras model or layer";
 
+/// The largest number of characters of a list of layers.
+const MAX_LIST: usize = 300;
+
 /// The member of a `.keras` file that describes the model.
 const CONFIG: &str = "config.json";
 
@@ -139,7 +142,7 @@ fn choose(found: &[Found], name: Option<&str>, file: &Path) -> Result<Function> 
     let labels = labels(found);
     let listed = |indices: &[usize]| {
         let labels = indices.iter().map(|&index| labels[index].clone());
-        list(labels, "layer")
+        list(labels, "layer", MAX_LIST)
     };
     let all: Vec<usize> = (0..found.len()).collect();
     let matches = match name {
