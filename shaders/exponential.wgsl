@@ -1,7 +1,9 @@
 // exp and expm1 for t <= 0 as pairs, and the factors that they are multiplied by.
 //
-// - Range reduction: t = n ln 2 + r with an integer n and |r| <= ln 2 / 2.
-// - Then exp(t) = 2^n (1 + expm1(r)), and expm1(t) = 2^n expm1(r) + (2^n - 1).
+// 1. Range reduction: t = n ln 2 + r with an integer n and |r| <= ln 2 / 2. A short polynomial is accurate only near 0.
+// 2. Polynomial: expm1(r) = r + r^2 / 2 + r^3 p(r). exp(r) - 1 would cancel where r is near 0.
+// 3. Reconstruction: exp(t) = 2^n (1 + expm1(r)), and expm1(t) = 2^n expm1(r) + (2^n - 1). 2^n - 1 is exact, and 0 for
+//    n = 0, so that expm1(t) does not cancel either. The result is a pair, because a product with it follows.
 
 // The factor (high + low) * 2^exponent. `high` has few bits, as after `split`. This must match Factor32 and Factor64 in
 // src/shader.rs.

@@ -4,6 +4,8 @@ struct LaneFactors {
     exponent: Integers,
 }
 
+// Returns the factor of each lane. Where a negative x is so small that expm1(t) rounds to t = input_scale * x, x takes
+// the place of expm1(t), and `slope`, which is negative * input_scale, takes the place of `negative`.
 fn factor_of(f: Factors, is_negative: Flags, is_small: Flags, unit_input_scale: bool) -> LaneFactors {
     let factors = choose_factor(lanes_of(f.positive), lanes_of(f.negative), is_negative);
     if unit_input_scale {

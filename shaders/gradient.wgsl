@@ -1,5 +1,11 @@
 // The part that both gradients share: grad * positive where x > 0, else grad * slope. For a gradient from the output,
 // the output takes the place of x.
+//
+// 1. Split grad into its significand and its exponent. The slope is given as two factors in the same form.
+// 2. Multiply the three significands as split pairs, and round once. Two roundings would exceed 1 ULP.
+// 3. Scale by the sum of the exponents. They are kept apart until here, because the factors may be near the ends of the
+//    range although the result is not.
+// 4. Replace the results for zeros, infinities and NaN: see `gradient_cases`.
 
 // The slope factor * significand * 2^exponent: the product of a constant and of a number that depends on x.
 struct Slope {
@@ -17,7 +23,6 @@ fn scaled_grad(grad: Pair, factor: Pair, unit_factors: bool, zero: u32) -> Pair 
     return split_product(grad, factor, zero);
 }
 
-// Computes the finite product by significands and exponents, and leaves the other cases to `gradient_cases`.
 // `unit_factors` means that `slope.factor` and `positive` are 1.
 fn gradient(x_bits: Words, grad_bits: Words, slope: Slope, f: Factors, unit_factors: bool, zero: u32) -> Words {
     let is_positive = is_above_zero(x_bits);

@@ -1,7 +1,7 @@
-// Returns the gradient for all inputs, from `finite`, its bits where `grad`, the constant factor of the slope and the
-// other factor are finite numbers that are not 0. `constant_bits` and `other_bits` are the bits of these factors, which
-// are used where x > 0 does not hold. `underflows`: the other factor is exp(input_scale * x) and rounds to 0, so that its
-// product with an infinity is NaN. A NaN in x is returned unchanged.
+// Returns the bits of the gradient for all inputs. `finite` has them where `grad`, the slope's constant factor and its
+// other factor are finite numbers that are not 0. `constant_bits` and `other_bits` are the bits of these two factors;
+// they are used where x > 0 does not hold. `underflows`: the other factor is exp(input_scale * x) and rounds to 0, so
+// that its product with an infinity is NaN. A NaN in x is returned unchanged.
 fn gradient_cases(
     finite: Words,
     x_bits: Words,

@@ -18,8 +18,8 @@ fn expm1_or_same(x_bits: vec4<u32>, zero: u32) -> vec4<u32> {
     let power = bitcast<vec4<f32>>(bitcast<vec4<u32>>(rounder) << vec4(MANTISSA_BITS));
     let y = barrier(fma(power, add(r, rest, zero), subtract(power, vec4(1.0), zero)), zero);
     // Selects x itself outside of 0xb3000001 to 0xff800000, the bits from just below -2^-25 to -inf. The subtraction
-    // moves that range to the smallest signed integers: one signed comparison then tests both ends, and more devices
-    // have signed than unsigned comparisons.
+    // moves that range to the smallest signed integers, so that one comparison tests both ends. It is signed, because
+    // x86, on which software adapters run, has no unsigned comparison of vectors before AVX-512.
     let is_same = bitcast<vec4<i32>>(x_bits - vec4(UNIT_CURVE_START)) > vec4(bitcast<i32>(UNIT_CURVE_END));
     return select(bitcast<vec4<u32>>(y), x_bits, is_same);
 }
