@@ -5,6 +5,9 @@
 //! 2. The task counts the answer and keeps the first error.
 //! 3. [`Checks::settle`], called by everything that waits for the device, waits until the answers of all scopes closed
 //!    so far have arrived, and returns the first error.
+//!
+//! Step 1 cannot wait, because the browser sends an answer only after the code has returned to the event loop. A
+//! function that is not `async` therefore cannot return the error of its own call. The next call that waits returns it.
 
 use std::{
     future::poll_fn,

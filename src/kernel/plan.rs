@@ -1,10 +1,10 @@
-//! The planner: divides a run of elements into dispatches. It is pure arithmetic and does not call wgpu.
+//! The planner: divides the elements of slices into dispatches. It is pure arithmetic and does not call wgpu.
 //!
 //! ```text
 //! while elements are left:
-//!     base = start of the run, rounded down to the device's offset alignment        (for each buffer)
-//!     room = elements that fit into one binding that starts at the base
-//!     if the slices in all buffers start at the same position within 16 bytes:
+//!     base = start of the rest of the slice, rounded down to the device's offset alignment   (for each buffer)
+//!     run  = elements of the rest that fit into one binding that starts at the base, and into one dispatch
+//!     if the run starts at the same position within 16 bytes in all buffers, and is not short:
 //!         head = elements before the first 16-byte boundary
 //!         bulk = whole vectors of 16 bytes           -> one dispatch of `vectors`
 //!         tail = elements after the last whole vector
@@ -17,6 +17,8 @@
 //!   the binding starts earlier, and the shader skips the elements before the slice.
 //! - **Vectors.** An invocation that loads and stores 16 bytes at a time is faster. That is possible only if the slices
 //!   in all buffers start at the same position within 16 bytes.
+//! - **Short runs.** A run that one workgroup can process becomes one dispatch of `elements` if it has a head or a tail,
+//!   because one dispatch is then faster than two.
 //! - **Cells.** A shader writes whole words of 4 bytes, so the two 16-bit elements of a word must be written by one
 //!   invocation. `elements` therefore counts cells of the output: a cell is one element, or the two 16-bit elements
 //!   that share a word. The first or last cell may hold only one element of the run.
