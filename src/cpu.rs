@@ -53,7 +53,7 @@ macro_rules! with_vector_code {
 ///
 /// # Errors
 ///
-/// - Returns [`Error::Inputs`] if a gradient is asked for without `grad`, or [`Op::Forward`] is given a `grad`.
+/// - Returns [`Error::Inputs`] if `grad` is missing, or is given to [`Op::Forward`].
 /// - Returns [`Error::NotInvertible`] for [`Op::BackwardFromOutput`] unless `alpha * scale` is positive and finite.
 /// - Returns [`Error::LengthMismatch`] if the slices differ in length.
 ///

@@ -101,12 +101,12 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// For [`Request::Auto`] the CPU is selected instead of the first three:
-    ///
-    /// - Returns [`Error::NoList`] if wgpu panics while it lists the adapters, and finds no device later.
+    /// - Returns [`Error::NoList`] if wgpu panics in a search for adapters, and the other search finds none that works.
     /// - Returns [`Error::NoDevice`] of the best adapter if the drivers of all adapters that meet the request fail.
     /// - Returns [`Error::NoAdapter`] if no adapter meets the request.
     /// - Returns [`Error::Environment`] if `WGPU_BACKEND` or `WGPU_POWER_PREF` is not valid UTF-8.
+    ///
+    /// [`Request::Auto`] returns only the last of these, because it selects the CPU where the others would be returned.
     pub async fn select(request: &Request) -> Result<(Self, Reason)> {
         for name in ["WGPU_BACKEND", "WGPU_POWER_PREF"] {
             variable(name)?;

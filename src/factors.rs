@@ -404,7 +404,8 @@ impl Penalty {
     }
 }
 
-/// Fails unless the factor is between 2^-64 and 2^64.
+/// Fails unless the factor is between 2^-64 and 2^64. Within these limits, all bounds that are divided by
+/// `input_scale`, such as `InputScale::small` of the CPU path, are normal numbers in `f32`.
 fn check_range(name: &'static str, found: f64) -> Result<()> {
     const MAX: f64 = (1u128 << 64) as f64;
     if (1.0 / MAX..=MAX).contains(&found) {

@@ -1,6 +1,6 @@
 //! The WGSL of the kernels, and ELU as [functions](function()) for your own shaders. This module composes the text for
-//! a dtype, an operation and an arrangement of buffers, and defines the layout of the uniform buffer. It does not call
-//! wgpu.
+//! a dtype, an operation, a rounding and the inputs that lie in the output's buffer, and defines the layout of the
+//! uniform buffer. It does not call wgpu.
 
 mod function;
 pub mod penalty;
@@ -271,7 +271,8 @@ pub(crate) fn uniform(dtype: DType, params: &Params, op: Op, elu: Elu) -> Vec<u8
     bytes
 }
 
-/// Returns the size of the uniform in bytes.
+/// Returns the size of the uniform in bytes. [`NearestFactors`] has the size of [`Factors32`], so the size does not
+/// depend on the rounding.
 pub const fn uniform_size(dtype: DType) -> usize {
     size_of::<Params>()
         + match dtype {
@@ -386,7 +387,8 @@ macro_rules! shader {
 }
 use shader;
 
-/// Returns the complete shader for a dtype, an operation and an arrangement of buffers.
+/// Returns the complete shader for a dtype, an operation and a rounding. `shared` says which inputs lie in the output's
+/// buffer.
 ///
 /// The shader needs no optional feature, except `SHADER_F64` and `SHADER_INT64` for `float64`. A forward shader ignores
 /// `shared.grad`.

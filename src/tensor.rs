@@ -43,8 +43,8 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::ShapeMismatch`] if `shape` does not have `values.len()` elements; [`Error::ShapeTooLarge`]; on
-    /// a GPU also [`Error::Limit`], [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+    /// Returns [`Error::ShapeMismatch`] if `shape` does not have `values.len()` elements; [`Error::ShapeTooLarge`];
+    /// [`Error::OutOfMemory`]; on a GPU also [`Error::Limit`] and [`Error::DeviceLost`].
     pub fn from_slice<E: Element>(device: &Device, values: &[E], shape: &[usize]) -> Result<Self> {
         check_shape(shape, values.len())?;
         match device {
@@ -281,8 +281,10 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::DTypeMismatch`] if `E` is another type; on a GPU also [`Error::MissingUsage`] if the buffer
-    /// lacks `COPY_SRC`, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+    /// Returns [`Error::DTypeMismatch`] if `E` is another type, and [`Error::OutOfMemory`]; on a GPU also
+    /// [`Error::DeviceLost`], and for a host's buffer [`Error::MissingUsage`] if it lacks `COPY_SRC`,
+    /// [`Error::PartialWord`] if it ends in the middle of the last element's word, and [`Error::Refused`] if it is
+    /// mapped or destroyed.
     pub async fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
         self.check_dtype::<E>()?;
         match &self.storage {

@@ -39,8 +39,8 @@ pub enum Reason {
     NoAdapter,
     /// No adapter is a hardware GPU with compute shaders.
     NoHardware,
-    /// The drivers of better adapters cannot create a device, or the adapters could not be listed. The text is the first
-    /// error.
+    /// The drivers of better adapters cannot create a device, or the adapters could not be listed. The text is the
+    /// first error.
     BetterFailed(Arc<str>),
 }
 
