@@ -21,7 +21,8 @@
 //! the 16-bit formats, and with 160 bits for `f64`. If the exact result is a zero, an infinity or NaN, the result must
 //! be the same, including the sign of zero. Forward must return a NaN input bit by bit; elsewhere any NaN is allowed.
 //! For 16-bit formats, forward with alpha 1 must return the number nearest to the exact value. With
-//! [`Rounding::Nearest`](crate::Rounding::Nearest), every result must be the nearest number.
+//! [`Rounding::Nearest`](crate::Rounding::Nearest), every result must be the nearest number; where the higher precision
+//! does not show which number is nearest, the exact value is computed with 2,400 bits.
 
 mod digest;
 mod examination;

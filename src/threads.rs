@@ -12,8 +12,8 @@ pub(crate) fn count() -> usize {
     1
 }
 
-/// Returns the largest number of threads that this crate starts: 256, or one for each core if there are more cores. It
-/// keeps a mistyped `RAYON_NUM_THREADS` from starting thousands; 256 is a round number, chosen without a measurement.
+/// Returns the largest number of threads that this crate starts: 256, or one for each core if there are more cores. The
+/// limit only keeps a mistyped `RAYON_NUM_THREADS` from starting thousands of threads.
 pub(crate) fn max() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     cores.max(256)

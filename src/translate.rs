@@ -92,7 +92,7 @@ impl Error {
     }
 }
 
-/// Returns why no shader of `dtype` exists in `language`, if none does.
+/// Returns why no shader of `dtype` with this rounding exists in `language`, or `None` if one exists.
 pub fn unavailable(dtype: DType, rounding: Rounding, language: Language) -> Option<Error> {
     let reason = match (dtype, language) {
         (DType::F64, _) if rounding == Rounding::Nearest => {
