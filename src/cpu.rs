@@ -13,7 +13,7 @@
 //!
 //! [The crate's documentation](crate#numbers) states the error bounds. Every element passes through the same vector
 //! code at every position, so the same `x` gives the same bits on a given machine. Machines with and without fused
-//! multiply-add may differ by 1 ULP (`f64`: 2 ULP).
+//! multiply-add may differ by 1 ULP (`f64`: 2 ULP), unless results are rounded to [nearest](Rounding::Nearest).
 
 mod arithmetic;
 mod lanes;

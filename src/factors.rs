@@ -172,7 +172,8 @@ impl From<RoundedFactors<f32>> for RoundedFactors<f64> {
 
 /// The special cases that apply to the factors of an operation. The CPU path chooses its code by this class, and a
 /// kernel its shader by `unit_factors` and `unit_input_scale`. The shaders recognize degenerate factors themselves, by
-/// their bits, in `shaders/forward.wgsl` and `shaders/gradient.wgsl`; their condition must be the same.
+/// their bits, in `shaders/forward.wgsl`, `shaders/nearest/forward.wgsl` and `shaders/gradient_cases.wgsl`; their
+/// condition must be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Class {
     /// `alpha * scale` is 0, infinite or NaN. Its product with any negative number is then `alpha * scale` itself with

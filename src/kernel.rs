@@ -157,8 +157,8 @@ impl Kernel {
     /// app loads, so that no frame waits for the compiler. It does nothing if everything is compiled already.
     ///
     /// The compiled code depends on `shared`, which says which inputs lie in the output's buffer (in place: `x` for
-    /// forward, `grad` for a gradient). It depends on `elu` only in whether all factors are 1 and whether `input_scale`
-    /// is 1, so one alpha other than 1 stands for all of them.
+    /// forward, `grad` for a gradient). It depends on `elu` only in its rounding, in whether every factor that `op`
+    /// multiplies by is 1, and in whether `input_scale` is 1, so one alpha other than 1 stands for all of them.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use crate::{
 /// A shader of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Program {
-    /// An operation, with the inputs that lie in the output's buffer.
+    /// An operation, with its rounding and the inputs that lie in the output's buffer.
     Elu {
         op: Op,
         rounding: Rounding,
