@@ -17,8 +17,8 @@
 //!   the binding starts earlier, and the shader skips the elements before the slice.
 //! - **Vectors.** An invocation that loads and stores 16 bytes at a time is faster. That is possible only if the slices
 //!   in all buffers start at the same position within 16 bytes.
-//! - **Short runs.** A run that one workgroup can process becomes one dispatch of `elements` if it has a head or a tail,
-//!   because one dispatch is then faster than two.
+//! - **Short runs.** A run that one workgroup can process becomes one dispatch of `elements` if it has a head or a
+//!   tail, because one dispatch is then faster than two.
 //! - **Cells.** A shader writes whole words of 4 bytes, so the two 16-bit elements of a word must be written by one
 //!   invocation. `elements` therefore counts cells of the output: a cell is one element, or the two 16-bit elements
 //!   that share a word. The first or last cell may hold only one element of the run.
