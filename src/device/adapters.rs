@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wish_prefers_the_adapters_that_meet_it() {
+    fn each_request_prefers_the_adapters_that_meet_it() {
         use wgpu::{Backend::*, DeviceType::*};
         let all = [
             candidate(DiscreteGpu, Vulkan, false),
