@@ -149,14 +149,17 @@ def npy_reason(file, line, expected):
     """Returns the known reason for a difference, or None."""
     parts = numpy_verdict.split(file)
     if expected == "refused":
-        return next((reason for reason, test in ACCEPTED_ONLY_BY_ELU.items() if test(parts[1])), None)
+        return header_reason(None, parts[1])
     if line.startswith("accepted"):
         return None
-    return refused_reason(json.loads(line.removeprefix("refused ")), parts[1])
+    return header_reason(json.loads(line.removeprefix("refused ")), parts[1])
 
 
-def refused_reason(error, header):
-    """Returns the known reason why only the command refuses a .npy file, or None."""
+def header_reason(error, header):
+    """Returns the known reason why only the command refuses a header with this error, or why only the command accepts it
+    if there is no error. Returns None if no reason is known."""
+    if error is None:
+        return next((reason for reason, test in ACCEPTED_ONLY_BY_ELU.items() if test(header)), None)
     return next((reason for reason, test in REFUSED_ONLY_BY_ELU.items() if test(error, header)), None)
 
 
@@ -223,7 +226,7 @@ def compare_npz(command, files):
         for path, file in zip(paths, files):
             path.write_bytes(file)
         for path, result in zip(paths, differential_npz.run(command, paths, Path(folder, "output"))):
-            what, is_known = differential_npz.judge(path, result, refused_reason)
+            what, is_known = differential_npz.judge(path, result, header_reason)
             counts[what] += 1
             if not is_known:
                 unknown.append((path.read_bytes(), what))

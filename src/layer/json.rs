@@ -1,5 +1,5 @@
-//! [`Config`] as JSON. It is written in a form that Keras 3 and `tf_keras` read, and read in the forms of all versions of
-//! Keras.
+//! [`Config`] as JSON. It is written in a form that Keras 3 and `tf_keras` read, and read in the forms of all versions
+//! of Keras.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
