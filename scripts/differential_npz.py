@@ -37,6 +37,7 @@ REFUSED_ONLY_BY_ELU = {
     "members share bytes": "its members overlap",
     "the comment contains the end of an archive": "its comment contains the end of an archive",
     "the archive is said to be one of several": "multi-disk ZIP files are not supported",
+    "bytes before an archive with an end of ZIP64": "invalid CDFH offset in EOCD",
     "the comment is shorter than its length": "eOCD comment exceeds file boundary",
     "a member claims more bytes than its compressed bytes can contain, and NumPy reads fewer": "claims [0-9]+ bytes",
     "the compressed bytes end early, after the last byte that NumPy reads": "incomplete deflate stream",
