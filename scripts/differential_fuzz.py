@@ -1,10 +1,11 @@
 """The Python half of scripts/differential-fuzz.
 
-The arguments are the path of the Rust half, which is the program built from cli/examples/read_files.rs, the number of
-files of each format, and the seed.
+The arguments are the path of the Rust half, which is the program built from cli/examples/read_files.rs, the path of the
+command `elu`, the number of files of each format, and the seed.
 """
 
 import collections
+import itertools
 import json
 import random
 import re
@@ -17,6 +18,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+import differential_npz
 import numpy_verdict
 
 # Why the command refuses a .npy file that NumPy reads as one of our dtypes. Each reason has a test, which takes the
@@ -83,13 +85,13 @@ def mutate(rng, data, parts):
     return bytes(data)
 
 
-def npy_files(rng, count):
-    """Yields mutated .npy files."""
+def npy_files(rng):
+    """Yields mutated .npy files without end."""
     corpus = json.loads(Path("tests/data/npy/headers.json").read_text(encoding="utf-8"))
     # Short headers, so that most mutations change a part that matters. Most of them are accepted.
     cases = [case for case in corpus["cases"] if len(case["header"]) < 200]
     accepted = [case for case in cases if "written" in case]
-    for _ in range(count):
+    while True:
         case = rng.choice(rng.choice([accepted, accepted, accepted, cases]))
         file = numpy_verdict.wrap(case["version"], case["header"])
         if rng.random() < 0.9:
@@ -147,11 +149,18 @@ def npy_reason(file, line, expected):
     """Returns the known reason for a difference, or None."""
     parts = numpy_verdict.split(file)
     if expected == "refused":
-        return next((reason for reason, test in ACCEPTED_ONLY_BY_ELU.items() if test(parts[1])), None)
+        return header_reason(None, parts[1])
     if line.startswith("accepted"):
         return None
-    error = json.loads(line.removeprefix("refused "))
-    return next((reason for reason, test in REFUSED_ONLY_BY_ELU.items() if test(error, parts[1])), None)
+    return header_reason(json.loads(line.removeprefix("refused ")), parts[1])
+
+
+def header_reason(error, header):
+    """Returns the known reason why only the command refuses a header with this error, or why only the command accepts it
+    if there is no error. Returns None if no reason is known."""
+    if error is None:
+        return next((reason for reason, test in ACCEPTED_ONLY_BY_ELU.items() if test(header)), None)
+    return next((reason for reason, test in REFUSED_ONLY_BY_ELU.items() if test(error, header)), None)
 
 
 def safetensors_expected(file, _):
@@ -192,23 +201,47 @@ def compare(rust, files, suffix, expected, reason):
             elif known := reason(file, line, needed):
                 counts[f"{line.split()[0]} only by elu: {known}"] += 1
             else:
-                unknown.append((file, needed, line))
-    print(f"{len(files)} {suffix} files")
+                unknown.append((file, f"needed {needed}\n  found  {line}"))
+    report(suffix, counts, unknown)
+    return not unknown
+
+
+def report(suffix, counts, unknown):
+    """Prints how often everything occurs, and the unknown differences: pairs of a file and a description."""
+    print(f"{counts.total()} {suffix} files")
     for what, count in counts.most_common():
         print(f"{count:7} {what}")
-    for file, needed, line in unknown[:20]:
-        print(f"UNKNOWN DIFFERENCE in {file!r}\n  needed {needed}\n  found  {line}")
+    for file, what in unknown[:20]:
+        print(f"UNKNOWN DIFFERENCE in {file!r}\n  {what}")
     if unknown:
         print(f"{len(unknown)} unknown differences")
+
+
+def compare_npz(command, files):
+    """Compares all .npz files. Returns whether every difference is known."""
+    counts = collections.Counter()
+    unknown = []
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, f"{index}.npz") for index in range(len(files))]
+        for path, file in zip(paths, files):
+            path.write_bytes(file)
+        for path, result in zip(paths, differential_npz.run(command, paths, Path(folder, "output"))):
+            what, is_known = differential_npz.judge(path, result, header_reason)
+            counts[what] += 1
+            if not is_known:
+                unknown.append((path.read_bytes(), what))
+    report(".npz", counts, unknown)
     return not unknown
 
 
 def main():
-    rust, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    rust, command, count, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     rng = random.Random(seed)
+    npy = list(itertools.islice(npy_files(rng), count))
     known = [
-        compare(rust, list(npy_files(rng, count)), ".npy", npy_expected, npy_reason),
+        compare(rust, npy, ".npy", npy_expected, npy_reason),
         compare(rust, list(safetensors_files(rng, count)), ".safetensors", safetensors_expected, lambda *_: None),
+        compare_npz(command, list(differential_npz.files(rng, count, npy_files(rng)))),
     ]
     sys.exit(0 if all(known) else 1)
 

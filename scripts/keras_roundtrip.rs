@@ -1,17 +1,21 @@
 //! The Rust half of `scripts/keras-roundtrip`, which runs Keras and compares this program's results with it.
 //!
-//! Each line of standard input is a request, a JSON object with these keys: `layer` is a layer in any form that Keras
-//! writes; `dtype`, `shape` and `x` describe its input, whose elements `x` are in C order.
+//! Each line of standard input is a request, and each line of standard output an answer. Both are JSON objects. There
+//! are three kinds of requests. In two of them, `dtype`, `shape` and `x` describe an input, whose elements `x` are in C
+//! order.
 //!
-//! Each line of standard output is an answer, a JSON object with these keys: `layer` is the same layer as this crate
-//! writes it; `y` is the output; `loss` is the loss, or null if the layer has no regularizer.
+//! - `layer`, a layer in any form that Keras writes, and an input. In the answer, `layer` is the same layer as this crate
+//!   writes it, `y` is the output, and `loss` is the loss, or null if the layer has no regularizer.
+//! - `model`, the JSON of a model as text. In the answer, `found` is a list of its ELUs, and `changed` is the same model
+//!   in which each layer of the class `ELU` has half of its alpha.
+//! - `model`, `path`, the path of an ELU in the model, and an input. In the answer, `y` is the output of this ELU.
 
 use std::io::{self, BufRead, Write};
 
 use serde_json::{Value, json};
 use wgpu_elu::{
     DType, Device, Layer, Tensor, half,
-    layer::{Config, Loss},
+    layer::{Config, Loss, find},
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -26,22 +30,64 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Runs the layer of a request on its input.
+/// Answers a request of any kind.
 fn answer(device: &Device, request: &Value) -> Result<Value> {
-    let config: Config = serde_json::from_value(request["layer"].clone())?;
-    let layer = Layer::from_config(&config)?;
+    let Some(model) = request["model"].as_str() else {
+        let layer = Layer::from_config(&serde_json::from_value(request["layer"].clone())?)?;
+        let y = layer.call(&input(device, request)?)?;
+        let loss = match &layer.losses()[..] {
+            [Loss::Data(loss)] => Some(numbers(loss)?[0]),
+            _ => None,
+        };
+        return Ok(json!({ "layer": layer.get_config(), "y": numbers(&y)?, "loss": loss }));
+    };
+    let found = find(model)?;
+    if let Some(path) = request["path"].as_str() {
+        let found = found.iter().find(|found| found.path == path);
+        let elu = found.ok_or("no ELU has this path")?.elu;
+        return Ok(json!({ "y": numbers(&elu.forward(&input(device, request)?)?)? }));
+    }
+    let described = found.iter().map(
+        |found| json!({ "path": found.path, "class": found.class, "alpha": found.elu.alpha() }),
+    );
+    let described: Value = described.collect();
+    let mut model: Value = serde_json::from_str(model)?;
+    let mut changed = found.into_iter().filter_map(|found| found.config);
+    put_back(&mut model, &mut changed, |config| config.alpha /= 2.0)?;
+    Ok(json!({ "found": described, "changed": model.to_string() }))
+}
+
+/// Changes each layer of the class `ELU` in a model. `configs` are these layers in the order of [`find`].
+fn put_back(
+    value: &mut Value,
+    configs: &mut impl Iterator<Item = Config>,
+    change: fn(&mut Config),
+) -> Result<()> {
+    match value {
+        Value::Object(map) if map.get("class_name") == Some(&json!("ELU")) => {
+            let mut config = configs.next().ok_or("found fewer layers than there are")?;
+            change(&mut config);
+            *value = serde_json::to_value(config)?;
+            Ok(())
+        }
+        Value::Object(map) => map
+            .values_mut()
+            .try_for_each(|value| put_back(value, configs, change)),
+        Value::Array(values) => values
+            .iter_mut()
+            .try_for_each(|value| put_back(value, configs, change)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the input in a request.
+fn input(device: &Device, request: &Value) -> Result<Tensor> {
     let shape: Vec<usize> = serde_json::from_value(request["shape"].clone())?;
     let x: Vec<f64> = serde_json::from_value(request["x"].clone())?;
     let dtype = DType::ALL
         .into_iter()
         .find(|dtype| request["dtype"] == dtype.name());
-    let x = tensor(device, dtype.ok_or("unknown dtype")?, &x, &shape)?;
-    let y = layer.call(&x)?;
-    let loss = match &layer.losses()[..] {
-        [Loss::Data(loss)] => Some(numbers(loss)?[0]),
-        _ => None,
-    };
-    Ok(json!({ "layer": layer.get_config(), "y": numbers(&y)?, "loss": loss }))
+    tensor(device, dtype.ok_or("unknown dtype")?, &x, &shape)
 }
 
 /// Returns a tensor of `dtype` with the elements `x`.

@@ -54,7 +54,7 @@ pub use symbolic::{Input, Mask, SymbolicTensor};
 /// Where versions of Keras differ, each member's documentation names the version that it follows: "1.x" is TensorFlow
 /// 1.13.1, and `tf_keras` is Keras 2. `docs/keras.md` in the repository has a table of all members.
 ///
-/// All members take `&self`, except for the two setters, so many threads can call the same layer. To apply several
+/// All members take `&self`, except for the setters, so many threads can call the same layer. To apply several
 /// layers in sequence, use `try_fold`: `layers.iter().try_fold(x, |x, layer| layer.call(&x))`.
 ///
 /// # Errors
@@ -179,6 +179,8 @@ impl Layer {
     /// Creates no node. If the layer has an activity regularizer, the call also computes its loss on the same device.
     /// This loss replaces the loss of the previous call in [`Layer::losses`].
     ///
+    /// Keras also accepts a list of tensors. Call this method for each of them instead.
+    ///
     /// # Errors
     ///
     /// Returns the [errors of every call](Self#errors) and of [`Elu::forward`].
@@ -208,6 +210,9 @@ impl Layer {
     /// `Input(…)`.
     ///
     /// The output has the shape, the dtype and the mask of the input. Nothing is computed.
+    ///
+    /// Keras also accepts a list of symbolic tensors, and creates one node for it. Call this method for each of them
+    /// instead: every call creates a node, whose output [`Layer::get_output_at`] returns.
     ///
     /// # Errors
     ///

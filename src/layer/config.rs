@@ -35,8 +35,8 @@ use crate::{
 ///   name. A form with neither does not show whose class it is.
 /// - Writing an infinite `alpha` is an error, because JSON has no infinity. (Python writes `Infinity`, which
 ///   [`Config::from_json`] names in its error.)
-/// - A layer of a model's JSON has two more keys next to `config`: see [`Config::model_entry`]. Keys that have a meaning
-///   only for training or within a larger file are ignored: `shared_object_id`, and a policy's `loss_scale`.
+/// - A layer of a model's JSON has two more keys next to `config`: see [`Config::model_entry`]. Keys that have a
+///   meaning only for training or within a larger file are ignored: `shared_object_id`, and a policy's `loss_scale`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -77,8 +77,8 @@ pub struct Config {
     pub model_entry: Option<ModelEntry>,
 }
 
-/// The place of a layer in a Functional model: the keys that the model's JSON has next to the layer's `config`. They are
-/// written unchanged, so that a layer that was read from a model can be put back.
+/// The place of a layer in a Functional model: the keys that the model's JSON has next to the layer's `config`. They
+/// are written unchanged, so that a layer that was read from a model can be put back.
 #[cfg(feature = "serde")]
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]

@@ -1,5 +1,5 @@
-//! [`Config`] as JSON. It is written in a form that Keras 3 and `tf_keras` read, and read in the forms of all versions of
-//! Keras.
+//! [`Config`] as JSON. It is written in a form that Keras 3 and `tf_keras` read, and read in the forms of all versions
+//! of Keras.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -164,8 +164,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Returns [`LayerError::Json`] if alpha is infinite, and the errors of [`Layer::from_config`](super::Layer) for
-    /// settings that no layer can have.
+    /// Returns [`LayerError::Json`] if alpha is infinite, and the errors of
+    /// [`Layer::from_config`](super::Layer::from_config) for settings that no layer can have.
     pub fn to_json(&self) -> Result<String> {
         self.check()?;
         serde_json::to_string(self).map_err(|error| json_error(error.to_string()))
