@@ -5,8 +5,11 @@
 //! through in chunks. The work is bounded by the size of the file, because no byte belongs to two members and DEFLATE
 //! cannot compress more than 1,032 to 1.
 
+mod directory;
+
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write},
     rc::Rc,
 };
@@ -43,11 +46,17 @@ impl<R: Read + Seek> Archive<R> {
     /// # Errors
     ///
     /// Returns an error if reading fails, if the archive is damaged, if it contains no arrays, if its comment contains
-    /// the end of an archive, if two members have the same name or share bytes, or if a member is encrypted, has a
+    /// the end of an archive, if its end contradicts its list of members, if two members have the same name or share
+    /// bytes, or if a member is encrypted, has a
     /// compression method other than those of NumPy, claims to be larger than its compressed bytes can be, or has an
     /// invalid `.npy` header.
     pub fn open(reader: R, dtype: Option<DType>) -> Result<Self> {
         let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(damaged)?;
+        // Readers would disagree about which archive this is.
+        ensure!(
+            !zip.comment().windows(4).any(|bytes| bytes == b"PK\x05\x06"),
+            "the archive is damaged: its comment contains the end of an archive"
+        );
         ensure!(
             !zip.has_duplicate_names(),
             "two members of the archive have the same name"
@@ -56,11 +65,7 @@ impl<R: Read + Seek> Archive<R> {
             !zip.has_overlapping_entries().map_err(damaged)?,
             "the archive is damaged: its members overlap"
         );
-        // Readers would disagree about which archive this is.
-        ensure!(
-            !zip.comment().windows(4).any(|bytes| bytes == b"PK\x05\x06"),
-            "the archive is damaged: its comment contains the end of an archive"
-        );
+        let mut zip = ZipArchive::new(directory::check(zip)?).map_err(damaged)?;
         for name in zip.file_names_raw() {
             if name.ends_with(b"/data.pkl") {
                 let (found, advice) = content::PYTORCH;
@@ -74,14 +79,16 @@ impl<R: Read + Seek> Archive<R> {
         if zip.is_empty() {
             return Err(content::unreadable("an empty ZIP archive", "save it again"));
         }
-        let mut has_arrays = false;
-        let mut entries = Vec::with_capacity(zip.len());
+        let mut names = Vec::with_capacity(zip.len());
         for index in 0..zip.len() {
             let member = zip.by_index_data(index).map_err(damaged)?;
-            let name = String::from_utf8_lossy(member.name_raw());
-            let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
-            let entry =
-                look_at(&mut zip, index, dtype).with_context(|| format!("member {name:?}"))?;
+            names.push(String::from_utf8_lossy(member.name_raw()).into_owned());
+        }
+        let mut has_arrays = false;
+        let mut entries = Vec::with_capacity(zip.len());
+        for (index, name) in shortened(names).into_iter().enumerate() {
+            let entry = look_at(&mut zip, index, dtype);
+            let entry = entry.with_context(|| format!("member {name:?}"))?;
             has_arrays |= entry.stored != NOT_AN_ARRAY;
             entries.push(Entry { name, ..entry });
         }
@@ -92,7 +99,8 @@ impl<R: Read + Seek> Archive<R> {
         Ok(Self { zip, entries })
     }
 
-    /// Returns the members in the order of the archive. Arrays are named without `.npy`.
+    /// Returns the members in the order of the archive. Their names do not have the extension `.npy`, unless another
+    /// member has the same name without it.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -310,6 +318,16 @@ fn look_at<R: Read + Seek>(
         },
     }
     Ok(entry)
+}
+
+/// Removes `.npy` from the names, where they stay different.
+fn shortened(names: Vec<String>) -> Vec<String> {
+    let all: HashSet<String> = names.iter().cloned().collect();
+    let shorten = |name: String| match name.strip_suffix(".npy") {
+        Some(short) if !all.contains(short) => short.to_owned(),
+        _ => name,
+    };
+    names.into_iter().map(shorten).collect()
 }
 
 /// Explains an error of the crate `zip`.

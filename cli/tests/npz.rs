@@ -444,6 +444,61 @@ fn ambiguous_archives_are_refused() {
 }
 
 #[test]
+fn ends_that_contradict_the_list_of_members_are_refused() {
+    let good = three();
+    let end = positions(&good, b"PK\x05\x06")[0];
+    // The number of members, the size of the list and a gap after it: readers would find other members.
+    let changed = |at: usize, value: u8| {
+        let mut bytes = good.clone();
+        bytes[end + at] = value;
+        bytes
+    };
+    let fewer = [changed(8, 2), changed(10, 2)];
+    let both = {
+        let mut bytes = changed(8, 2);
+        bytes[end + 10] = 2;
+        bytes
+    };
+    let smaller = changed(12, good[end + 12] - 1);
+    let gap = [&good[..end], b"gap", &good[end..]].concat();
+    for bytes in fewer.into_iter().chain([both, smaller, gap]) {
+        let error = error_for(&bytes);
+        assert!(
+            error.starts_with("the archive is damaged"),
+            "accepted or another error: {error}"
+        );
+    }
+    let mut renamed = good.clone();
+    let local = positions(&renamed, b"PK\x03\x04")[1] + 30;
+    renamed[local] = b'q';
+    assert_eq!(
+        error_for(&renamed),
+        "the archive is damaged: member \"q.npy\" has another name in the list of members, \"b.npy\""
+    );
+}
+
+#[test]
+fn members_are_named_without_the_extension_if_the_names_stay_different() {
+    let folder = Folder::new();
+    let array = |len| floats("<f4", false, &format!("({len},)"), len).0;
+    let members = [
+        ("x", Stored, array(2)),
+        ("x.npy", Stored, array(3)),
+        ("y.npy", Stored, array(5)),
+    ];
+    folder.write("x.npz", &archive(&members));
+    for (name, len, kept) in [
+        ("x", 2, "x.npy (float32), y (float32)"),
+        ("x.npy", 3, "x (float32), y (float32)"),
+        ("y", 5, "x (float32), x.npy (float32)"),
+    ] {
+        let stderr = folder.success(&["run", "x.npz", "-f", "-d", "cpu", "-t", name]);
+        let start = format!("1 array of {len} elements (unchanged: {kept}) on CPU");
+        assert!(stderr.starts_with(&start), "{stderr}");
+    }
+}
+
+#[test]
 fn sizes_that_are_wrong_are_refused() {
     let good = three();
     // A bomb that claims more than its bytes can contain.

@@ -229,8 +229,7 @@ fn find(
     grads: &[Entry],
     one: &str,
 ) -> Result<Vec<Option<usize>>> {
-    // Two members of a .npz file may have the same name apart from .npy. The first one counts.
-    let by_name = grads.iter().enumerate().rev();
+    let by_name = grads.iter().enumerate();
     let by_name: HashMap<_, _> = by_name.map(|(i, grad)| (&*grad.name, i)).collect();
     let mut indices = Vec::with_capacity(x.len());
     for (entry, dtype) in x.iter().zip(dtypes) {
