@@ -138,8 +138,8 @@ impl TryFrom<Map<String, Value>> for Config {
     }
 }
 
-/// The largest JSON that is read, in bytes. The JSON of a model with 10,000 layers has about 10 MB. Parsed values need up
-/// to 40 times the memory of their text.
+/// The largest JSON that is read, in bytes. The JSON of a model with 10,000 layers has about 10 MB. Parsed values need
+/// up to 40 times the memory of their text.
 pub(super) const MAX_JSON: usize = 16 << 20;
 
 impl Config {

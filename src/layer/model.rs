@@ -5,9 +5,11 @@
 //! `backward_layer` of `Bidirectional`. The search therefore visits every value:
 //!
 //! 1. An object of Keras' class `ELU` is read as a [`Config`].
-//! 2. In the `config` of any other class, a key whose name ends in `activation`, such as `recurrent_activation`, may have
-//!    the value `elu`, `selu` or `celu`.
-//! 3. The names of the objects on the way form the path.
+//! 2. In the `config` of any other class, a key whose name ends in `activation`, such as `recurrent_activation`, may
+//!    have the value `elu`, `selu` or `celu`. A class `ELU` of another project may be another function, so it is not read
+//!    as Keras'.
+//! 3. The names of the objects on the way form the path. A long name that contains many ELUs is in all their paths, so
+//!    the length of all paths is limited.
 
 use serde_json::{Map, Value};
 
@@ -21,8 +23,8 @@ use crate::{elu::Elu, error::Result};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
-    /// The names of the models, wrappers and layers that contain it, from the outermost to the layer itself, separated by
-    /// `/`. An object without a name has that of its class.
+    /// The names of the models, wrappers and layers that contain it, from the outermost to the layer itself, separated
+    /// by `/`. An object without a name has that of its class.
     pub path: String,
     /// The class of the layer, such as `ELU`, `Activation` or `Dense`.
     pub class: String,
