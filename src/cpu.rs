@@ -32,7 +32,7 @@ use crate::{
     rounding::Rounding,
     threads,
 };
-use lanes::{map, map_with_grad};
+use lanes::{Lanes, map, map_vectors, map_with_grad};
 use sum::{Sum, sum};
 
 /// Calls `$run::<T, E>($arguments)`, where `T` is the concrete type that the generic type `E` stands for. `T` is needed
@@ -379,7 +379,7 @@ macro_rules! vector_code {
     ($type:ty, $arithmetic:ident, $in_float:ident, $($forward:ident)::+) => {
         impl VectorCode for $type {
             fn forward(level: Level, elu: Elu, x: Option<&[Self]>, y: &mut [Self]) {
-                use arithmetic::$arithmetic::{DegenerateForward, ScaledForward, UnitForward};
+                use arithmetic::$arithmetic::{DegenerateForward, ScaledForward};
                 let rounded = elu.factors().$in_float();
                 let class = rounded.class(Op::Forward);
                 if elu.rounding() == Rounding::Nearest {
@@ -391,9 +391,12 @@ macro_rules! vector_code {
                         map(simd, DegenerateForward::new(simd, rounded), x, y)
                     });
                 } else if class.unit_factors {
-                    dispatch!(level, simd => map(simd, UnitForward, x, y));
+                    dispatch!(level, simd => map_vectors(simd, |x| Self::unit_forward(simd, x), x, y));
                 } else if class.unit_input_scale {
-                    dispatch!(level, simd => map(simd, $($forward)::+::new(simd, rounded), x, y));
+                    dispatch!(level, simd => match Self::alpha_forward(simd, rounded) {
+                        Some(function) => map_vectors(simd, function, x, y),
+                        None => map(simd, $($forward)::+::new(simd, rounded), x, y),
+                    });
                 } else {
                     dispatch!(level, simd => map(simd, ScaledForward::new(simd, rounded), x, y));
                 }

@@ -43,14 +43,18 @@ mod forward;
 mod gradient;
 #[macro_use]
 mod penalty;
+mod narrow;
 mod polynomials;
 
 use fearless_simd::prelude::*;
 
 use super::has_fma;
 use crate::factors::{RoundedFactors, Split};
-pub(super) use polynomials::q_of_f64;
+pub(super) use narrow::{NarrowForward, expm1 as narrow_expm1};
 use polynomials::*;
+#[cfg(test)]
+pub(super) use polynomials::{Q_OF_BF16, Q_OF_F16};
+pub(super) use polynomials::{q_of_bf16, q_of_f16, q_of_f64};
 
 /// A formula that is applied to every element: to `x` and, for a gradient, `grad`. Forward ignores `grad`.
 pub(super) trait Formula<S: Simd, V>: Copy {
@@ -92,7 +96,7 @@ macro_rules! arithmetic {
             use super::*;
 
             primitives!($float, $bits, $floats, $uints, ln_2: $ln_2, mantissa: $mantissa, bias: $bias, leading: $leading, largest_power: $largest_power);
-            exponential!($float, $floats, $uints, p: $p, expm1_smallest_power: $expm1_smallest_power, mantissa: $mantissa, ln_2_for_unit: [$($ln_2_part),+]);
+            exponential!($float, $floats, $uints, p: $p, q: $q, expm1_smallest_power: $expm1_smallest_power, mantissa: $mantissa, ln_2_for_unit: [$($ln_2_part),+]);
             factors!($float, $floats, expm1_small: $expm1_small);
             forward!($float, $floats, $uints, unit_expm1_smallest: $unit_expm1_smallest, mantissa: $mantissa, ln_2_for_unit: [$($ln_2_part),+], q: $q, expm1_smallest: $expm1_smallest, expm1_small: $expm1_small);
             gradient!($float, $floats, $uints, exp_smallest: $exp_smallest, exp_underflows: $exp_underflows, center_shift: $center_shift, mantissa: $mantissa, q_centered: $q_centered, exp_normal: $exp_normal);
@@ -121,31 +125,4 @@ arithmetic! {
     ln_2_for_unit: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
     ln_2: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
     p: p_of_f64, q: q_of_f64, center_shift: 0.0, q_centered: q_of_f64,
-}
-
-/// ELU for 16-bit results, with factors that are not degenerate and an `input_scale` of 1. It needs no pairs, because
-/// the rounding errors in `f32` are small compared with that of the final rounding to 16 bits.
-#[derive(Clone, Copy)]
-pub(super) struct NarrowForward<S: Simd> {
-    negative: S::f32s,
-    positive: f32::Positive<S>,
-}
-
-impl<S: Simd> NarrowForward<S> {
-    #[inline(always)]
-    pub(super) fn new(simd: S, factors: RoundedFactors<f32>) -> Self {
-        Self {
-            negative: S::f32s::splat(simd, factors.negative),
-            positive: f32::Positive::new(simd, factors.positive),
-        }
-    }
-}
-
-impl<S: Simd> Formula<S, S::f32s> for NarrowForward<S> {
-    #[inline(always)]
-    fn apply(self, simd: S, x: S::f32s, grad: S::f32s) -> S::f32s {
-        let y = f32::UnitForward.apply(simd, x, grad) * self.negative;
-        x.simd_lt(S::f32s::splat(simd, 0.0))
-            .select(y, self.positive.times(x))
-    }
 }

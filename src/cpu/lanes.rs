@@ -8,10 +8,11 @@ use bytemuck::Pod;
 use fearless_simd::prelude::*;
 use half::{bf16, f16};
 
-use super::arithmetic::Formula;
+use super::arithmetic::{self, Formula, narrow_expm1, q_of_bf16, q_of_f16};
+use crate::factors::RoundedFactors;
 use conversions::{
-    narrow_bf16, narrow_bf16_numbers, narrow_f16, narrow_f16_numbers, widen_bf16, widen_f16,
-    widen_f16_numbers,
+    narrow_bf16, narrow_bf16_numbers, narrow_bf16_without_ties, narrow_f16, narrow_f16_numbers,
+    widen_bf16, widen_f16, widen_f16_numbers,
 };
 
 /// An element type, with the vectors in which its elements are processed.
@@ -20,6 +21,8 @@ pub(super) trait Lanes<S: Simd>: Pod {
     type Elements: Copy;
     /// A vector of the floats that the arithmetic uses. Two of them hold a vector of 16-bit elements.
     type Floats: Copy + Add<Output = Self::Floats>;
+    /// The type of the arithmetic.
+    type Float;
     /// The number of elements that are processed together, at most [`MAX_LEN`].
     const LEN: usize;
 
@@ -34,6 +37,15 @@ pub(super) trait Lanes<S: Simd>: Pod {
         x: Self::Elements,
         grad: Self::Elements,
     ) -> Self::Elements;
+
+    /// Returns ELU for unit factors: x, or expm1(x).
+    fn unit_forward(simd: S, x: Self::Elements) -> Self::Elements;
+    /// Returns a function that computes ELU, x or `negative * expm1(x)`, for an `input_scale` of 1 and factors that are not
+    /// degenerate. Returns `None` if the general formula is needed.
+    fn alpha_forward(
+        simd: S,
+        factors: RoundedFactors<Self::Float>,
+    ) -> Option<impl Fn(Self::Elements) -> Self::Elements>;
 
     /// Returns a vector of zeros, with which a sum starts.
     fn zeros(simd: S) -> Self::Floats;
@@ -51,6 +63,7 @@ macro_rules! floats {
         impl<S: Simd> Lanes<S> for $float {
             type Elements = S::$floats;
             type Floats = S::$floats;
+            type Float = $float;
             const LEN: usize = S::$floats::LEN;
 
             #[inline(always)]
@@ -71,6 +84,23 @@ macro_rules! floats {
                 grad: Self::Elements,
             ) -> Self::Elements {
                 formula.apply(simd, x, grad)
+            }
+
+            #[inline(always)]
+            fn unit_forward(simd: S, x: Self::Elements) -> Self::Elements {
+                arithmetic::$float::UnitForward.apply(simd, x, x)
+            }
+
+            #[inline(always)]
+            fn alpha_forward(
+                simd: S,
+                factors: RoundedFactors<$float>,
+            ) -> Option<impl Fn(Self::Elements) -> Self::Elements> {
+                let formula = arithmetic::$float::AlphaForward::new(simd, factors)?;
+                Some(
+                    #[inline(always)]
+                    move |x| formula.apply(simd, x, x),
+                )
             }
 
             #[inline(always)]
@@ -99,11 +129,17 @@ floats!(f32, f32s, total::<S>);
 floats!(f64, f64s, std::convert::identity);
 
 /// Processes 16-bit formats in `f32`. NaN keeps its payload, even if the machine's own conversions would change it.
+///
+/// - `infinity`: the bits of infinity.
+/// - `lowest`: the bits of -16, below which expm1(x) rounds to -1. As unsigned integers, negative numbers increase with
+///   their magnitude, so one minimum is the bound.
+/// - `q`: the polynomial of `unit_forward`.
 macro_rules! halves {
-    ($half:ident, infinity: $infinity:literal, $widen:ident, $narrow:ident, $widen_numbers:ident, $narrow_numbers:ident) => {
+    ($half:ident, infinity: $infinity:literal, lowest: $lowest:literal, q: $q:ident, $unit_narrow:ident, $widen:ident, $narrow:ident, $widen_numbers:ident, $narrow_numbers:ident) => {
         impl<S: Simd> Lanes<S> for $half {
             type Elements = S::u16s;
             type Floats = S::f32s;
+            type Float = f32;
             const LEN: usize = S::u16s::LEN;
 
             #[inline(always)]
@@ -146,6 +182,29 @@ macro_rules! halves {
             }
 
             #[inline(always)]
+            fn unit_forward(simd: S, x: Self::Elements) -> Self::Elements {
+                let floats = $widen_numbers(simd, x.min(S::u16s::splat(simd, $lowest)));
+                let y = $unit_narrow(simd, floats.map(|x| narrow_expm1(simd, x, $q)));
+                select_negative(simd, x, y, $infinity)
+            }
+
+            #[inline(always)]
+            fn alpha_forward(
+                simd: S,
+                factors: RoundedFactors<f32>,
+            ) -> Option<impl Fn(Self::Elements) -> Self::Elements> {
+                let negative = S::f32s::splat(simd, factors.negative);
+                (factors.positive == 1.0).then_some(
+                    #[inline(always)]
+                    move |x: Self::Elements| {
+                        let floats = $widen_numbers(simd, x.min(S::u16s::splat(simd, $lowest)));
+                        let y = floats.map(|x| narrow_expm1(simd, x, $q) * negative);
+                        select_negative(simd, x, $narrow_numbers(simd, y), $infinity)
+                    },
+                )
+            }
+
+            #[inline(always)]
             fn zeros(simd: S) -> Self::Floats {
                 S::f32s::splat(simd, 0.0)
             }
@@ -168,8 +227,33 @@ macro_rules! halves {
     };
 }
 
-halves!(f16, infinity: 0x7c00, widen_f16, narrow_f16, widen_f16_numbers, narrow_f16_numbers);
-halves!(bf16, infinity: 0x7f80, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16_numbers);
+halves!(f16, infinity: 0x7c00, lowest: 0xcc00, q: q_of_f16, narrow_f16_numbers, widen_f16, narrow_f16, widen_f16_numbers, narrow_f16_numbers);
+halves!(bf16, infinity: 0x7f80, lowest: 0xc180, q: q_of_bf16, narrow_bf16_without_ties, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16_numbers);
+
+/// Applies a function to vectors of `x` and writes the results to `y`. If `x` is `None`, `y` holds it.
+#[inline(always)]
+pub(super) fn map_vectors<S: Simd, E: Lanes<S>>(
+    simd: S,
+    function: impl Fn(E::Elements) -> E::Elements,
+    x: Option<&[E]>,
+    y: &mut [E],
+) {
+    let mut ys = y.chunks_exact_mut(E::LEN);
+    let Some(x) = x else {
+        for y in ys.by_ref() {
+            E::store(simd, function(E::load(simd, y)), y);
+        }
+        let y = ys.into_remainder();
+        let x = padded(y);
+        return tail(simd, |x, _| function(x), x, x, y);
+    };
+    let mut xs = x.chunks_exact(E::LEN);
+    for (x, y) in xs.by_ref().zip(ys.by_ref()) {
+        E::store(simd, function(E::load(simd, x)), y);
+    }
+    let x = padded(xs.remainder());
+    tail(simd, |x, _| function(x), x, x, ys.into_remainder());
+}
 
 /// Applies the formula to `x` and writes the results to `y`. If `x` is `None`, `y` holds it.
 #[inline(always)]
@@ -179,23 +263,7 @@ pub(super) fn map<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
     x: Option<&[E]>,
     y: &mut [E],
 ) {
-    let mut ys = y.chunks_exact_mut(E::LEN);
-    let Some(x) = x else {
-        for y in ys.by_ref() {
-            let x = E::load(simd, y);
-            E::store(simd, E::apply(simd, formula, x, x), y);
-        }
-        let y = ys.into_remainder();
-        let x = padded(y);
-        return tail(simd, formula, x, x, y);
-    };
-    let mut xs = x.chunks_exact(E::LEN);
-    for (x, y) in xs.by_ref().zip(ys.by_ref()) {
-        let x = E::load(simd, x);
-        E::store(simd, E::apply(simd, formula, x, x), y);
-    }
-    let x = padded(xs.remainder());
-    tail(simd, formula, x, x, ys.into_remainder());
+    map_vectors(simd, |x| E::apply(simd, formula, x, x), x, y);
 }
 
 /// Applies the formula to `x` and `grad` and writes the results to `out`. If `grad` is `None`, `out` holds it.
@@ -207,25 +275,35 @@ pub(super) fn map_with_grad<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
     grad: Option<&[E]>,
     out: &mut [E],
 ) {
+    let apply = |x, grad| E::apply(simd, formula, x, grad);
     let (mut xs, mut outs) = (x.chunks_exact(E::LEN), out.chunks_exact_mut(E::LEN));
     let Some(grad) = grad else {
         for (x, out) in xs.by_ref().zip(outs.by_ref()) {
             let x = E::load(simd, x);
-            E::store(simd, E::apply(simd, formula, x, E::load(simd, out)), out);
+            E::store(simd, apply(x, E::load(simd, out)), out);
         }
         let out = outs.into_remainder();
-        return tail(simd, formula, padded(xs.remainder()), padded(out), out);
+        return tail(simd, apply, padded(xs.remainder()), padded(out), out);
     };
     let mut grads = grad.chunks_exact(E::LEN);
     for ((x, grad), out) in xs.by_ref().zip(grads.by_ref()).zip(outs.by_ref()) {
         let (x, grad) = (E::load(simd, x), E::load(simd, grad));
-        E::store(simd, E::apply(simd, formula, x, grad), out);
+        E::store(simd, apply(x, grad), out);
     }
     let (x, grad) = (padded(xs.remainder()), padded(grads.remainder()));
-    tail(simd, formula, x, grad, outs.into_remainder());
+    tail(simd, apply, x, grad, outs.into_remainder());
 }
 
 // ---- Internals ----
+
+/// Returns `y` for negative x, else `x`. It selects by the bits, so that NaN keeps its bits without further work.
+#[inline(always)]
+fn select_negative<S: Simd>(simd: S, x: S::u16s, y: S::u16s, infinity: u16) -> S::u16s {
+    // The bits of negative numbers are 0x8001 to those of -infinity.
+    let distance = x - S::u16s::splat(simd, 0x8001);
+    let last = S::u16s::splat(simd, infinity - 1);
+    distance.simd_eq(distance.min(last)).select(y, x)
+}
 
 /// Adds the two halves of a vector in `f64`.
 #[inline(always)]
@@ -237,9 +315,9 @@ fn total<S: Simd>(floats: S::f32s) -> S::f64s {
 /// Processes the tail, which has fewer than `LEN` elements, as a full vector. It therefore passes through the same code
 /// as all other elements.
 #[inline(always)]
-fn tail<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
+fn tail<S: Simd, E: Lanes<S>>(
     simd: S,
-    formula: F,
+    function: impl Fn(E::Elements, E::Elements) -> E::Elements,
     mut x: [E; MAX_LEN],
     grad: [E; MAX_LEN],
     y: &mut [E],
@@ -248,7 +326,7 @@ fn tail<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
         return;
     }
     let elements = E::load(simd, &x[..E::LEN]);
-    let results = E::apply(simd, formula, elements, E::load(simd, &grad[..E::LEN]));
+    let results = function(elements, E::load(simd, &grad[..E::LEN]));
     E::store(simd, results, &mut x[..E::LEN]);
     y.copy_from_slice(&x[..y.len()]);
 }

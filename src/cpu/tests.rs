@@ -39,6 +39,83 @@ fn every_level_is_within_1_ulp() {
     }
 }
 
+/// Returns the 16-bit number nearest to ELU for unit factors.
+fn nearest_16<T: Element>(x: T, to_f64: fn(T) -> f64, from_f64: fn(f64) -> T) -> T {
+    let v = to_f64(x);
+    if v < 0.0 {
+        from_f64(reference::elu(v, 1.0))
+    } else {
+        x
+    }
+}
+
+#[test]
+fn every_16_bit_result_for_unit_factors_is_the_nearest() {
+    fn check<T: VectorCode + Copy>(to_f64: fn(T) -> f64, from_f64: fn(f64) -> T) {
+        let x: Vec<u16> = (0..=u16::MAX).collect();
+        let x: &[T] = bytemuck::cast_slice(&x);
+        let expected: Vec<T> = x.iter().map(|&x| nearest_16(x, to_f64, from_f64)).collect();
+        for level in levels() {
+            let mut y = x.to_vec();
+            T::forward(level, 1.0.into(), Some(x), &mut y);
+            let bits = |v: &[T]| bytemuck::cast_slice::<T, u16>(v).to_vec();
+            assert_eq!(bits(&y), bits(&expected), "{}", name(level));
+        }
+    }
+    check::<f16>(f16::to_f64, f16::from_f64);
+    check::<bf16>(bf16::to_f64, bf16::from_f64);
+}
+
+/// The same formula on one number, with each of its six multiply-adds fused or not. The shaders have the same
+/// coefficients, and a GPU's compiler may choose.
+#[test]
+fn no_16_bit_result_for_unit_factors_depends_on_fused_multiply_adds() {
+    fn expm1<const N: usize>(x: f32, coefficients: [f32; N], fused: u32) -> f32 {
+        let mut site = 0;
+        let mut multiply_add = |a: f32, b: f32, c: f32| {
+            site += 1;
+            if fused >> (site - 1) & 1 == 1 {
+                a.mul_add(b, c)
+            } else {
+                a * b + c
+            }
+        };
+        let rounder = (3 << 22) as f32 + 127.0;
+        let sum = multiply_add(x, std::f32::consts::LOG2_E, rounder);
+        let power = f32::from_bits(sum.to_bits() << 23);
+        let r = multiply_add(sum - rounder, -std::f32::consts::LN_2, x);
+        let q = match coefficients[..] {
+            [c0, c1, c2] => {
+                let q = multiply_add(r, c2, c1);
+                multiply_add(r, q, c0)
+            }
+            [c0, c1, c2, c3] => {
+                let low = multiply_add(r, c1, c0);
+                let high = multiply_add(r, c3, c2);
+                multiply_add(r * r, high, low)
+            }
+            _ => unreachable!(),
+        };
+        let e = multiply_add(r * r, q, r);
+        multiply_add(power, e, power - 1.0)
+    }
+    for bits in 0x8001..=0xcc00u16 {
+        let (half, bfloat) = (f16::from_bits(bits), bf16::from_bits(bits));
+        let nearest_f16 = nearest_16(half, f16::to_f64, f16::from_f64);
+        let nearest_bf16 = nearest_16(bfloat, bf16::to_f64, bf16::from_f64);
+        for fused in 0..128 {
+            let y = expm1(half.to_f32(), super::arithmetic::Q_OF_F16, fused);
+            assert_eq!(f16::from_f32(y), nearest_f16, "{half:e}, {fused:#b}");
+            let y = expm1(
+                bfloat.to_f32().max(-16.0),
+                super::arithmetic::Q_OF_BF16,
+                fused,
+            );
+            assert_eq!(bf16::from_f32(y), nearest_bf16, "{bfloat:e}, {fused:#b}");
+        }
+    }
+}
+
 #[test]
 fn gradients_of_every_level_are_within_1_ulp() {
     let mut random = 1u32;

@@ -1,7 +1,7 @@
 //! exp and expm1 as pairs: range reduction, polynomial and reconstruction.
 
 macro_rules! exponential {
-    ($float:ident, $floats:ident, $uints:ident, p: $p:ident, expm1_smallest_power: $expm1_smallest_power:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+]) => {
+    ($float:ident, $floats:ident, $uints:ident, p: $p:ident, q: $q:ident, expm1_smallest_power: $expm1_smallest_power:literal, mantissa: $mantissa:literal, ln_2_for_unit: [$($ln_2_part:expr),+]) => {
         /// The result of the range reduction: t = n ln 2 + r + `r_low`, and expm1(r + `r_low`) = r + rest. `r` is
         /// exact; `rest` may have rounding errors.
         struct Reduced<S: Simd> {
@@ -80,8 +80,7 @@ macro_rules! exponential {
             let n = rounder - ROUNDER;
             let r = t;
             $(let r = n.mul_add(splat(-$ln_2_part), r);)+
-            let square = r * r;
-            let rest = square.mul_add(splat(0.5), r * square * super::$p(simd, r));
+            let rest = r * r * super::$q(simd, r);
             let power_minus_1 = power - 1.0;
             let high = power.mul_add(r, power_minus_1);
             let lost = power.mul_add(r, power_minus_1 - high);

@@ -23,6 +23,35 @@ macro_rules! forward {
             }
         }
 
+        /// ELU with an alpha of ordinary size: x, or `negative * expm1(x)`. It needs FMA.
+        #[derive(Clone, Copy)]
+        pub(in super::super) struct AlphaForward<S: Simd> {
+            negative: S::$floats,
+        }
+
+        impl<S: Simd> AlphaForward<S> {
+            /// Returns the formula, or `None` if only [`Forward`] keeps the error bound.
+            #[inline(always)]
+            pub(in super::super) fn new(simd: S, factors: RoundedFactors<$float>) -> Option<Self> {
+                // Otherwise the parts of the product may be subnormal, and lose bits.
+                let is_ordinary = factors.negative.abs() >= $expm1_small;
+                let is_possible = has_fma(simd.level()) && is_ordinary && factors.positive == 1.0;
+                is_possible.then(|| Self {
+                    negative: S::$floats::splat(simd, factors.negative),
+                })
+            }
+        }
+
+        impl<S: Simd> Formula<S, S::$floats> for AlphaForward<S> {
+            #[inline(always)]
+            fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
+                let splat = |v: $float| S::$floats::splat(simd, v);
+                let expm1 = expm1_of_float(simd, x.max(splat($expm1_smallest)));
+                let y = self.negative.mul_add(expm1.high, self.negative * expm1.low);
+                x.simd_lt(splat(0.0)).select(y, x)
+            }
+        }
+
         /// ELU with factors that are not degenerate and an `input_scale` of 1.
         #[derive(Clone, Copy)]
         pub(in super::super) struct Forward<S: Simd> {

@@ -55,6 +55,30 @@ pub(super) fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
     r2.mul_add(r2.mul_add(q45, q23), q01)
 }
 
+/// The coefficients of q for float16 results. See `narrow.rs` for their choice.
+pub(in super::super) const Q_OF_F16: [f32; 4] =
+    [0.499_992_43, 0.166_625_05, 0.041_886_013, 0.009_072_421];
+
+/// The coefficients of q for bfloat16 results. See `narrow.rs` for their choice.
+pub(in super::super) const Q_OF_BF16: [f32; 3] = [0.499_896, 0.168_034_42, 0.046_038_27];
+
+/// Evaluates q for float16 results.
+#[inline(always)]
+pub(in super::super) fn q_of_f16<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
+    let [c0, c1, c2, c3] = Q_OF_F16.map(|v| S::f32s::splat(simd, v));
+    let q01 = r.mul_add(c1, c0);
+    let q23 = r.mul_add(c3, c2);
+    (r * r).mul_add(q23, q01)
+}
+
+/// Evaluates q for bfloat16 results.
+#[inline(always)]
+pub(in super::super) fn q_of_bf16<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
+    let [c0, c1, c2] = Q_OF_BF16.map(|v| S::f32s::splat(simd, v));
+    let q12 = r.mul_add(c2, c1);
+    r.mul_add(q12, c0)
+}
+
 /// Evaluates q for r between ln 0.75 and ln 1.5, with the coefficients that `scripts/expm1-coefficients centered`
 /// prints.
 #[inline(always)]
