@@ -295,8 +295,7 @@ fn digests() -> Vec<(DType, Op, Factors, u64, &'static str)> {
 }
 
 // The CPU path is tested by the judge. Every adapter must have its bits. These are three tests, so that they run side by
-// side: SwiftShader
-// needs 15 times as long as the other adapters, because it compiles slowly.
+// side: SwiftShader takes 15 times as long as the other adapters, because it compiles slowly.
 
 #[everywhere]
 async fn float32_has_the_bits_of_the_cpu_path_on_every_adapter() {
