@@ -24,8 +24,8 @@ pub enum Rounding {
     /// device. On a software adapter, forward takes 4 to 6 times as long, and gradients 2 to 3
     /// times (docs/benchmarks).
     ///
-    /// The exact value is that of the formula of [`Factors`](crate::Factors) with the rounded factors. Where the result
-    /// is NaN although `x` is not, it is the quiet NaN without a payload.
+    /// The exact value is that of the formula of [`Factors`](crate::Factors) with the rounded factors. A NaN in `x` is
+    /// returned with its bits. Where the result is NaN although `x` is not, it is the quiet NaN without a payload.
     ///
     /// A GPU computes it with integers only, which every device that follows the WGSL specification computes alike. It
     /// cannot compute it for `f64`: that is [`Error::Rounding`](crate::Error::Rounding).

@@ -404,23 +404,27 @@ pub fn source(dtype: DType, op: Op, rounding: Rounding, shared: Shared) -> Resul
     };
     let faithful = match (op, dtype) {
         (Op::Forward, DType::F64) => vec![
+            shader!("primitives"),
             shader!("exponential"),
             shader!("forward"),
             shader!("forward_op"),
         ],
         (Op::Forward, _) => vec![
+            shader!("primitives"),
             shader!("exponential"),
             shader!("forward"),
             shader!("unit_forward"),
             shader!("forward_op_unit"),
         ],
         (Op::Backward, _) => vec![
+            shader!("primitives"),
             shader!("exponential"),
             shader!("gradient"),
             shader!("gradient_cases"),
             shader!("backward"),
         ],
         (Op::BackwardFromOutput, _) => vec![
+            shader!("primitives"),
             shader!("exponential"),
             shader!("gradient"),
             shader!("gradient_cases"),
@@ -478,9 +482,8 @@ pub fn source(dtype: DType, op: Op, rounding: Rounding, shared: Shared) -> Resul
             (true, false) => shader!("buffers/grad_separate"),
         },
     ];
-    let common = [format, shader!("primitives")];
     let arithmetic = arithmetic.iter().copied();
-    let fragments = common.into_iter().chain(arithmetic).chain(memory);
+    let fragments = [format].into_iter().chain(arithmetic).chain(memory);
     let fragments = fragments
         .chain(buffers)
         .chain(vectors)

@@ -9,7 +9,7 @@ use wgpu_elu::{
     shader::{
         Constant, ELEMENTS, Factor32, Factor64, Factors32, Factors64, GRAD_BINDING, NearestFactors,
         PARAMS_BINDING, Params, Shape, Shared, Specialization, VECTORS, X_BINDING, Y_BINDING,
-        penalty, source, uniform_size,
+        function, penalty, source, uniform_size,
     },
 };
 
@@ -49,10 +49,15 @@ pub(crate) fn capabilities(dtype: DType) -> valid::Capabilities {
 fn parse_source(dtype: DType, source: &str) -> naga::Module {
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
-    valid::Validator::new(valid::ValidationFlags::all(), capabilities(dtype))
-        .validate(&module)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
+    validate(dtype, source, &module);
     module
+}
+
+/// Validates a module, and returns the types of its expressions.
+fn validate(dtype: DType, source: &str, module: &naga::Module) -> valid::ModuleInfo {
+    valid::Validator::new(valid::ValidationFlags::all(), capabilities(dtype))
+        .validate(module)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)))
 }
 
 /// Returns the names of the entry points, sorted.
@@ -114,6 +119,44 @@ fn every_shader_is_valid_and_has_both_entry_points() {
             "{dtype} {op:?} {rounding} {shared:?}"
         );
     }
+}
+
+/// WGSL leaves the rounding of floats open, so results that have the same bits on every device are computed with integers.
+#[test]
+fn nearest_shaders_have_no_operation_on_floats() {
+    fn has_floats(
+        module: &naga::Module,
+        body: &naga::Function,
+        info: &valid::FunctionInfo,
+    ) -> bool {
+        body.expressions.iter().any(|(handle, _)| {
+            let scalar = info[handle].ty.inner_with(&module.types).scalar();
+            scalar.is_some_and(|scalar| scalar.kind == naga::ScalarKind::Float)
+        })
+    }
+    let mut faithful_has_floats = false;
+    for (dtype, op, rounding, shared) in every_shader() {
+        let source = source(dtype, op, rounding, shared).unwrap();
+        let mut module = parse_source(dtype, &source);
+        // Removes the functions that no entry point calls: `format/float32` has polynomials.
+        naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
+        let info = validate(dtype, &source, &module);
+        let in_functions = module
+            .functions
+            .iter()
+            .any(|(handle, body)| has_floats(&module, body, &info[handle]));
+        let in_entry_points = module
+            .entry_points
+            .iter()
+            .enumerate()
+            .any(|(i, entry)| has_floats(&module, &entry.function, info.get_entry_point(i)));
+        let has_floats = in_functions || in_entry_points;
+        match rounding {
+            Rounding::Nearest => assert!(!has_floats, "{dtype} {op:?} {shared:?}"),
+            Rounding::Faithful => faithful_has_floats |= has_floats,
+        }
+    }
+    assert!(faithful_has_floats, "the test finds no floats at all");
 }
 
 #[test]
@@ -375,6 +418,44 @@ fn spirv_is_valid() {
 #[test]
 fn glsl_is_valid() {
     validate_translations(Language::Glsl, "glslangValidator", &["-S", "comp"], "comp");
+}
+
+/// Tint is the WGSL compiler of Chromium. No package contains it, so this test is skipped on most machines. There,
+/// scripts/test-web finds what Tint refuses, because the tests in Chromium compile the same shaders.
+#[test]
+fn tint_accepts_the_wgsl() {
+    let folder = tempfile::tempdir().unwrap();
+    let kernels = every_shader().map(|(dtype, op, rounding, shared)| {
+        let what = format!("{dtype} {op:?} {rounding} {shared:?}");
+        (dtype, what, source(dtype, op, rounding, shared).unwrap())
+    });
+    let others = DType::ALL.into_iter().flat_map(|dtype| {
+        [
+            (dtype, format!("penalty {dtype}"), penalty::source(dtype)),
+            (dtype, format!("function {dtype}"), function(dtype)),
+        ]
+    });
+    // 64-bit floats are an extension of naga.
+    let all = kernels
+        .chain(others)
+        .filter(|(dtype, ..)| *dtype != DType::F64);
+    for (what, source) in all.map(|(_, what, source)| (what, source)) {
+        let file = folder.path().join("shader.wgsl");
+        fs::write(&file, source).unwrap();
+        let output = match Command::new("tint")
+            .args(["--format", "wgsl"])
+            .arg(&file)
+            .output()
+        {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return announce(
+                    "SKIPPED: the validation of WGSL by tint (not found; scripts/test-web compiles the shaders, too)",
+                );
+            }
+            output => output.unwrap(),
+        };
+        assert!(output.status.success(), "{what}: {output:?}");
+    }
 }
 
 /// Checks every translation to `language` with the validator `program`. Skips the test if the validator is not

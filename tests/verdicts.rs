@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wgpu_elu::{DType, Elu, Factors, Op};
+use wgpu_elu::{DType, Elu, Factors, Op, Rounding};
 
 use wgpu_elu::accuracy::{Extent, Judge, Sample, bits, value};
 
@@ -108,6 +108,40 @@ fn nan_infinity_zero_and_wrong_signs_are_refused() {
 }
 
 /// A device must not flush subnormal results to 0.
+/// Nearest results have the same bits on every device, so NaN must, too.
+#[test]
+fn only_one_nan_is_accepted_with_nearest_rounding() {
+    for faithful in every_judge() {
+        let nearest = Judge {
+            elu: faithful.elu.with_rounding(Rounding::Nearest),
+            ..faithful
+        };
+        let dtype = faithful.dtype;
+        let quiet = match dtype {
+            DType::F16 => 0x7e00,
+            DType::BF16 => 0x7fc0,
+            DType::F32 => 0x7fc0_0000,
+            _ => 0x7ff8_0000_0000_0000,
+        };
+        let sign = 1 << (8 * dtype.size() - 1);
+        let [one, minus_half] = [1.0, -0.5].map(|v| bits(dtype, v));
+        let is_allowed = |judge: Judge, x, grad, y| judge.judge(x, grad, y).is_allowed;
+        for other in [quiet | 1, quiet | sign] {
+            // A NaN in x is returned unchanged.
+            assert!(is_allowed(nearest, other, one, other), "{nearest:?}");
+            assert!(!is_allowed(nearest, other, one, quiet), "{nearest:?}");
+            if faithful.op == Op::Forward {
+                continue;
+            }
+            for x in [minus_half, one] {
+                assert!(is_allowed(nearest, x, other, quiet), "{nearest:?}");
+                assert!(!is_allowed(nearest, x, other, other), "{nearest:?}");
+                assert!(is_allowed(faithful, x, other, other), "{faithful:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn zero_for_a_subnormal_is_refused() {
     for (dtype, x) in [(DType::F32, -1e-39), (DType::F64, -1e-310)] {

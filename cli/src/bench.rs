@@ -201,8 +201,8 @@ fn describe_gpu(selected: &SelectedDevice, device: &Device, dtype: DType) -> Str
             Some(reason) => format!("none: {reason}"),
             None => "none, as requested".into(),
         },
-        (Device::Cpu, gpu) => match selected.missing_feature(dtype) {
-            Some(feature) => format!("none: {gpu} has no {feature}"),
+        (Device::Cpu, gpu) => match selected.obstacle(dtype) {
+            Some(obstacle) => format!("none: {}", obstacle.of(gpu)),
             None => "none".into(),
         },
     }

@@ -1,6 +1,8 @@
 //! The arguments that several commands share: the device, and names of dtypes and operations.
 
-use anyhow::{Context, Result, anyhow, ensure};
+use std::fmt;
+
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{
     ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
@@ -160,8 +162,33 @@ pub(crate) struct SelectedDevice {
     rounding: Rounding,
 }
 
-/// What every GPU lacks for nearest results of float64.
-const NEAREST_FLOAT64: &str = "nearest float64";
+/// The reason why a GPU cannot compute a dtype.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Obstacle {
+    /// The GPU lacks this feature.
+    Feature(&'static str),
+    /// No GPU rounds float64 to nearest.
+    NearestFloat64,
+}
+
+impl Obstacle {
+    /// Describes the obstacle, with the name of the GPU.
+    pub(crate) fn of(self, gpu: &Device) -> String {
+        match self {
+            Self::Feature(feature) => format!("{gpu} has no {feature}"),
+            Self::NearestFloat64 => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Feature(feature) => write!(f, "no {feature}"),
+            Self::NearestFloat64 => f.write_str("only the CPU path rounds float64 to nearest"),
+        }
+    }
+}
 
 impl SelectedDevice {
     fn requested(device: Device) -> Self {
@@ -173,26 +200,21 @@ impl SelectedDevice {
         }
     }
 
-    /// Returns the device for `dtype`: the CPU if the GPU lacks a feature that `dtype` needs, else the selected device.
+    /// Returns the device for `dtype`: the CPU if the GPU cannot compute it, else the selected device.
     ///
     /// # Errors
     ///
     /// Returns an error instead of the CPU if the user requested the GPU.
     pub(crate) fn for_dtype(&self, dtype: DType) -> Result<Device> {
-        let Some(feature) = self.missing_feature(dtype) else {
-            return Ok(self.device.clone());
-        };
-        ensure!(
-            !self.requested || feature != NEAREST_FLOAT64,
-            "{} has no {feature}: use --device cpu",
-            self.device
-        );
-        ensure!(
-            !self.requested,
-            "{} has no {feature}, which {dtype} needs: use --device cpu",
-            self.device
-        );
-        Ok(Device::Cpu)
+        match self.obstacle(dtype) {
+            None => Ok(self.device.clone()),
+            Some(_) if !self.requested => Ok(Device::Cpu),
+            Some(obstacle @ Obstacle::Feature(_)) => bail!(
+                "{}, which {dtype} needs: use --device cpu",
+                obstacle.of(&self.device)
+            ),
+            Some(obstacle @ Obstacle::NearestFloat64) => bail!("{obstacle}: use --device cpu"),
+        }
     }
 
     /// Describes the devices that compute `dtypes`. If the CPU replaces a GPU, the description contains the reason:
@@ -213,21 +235,18 @@ impl SelectedDevice {
                 _ => cpu_because("no hardware GPU found"),
             };
         }
-        // Only float64 needs a feature. Every GPU can compute the other dtypes.
-        let missing = |dtype: &DType| self.missing_feature(*dtype);
-        match dtypes.iter().find_map(missing) {
+        // Every GPU can compute the dtypes other than float64.
+        let obstacle = |dtype: &DType| self.obstacle(*dtype);
+        match dtypes.iter().find_map(obstacle) {
             None => match &self.reason {
                 Some(failed @ Reason::BetterFailed(_)) => format!("{device} ({failed})"),
                 _ => device.to_string(),
             },
-            Some(feature) if dtypes.iter().all(|dtype| missing(dtype).is_some()) => {
-                cpu_because(&format!("{device} has no {feature}"))
+            Some(reason) if dtypes.iter().all(|dtype| obstacle(dtype).is_some()) => {
+                cpu_because(&reason.of(device))
             }
-            Some(feature) => {
-                format!(
-                    "{device}, float64 on {}",
-                    cpu_because(&format!("no {feature}"))
-                )
+            Some(reason) => {
+                format!("{device}, float64 on {}", cpu_because(&reason.to_string()))
             }
         }
     }
@@ -237,13 +256,13 @@ impl SelectedDevice {
         Self { rounding, ..self }
     }
 
-    /// Returns the name of something that `dtype` needs and the device lacks, or `None` if it lacks nothing.
-    pub(crate) fn missing_feature(&self, dtype: DType) -> Option<&'static str> {
+    /// Returns the reason why the device cannot compute `dtype`, or `None` if it can.
+    pub(crate) fn obstacle(&self, dtype: DType) -> Option<Obstacle> {
         match &self.device {
-            Device::Gpu(gpu) if dtype == DType::F64 && self.rounding == Rounding::Nearest => {
-                gpu.missing_feature(dtype).or(Some(NEAREST_FLOAT64))
+            Device::Gpu(_) if dtype == DType::F64 && self.rounding == Rounding::Nearest => {
+                Some(Obstacle::NearestFloat64)
             }
-            Device::Gpu(gpu) => gpu.missing_feature(dtype),
+            Device::Gpu(gpu) => gpu.missing_feature(dtype).map(Obstacle::Feature),
             Device::Cpu => None,
         }
     }
@@ -352,5 +371,27 @@ mod tests {
             )
         );
         assert_eq!(selected.for_dtype(DType::F16).unwrap(), selected.device);
+    }
+
+    #[test]
+    fn nearest_float64_needs_the_cpu() {
+        let selected = gpu_without_features(true).for_rounding(Rounding::Nearest);
+        assert_eq!(
+            selected.for_dtype(DType::F64).unwrap_err().to_string(),
+            "only the CPU path rounds float64 to nearest: use --device cpu"
+        );
+        assert_eq!(selected.for_dtype(DType::F32).unwrap(), selected.device);
+        let selected = gpu_without_features(false).for_rounding(Rounding::Nearest);
+        assert_eq!(selected.for_dtype(DType::F64).unwrap(), Device::Cpu);
+        let (gpu, cpu) = (&selected.device, Device::Cpu.to_string());
+        let cpu = format!(
+            "{}; only the CPU path rounds float64 to nearest)",
+            cpu.trim_end_matches(')')
+        );
+        assert_eq!(selected.describe(&[DType::F64]), cpu);
+        assert_eq!(
+            selected.describe(&[DType::F32, DType::F64]),
+            format!("{gpu}, float64 on {cpu}")
+        );
     }
 }

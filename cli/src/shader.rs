@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::Result;
 use wgpu_elu::{
-    DType, Op,
+    DType, Op, Rounding,
     shader::{ELEMENTS, Shape, Shared, Specialization, VECTORS, function},
-    translate::{Language, Variant, translate, unavailable},
+    translate::{self, Language, Variant, translate, unavailable},
 };
 
 use crate::{
@@ -75,7 +75,8 @@ pub(crate) struct Args {
     ///
     /// All names in it start with `wgpu_elu_`, so that they do not collide with yours.
     #[arg(long, conflicts_with_all = [
-        "op", "language", "entry", "alpha", "selu", "celu", "scale", "input_scale", "in_place", "software",
+        "op", "language", "entry", "alpha", "selu", "celu", "scale", "input_scale", "nearest",
+        "in_place", "software",
     ])]
     function: bool,
     /// Write the shader to FILE; the default is `-`, standard output
@@ -93,10 +94,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "SPIR-V is binary, and standard output is a terminal: use -o FILE",
         ));
     }
-    if let Some(reason) = unavailable(args.dtype, args.factors.rounding(), args.language) {
-        return Err(crate::usage(format!(
-            "{reason}: choose another --dtype or --language"
-        )));
+    if let Some(error) = unavailable(args.dtype, args.factors.rounding(), args.language) {
+        return Err(crate::usage(advise(&error, args.factors.rounding())));
     }
     let path = args.output.as_deref().unwrap_or(Path::new("-"));
     let output = Output::open(path, args.force)?;
@@ -122,4 +121,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let shader = translate(variant, args.language)?;
     output.write(&shader)
+}
+
+// ---- Internals ----
+
+/// Adds what to do to the reason why no shader exists.
+fn advise(error: &translate::Error, rounding: Rounding) -> String {
+    match error {
+        translate::Error::Unavailable {
+            dtype,
+            language,
+            reason,
+        } if rounding == Rounding::Nearest => format!(
+            "{dtype} has no {} with --nearest, because {reason}: choose another --dtype, or omit --nearest",
+            language.title()
+        ),
+        error => format!("{error}: choose another --dtype or --language"),
+    }
 }

@@ -97,13 +97,16 @@ fn functions_for_other_shaders() {
         let args = ["--function", "--dtype", dtype.name()];
         assert_eq!(print(&args), function(dtype).into_bytes());
     }
-    let output = Folder::new().elu(&["shader", "--function", "--op", "backward"]);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{error}");
-    assert!(
-        error.starts_with("error: the argument '--function' cannot be used with '--op <OP>'"),
-        "{error}"
-    );
+    for (args, name) in [
+        (&["--op", "backward"][..], "--op <OP>"),
+        (&["--nearest"], "--nearest"),
+    ] {
+        let output = Folder::new().elu(&[&["shader", "--function"], args].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        let start = format!("error: the argument '--function' cannot be used with '{name}'");
+        assert!(error.starts_with(&start), "{error}");
+    }
 }
 
 #[test]

@@ -2,6 +2,6 @@
 fn wgpu_elu_bf16x2(x: u32, alpha: f32) -> u32 {
     let x_bits = (vec4(x) >> vec4(0u, 16u, 0u, 16u)) & vec4(0xffffu);
     let zero = runtime_zero(x_bits);
-    let y = narrow(of_bits(widen(x_bits, zero), alpha, zero));
+    let y = narrow(of_bits(widen(x_bits), alpha, zero));
     return y.x | (y.y << 16u);
 }

@@ -5,7 +5,7 @@ const BF16_QUIET = 0x0040u;   // the bit that makes a NaN quiet
 // Converts bfloat16 to float32 and back, with integer operations, so that no driver can round differently or flush
 // subnormals. NaN keeps its payload.
 
-fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
+fn widen(h: vec4<u32>) -> vec4<u32> {
     return h << vec4(BF16_SHIFT);
 }
 

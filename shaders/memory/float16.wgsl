@@ -12,12 +12,15 @@ const F16_OVERFLOW_F32 = 0x47800000u;      // 2^16 in float32
 // Converts float16 to float32 and back, with integer operations, so that no driver can round differently or flush
 // subnormals. NaN keeps its payload.
 
-fn widen(h: vec4<u32>, zero: u32) -> vec4<u32> {
+fn widen(h: vec4<u32>) -> vec4<u32> {
     let magnitude = h & vec4(F16_MAGNITUDE);
     let normal = (magnitude << vec4(F16_TO_F32_SHIFT)) + vec4(F16_TO_F32_BIAS);
-    // A subnormal float16 is an integer times 2^-24. The integer is converted, and 24 is subtracted from the exponent.
-    let counted = bitcast<vec4<u32>>(barrier(vec4<f32>(vec4<i32>(magnitude)), zero));
-    let subnormal = select(counted - vec4(24u << MANTISSA_BITS), vec4(0u), magnitude == vec4(0u));
+    // A subnormal float16 is an integer times 2^-24. If n bits before its leading 1 are 0, it is at least 2^(7 - n). The
+    // leading 1 is shifted to bit 23, where it adds 1 to the biased exponent.
+    let zeros = countLeadingZeros(magnitude | vec4(1u));
+    let exponent = vec4(133u) - zeros;
+    let normalized = (exponent << vec4(MANTISSA_BITS)) + (magnitude << (zeros - vec4(8u)));
+    let subnormal = select(normalized, vec4(0u), magnitude == vec4(0u));
     let special = (magnitude << vec4(F16_TO_F32_SHIFT)) | vec4(INFINITY);
     let finite = select(normal, subnormal, magnitude < vec4(F16_SMALLEST_NORMAL));
     return select(finite, special, magnitude >= vec4(F16_INFINITY)) | ((h & vec4(F16_SIGN)) << vec4(16u));

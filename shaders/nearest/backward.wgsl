@@ -4,7 +4,7 @@
 // A bound on the error of the fast arithmetic, in units of the last bit of a normalized `Number`.
 const ERROR: u32 = 0x02000000u; // 64 units of 2^-45, see docs/numerics.md
 
-fn fast_op(x_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Fast {
+fn fast_op(x_bits: Words, grad_bits: Words, f: Factors) -> Fast {
     let x_magnitude = x_bits & Words(MAGNITUDE);
     let is_positive = is_above_zero(x_bits);
     let is_curve = !is_positive & (x_magnitude != Words());
@@ -23,7 +23,7 @@ fn fast_op(x_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Fast {
     let y = normalized(number_of(fraction, exponent));
     let undecided = is_undecided(y) & (is_curve | !is_line_exact) & is_ordinary(x_bits, grad_bits, f);
     let sign = (grad_bits ^ select(Words(f.negative_bits), Words(), is_positive)) & Words(SIGN);
-    let finite = rounded(y, zero) | sign;
+    let finite = rounded(y) | sign;
     let result = gradient_cases(finite, x_bits, grad_bits, f.negative_bits, Words(ONE), is_curve & underflows(reduced));
     return Fast(result, undecided);
 }

@@ -4,7 +4,7 @@
 // A bound on the error of the fast arithmetic, in units of the last bit of a normalized `Number`.
 const ERROR: u32 = 0x02000000u; // 64 units of 2^-45, see docs/numerics.md
 
-fn fast_op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Fast {
+fn fast_op(y_bits: Words, grad_bits: Words, f: Factors) -> Fast {
     let magnitude = y_bits & Words(MAGNITUDE);
     let is_positive = is_above_zero(y_bits);
     let sum = sum_of(magnitude, f);
@@ -28,7 +28,7 @@ fn fast_op(y_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Fast {
     let sum_magnitude = select(Words(ONE), Words(INFINITY), magnitude == Words(INFINITY));
     let sum_bits = select(sum_magnitude | select(Words(), Words(SIGN), sum.is_negative), Words(), sum.is_zero);
     let sign = (grad_bits ^ select(sum_bits, Words(), is_positive)) & Words(SIGN);
-    let finite = rounded(result, zero) | sign;
+    let finite = rounded(result) | sign;
     return Fast(gradient_cases(finite, y_bits, grad_bits, ONE, sum_bits, Flags()), undecided);
 }
 

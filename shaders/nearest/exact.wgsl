@@ -76,7 +76,7 @@ fn exact_product(p: Product, zero: u32) -> u32 {
         let mask = vec4(select(0u, SMALL_DIGIT_MASK, n >= 0)); // 1 - product, as in `complement`
         value = Digits(product.a ^ mask, product.b ^ mask, product.c ^ mask);
     }
-    return rounded(leading_bits_of(value, p.exponent, zero), zero).x;
+    return rounded(leading_bits_of(value, p.exponent, zero)).x;
 }
 
 // Returns the number of a product, normalized, in all lanes. The last bit of `bottom` is 1 if any bit after it is 1.

@@ -38,7 +38,7 @@ fn approximate(x: Significand, is_negative: Flags, is_infinite: Flags, f: Factor
     return Approximation(fraction, exponent, is_limit | (!is_negative & is_product_exact(significand, factor.fraction)));
 }
 
-fn fast_op(x_bits: Words, unused: Words, f: Factors, zero: u32) -> Fast {
+fn fast_op(x_bits: Words, unused: Words, f: Factors) -> Fast {
     let magnitude = x_bits & Words(MAGNITUDE);
     // True from just below -0 to -inf. The bits of negative NaNs are greater.
     let is_negative = x_bits - Words(SIGN + 1u) < Words(INFINITY);
@@ -46,7 +46,7 @@ fn fast_op(x_bits: Words, unused: Words, f: Factors, zero: u32) -> Fast {
     let approximation = approximate(x, is_negative, magnitude == Words(INFINITY), f);
     let y = normalized(number_of(approximation.fraction, approximation.exponent));
     let sign = select(x_bits, Words(~f.negative_bits), is_negative) & Words(SIGN);
-    let bits = rounded(y, zero) | sign;
+    let bits = rounded(y) | sign;
 
     // If alpha * scale is 0, infinite or NaN, its product with any negative number is -(alpha * scale).
     let factor_magnitude = f.negative_bits & MAGNITUDE;

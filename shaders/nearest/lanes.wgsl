@@ -11,7 +11,7 @@ fn mask_of(undecided: Flags) -> u32 {
 }
 
 fn op(x_bits: Words, grad_bits: Words, f: Factors, zero: u32) -> Words {
-    let fast = fast_op(x_bits, grad_bits, f, zero);
+    let fast = fast_op(x_bits, grad_bits, f);
     var y = fast.bits;
     for (var pending = mask_of(fast.undecided); pending != 0u; pending &= pending - 1u) {
         let lane = firstTrailingBit(pending);

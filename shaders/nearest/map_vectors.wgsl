@@ -40,8 +40,8 @@ fn process(first: u32, p: Params) {
         let bit = firstTrailingBit(pending);
         let vector = bit >> 3u;
         let element = bit & 7u;
-        let x_bits = element_of(vector_of(x, vector), element, p.zero);
-        let grad_bits = element_of(vector_of(grad, vector), element, p.zero);
+        let x_bits = element_of(vector_of(x, vector), element);
+        let grad_bits = element_of(vector_of(grad, vector), element);
         let exact = exact_op(x_bits, grad_bits, p.factors, p.zero);
         let changed = with_element(vector_of(y, vector), element, exact);
         y.a = select(y.a, changed, vec4(vector == 0u));

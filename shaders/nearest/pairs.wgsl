@@ -7,14 +7,14 @@ struct Applied {
 }
 
 fn fast_apply(x: Vector, grad: Vector, p: Params) -> Applied {
-    let low = fast_op(widen(x & vec4(0xffffu), p.zero), widen(grad & vec4(0xffffu), p.zero), p.factors, p.zero);
-    let high = fast_op(widen(x >> vec4(16u), p.zero), widen(grad >> vec4(16u), p.zero), p.factors, p.zero);
+    let low = fast_op(widen(x & vec4(0xffffu)), widen(grad & vec4(0xffffu)), p.factors);
+    let high = fast_op(widen(x >> vec4(16u)), widen(grad >> vec4(16u)), p.factors);
     let y = narrow(low.bits) | (narrow(high.bits) << vec4(16u));
     return Applied(y, mask_of(low.undecided) | (mask_of(high.undecided) << 4u));
 }
 
-fn element_of(v: Vector, n: u32, zero: u32) -> u32 {
-    return widen((v >> vec4((n >> 2u) * 16u)) & vec4(0xffffu), zero)[n & 3u];
+fn element_of(v: Vector, n: u32) -> u32 {
+    return widen((v >> vec4((n >> 2u) * 16u)) & vec4(0xffffu))[n & 3u];
 }
 
 fn with_element(v: Vector, n: u32, bits: u32) -> Vector {

@@ -31,7 +31,7 @@ fn is_undecided(v: Number) -> Flags {
 }
 
 // Rounds a normalized number to the dtype, and returns the result without a sign as the bits of a float32.
-fn rounded(v: Number, zero: u32) -> Words {
+fn rounded(v: Number) -> Words {
     let p = placed(v);
     let kept = p.top >> Counts(32u - KEPT_BITS);
     let rest = p.top << Counts(KEPT_BITS);
@@ -41,5 +41,5 @@ fn rounded(v: Number, zero: u32) -> Words {
     // `integer` contains the leading 1, which adds 1 to the exponent; a carry adds another 1.
     let bits = ((p.biased - Words(1)) << Counts(KEPT_BITS - 1u)) + integer;
     let finite = min(bits, Words(RESULT_INFINITY));
-    return widen(select(finite, Words(RESULT_INFINITY), p.biased > Words(255)), zero);
+    return widen(select(finite, Words(RESULT_INFINITY), p.biased > Words(255)));
 }

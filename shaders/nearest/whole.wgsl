@@ -6,11 +6,11 @@ struct Applied {
 }
 
 fn fast_apply(x: Vector, grad: Vector, p: Params) -> Applied {
-    let fast = fast_op(x, grad, p.factors, p.zero);
+    let fast = fast_op(x, grad, p.factors);
     return Applied(fast.bits, mask_of(fast.undecided));
 }
 
-fn element_of(v: Vector, n: u32, zero: u32) -> u32 {
+fn element_of(v: Vector, n: u32) -> u32 {
     return v[n];
 }
 

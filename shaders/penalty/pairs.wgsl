@@ -4,8 +4,8 @@ alias Vector = vec4<u32>;
 alias Cell = u32;
 
 fn terms_of(y: Vector, p: Params) -> Terms {
-    let low = terms(widen(y & vec4(0xffffu), p.zero), p);
-    return combine(low, terms(widen(y >> vec4(16u), p.zero), p), p.zero);
+    let low = terms(widen(y & vec4(0xffffu)), p);
+    return combine(low, terms(widen(y >> vec4(16u)), p), p.zero);
 }
 
 // Reads a vector cell by cell. Elements outside the run or outside the buffer become 0. If the run starts in vector 0,

@@ -29,6 +29,16 @@ pub fn bits(dtype: DType, value: f64) -> u64 {
     }
 }
 
+/// Returns the bits of the quiet NaN without a payload.
+pub(super) fn quiet_nan(dtype: DType) -> u64 {
+    match dtype {
+        DType::F16 => 0x7e00,
+        DType::BF16 => 0x7fc0,
+        DType::F32 => 0x7fc0_0000,
+        DType::F64 => 0x7ff8_0000_0000_0000,
+    }
+}
+
 /// Returns the smallest normal number of `dtype`.
 pub fn smallest_normal(dtype: DType) -> f64 {
     match dtype {

@@ -28,9 +28,6 @@ use super::has_fma;
 
 // ---- Internals ----
 
-/// The most lanes that a vector of `f32` has.
-const MAX_LANES: usize = 16;
-
 /// 1.5 * 2^52. Adding it to a number rounds the number to an integer.
 const ROUNDER: f64 = (3u64 << 51) as f64;
 
@@ -90,6 +87,36 @@ fn power_of_two<S: Simd>(simd: S, n: S::f64s) -> S::f64s {
     (biased.bitcast::<S::u64s>() << 52).bitcast()
 }
 
+/// Numbers, and whether the error could have decided the rounding.
+struct Rounded<S: Simd> {
+    value: S::f64s,
+    undecided: <S::f64s as SimdBase<S>>::Mask,
+}
+
+/// Replaces the undecided elements of `y` with `exact(x, grad)`.
+#[inline(always)]
+fn replace<S: Simd, V: SimdFloat<S>>(
+    undecided: V::Mask,
+    [x, grad]: [V; 2],
+    mut y: V,
+    exact: impl Fn(V::Element, V::Element) -> V::Element,
+) -> V {
+    let mut pending = undecided.to_bitmask();
+    while pending != 0 {
+        let lane = pending.trailing_zeros() as usize;
+        y[lane] = exact(x[lane], grad[lane]);
+        pending &= pending - 1;
+    }
+    y
+}
+
+/// Returns `x` where it is NaN, else `y` with every NaN replaced by `quiet_nan`.
+#[inline(always)]
+fn keep_nan<S: Simd, V: SimdFloat<S>>(simd: S, x: V, y: V, quiet_nan: V::Element) -> V {
+    let canonical = y.simd_eq(y).select(y, V::splat(simd, quiet_nan));
+    x.simd_eq(x).select(canonical, x)
+}
+
 /// Returns whether `negative` is 0, infinite or NaN.
 fn is_degenerate(negative: f64) -> bool {
     negative == 0.0 || !negative.is_finite()
@@ -110,6 +137,13 @@ fn sign_of_slope<S: Simd>(
     };
     let splat = |v: f64| S::f64s::splat(simd, v);
     underflows.select(splat(sign * 0.0), splat(sign))
+}
+
+/// Returns whether `v` is neither 0 nor infinite nor NaN.
+#[inline(always)]
+fn is_number<S: Simd>(simd: S, v: S::f64s) -> <S::f64s as SimdBase<S>>::Mask {
+    let splat = |v: f64| S::f64s::splat(simd, v);
+    v.abs().simd_gt(splat(0.0)) & v.abs().simd_lt(splat(f64::INFINITY))
 }
 
 /// Returns 0 if y + negative is 0, `y` if it is infinite, else 1 with the sign of the sum.

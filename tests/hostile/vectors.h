@@ -121,6 +121,10 @@ inline double fma(double a, double b, double c) { return __builtin_fma(a, b, c);
 INTEGERS(uint32_t) INTEGERS(int32_t) INTEGERS(uint64_t) INTEGERS(int64_t)
 #undef INTEGERS
 
+// The number of zeros before the leading 1, and the position of that 1; 0 has none.
+inline uint clz(uint a) { return a == 0 ? 32 : uint(__builtin_clz(a)); }
+inline uint firstbithigh(uint a) { return 31 - clz(a); }
+
 template <class T> inline T clamp(T a, T low, T high) { return min(max(a, low), high); }
 
 // Applies the same functions component by component.
@@ -129,7 +133,7 @@ template <class T> inline T clamp(T a, T low, T high) { return min(max(a, low), 
         for (int i = 0; i < N; i++) a[i] = f(a[i]);                                                         \
         return a;                                                                                           \
     }
-UNARY(floor) UNARY(ceil) UNARY(trunc) UNARY(rint) UNARY(round) UNARY(abs)
+UNARY(floor) UNARY(ceil) UNARY(trunc) UNARY(rint) UNARY(round) UNARY(abs) UNARY(clz) UNARY(firstbithigh)
 #undef UNARY
 #define BINARY(f)                                                                                           \
     template <class T, int N> inline vec<T, N> f(vec<T, N> a, vec<T, N> b) {                                \

@@ -4,9 +4,10 @@ use fearless_simd::prelude::*;
 use half::{bf16, f16};
 
 use super::{
-    MAX_LANES, Pair, ROUNDER,
+    Pair, ROUNDER, Rounded,
     exact::{self, F32_LIMBS},
-    has_fma, is_degenerate, power_of_two, sign_of_slope, sign_of_sum, two_product, two_sum,
+    has_fma, is_degenerate, is_number, keep_nan, power_of_two, replace, sign_of_slope, sign_of_sum,
+    two_product, two_sum,
 };
 use crate::{
     cpu::arithmetic::{Formula, q_of_f64},
@@ -18,8 +19,15 @@ use crate::{
 /// A bound on the relative error of [`Rounded`] values with an exponential: that of exp and expm1 is at most 2^-51.9,
 /// measured, and that of two products is 2^-52.
 const ERROR: f64 = 1.0 / (1u64 << 49) as f64;
-/// For t between this, -2^-48, and 0, expm1(t) = t + t^2 / 2 and exp(t) = 1 + t have relative errors below 2^-96.
+/// For t between this, -2^-48, and 0, the results are exact products with 1 + t / 2 and 1 + t instead of expm1(t) / t
+/// and exp(t).
 const LINEAR: f64 = -1.0 / (1u64 << 48) as f64;
+/// A bound on the relative error of these results: the terms that are left out are at most 2^-97, and the rounding
+/// errors of the pairs are at most 3 * 2^-101.
+const LINEAR_ERROR: f64 = 1.0 / (1u128 << 95) as f64;
+/// For t between this, -2^-74, and 0, the error decides nothing. A product of three significands has 72 bits, so its
+/// distance from the middle between two numbers is either at least 2^-72 of it, or 0. If it is 0, the sign of t decides.
+const SIGN_DECIDES: f64 = -1.0 / (1u128 << 74) as f64;
 /// For t below this, expm1(t) differs from -1 by less than a quarter of the last bit of an `f64`.
 const SATURATED: f64 = -38.0;
 /// A lower bound of t in forward, and in gradients. There, exp(t) times the largest slope (2^192) and the largest
@@ -58,12 +66,6 @@ impl Format {
     }
 }
 
-/// Numbers of the format, and whether the error could have decided the rounding.
-struct Rounded<S: Simd> {
-    value: S::f64s,
-    undecided: <S::f64s as SimdBase<S>>::Mask,
-}
-
 /// Rounds `v` to nearest, ties to even. `error` is a bound on its relative error.
 ///
 /// `large` is so large that its last bit has the weight of the last bit of the result. Adding it therefore rounds `v`
@@ -83,11 +85,14 @@ fn round<S: Simd>(simd: S, format: Format, v: S::f64s, error: S::f64s) -> Rounde
     }
 }
 
-/// Rounds an exact sum to odd: an inexact result gets 1 as its last bit. A second rounding to fewer bits then gives the
+/// Rounds a sum to odd: an inexact result gets 1 as its last bit. A second rounding to fewer bits then gives the
 /// same result as a single rounding (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved
 /// algorithms using rounding to odd", IEEE Transactions on Computers 57, 2008).
+///
+/// `error` is a bound on the sum's relative error. If the sum is closer to an `f64` than that, the result is this `f64`,
+/// so that [`round`] finds it undecided where it is the middle between two numbers.
 #[inline(always)]
-fn round_to_odd<S: Simd>(simd: S, sum: Pair<S>) -> S::f64s {
+fn round_to_odd<S: Simd>(simd: S, sum: Pair<S>, error: S::f64s) -> S::f64s {
     let splat = |v: f64| S::f64s::splat(simd, v);
     let Pair { high, low } = two_sum::<S>(sum.high, sum.low);
     let one = S::u64s::splat(simd, 1);
@@ -98,7 +103,15 @@ fn round_to_odd<S: Simd>(simd: S, sum: Pair<S>) -> S::f64s {
         ((bits - one) | one).bitcast::<S::f64s>(),
         (bits | one).bitcast(),
     );
-    low.simd_eq(splat(0.0)).select(high, odd)
+    low.abs().simd_le(high.abs() * error).select(high, odd)
+}
+
+/// Returns the bound on the error of a result that [`round_to_odd`] rounds. Without an exponential t must be 0.
+#[inline(always)]
+fn linear_error<S: Simd>(simd: S, t: S::f64s) -> S::f64s {
+    let splat = |v: f64| S::f64s::splat(simd, v);
+    let matters = t.simd_gt(splat(LINEAR)) & t.simd_lt(splat(SIGN_DECIDES));
+    matters.select(splat(LINEAR_ERROR), splat(0.0))
 }
 
 /// Returns n and expm1(r) for t = n ln 2 + r.
@@ -160,26 +173,27 @@ impl Forward {
         let t = x * input_scale; // exact
         let curve = expm1(simd, t.max(splat(EXPM1_SMALLEST)).min(zero)) * negative;
 
-        // The results without an error are pairs: a product, and -negative plus a tiny number.
+        // The results with little or no error are pairs: a product, and -negative plus a tiny number.
         let is_linear = is_negative & t.simd_gt(splat(LINEAR));
         let is_saturated = t.simd_lt(splat(SATURATED));
-        let is_exact = is_linear | is_saturated | !is_negative;
-        let value = if is_exact.any_true() {
+        let is_pair = is_linear | is_saturated | !is_negative;
+        let (value, error) = if is_pair.any_true() {
             let linear = two_product(simd, x, splat(negative * input_scale));
             let square = linear.high * t * 0.5;
             let tiny = f64::MIN_POSITIVE.copysign(negative);
             let is_infinite = x.simd_eq(splat(f64::NEG_INFINITY));
             let high = is_saturated.select(splat(-negative), x * positive);
             let low = (is_saturated & !is_infinite).select(splat(tiny), zero);
-            let exact = Pair::<S> {
+            let pair = Pair::<S> {
                 high: is_linear.select(linear.high, high),
                 low: is_linear.select(linear.low + square, low),
             };
-            is_exact.select(round_to_odd(simd, exact), curve)
+            let error = linear_error(simd, t.min(zero));
+            let value = is_pair.select(round_to_odd(simd, pair, error), curve);
+            (value, is_pair.select(error, splat(ERROR)))
         } else {
-            curve
+            (curve, splat(ERROR))
         };
-        let error = is_exact.select(zero, splat(ERROR));
         let rounded = round(simd, self.format, value, error);
         if is_degenerate(negative) {
             return Rounded {
@@ -201,15 +215,14 @@ impl<S: Simd> Formula<S, S::f32s> for Forward {
         let (first, second) = (self.rounded(simd, first), self.rounded(simd, second));
         let mut y = first.value.narrow(second.value);
         let undecided = first.undecided.narrow(second.undecided);
-        if undecided.any_true() {
-            let exact = |x, _| exact::forward::<F32_LIMBS>(self.format.dtype, self.factors, x);
-            y = replace(simd, undecided, [x, x], y, self.format, exact);
-        }
+        y = replace(undecided, [x, x], y, |x, _| {
+            let bits = exact::forward::<F32_LIMBS>(self.format.dtype, self.factors, x.into());
+            from_bits(self.format.dtype, bits)
+        });
         // Zeros keep their sign, and NaN its bits. `round` cannot round an infinity.
         let splat = |v: f32| S::f32s::splat(simd, v);
-        let is_special = x.simd_eq(splat(0.0)) | x.simd_eq(splat(f32::INFINITY));
-        let is_passed = is_special | !x.simd_eq(x);
-        is_passed.select(x, canonical(simd, y))
+        let is_passed = x.simd_eq(splat(0.0)) | x.simd_eq(splat(f32::INFINITY));
+        is_passed.select(x, keep_nan(simd, x, y, QUIET_NAN))
     }
 }
 
@@ -241,48 +254,49 @@ impl Backward {
         let zero = splat(0.0);
         let is_above = x.simd_gt(zero);
         let x = x.min(zero);
-        // The result is `exact` where `is_exact` holds, else `curve`.
-        let (exact, is_exact, curve, sign);
+        // The result is `pair` where `is_pair` holds, else `curve`. The exponential is that of `t`.
+        let (t, pair, is_pair, curve, sign);
         if self.from_output {
             let sum = two_sum::<S>(x, splat(negative));
-            exact = product_of_sum(simd, grad * input_scale, sum);
-            is_exact = x.simd_le(zero);
+            t = zero;
+            pair = product_of_sum(simd, grad * input_scale, sum);
+            is_pair = x.simd_le(zero);
             curve = zero;
             sign = sign_of_sum(simd, x, sum.high);
         } else {
-            let t = x * input_scale; // exact
+            t = x * input_scale; // exact
             let product = two_product(simd, grad, splat(negative * input_scale));
             let (n, expm1) = reduce(simd, t.max(splat(EXP_SMALLEST)));
             let scaled = product.high * power_of_two(simd, n);
-            exact = Pair::<S> {
+            pair = Pair::<S> {
                 high: product.high,
                 low: product.high * t + product.low,
             };
-            is_exact = t.simd_gt(splat(LINEAR));
+            is_pair = t.simd_gt(splat(LINEAR));
             curve = expm1.mul_add(scaled, scaled);
             sign = sign_of_slope(simd, negative, t.simd_le(splat(EXP_UNDERFLOWS)));
         }
-        let is_exact = is_exact | is_above;
-        let value = if is_exact.any_true() {
-            let exact = Pair::<S> {
-                high: is_above.select(grad * positive, exact.high),
-                low: is_above.select(zero, exact.low),
+        let is_pair = is_pair | is_above;
+        let (value, error) = if is_pair.any_true() {
+            let pair = Pair::<S> {
+                high: is_above.select(grad * positive, pair.high),
+                low: is_above.select(zero, pair.low),
             };
-            is_exact.select(round_to_odd(simd, exact), curve)
+            let error = linear_error(simd, t);
+            let value = is_pair.select(round_to_odd(simd, pair, error), curve);
+            (value, is_pair.select(error, splat(ERROR)))
         } else {
-            curve
+            (curve, splat(ERROR))
         };
-        let error = is_exact.select(zero, splat(ERROR));
         let Rounded { value, undecided } = round(simd, self.format, value, error);
 
         // If `grad` or the slope is 0, infinite or NaN, `grad * sign` gives the value that IEEE 754 requires.
-        let is_number = |v: S::f64s| v.abs().simd_gt(zero) & v.abs().simd_lt(splat(f64::INFINITY));
         let slope = if self.from_output || is_degenerate(negative) {
             sign
         } else {
             splat(1.0) // a product with an exponential that underflows may still be a number
         };
-        let is_ordinary = is_number(grad) & (is_above | is_number(slope));
+        let is_ordinary = is_number(simd, grad) & (is_above | is_number(simd, slope));
         let special = is_above.select(grad * positive, grad * sign);
         Rounded {
             value: is_ordinary.select(value, special),
@@ -318,45 +332,16 @@ impl<S: Simd> Formula<S, S::f32s> for Backward {
         let mut y = first.value.narrow(second.value);
         let undecided = first.undecided.narrow(second.undecided);
         // The gradient from the output is never undecided.
-        if undecided.any_true() {
-            let exact =
-                |x, grad| exact::backward::<F32_LIMBS>(self.format.dtype, self.factors, x, grad);
-            y = replace(simd, undecided, [x, grad], y, self.format, exact);
-        }
-        x.simd_eq(x).select(canonical(simd, y), x)
+        y = replace(undecided, [x, grad], y, |x, grad| {
+            let (x, grad) = (x.into(), grad.into());
+            let bits = exact::backward::<F32_LIMBS>(self.format.dtype, self.factors, x, grad);
+            from_bits(self.format.dtype, bits)
+        });
+        keep_nan(simd, x, y, QUIET_NAN)
     }
-}
-
-/// Replaces every NaN with the quiet NaN without a payload.
-#[inline(always)]
-fn canonical<S: Simd>(simd: S, y: S::f32s) -> S::f32s {
-    y.simd_eq(y).select(y, S::f32s::splat(simd, QUIET_NAN))
 }
 
 const QUIET_NAN: f32 = f32::from_bits(0x7fc0_0000);
-
-/// Computes the undecided elements with integers.
-#[inline(always)]
-fn replace<S: Simd>(
-    simd: S,
-    undecided: <S::f32s as SimdBase<S>>::Mask,
-    inputs: [S::f32s; 2],
-    y: S::f32s,
-    format: Format,
-    exact: impl Fn(f64, f64) -> u64,
-) -> S::f32s {
-    let flags = undecided.select(S::f32s::splat(simd, 1.0), S::f32s::splat(simd, 0.0));
-    let mut results = [0.0; MAX_LANES];
-    y.store_slice(&mut results[..S::f32s::LEN]);
-    let lanes = results.iter_mut().zip(flags.as_slice());
-    let inputs = inputs[0].as_slice().iter().zip(inputs[1].as_slice());
-    for ((y, &flag), (&x, &grad)) in lanes.zip(inputs) {
-        if flag == 1.0 {
-            *y = from_bits(format.dtype, exact(x.into(), grad.into()));
-        }
-    }
-    S::f32s::from_slice(simd, &results[..S::f32s::LEN])
-}
 
 #[expect(
     clippy::cast_possible_truncation,
@@ -367,5 +352,51 @@ pub(super) fn from_bits(dtype: DType, bits: u64) -> f32 {
         DType::F16 => f16::from_bits(bits as u16).into(),
         DType::BF16 => bf16::from_bits(bits as u16).into(),
         DType::F32 | DType::F64 => f32::from_bits(bits as u32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fearless_simd::dispatch;
+
+    use super::*;
+    use crate::cpu::{name, tests::levels};
+
+    /// Returns the sum high + low, rounded to float32, for a result with this t, or `None` if it is undecided.
+    #[inline(always)]
+    fn rounded<S: Simd>(simd: S, high: f64, low: f64, t: f64) -> Option<f64> {
+        let [high, low, t] = [high, low, t].map(|v| S::f64s::splat(simd, v));
+        let error = linear_error(simd, t);
+        let value = round_to_odd(simd, Pair { high, low }, error);
+        let Rounded { value, undecided } = round(simd, Format::of(DType::F32), value, error);
+        (!undecided.any_true()).then_some(value[0])
+    }
+
+    /// The middle between 1 and the next float is 1 + 2^-24.
+    #[test]
+    fn a_pair_is_undecided_if_its_error_could_change_the_result() {
+        let power = |exponent| 2f64.powi(exponent);
+        let middle = 1.0 + power(-24);
+        let next = 1.0 + power(-23);
+        for (high, low, t, expected) in [
+            (middle, power(-97), -power(-50), None),
+            (middle, -power(-97), -power(-50), None),
+            (middle, 0.0, -power(-73), None),
+            // The pair is far enough from the middle, or not close to any.
+            (middle, power(-90), -power(-50), Some(next)),
+            (middle, -power(-90), -power(-50), Some(1.0)),
+            (1.0 + power(-25), power(-97), -power(-50), Some(1.0)),
+            (next, 0.0, -power(-50), Some(next)),
+            // t is so small that the pair's sign decides, or there is no exponential.
+            (middle, power(-97), -power(-74), Some(next)),
+            (middle, -power(-97), -power(-80), Some(1.0)),
+            (middle, 0.0, 0.0, Some(1.0)),
+        ] {
+            for level in levels() {
+                let found = dispatch!(level, simd => rounded(simd, high, low, t));
+                let level = name(level);
+                assert_eq!(found, expected, "{level}: {high:e} + {low:e}, t {t:e}");
+            }
+        }
     }
 }

@@ -13,9 +13,10 @@
 use fearless_simd::prelude::*;
 
 use super::{
-    Pair, ROUNDER,
+    Pair, ROUNDER, Rounded,
     exact::{self, F64_LIMBS},
-    fast_two_sum, is_degenerate, power_of_two, sign_of_slope, sign_of_sum, two_product, two_sum,
+    fast_two_sum, is_degenerate, is_number, keep_nan, power_of_two, replace, sign_of_slope,
+    sign_of_sum, two_product, two_sum,
 };
 use crate::{cpu::arithmetic::Formula, dtype::DType, factors::RoundedFactors, op::Op};
 
@@ -144,12 +145,6 @@ fn expm1<S: Simd>(simd: S, t: Pair<S>) -> Pair<S> {
     fast_two_sum(sum.high, sum.low + power.mul_add(expm1.low, lost))
 }
 
-/// Numbers, and whether the error could have decided the rounding.
-struct Rounded<S: Simd> {
-    value: S::f64s,
-    undecided: <S::f64s as SimdBase<S>>::Mask,
-}
-
 /// Rounds a pair to one `f64`. `error` is a bound on its relative error; 0 means that the pair is exact.
 #[inline(always)]
 fn round<S: Simd>(simd: S, v: Pair<S>, error: S::f64s) -> Rounded<S> {
@@ -198,14 +193,14 @@ impl<S: Simd> Formula<S, S::f64s> for Forward {
             let product = multiply(simd, expm1(simd, t), pair_of(simd, splat(negative)));
             let rounded = round(simd, product, splat(ERROR));
             let undecided = is_curve & (rounded.undecided | !is_moderate(simd, t.high));
-            let exact = |x, _| exact::forward::<F64_LIMBS>(DType::F64, self.0, x);
-            let y = replace(simd, undecided, [x, x], rounded.value, exact);
+            let y = replace(undecided, [x, x], rounded.value, |x, _| {
+                f64::from_bits(exact::forward::<F64_LIMBS>(DType::F64, self.0, x))
+            });
             is_curve.select(y, splat(-negative))
         };
         let y = is_negative.select(below, x * positive);
         // Zeros keep their sign, and NaN keeps its bits.
-        let is_passed = x.simd_eq(zero) | !x.simd_eq(x);
-        is_passed.select(x, canonical(simd, y))
+        x.simd_eq(zero).select(x, keep_nan(simd, x, y, QUIET_NAN))
     }
 }
 
@@ -282,55 +277,27 @@ impl<S: Simd> Formula<S, S::f64s> for Backward {
         let Rounded { value, undecided } = round(simd, product, error);
 
         // If `grad` or the slope is 0, infinite or NaN, `grad * sign` gives the value that IEEE 754 requires.
-        let is_number = |v: S::f64s| v.abs().simd_gt(zero) & v.abs().simd_lt(splat(f64::INFINITY));
         let slope = if self.from_output || is_degenerate(negative) {
             sign
         } else {
             splat(1.0) // a product with an exponential that underflows may still be a number
         };
-        let is_ordinary = is_number(grad) & is_number(slope) & x.simd_le(zero);
+        let is_ordinary = is_number(simd, grad) & is_number(simd, slope) & x.simd_le(zero);
         // A finite gradient times exp(-infinity) is 0.
         let is_ordinary = is_ordinary & x.simd_gt(splat(f64::NEG_INFINITY));
         let undecided = is_ordinary & (undecided | !moderate);
-        let exact = |x, grad| {
-            if self.from_output {
-                exact::backward_from_output::<F64_LIMBS>(DType::F64, self.factors, x, grad)
-            } else {
-                exact::backward::<F64_LIMBS>(DType::F64, self.factors, x, grad)
-            }
+        let exact = if self.from_output {
+            exact::backward_from_output::<F64_LIMBS>
+        } else {
+            exact::backward::<F64_LIMBS>
         };
-        let value = replace(simd, undecided, [below, grad], value, exact);
+        let value = replace(undecided, [below, grad], value, |x, grad| {
+            f64::from_bits(exact(DType::F64, self.factors, x, grad))
+        });
         let special = grad * is_above.select(splat(positive), sign);
         let y = is_ordinary.select(value, special);
-        x.simd_eq(x).select(canonical(simd, y), x)
+        keep_nan(simd, x, y, QUIET_NAN)
     }
-}
-
-/// Replaces every NaN with the quiet NaN without a payload.
-#[inline(always)]
-fn canonical<S: Simd>(simd: S, y: S::f64s) -> S::f64s {
-    y.simd_eq(y).select(y, S::f64s::splat(simd, QUIET_NAN))
 }
 
 const QUIET_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
-
-/// Computes the undecided elements with integers.
-#[inline(always)]
-fn replace<S: Simd>(
-    simd: S,
-    undecided: <S::f64s as SimdBase<S>>::Mask,
-    inputs: [S::f64s; 2],
-    mut y: S::f64s,
-    exact: impl Fn(f64, f64) -> u64,
-) -> S::f64s {
-    if undecided.any_true() {
-        let flags = undecided.select(S::f64s::splat(simd, 1.0), S::f64s::splat(simd, 0.0));
-        for lane in 0..S::f64s::LEN {
-            if flags.as_slice()[lane] == 1.0 {
-                let [x, grad] = inputs.map(|v| v.as_slice()[lane]);
-                y.as_mut_slice()[lane] = f64::from_bits(exact(x, grad));
-            }
-        }
-    }
-    y
-}

@@ -5,7 +5,7 @@ use crate::everywhere::{check_results, everywhere, on_every_gpu, supports, varie
 use crate::native::with_limits;
 use wgpu_elu::accuracy::{Judge, bits};
 use wgpu_elu::{
-    DType, Device, Elu, Gpu, Kernel, Op, Step,
+    DType, Device, Elu, Gpu, Kernel, Op, Rounding, Step,
     wgpu::{self},
 };
 
@@ -27,25 +27,45 @@ fn poison(dtype: DType) -> u64 {
 
 const ALPHA: f64 = 0.7;
 
-/// Prepares a step of `op` with the alpha of these tests.
+/// What a kernel computes.
+#[derive(Clone, Copy, Debug)]
+struct Task {
+    op: Op,
+    rounding: Rounding,
+}
+
+impl Task {
+    fn elu(self) -> Elu {
+        Elu::new(ALPHA).with_rounding(self.rounding)
+    }
+}
+
+impl From<Op> for Task {
+    fn from(op: Op) -> Self {
+        let rounding = Rounding::Faithful;
+        Self { op, rounding }
+    }
+}
+
+/// Prepares a step with the alpha of these tests.
 fn prepare(
     kernel: &Kernel,
-    op: Op,
+    task: Task,
     x: wgpu::BufferSlice<'_>,
     grad: wgpu::BufferSlice<'_>,
     y: wgpu::BufferSlice<'_>,
 ) -> Step {
-    let grad = op.has_grad().then_some(grad);
-    kernel.prepare_op(op, ALPHA, x, grad, y).unwrap()
+    let grad = task.op.has_grad().then_some(grad);
+    kernel.prepare_op(task.op, task.elu(), x, grad, y).unwrap()
 }
 
 /// Panics unless the results `y` keep the contract.
 #[track_caller]
-fn check(what: &str, kernel: &Kernel, op: Op, x: &[u64], grad: &[u64], y: &[u64]) {
+fn check(what: &str, kernel: &Kernel, task: Task, x: &[u64], grad: &[u64], y: &[u64]) {
     let judge = Judge {
-        op,
+        op: task.op,
         dtype: kernel.dtype(),
-        elu: Elu::new(ALPHA),
+        elu: task.elu(),
     };
     // Judges only some results of float64: the judge is slow for this dtype, and these tests are about positions.
     let few = if kernel.dtype() == DType::F64 {
@@ -61,7 +81,14 @@ type Firsts = [usize; 3];
 
 /// Runs a step on `len` elements of two buffers, which writes to a third. Checks the results, and that the elements
 /// around them have not changed. Returns the number of dispatches.
-async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) -> usize {
+async fn run(
+    gpu: &Gpu,
+    kernel: &Kernel,
+    task: Task,
+    what: &str,
+    firsts: Firsts,
+    len: usize,
+) -> usize {
     let dtype = kernel.dtype();
     let [x_first, grad_first, y_first] = firsts;
     let x = varied_bits(dtype, 0, x_first + len + 5);
@@ -73,7 +100,7 @@ async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len
     let y_buffer = buffer_of(gpu, dtype, &vec![poison; y_len], ALL);
     let step = prepare(
         kernel,
-        op,
+        task,
         slice(&x_buffer, dtype, x_first, len),
         slice(&grad_buffer, dtype, grad_first, len),
         slice(&y_buffer, dtype, y_first, len),
@@ -90,20 +117,27 @@ async fn run(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len
         &x[x_first..x_first + len],
         &grad[grad_first..grad_first + len],
     );
-    check(&what, kernel, op, x, grad, &y[y_first..y_first + len]);
+    check(&what, kernel, task, x, grad, &y[y_first..y_first + len]);
     step.dispatches()
 }
 
 /// Runs a step on three slices of one buffer, and checks the results and the other elements. Some of `firsts` may be
 /// equal.
-async fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firsts, len: usize) {
+async fn run_within(
+    gpu: &Gpu,
+    kernel: &Kernel,
+    task: Task,
+    what: &str,
+    firsts: Firsts,
+    len: usize,
+) {
     let dtype = kernel.dtype();
     let [x_first, grad_first, y_first] = firsts;
     let before = varied_bits(dtype, 0, firsts.into_iter().max().unwrap() + len + 5);
     let buffer = buffer_of(gpu, dtype, &before, ALL);
     let [x, grad, y] = firsts.map(|first| slice(&buffer, dtype, first, len));
-    submit(gpu, &[&prepare(kernel, op, x, grad, y)]);
-    let what = format!("{what}, {op:?} of {len} {dtype} at {firsts:?} of one buffer");
+    submit(gpu, &[&prepare(kernel, task, x, grad, y)]);
+    let what = format!("{what}, {task:?} of {len} {dtype} at {firsts:?} of one buffer");
     let after = read(gpu, dtype, &buffer, before.len()).await;
     for (i, (before, after)) in before.iter().zip(&after).enumerate() {
         let within = (y_first..y_first + len).contains(&i);
@@ -113,16 +147,20 @@ async fn run_within(gpu: &Gpu, kernel: &Kernel, op: Op, what: &str, firsts: Firs
         &before[x_first..x_first + len],
         &before[grad_first..grad_first + len],
     );
-    check(&what, kernel, op, x, grad, &after[y_first..y_first + len]);
+    check(&what, kernel, task, x, grad, &after[y_first..y_first + len]);
 }
 
-/// Runs `test` with every operation and a kernel for every dtype that the device supports.
-async fn on_every_kernel(gpu: &Gpu, test: impl AsyncFn(&Kernel, Op)) {
+/// Runs `test` with every operation, in every rounding, and a kernel for every dtype that the device supports.
+async fn on_every_kernel(gpu: &Gpu, test: impl AsyncFn(&Kernel, Task)) {
     for dtype in DType::ALL {
         if supports(&Device::Gpu(gpu.clone()), dtype) {
             let kernel = Kernel::new(gpu.device(), dtype).unwrap();
             for op in Op::ALL {
-                test(&kernel, op).await;
+                test(&kernel, op.into()).await;
+                if dtype != DType::F64 {
+                    let rounding = Rounding::Nearest;
+                    test(&kernel, Task { op, rounding }).await;
+                }
             }
         }
     }
@@ -131,17 +169,17 @@ async fn on_every_kernel(gpu: &Gpu, test: impl AsyncFn(&Kernel, Op)) {
 #[everywhere]
 async fn slices_of_every_small_length_and_offset_keep_the_contract() {
     on_every_gpu(async |gpu, name| {
-        on_every_kernel(gpu, async |kernel, op| {
+        on_every_kernel(gpu, async |kernel, task| {
             for len in 0..=67 {
-                let dispatches = run(gpu, kernel, op, name, [0; 3], len).await;
+                let dispatches = run(gpu, kernel, task, name, [0; 3], len).await;
                 assert_eq!(dispatches == 0, len == 0);
-                run(gpu, kernel, op, name, [1; 3], len).await;
+                run(gpu, kernel, task, name, [1; 3], len).await;
             }
             for x_first in [0, 1, 3, 64, 65] {
                 for y_first in [0, 1, 2, 7, 64] {
                     for len in [1, 4, 6, 301] {
                         let grad_first = (x_first * y_first + len) % 9;
-                        run(gpu, kernel, op, name, [x_first, grad_first, y_first], len).await;
+                        run(gpu, kernel, task, name, [x_first, grad_first, y_first], len).await;
                     }
                 }
             }
@@ -154,13 +192,13 @@ async fn slices_of_every_small_length_and_offset_keep_the_contract() {
 #[everywhere]
 async fn lengths_around_one_and_65535_workgroups_keep_the_contract() {
     on_every_gpu(async |gpu, name| {
-        on_every_kernel(gpu, async |kernel, op| {
+        on_every_kernel(gpu, async |kernel, task| {
             // For float32, a workgroup of the entry point `elements` processes 64 elements, or 256 on a hardware GPU,
             // and a workgroup of `vectors` processes 1024.
             for around in [64, 256, 1024, 4096] {
                 for len in around - 1..=around + 1 {
-                    run(gpu, kernel, op, name, [0; 3], len).await;
-                    run(gpu, kernel, op, name, [5, 5, 1], len).await;
+                    run(gpu, kernel, task, name, [0; 3], len).await;
+                    run(gpu, kernel, task, name, [5, 5, 1], len).await;
                 }
             }
         })
@@ -168,7 +206,7 @@ async fn lengths_around_one_and_65535_workgroups_keep_the_contract() {
         // On a software adapter, 65535 workgroups of `elements`, the most in one dimension, process this many elements.
         let kernel = Kernel::new(gpu.device(), DType::F32).unwrap();
         for len in [65_535 * 64 - 1, 65_535 * 64, 65_535 * 64 + 1] {
-            let dispatches = run(gpu, &kernel, Op::Forward, name, [1, 0, 0], len).await;
+            let dispatches = run(gpu, &kernel, Op::Forward.into(), name, [1, 0, 0], len).await;
             assert_eq!(
                 dispatches, 1,
                 "needed one dispatch with several rows of workgroups"
@@ -181,11 +219,19 @@ async fn lengths_around_one_and_65535_workgroups_keep_the_contract() {
 #[everywhere]
 async fn all_slices_may_be_equal_or_lie_in_one_buffer() {
     on_every_gpu(async |gpu, name| {
-        on_every_kernel(gpu, async |kernel, op| {
+        on_every_kernel(gpu, async |kernel, task| {
             for (first, len) in [(0, 64), (0, 1031), (1, 1), (3, 1000), (62, 9), (5, 0)] {
                 // All three slices are equal, or only the gradient's and the output's are.
-                run_within(gpu, kernel, op, name, [first; 3], len).await;
-                run_within(gpu, kernel, op, name, [first + len + 3, first, first], len).await;
+                run_within(gpu, kernel, task, name, [first; 3], len).await;
+                run_within(
+                    gpu,
+                    kernel,
+                    task,
+                    name,
+                    [first + len + 3, first, first],
+                    len,
+                )
+                .await;
             }
             for (firsts, len) in [
                 ([0, 0, 1000], 1000),
@@ -194,7 +240,7 @@ async fn all_slices_may_be_equal_or_lie_in_one_buffer() {
                 ([7, 250, 107], 100),
                 ([901, 0, 1801], 900),
             ] {
-                run_within(gpu, kernel, op, name, firsts, len).await;
+                run_within(gpu, kernel, task, name, firsts, len).await;
             }
         })
         .await;
@@ -206,7 +252,7 @@ async fn all_slices_may_be_equal_or_lie_in_one_buffer() {
 #[everywhere]
 async fn any_two_slices_may_share_a_buffer() {
     on_every_gpu(async |gpu, name| {
-        on_every_kernel(gpu, async |kernel, op| {
+        on_every_kernel(gpu, async |kernel, task| {
             let (dtype, len) = (kernel.dtype(), 333);
             let before = varied_bits(dtype, 0, 800);
             for [one, other] in [[0, 400], [400, 1], [5, 5]] {
@@ -228,12 +274,12 @@ async fn any_two_slices_may_share_a_buffer() {
                     };
                     let (x_before, grad_before) = (before_of(x).await, before_of(grad).await);
                     let all_before = read(gpu, dtype, y.buffer(), before.len()).await;
-                    submit(gpu, &[&prepare(kernel, op, x, grad, y)]);
+                    submit(gpu, &[&prepare(kernel, task, x, grad, y)]);
                     let what = format!("{name}, arrangement {i} at {one} and {other}");
                     let mut all_after = read(gpu, dtype, y.buffer(), before.len()).await;
                     let within = first(y)..first(y) + len;
                     let after = all_after[within.clone()].to_vec();
-                    check(&what, kernel, op, &x_before, &grad_before, &after);
+                    check(&what, kernel, task, &x_before, &grad_before, &after);
                     all_after[within.clone()].copy_from_slice(&all_before[within]);
                     assert!(all_after == all_before, "{what}: a neighbour has changed");
                 }
@@ -252,7 +298,7 @@ async fn slices_are_divided_to_fit_into_small_limits() {
         let kernel = Kernel::new(default.device(), DType::F32).unwrap();
         for firsts in [[0; 3], [3; 3], [2, 7, 5]] {
             for op in Op::ALL {
-                run(&default, &kernel, op, name, firsts, 4099).await;
+                run(&default, &kernel, op.into(), name, firsts, 4099).await;
             }
         }
         // A dispatch has at most 3 x 3 workgroups of 8 invocations. On a software adapter, an invocation processes 4
@@ -267,9 +313,18 @@ async fn slices_are_divided_to_fit_into_small_limits() {
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             let kernel = Kernel::new(few_groups.device(), dtype).unwrap();
             for len in [96, 100, 288, 384, 388, 1000, 1152, 1156, 5001] {
-                let dispatches = run(&few_groups, &kernel, Op::Forward, name, [0; 3], len).await;
+                let dispatches =
+                    run(&few_groups, &kernel, Op::Forward.into(), name, [0; 3], len).await;
                 max_dispatches = max_dispatches.max(dispatches);
-                run(&few_groups, &kernel, Op::Backward, name, [3, 4, 7], len).await;
+                run(
+                    &few_groups,
+                    &kernel,
+                    Op::Backward.into(),
+                    name,
+                    [3, 4, 7],
+                    len,
+                )
+                .await;
             }
         }
         assert!(max_dispatches > 2, "no run was divided");
@@ -286,8 +341,16 @@ async fn slices_are_divided_to_fit_into_small_limits() {
             let kernel = Kernel::new(tiny.device(), dtype).unwrap();
             for firsts in [[0; 3], [1; 3], [63; 3], [0, 2, 1], [62, 62, 65]] {
                 for len in [1, 4, 71, 72, 73, 255, 256, 257, 1000] {
-                    run(&tiny, &kernel, Op::Forward, name, firsts, len).await;
-                    run(&tiny, &kernel, Op::BackwardFromOutput, name, firsts, len).await;
+                    run(&tiny, &kernel, Op::Forward.into(), name, firsts, len).await;
+                    run(
+                        &tiny,
+                        &kernel,
+                        Op::BackwardFromOutput.into(),
+                        name,
+                        firsts,
+                        len,
+                    )
+                    .await;
                 }
             }
         }
