@@ -15,7 +15,7 @@ use std::io::{self, BufRead, Write};
 use serde_json::{Value, json};
 use wgpu_elu::{
     DType, Device, Layer, Tensor, half,
-    layer::{Config, Loss, find},
+    layer::{Config, Found, Loss, find},
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -44,13 +44,14 @@ fn answer(device: &Device, request: &Value) -> Result<Value> {
     let found = find(model)?;
     if let Some(path) = request["path"].as_str() {
         let found = found.iter().find(|found| found.path == path);
-        let elu = found.ok_or("no ELU has this path")?.elu;
+        let elu = found.ok_or("no ELU has this path")?.elu.clone()?;
         return Ok(json!({ "y": numbers(&elu.forward(&input(device, request)?)?)? }));
     }
-    let described = found.iter().map(
-        |found| json!({ "path": found.path, "class": found.class, "alpha": found.elu.alpha() }),
-    );
-    let described: Value = described.collect();
+    let describe = |found: &Found| -> Result<Value> {
+        let alpha = found.elu.clone()?.alpha();
+        Ok(json!({ "path": found.path, "class": found.class, "alpha": alpha }))
+    };
+    let described: Value = found.iter().map(describe).collect::<Result<_>>()?;
     let mut model: Value = serde_json::from_str(model)?;
     let mut changed = found.into_iter().filter_map(|found| found.config);
     put_back(&mut model, &mut changed, |config| config.alpha /= 2.0)?;

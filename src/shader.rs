@@ -409,12 +409,26 @@ pub fn source(dtype: DType, op: Op, rounding: Rounding, shared: Shared) -> Resul
             shader!("forward"),
             shader!("forward_op"),
         ],
-        (Op::Forward, _) => vec![
+        (Op::Forward, DType::F32) => vec![
             shader!("primitives"),
             shader!("exponential"),
             shader!("forward"),
             shader!("unit_forward"),
             shader!("forward_op_unit"),
+        ],
+        (Op::Forward, DType::F16) => vec![
+            shader!("primitives"),
+            shader!("exponential"),
+            shader!("forward"),
+            shader!("halves/unit_forward"),
+            shader!("halves/float16"),
+        ],
+        (Op::Forward, DType::BF16) => vec![
+            shader!("primitives"),
+            shader!("exponential"),
+            shader!("forward"),
+            shader!("halves/unit_forward"),
+            shader!("halves/bfloat16"),
         ],
         (Op::Backward, _) => vec![
             shader!("primitives"),
@@ -469,6 +483,11 @@ pub fn source(dtype: DType, op: Op, rounding: Rounding, shared: Shared) -> Resul
         DType::F16 => [shader!("memory/pairs"), shader!("memory/float16")],
         DType::BF16 => [shader!("memory/pairs"), shader!("memory/bfloat16")],
     };
+    let halves = match (dtype, op, rounding) {
+        (DType::F32 | DType::F64, ..) => "",
+        (_, Op::Forward, Rounding::Faithful) => shader!("halves/forward_op"),
+        _ => shader!("halves/op"),
+    };
     let buffers = [
         shader!("buffers/y"),
         if shared.x {
@@ -483,7 +502,11 @@ pub fn source(dtype: DType, op: Op, rounding: Rounding, shared: Shared) -> Resul
         },
     ];
     let arithmetic = arithmetic.iter().copied();
-    let fragments = [format].into_iter().chain(arithmetic).chain(memory);
+    let fragments = [format]
+        .into_iter()
+        .chain(arithmetic)
+        .chain(memory)
+        .chain([halves]);
     let fragments = fragments
         .chain(buffers)
         .chain(vectors)

@@ -4,9 +4,9 @@ alias Vector = vec4<u32>;
 alias Cell = u32;
 
 fn apply(x: Vector, grad: Vector, p: Params) -> Vector {
-    let low = op(widen(x & vec4(0xffffu)), widen(grad & vec4(0xffffu)), p.factors, p.zero);
-    let high = op(widen(x >> vec4(16u)), widen(grad >> vec4(16u)), p.factors, p.zero);
-    return narrow(low) | (narrow(high) << vec4(16u));
+    let low = op_on_halves(x & vec4(0xffffu), grad & vec4(0xffffu), p.factors, p.zero);
+    let high = op_on_halves(x >> vec4(16u), grad >> vec4(16u), p.factors, p.zero);
+    return low | (high << vec4(16u));
 }
 
 // Processes a cell: a word of the output, which only this invocation writes. Halves outside the run keep their bits.
@@ -21,7 +21,7 @@ fn cell(i: u32, p: Params) {
     let high_or_any = select(low, high, has_high);
     let x = vec4(x_element(p.x_first + low_or_any), x_element(p.x_first + high_or_any), 0u, 0u);
     let grad = vec4(grad_element(p.grad_first + low_or_any), grad_element(p.grad_first + high_or_any), 0u, 0u);
-    let y = narrow(op(widen(x), widen(grad), p.factors, p.zero));
+    let y = op_on_halves(x, grad, p.factors, p.zero);
     let at = (p.y_first >> 1u) + i;
     let keep = select(0xffffu, 0u, has_low) | select(0xffff0000u, 0u, has_high);
     store_cell(at, (load_y_cell(at) & keep) | ((y.x | (y.y << 16u)) & ~keep));
