@@ -391,7 +391,9 @@ macro_rules! vector_code {
                         map(simd, DegenerateForward::new(simd, rounded), x, y)
                     });
                 } else if class.unit_factors {
-                    dispatch!(level, simd => map_vectors(simd, |x| Self::unit_forward(simd, x), x, y));
+                    dispatch!(level, simd => {
+                        map_vectors(simd, #[inline(always)] |x| Self::unit_forward(simd, x), x, y)
+                    });
                 } else if class.unit_input_scale {
                     dispatch!(level, simd => match Self::alpha_forward(simd, rounded) {
                         Some(function) => map_vectors(simd, function, x, y),

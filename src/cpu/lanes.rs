@@ -183,9 +183,9 @@ macro_rules! halves {
 
             #[inline(always)]
             fn unit_forward(simd: S, x: Self::Elements) -> Self::Elements {
-                let floats = $widen_numbers(simd, x.min(S::u16s::splat(simd, $lowest)));
-                let y = $unit_narrow(simd, floats.map(|x| narrow_expm1(simd, x, $q)));
-                select_negative(simd, x, y, $infinity)
+                let [a, b] = $widen_numbers(simd, x.min(S::u16s::splat(simd, $lowest)));
+                let y = [narrow_expm1(simd, a, $q), narrow_expm1(simd, b, $q)];
+                select_negative(simd, x, $unit_narrow(simd, y), $infinity)
             }
 
             #[inline(always)]
@@ -197,8 +197,11 @@ macro_rules! halves {
                 (factors.positive == 1.0).then_some(
                     #[inline(always)]
                     move |x: Self::Elements| {
-                        let floats = $widen_numbers(simd, x.min(S::u16s::splat(simd, $lowest)));
-                        let y = floats.map(|x| narrow_expm1(simd, x, $q) * negative);
+                        let [a, b] = $widen_numbers(simd, x.min(S::u16s::splat(simd, $lowest)));
+                        let y = [
+                            narrow_expm1(simd, a, $q) * negative,
+                            narrow_expm1(simd, b, $q) * negative,
+                        ];
                         select_negative(simd, x, $narrow_numbers(simd, y), $infinity)
                     },
                 )
@@ -231,6 +234,9 @@ halves!(f16, infinity: 0x7c00, lowest: 0xcc00, q: q_of_f16, narrow_f16_numbers, 
 halves!(bf16, infinity: 0x7f80, lowest: 0xc180, q: q_of_bf16, narrow_bf16_without_ties, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16_numbers);
 
 /// Applies a function to vectors of `x` and writes the results to `y`. If `x` is `None`, `y` holds it.
+///
+/// The function must be `#[inline(always)]`, as every closure here: only then does the compiler use the instructions of
+/// the SIMD level in it.
 #[inline(always)]
 pub(super) fn map_vectors<S: Simd, E: Lanes<S>>(
     simd: S,
@@ -245,14 +251,28 @@ pub(super) fn map_vectors<S: Simd, E: Lanes<S>>(
         }
         let y = ys.into_remainder();
         let x = padded(y);
-        return tail(simd, |x, _| function(x), x, x, y);
+        return tail(
+            simd,
+            #[inline(always)]
+            |x, _| function(x),
+            x,
+            x,
+            y,
+        );
     };
     let mut xs = x.chunks_exact(E::LEN);
     for (x, y) in xs.by_ref().zip(ys.by_ref()) {
         E::store(simd, function(E::load(simd, x)), y);
     }
     let x = padded(xs.remainder());
-    tail(simd, |x, _| function(x), x, x, ys.into_remainder());
+    tail(
+        simd,
+        #[inline(always)]
+        |x, _| function(x),
+        x,
+        x,
+        ys.into_remainder(),
+    );
 }
 
 /// Applies the formula to `x` and writes the results to `y`. If `x` is `None`, `y` holds it.
@@ -263,7 +283,13 @@ pub(super) fn map<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
     x: Option<&[E]>,
     y: &mut [E],
 ) {
-    map_vectors(simd, |x| E::apply(simd, formula, x, x), x, y);
+    map_vectors(
+        simd,
+        #[inline(always)]
+        |x| E::apply(simd, formula, x, x),
+        x,
+        y,
+    );
 }
 
 /// Applies the formula to `x` and `grad` and writes the results to `out`. If `grad` is `None`, `out` holds it.
@@ -275,23 +301,31 @@ pub(super) fn map_with_grad<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
     grad: Option<&[E]>,
     out: &mut [E],
 ) {
-    let apply = |x, grad| E::apply(simd, formula, x, grad);
     let (mut xs, mut outs) = (x.chunks_exact(E::LEN), out.chunks_exact_mut(E::LEN));
-    let Some(grad) = grad else {
-        for (x, out) in xs.by_ref().zip(outs.by_ref()) {
-            let x = E::load(simd, x);
-            E::store(simd, apply(x, E::load(simd, out)), out);
+    let (x, grad, out) = if let Some(grad) = grad {
+        let mut grads = grad.chunks_exact(E::LEN);
+        for ((x, grad), out) in xs.by_ref().zip(grads.by_ref()).zip(outs.by_ref()) {
+            let (x, grad) = (E::load(simd, x), E::load(simd, grad));
+            E::store(simd, E::apply(simd, formula, x, grad), out);
         }
         let out = outs.into_remainder();
-        return tail(simd, apply, padded(xs.remainder()), padded(out), out);
+        (padded(xs.remainder()), padded(grads.remainder()), out)
+    } else {
+        for (x, out) in xs.by_ref().zip(outs.by_ref()) {
+            let (x, grad) = (E::load(simd, x), E::load(simd, out));
+            E::store(simd, E::apply(simd, formula, x, grad), out);
+        }
+        let out = outs.into_remainder();
+        (padded(xs.remainder()), padded(out), out)
     };
-    let mut grads = grad.chunks_exact(E::LEN);
-    for ((x, grad), out) in xs.by_ref().zip(grads.by_ref()).zip(outs.by_ref()) {
-        let (x, grad) = (E::load(simd, x), E::load(simd, grad));
-        E::store(simd, apply(x, grad), out);
-    }
-    let (x, grad) = (padded(xs.remainder()), padded(grads.remainder()));
-    tail(simd, apply, x, grad, outs.into_remainder());
+    tail(
+        simd,
+        #[inline(always)]
+        |x, grad| E::apply(simd, formula, x, grad),
+        x,
+        grad,
+        out,
+    );
 }
 
 // ---- Internals ----
