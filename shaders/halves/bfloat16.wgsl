@@ -13,6 +13,6 @@ fn narrow_negative(bits: vec4<u32>) -> vec4<u32> {
 
 // Returns r + r^2 q(r).
 fn any_order_half_expm1(r: vec4<f32>) -> vec4<f32> {
-    let q = fma(r, fma(r, vec4(0.04603827), vec4(0.16803442)), vec4(0.499896));
+    let q = fma(r, fma(r, vec4(0.041609503), vec4(0.16749734)), vec4(0.5000165));
     return fma(r * r, q, r);
 }

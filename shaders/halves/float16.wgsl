@@ -16,7 +16,7 @@ fn narrow_negative(bits: vec4<u32>) -> vec4<u32> {
 // Returns r + r^2 q(r).
 fn any_order_half_expm1(r: vec4<f32>) -> vec4<f32> {
     let square = r * r;
-    let low = fma(r, vec4(0.16662505), vec4(0.49999243));
-    let high = fma(r, vec4(0.009072421), vec4(0.041886013));
+    let low = fma(r, vec4(0.16666827), vec4(0.49999386));
+    let high = fma(r, vec4(0.008337892), vec4(0.041871857));
     return fma(square, fma(square, high, low), r);
 }

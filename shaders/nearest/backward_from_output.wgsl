@@ -1,4 +1,4 @@
-// grad * positive where y > 0, else grad * input_scale * (y + negative), rounded to nearest. `negative` must be positive
+// grad * positive where y > 0, else grad * input_scale * (y + negative), rounded to nearest. `negative` must be above 0
 // and finite. Numbers are passed and returned as bits.
 
 // A bound on the error of the fast arithmetic, in units of the last bit of a normalized `Number`.

@@ -1,7 +1,7 @@
 // Fractions with 168 bits, for one element.
 //
-// The loops are short, and their length is known only at run time. A compiler that executes both sides of a branch, as
-// those of software adapters do, then passes through them once if no element needs them.
+// The number of passes of each loop is known only at run time, so no compiler unrolls it. A software adapter, which
+// executes both sides of a branch, then leaves the loop after one pass if no element needs it.
 
 // The number a.x * 2^-14 + a.y * 2^-28 + ... + c.w * 2^-168, from 0 to 1. A digit has 14 bits, so that the sum of 12
 // products of digits fits into 32 bits.

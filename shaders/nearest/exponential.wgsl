@@ -34,6 +34,7 @@ fn reduce(t: Number) -> Reduced {
     let high = (fixed.bottom >> Counts(30)) | (fixed.top << Counts(2)); // with the integer above its 15 bits
     // From 7 bits of t after the point, k is at most 0.0095 too small, and not too large.
     let k = ((high >> Counts(8)) * Words(LOG2_E_16)) >> Counts(23);
+    // What each digit lends to the next one, so that no difference is negative. `first` gives it back.
     let owed = 1u << 11u;
     let third = low + Words(owed << DIGIT) - k * Words(LN2.z) - ((k * Words(LN2.w)) >> Counts(DIGIT));
     let second = middle + Words((owed << DIGIT) - owed) + (third >> Counts(DIGIT)) - k * Words(LN2.y);

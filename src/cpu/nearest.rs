@@ -9,10 +9,12 @@
 //!
 //! Why each step is needed:
 //!
-//! 1. [`mod@f32`] computes in `f64`, and [`mod@f64`] in pairs of `f64` (double-double arithmetic). Both are vector code.
-//! 2. A result with an error of 2^-49 is undecided for one element in 2^24, on average. This is Ziv's rounding test: Abraham
-//!    Ziv, "Fast evaluation of elementary mathematical functions with correctly rounded last bit", ACM TOMS 17, 1991.
-//! 3. [`exact`] is a thousand times slower, but so rare that it costs nothing.
+//! 1. [`mod@f32`] computes in `f64`, and [`mod@f64`] in pairs of `f64` (double-double arithmetic). Both are vector
+//!    code.
+//! 2. A result with an error of 2^-49 is undecided for one element in 2^24, on average. This is Ziv's rounding test:
+//!    Abraham Ziv, "Fast evaluation of elementary mathematical functions with correctly rounded last bit", ACM TOMS 17,
+//!    1991.
+//! 3. [`exact`] is much slower, but only one element in 2^24 needs it.
 //!
 //! A result can also be exactly in the middle, or closer to it than any feasible error: products without an
 //! exponential, and those for which the exponential is almost 1 or almost 0. They would always be undecided, so

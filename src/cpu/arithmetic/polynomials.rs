@@ -57,10 +57,10 @@ pub(super) fn q_of_f32<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
 
 /// The coefficients of q for float16 results. See `narrow.rs` for their choice.
 pub(in super::super) const Q_OF_F16: [f32; 4] =
-    [0.499_992_43, 0.166_625_05, 0.041_886_013, 0.009_072_421];
+    [0.499_993_86, 0.166_668_27, 0.041_871_857, 0.008_337_892];
 
 /// The coefficients of q for bfloat16 results. See `narrow.rs` for their choice.
-pub(in super::super) const Q_OF_BF16: [f32; 3] = [0.499_896, 0.168_034_42, 0.046_038_27];
+pub(in super::super) const Q_OF_BF16: [f32; 3] = [0.500_016_5, 0.167_497_34, 0.041_609_503];
 
 /// Evaluates q for float16 results.
 #[inline(always)]

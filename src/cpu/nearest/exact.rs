@@ -280,7 +280,7 @@ struct Exponential<const N: usize> {
 impl<const N: usize> Exponential<N> {
     /// The number of terms of the series. The next term is at most 0.7^45 / 45! < 2^-208, or 0.7^71 / 71! < 2^-374.
     const TERMS: u32 = if N == F32_LIMBS { 44 } else { 70 };
-    /// If t is larger than 2^12, it is replaced by this number. exp(-t) is so small that no result depends on it.
+    /// If t can exceed 2 to this power, it is replaced by that power: exp(-t) is so small that no result depends on it.
     const LARGEST_EXPONENT: i32 = 12;
 
     fn new(input_scale: Binary, x: Binary) -> Self {
