@@ -29,7 +29,7 @@ use measurement::Measurements;
 use on_cpu::OnCpu;
 use on_gpu::{OnGpu, RoundTrips};
 use table::{ComparedGpu, Machine, Report, Row, size_name};
-use workload::{Data, Workload, zeros};
+use workload::{Data, Input, Workload, zeros};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,6 +63,11 @@ pub(crate) struct Args {
     op: Op,
     #[command(flatten)]
     function: FunctionArgs,
+    /// The numbers that are measured, from -2.5 to 1.5
+    ///
+    /// Some GPUs compress regular data in memory, so that a ramp is faster than the data of real programs.
+    #[arg(long, value_enum, default_value_t = Input::Random, ignore_case = true, hide_short_help = true)]
+    input: Input,
     /// The largest number of elements, such as 2^20, 1e6 or 4096
     ///
     /// It can be from 2^10 to 2^30. The smaller sizes are 2^10, 2^12, 2^14 and so on.
@@ -75,7 +80,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.device_args.check()?;
     let function = args.function.parse()?;
-    let work = Workload::new(args.op, args.dtype, function.for_dtype(args.dtype)?);
+    let work = Workload::new(
+        args.op,
+        args.dtype,
+        function.for_dtype(args.dtype)?,
+        args.input,
+    );
     let files = Files::open(&args.files)?;
     let selected = args.device_args.comparison_device()?;
     let selected = selected.for_rounding(args.function.rounding());

@@ -56,6 +56,7 @@ impl Report<'_> {
             "version": json::VERSION,
             "op": json::op(self.work.op),
             "dtype": self.work.dtype.name(),
+            "input": self.work.input.name(),
             "alpha": number(self.work.elu.alpha()),
             "scale": self.work.elu.factors().scale(),
             "input_scale": self.work.elu.factors().input_scale(),

@@ -6,7 +6,7 @@ use wgpu_elu::Gpu;
 
 use super::{
     measurement::{Measurement, Measurements},
-    workload::Workload,
+    workload::{Input, Workload},
 };
 use crate::timing::Stats;
 
@@ -163,8 +163,14 @@ impl<'a> Report<'a> {
     pub(crate) fn as_text(&self) -> String {
         let machine = &self.machine;
         let mut text = format!(
-            "{}\nCPU: {}\nGPU: {}\n",
-            self.title, machine.cpu, machine.gpu_description
+            "{}\nCPU: {}\nGPU: {}\ninput: {}\n",
+            self.title,
+            machine.cpu,
+            machine.gpu_description,
+            match self.work.input {
+                Input::Random => "random numbers from -2.5 to 1.5",
+                Input::Ramp => "multiples of 0.001 from -2.5 to 1.5",
+            }
         );
         if let Some(gpu) = &machine.gpu {
             text += if gpu.has_timestamps {
@@ -401,7 +407,7 @@ mod tests {
     }
 
     fn workload() -> Workload {
-        Workload::new(Op::Forward, DType::F32, 1.0.into())
+        Workload::new(Op::Forward, DType::F32, 1.0.into(), Input::Random)
     }
 
     /// Returns the crossovers of a CPU that takes 1 second at every size and a GPU that takes these times in seconds.

@@ -7,41 +7,79 @@ use wgpu_elu::{
     reference,
 };
 
-/// An operation with its inputs, which repeat after [`PERIOD`] numbers.
+/// The numbers that are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Input {
+    /// Random numbers
+    Random,
+    /// Multiples of 0.001
+    Ramp,
+}
+
+impl Input {
+    /// Returns the name on the command line and in JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Ramp => "ramp",
+        }
+    }
+
+    /// The number of different inputs. It is a prime, so that vectors and chunks, whose sizes are powers of two, start
+    /// at different numbers.
+    const fn period(self) -> usize {
+        match self {
+            Self::Random => 65_537,
+            Self::Ramp => 4001,
+        }
+    }
+
+    /// Returns the number with this index, from -2.5 to 1.5. `stream` selects one of several sequences.
+    ///
+    /// A period of the ramp contains all multiples of 0.001 in this range, once each. Its neighbours differ by 0.083 for
+    /// the stream 0 (the step 7919 is -83 modulo 4001), and by 0.031 for the stream 1, so the sign changes every few
+    /// dozen numbers.
+    fn number(self, index: usize, stream: usize) -> f64 {
+        match self {
+            Self::Random => {
+                let bits = random(2 * index as u64 + stream as u64);
+                (bits >> 11) as f64 * 2f64.powi(-51) - 2.5
+            }
+            Self::Ramp => ((index * [7919, 31][stream]) % self.period()) as f64 / 1000.0 - 2.5,
+        }
+    }
+}
+
+/// An operation with its inputs, which repeat after a period.
 pub(crate) struct Workload {
     pub(crate) op: Op,
     pub(crate) dtype: DType,
     pub(crate) elu: Elu,
+    pub(crate) input: Input,
     /// One period of the input, as bits.
     x: Vec<u64>,
     /// One period of the incoming gradient, as bits.
     grad: Vec<u64>,
 }
 
-/// The number of different inputs. It is a prime, so that vectors and chunks, whose sizes are powers of two, start at
-/// different numbers.
-const PERIOD: usize = 4001;
-
 impl Workload {
-    pub(crate) fn new(op: Op, dtype: DType, elu: Elu) -> Self {
-        // Returns numbers from -2.5 to 1.5. Each period contains all multiples of 0.001 in this range, once each.
-        // Neighbours differ by 0.083 for the step 7919 (which is -83 modulo 4001), and by 0.031 for the step 31, so the
-        // sign changes every few dozen numbers.
-        let spread = |i: usize, step: usize| ((i * step) % PERIOD) as f64 / 1000.0 - 2.5;
+    pub(crate) fn new(op: Op, dtype: DType, elu: Elu, input: Input) -> Self {
         let factors = elu.factors();
-        let x = |i| match op {
-            Op::BackwardFromOutput => {
-                let x = spread(i, 7919);
+        let x = |i| match (op, input.number(i, 0)) {
+            (Op::BackwardFromOutput, x) => {
                 reference::family(x, factors.alpha(), factors.scale(), factors.input_scale())
             }
-            Op::Forward | Op::Backward => spread(i, 7919),
+            (Op::Forward | Op::Backward, x) => x,
         };
+        let grad = |i| input.number(i, 1);
+        let period = input.period();
         Self {
             op,
             dtype,
             elu,
-            x: (0..PERIOD).map(|i| bits(dtype, x(i))).collect(),
-            grad: (0..PERIOD).map(|i| bits(dtype, spread(i, 31))).collect(),
+            input,
+            x: (0..period).map(|i| bits(dtype, x(i))).collect(),
+            grad: (0..period).map(|i| bits(dtype, grad(i))).collect(),
         }
     }
 
@@ -60,7 +98,7 @@ impl Workload {
             elu: self.elu,
         };
         let size = self.dtype.size();
-        let period = &y[..y.len().min(PERIOD * size)];
+        let period = &y[..y.len().min(self.x.len() * size)];
         let results = from_bytes(self.dtype, period);
         for ((&x, &grad), y) in self.x.iter().zip(&self.grad).zip(results) {
             let number = |bits| value(self.dtype, bits);
@@ -113,6 +151,15 @@ pub(crate) fn zeros<E: Element>(len: usize) -> Result<Vec<E>> {
 
 // ---- Internals ----
 
+/// Returns the number of a random sequence with this index: SplitMix64 by Steele, Lea and Flood, "Fast splittable
+/// pseudorandom number generators", OOPSLA 2014, which visits every 64-bit number.
+fn random(index: u64) -> u64 {
+    let z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
 /// Repeats the numbers, which are given as bits, up to `len` elements.
 fn repeated<E: Element>(dtype: DType, bits: &[u64], len: usize) -> Result<Vec<E>> {
     let bytes = to_bytes(dtype, bits);
@@ -131,8 +178,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn inputs_are_in_the_range() {
+        for input in [Input::Random, Input::Ramp] {
+            for stream in [0, 1] {
+                let mut numbers: Vec<f64> = (0..input.period())
+                    .map(|i| input.number(i, stream))
+                    .collect();
+                numbers.sort_by(f64::total_cmp);
+                numbers.dedup();
+                assert_eq!(numbers.len(), input.period(), "{input:?}");
+                let (first, last) = (numbers[0], numbers[numbers.len() - 1]);
+                assert!(
+                    -2.5 <= first && first < -2.49 && 1.49 < last && last <= 1.5,
+                    "{first} {last}"
+                );
+            }
+        }
+        // Random numbers use all bits of the significand, so that no device can compress them.
+        let zeros: u32 = (0..1000)
+            .map(|i| {
+                (Input::Random.number(i, 0) as f32)
+                    .to_bits()
+                    .trailing_zeros()
+            })
+            .sum();
+        assert!(zeros < 2000, "{zeros}");
+    }
+
+    #[test]
     fn wrong_results_are_rejected() {
-        let work = Workload::new(Op::Forward, DType::F32, 1.0.into());
+        const PERIOD: usize = Input::Ramp.period();
+        let work = Workload::new(Op::Forward, DType::F32, 1.0.into(), Input::Ramp);
         let data = Data::<f32>::new(&work, 3 * PERIOD).unwrap();
         let mut y = zeros::<f32>(3 * PERIOD).unwrap();
         cpu::forward(1.0, &data.x, &mut y).unwrap();
