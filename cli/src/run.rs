@@ -194,7 +194,7 @@ struct Names {
 }
 
 impl Names {
-    /// Returns the names with that of a member of the inputs.
+    /// Adds the name of a member to the names of the inputs.
     fn member(&self, name: &str) -> Self {
         let member = |file| format!("{file}: member {name:?}");
         Self {
