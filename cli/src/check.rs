@@ -43,7 +43,7 @@ docs/cli.md in the repository explains the table, the chart and the fields of th
 /// (ln 2) / 2 and around the thresholds in the code, powers of two, subnormal numbers and special values. Incoming
 /// gradients have all exponents and both signs.
 ///
-/// The table is for the given function. A smaller sample is then tested with more than a hundred other sets of factors:
+/// The table is for the given function. A smaller sample is then tested with about a hundred other sets of factors:
 /// alphas from subnormal to infinite, SELU, CELU, and combinations of all three factors (alpha, scale and
 /// `input_scale`).
 #[derive(clap::Args)]
