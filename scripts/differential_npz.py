@@ -220,7 +220,7 @@ def equal(value, result):
 
 def run(command, paths, folder):
     """Runs `elu run` on archives. Yields for each path what its report says."""
-    # Every input of a call stays open until the end.
+    # Several calls, because the length of a command line is limited.
     for start in range(0, len(paths), 200):
         batch = paths[start : start + 200]
         call = [command, "run", "--device", "cpu", "--json", "--quiet", "--output-dir", folder, *batch]

@@ -4,10 +4,10 @@
 //! are three kinds of requests. In two of them, `dtype`, `shape` and `x` describe an input, whose elements `x` are in C
 //! order.
 //!
-//! - `layer`, a layer in any form that Keras writes, and an input. In the answer, `layer` is the same layer as this crate
-//!   writes it, `y` is the output, and `loss` is the loss, or null if the layer has no regularizer.
-//! - `model`, the JSON of a model as text. In the answer, `found` is a list of its ELUs, and `changed` is the same model
-//!   in which each layer of the class `ELU` has half of its alpha.
+//! - `layer`, a layer in any form that Keras writes, and an input. In the answer, `layer` is the same layer as this
+//!   crate writes it, `y` is the output, and `loss` is the loss, or null if the layer has no regularizer.
+//! - `model`, the JSON of a model as text. In the answer, `found` is a list of its ELUs, and `changed` is the same
+//!   model in which each layer of the class `ELU` has half of its alpha.
 //! - `model`, `path`, the path of an ELU in the model, and an input. In the answer, `y` is the output of this ELU.
 
 use std::io::{self, BufRead, Write};

@@ -43,8 +43,8 @@ template <bool has_fma, int order> struct Compiler {
         return fma(v, r, 0.166666359f);
     }
 
-    // Range reduction and polynomial: t = n ln 2 + r + r_low, and expm1(r + r_low) = r + rest. `smallest` is the smallest
-    // allowed n, as the bits of the float `rounder` + n; 0 allows every n.
+    // Range reduction and polynomial: t = n ln 2 + r + r_low, and expm1(r + r_low) = r + rest. `smallest` is the
+    // smallest allowed n, as the bits of the float `rounder` + n; 0 allows every n.
     static Reduced reduce(float t, uint32_t smallest) {
         uint32_t nearest = std::max(bits(fma(t, log2_e, rounder)), smallest);
         float n = of_bits(nearest) - rounder;

@@ -212,7 +212,8 @@ fn an_environment_variable_that_is_not_utf8_is_an_error() {
     }
 }
 
-/// If no thread can be started, as in a container that limits the number of processes, the calling thread does the work.
+/// If no thread can be started, as in a container that limits the number of processes, the calling thread does the
+/// work.
 #[cfg(target_os = "linux")]
 #[test]
 fn no_threads_are_needed() {

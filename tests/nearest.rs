@@ -1,5 +1,5 @@
-//! `Rounding::Nearest`: every result of the CPU path is the nearest number. That kernels have the same bits is tested in
-//! tests/conformance/src/nearest.rs.
+//! `Rounding::Nearest`: every result of the CPU path is the nearest number. That kernels have the same bits is tested
+//! in tests/conformance/src/nearest.rs.
 
 use conformance::native::{announce, on_every_gpu};
 use wgpu_elu::{

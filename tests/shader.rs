@@ -121,7 +121,8 @@ fn every_shader_is_valid_and_has_both_entry_points() {
     }
 }
 
-/// WGSL leaves the rounding of floats open, so results that have the same bits on every device are computed with integers.
+/// WGSL leaves the rounding of floats open, so results that have the same bits on every device are computed with
+/// integers.
 #[test]
 fn nearest_shaders_have_no_operation_on_floats() {
     fn has_floats(

@@ -107,7 +107,6 @@ fn nan_infinity_zero_and_wrong_signs_are_refused() {
     }
 }
 
-/// A device must not flush subnormal results to 0.
 /// Nearest results have the same bits on every device, so NaN must, too.
 #[test]
 fn only_one_nan_is_accepted_with_nearest_rounding() {
@@ -142,6 +141,7 @@ fn only_one_nan_is_accepted_with_nearest_rounding() {
     }
 }
 
+/// A device must not flush subnormal results to 0.
 #[test]
 fn zero_for_a_subnormal_is_refused() {
     for (dtype, x) in [(DType::F32, -1e-39), (DType::F64, -1e-310)] {

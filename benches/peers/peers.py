@@ -22,8 +22,8 @@ ALPHA = 1.0
 WARM_UP, SAMPLING_TIME, MIN_SAMPLES, MAX_SAMPLES = 0.05, 0.25, 5, 101
 
 
-# Each function yields tuples: a name, the work to time, a conversion of its result to a NumPy array, and the name of the
-# copy to compare with. For a copy, the last two are None.
+# Each function yields tuples: a name, the work to time, a conversion of its result to a NumPy array, and the name of
+# the copy to compare with. For a copy, the last two are None.
 
 
 def torch_measurements(x):

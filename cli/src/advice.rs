@@ -58,6 +58,10 @@ fn about_subcommand(error: &mut clap::Error, cli: &Command) {
 fn about_hyphen(error: &mut clap::Error, args: &[OsString]) {
     let unknown = string(error, ContextKind::InvalidArg);
     let has_advice = error.get(ContextKind::Suggested).is_some();
+    // Looks for the argument that caused the error:
+    // - An unknown long option: clap names the whole argument.
+    // - An unknown short option: clap names one letter, and the argument contains it, as `-x.npy` contains `-x`.
+    // - Any other error: only an existing file counts, because clap does not name the argument.
     let is_meant = |arg: &&str| {
         let extension = Path::new(arg).extension().and_then(|e| e.to_str());
         let looks_like_file = extension.is_some_and(|e| e.starts_with(char::is_alphabetic));

@@ -41,10 +41,10 @@ docs/cli.md in the repository explains the tables, the chart and the fields of t
 
 /// Compare the speed of ELU on the GPU and on the CPU for many sizes, and with copies of the same number of bytes
 ///
-/// Four times are measured. "CPU path": from one slice to another, on all threads. "kernel": the work on the GPU alone,
-/// measured by the device's timestamps. "submit + wait": from the submission until the GPU has finished, if the data is
-/// on the GPU already. "round trip": from slices in the memory of the CPU to a vector there, with upload and download.
-/// Results are checked before anything is timed.
+/// There are four measurements. "CPU path": from one slice to another, on all threads. "kernel": the work on the GPU
+/// alone, measured by the device's timestamps. "submit + wait": from the submission until the GPU has finished, if the
+/// data is on the GPU already. "round trip": from slices in the memory of the CPU to a vector there, with upload and
+/// download. Results are checked before anything is timed.
 ///
 /// If no hardware GPU is found, the CPU is compared with the best software adapter, which runs on the same CPU. If no
 /// adapter is found, the CPU is measured alone.

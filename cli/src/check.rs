@@ -44,7 +44,8 @@ docs/cli.md in the repository explains the table, the chart and the fields of th
 /// gradients have all exponents and both signs.
 ///
 /// The table is for the given function. A smaller sample is then tested with about a hundred other sets of factors:
-/// alphas from subnormal to infinite, SELU, CELU, and combinations of all three factors (alpha, scale and `input_scale`).
+/// alphas from subnormal to infinite, SELU, CELU, and combinations of all three factors (alpha, scale and
+/// `input_scale`).
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -17,7 +17,7 @@ pub(crate) enum Format {
 }
 
 /// The number of bytes that [`format`] needs from the start of a file, or all bytes if the file is shorter. It is
-/// smaller than the header of a `.npy` file, so that a pipe need not deliver data before the header is read.
+/// smaller than the header that NumPy writes, so that a pipe need not deliver data before the header is read.
 pub(crate) const START_LEN: usize = 64;
 
 /// The formats, for error messages.

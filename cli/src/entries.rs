@@ -102,8 +102,8 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// Joins texts with commas. If they are longer than `max` characters, ends with the number of those that are left out, as
-/// `and 3 more`; if even the first one is too long, returns only the number with `noun`.
+/// Joins texts with commas. If they are longer than `max` characters, ends with the number of those that are left out,
+/// as `and 3 more`; if even the first one is too long, returns only the number with `noun`.
 pub(crate) fn list(texts: impl ExactSizeIterator<Item = String>, noun: &str, max: usize) -> String {
     let mut remaining = texts.len();
     let (mut list, mut length) = (String::new(), 0);

@@ -55,7 +55,8 @@ pub(crate) struct FunctionArgs {
     input_scale: Option<String>,
     /// Round to the nearest number, which gives the same bits on every device
     ///
-    /// Without it, results are within 1 ULP of the exact value (float64: 2 ULP), and devices may differ in the last bit.
+    /// Without it, results are within 1 ULP of the exact value (float64: 2 ULP), and devices may differ in the last
+    /// bit.
     #[arg(long, hide_short_help = true)]
     nearest: bool,
 }

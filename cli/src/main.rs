@@ -17,8 +17,8 @@ fn without_wayland_message() {
 
     let found = env::var_os("XDG_RUNTIME_DIR");
     let is_valid = found.is_some_and(|found| Path::new(&found).is_absolute());
-    // If a standard stream is closed, Rust's runtime has opened `/dev/null` in its place. After `exec`, the stream would
-    // seem to be open, and the command could not report that it was closed.
+    // If a standard stream is closed, Rust's runtime has opened `/dev/null` in its place. After `exec`, the stream
+    // would seem to be open, and the command could not report that it was closed.
     if is_valid || elu_cli::a_standard_stream_is_closed() {
         return;
     }
@@ -28,7 +28,8 @@ fn without_wayland_message() {
         if let Some(name) = args.next() {
             command.arg0(name);
         }
-        // Any absolute path avoids the errors. One that does not exist cannot contain a Wayland socket of somebody else.
+        // Any absolute path avoids the errors. One that does not exist cannot contain a Wayland socket of somebody
+        // else.
         let command = command.args(args).env("XDG_RUNTIME_DIR", "/nonexistent");
         // Returns only if it fails. The command then runs in this process.
         let _ = command.exec();

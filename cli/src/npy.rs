@@ -27,8 +27,8 @@ pub type Elements<R> = Ordered<Exact<R>>;
 pub use descr::UnsupportedDtype;
 
 /// Reads the header, and returns it with a reader of the elements. `size` is the size of the whole file in bytes, if it
-/// is known. `dtype` is bfloat16 if elements of 2 bytes without a type are of this dtype, because a `.npy` file contains
-/// only the size of bfloat16.
+/// is known. `dtype` is bfloat16 if elements of 2 bytes without a type are of this dtype, because a `.npy` file
+/// contains only the size of bfloat16.
 ///
 /// # Errors
 ///

@@ -47,9 +47,8 @@ impl<R: Read + Seek> Archive<R> {
     ///
     /// Returns an error if reading fails, if the archive is damaged, if it contains no arrays, if its comment contains
     /// the end of an archive, if its end contradicts its list of members, if two members have the same name or share
-    /// bytes, or if a member is encrypted, has a
-    /// compression method other than those of NumPy, claims to be larger than its compressed bytes can be, or has an
-    /// invalid `.npy` header.
+    /// bytes, or if a member is encrypted, has a compression method other than those of NumPy, claims to be larger than
+    /// its compressed bytes can be, or has an invalid `.npy` header.
     pub fn open(reader: R, dtype: Option<DType>) -> Result<Self> {
         let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(damaged)?;
         // Readers would disagree about which archive this is.
@@ -340,7 +339,7 @@ pub(crate) fn damaged(error: ZipError) -> anyhow::Error {
     anyhow::anyhow!("the archive is damaged or cut off: {}", lower(&text))
 }
 
-/// Makes the first letter small.
+/// Returns the text with its first letter in lower case.
 fn lower(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|first| first.to_ascii_lowercase());
@@ -354,7 +353,7 @@ struct Failure {
     error: RefCell<Option<io::Error>>,
 }
 
-/// Makes the [`Sink`] discard everything when it is dropped.
+/// When this is dropped, the [`Sink`] discards everything that is written after that.
 #[derive(Debug)]
 struct DiscardOnDrop(Rc<Failure>);
 

@@ -62,8 +62,8 @@ pub(crate) struct Args {
     /// .npy, .npz or .safetensors files, or `-` for standard input
     ///
     /// The content decides the format, not the name. A .npy file has version 1 to 3, and contains float16, float32 or
-    /// float64, or bfloat16 with --dtype. In a .npz or .safetensors file, every array of these dtypes is replaced by its
-    /// result, and everything else is kept. A .npz file cannot be read from standard input.
+    /// float64, or bfloat16 with --dtype. In a .npz or .safetensors file, every array of these dtypes is replaced by
+    /// its result, and everything else is kept. A .npz file cannot be read from standard input.
     ///
     /// If there are several, files that are named like a result, such as x.elu.npy, are skipped.
     #[arg(required = true, value_name = "INPUT")]
@@ -194,7 +194,7 @@ struct Names {
 }
 
 impl Names {
-    /// Returns the names with that of a member of the inputs.
+    /// Adds the name of a member to the names of the inputs.
     fn member(&self, name: &str) -> Self {
         let member = |file| format!("{file}: member {name:?}");
         Self {

@@ -30,10 +30,10 @@ Examples:
 /// as it does inside wgpu, for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL
 /// (GLSL 4.50).
 ///
-/// Two constants remove arithmetic if they are true: `unit_factors` (all factors are 1) and `unit_input_scale` (the
-/// input is not scaled). In WGSL, these constants, the workgroup size and `vectors_per_invocation` are `override`
-/// declarations, the last two without a default. They get their values when the pipeline is created, so --software and
-/// the factors have no effect.
+/// Two constants remove arithmetic if they are true: `unit_factors` (every factor that the operation multiplies by is
+/// 1) and `unit_input_scale` (the factor of the input is 1). In WGSL, these constants, the workgroup size and
+/// `vectors_per_invocation` are `override` declarations, the last two without a default. They get their values when the
+/// pipeline is created, so --software and the factors have no effect.
 ///
 /// Binding n is descriptor n of set 0 in SPIR-V, register b<n>, t<n> or u<n> in HLSL, binding n in GLSL and buffer n in
 /// MSL, where buffer 4 contains the buffer sizes for naga's bounds checks.

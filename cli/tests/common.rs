@@ -229,9 +229,9 @@ pub(crate) fn in_folder<'a>(command: &'a mut Command, folder: &Folder) -> &'a mu
         .env_remove("WGPU_ADAPTER_NAME")
 }
 
-#[cfg(target_os = "linux")]
 /// Returns whether the file system of the folder has files without a name (`O_TMPFILE`). If not, prints that a part of
 /// the test is skipped.
+#[cfg(target_os = "linux")]
 pub(crate) fn has_unnamed_files(folder: &Folder) -> bool {
     use std::os::unix::fs::OpenOptionsExt;
 

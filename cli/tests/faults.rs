@@ -518,8 +518,8 @@ fn the_next_adapter_replaces_one_that_cannot_create_a_device() {
 /// - `vkEnumerateInstanceVersion`, 1: an abort. The loader then offers only Vulkan 1.0, and wgpu calls
 ///   `vkGetSemaphoreCounterValue` of Vulkan 1.2, for which ash has no function.
 ///
-/// `vkFreeDescriptorSets` is left out as well, because Vulkan does not let it fail. If it fails nevertheless, wgpu panics
-/// while a [`Stream`](wgpu_elu::Stream) is dropped.
+/// `vkFreeDescriptorSets` is left out as well, because Vulkan does not let it fail. If it fails nevertheless, wgpu
+/// panics while a [`Stream`](wgpu_elu::Stream) is dropped.
 const CALLS: [&str; 26] = [
     "vkCreateInstance",
     "vkEnumeratePhysicalDevices",

@@ -62,7 +62,7 @@ fn gradients_name_the_function() {
 }
 
 #[test]
-fn the_tests_and_measurements_name_the_function() {
+fn check_and_bench_name_the_function() {
     let folder = Folder::new();
     let title = |args: &[&str]| {
         let (code, text, error) = parts(folder.elu(args));
@@ -96,9 +96,9 @@ fn the_tests_and_measurements_name_the_function() {
     );
 }
 
-/// The chart compares with the textbook formula of the same function. Its error is large near 0 and small elsewhere.
+/// The chart also needs the textbook formula of the function. A unit test of the chart checks what is drawn.
 #[test]
-fn the_chart_is_of_the_function() {
+fn a_chart_can_be_drawn_for_every_function() {
     let folder = Folder::new();
     for args in [
         &["--selu"][..],

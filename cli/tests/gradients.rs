@@ -522,8 +522,8 @@ fn arrays_get_the_gradient_of_the_same_name() {
         .windows(4)
         .position(|bytes| bytes == b"PK\x01\x02")
         .unwrap();
-    let sum = position + 16; // the sum of the first member, in the list of members
-    damaged[sum] ^= 1;
+    let checksum = position + 16; // that of the first member, in the list of members
+    damaged[checksum] ^= 1;
     folder.write("g.npz", &damaged);
     assert_eq!(
         folder.error(&args),

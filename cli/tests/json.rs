@@ -13,8 +13,8 @@ use crate::common::{folder_with_x, in_folder, model};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
 
-/// The fields that are written only if a size exceeds the memory or a limit of the device. A unit test of the table of `elu bench`
-/// checks them.
+/// The fields that are written only if a size exceeds the memory or a limit of the device. A unit test of the table of
+/// `elu bench` checks them.
 const ONLY_AFTER_ERRORS: [&str; 3] = [
     "left_out[].elements",
     "left_out[].measurements",

@@ -67,7 +67,7 @@ fn open(bytes: Vec<u8>) -> ZipArchive<Cursor<Vec<u8>>> {
     ZipArchive::new(Cursor::new(bytes)).unwrap()
 }
 
-/// Returns the content of a member, after a check of its sum.
+/// Returns the content of a member, after a check of its checksum.
 fn content(zip: &mut ZipArchive<Cursor<Vec<u8>>>, name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     zip.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
@@ -501,7 +501,7 @@ fn members_are_named_without_the_extension_if_the_names_stay_different() {
 #[test]
 fn sizes_that_are_wrong_are_refused() {
     let good = three();
-    // A bomb that claims more than its bytes can contain.
+    // A ZIP bomb that claims more than its bytes can contain.
     assert_eq!(
         error_for(&patch(good.clone(), 1, SIZE, &[0xf0, 0xff, 0xff, 0xff])),
         "member \"b\": claims 4294967280 bytes, but its 109 compressed bytes can contain at most 112488"
@@ -515,7 +515,7 @@ fn sizes_that_are_wrong_are_refused() {
         error_for(&patch(good.clone(), 1, SIZE, &[147])),
         "member \"b\": shape [5] of float32 needs 20 bytes of data, found 19"
     );
-    // A bomb that claims a small size and contains 4 MB. It has the compressed bytes of a large array.
+    // A ZIP bomb that claims a small size and contains 4 MB. It has the compressed bytes of a large array.
     let header = header("<f4", false, "(1000,)");
     let bomb = archive(&[("a.npy", Deflated, npy(1, &header, &vec![0; 4_000_000]))]);
     let bomb = patch(bomb, 0, SIZE, &4128u32.to_le_bytes());

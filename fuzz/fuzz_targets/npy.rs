@@ -18,7 +18,7 @@ fuzz_target!(|file: &[u8]| {
     }
 });
 
-/// Reads a file whose dtype is given as `dtype`.
+/// Checks a file that is read with this value of `--dtype`.
 fn check(file: &[u8], dtype: Option<DType>) {
     let pipe = Pipe {
         remaining: file,

@@ -15,7 +15,7 @@ fuzz_target!(|file: &[u8]| {
         return;
     };
     let size: usize = arrays.iter().flatten().map(Vec::len).sum();
-    assert!(size <= 1032 * file.len());
+    assert!(size <= 1032 * file.len()); // the largest ratio of DEFLATE
     let mut written = Cursor::new(Vec::new());
     if !write(&arrays, &mut archive, Writer::new(&mut written)) {
         return;

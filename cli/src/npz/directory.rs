@@ -1,8 +1,8 @@
 //! Checks the list of members at the end of an archive, which is called the central directory.
 //!
 //! The end record contains the number of members and the size of the list. The crate `zip` uses the number, and Python
-//! the size. If they contradict each other, both read different members, so a result could lack members that NumPy reads.
-//! Therefore:
+//! the size. If they contradict each other, both read different members, so a result could lack members that NumPy
+//! reads. Therefore:
 //!
 //! 1. The list must start where its size says, and end where the end record starts.
 //! 2. It must contain as many members as the end record says.

@@ -33,8 +33,8 @@ pub(super) struct OpArgs {
     ///
     /// It is the gradient with respect to the output of the function; `-` is standard input. A .npy file must have the
     /// shape, dtype and axis order of INPUT. A .npz or .safetensors file must have such an array, under the same name,
-    /// for each array of INPUT that is replaced. With --raw, FILE must have as many elements as INPUT. INPUT must be one
-    /// file.
+    /// for each array of INPUT that is replaced. With --raw, FILE must have as many elements as INPUT. INPUT must be
+    /// one file.
     #[arg(long, value_name = "FILE")]
     pub(super) grad: Option<PathBuf>,
 }
@@ -117,8 +117,8 @@ pub(super) struct NpzGrads {
 }
 
 impl NpzGrads {
-    /// Finds the gradient for each member of `x` that is replaced: those that have a dtype in `dtypes`. `untyped` is the
-    /// dtype of elements without a type, as in [`npy::read`].
+    /// Finds the gradient for each member of `x` that is replaced: those that have a dtype in `dtypes`. `untyped` is
+    /// the dtype of elements without a type, as in [`npy::read`].
     pub(super) fn open(
         input: Input,
         x: &mut npz::Archive<File>,

@@ -32,8 +32,8 @@ fn all_factors() -> Vec<Factors> {
     all
 }
 
-/// The columns of the table in docs/accuracy.md: dtype, operation, factors, step and digest. The first row of the table is
-/// not among them, because it takes minutes.
+/// The columns of the table in docs/accuracy.md: dtype, operation, factors, step and digest. The first row of the table
+/// is not among them, because it takes minutes.
 fn digests() -> Vec<(DType, Op, Factors, u64, &'static str)> {
     use {DType::*, Op::*};
     let (elu, selu) = (Factors::elu(1.0), Factors::SELU);
@@ -294,8 +294,8 @@ fn digests() -> Vec<(DType, Op, Factors, u64, &'static str)> {
     ]
 }
 
-// The CPU path is tested by the judge. Every adapter must have its bits. These are three tests, so that they run side by
-// side: SwiftShader takes 15 times as long as the other adapters, because it compiles slowly.
+// The CPU path is tested by the judge. Every adapter must have its bits. These are three tests, so that they run side
+// by side: SwiftShader takes 15 times as long as the other adapters, because it compiles slowly.
 
 #[everywhere]
 async fn float32_has_the_bits_of_the_cpu_path_on_every_adapter() {

@@ -258,6 +258,7 @@ fn escape(chars: &mut std::str::Chars<'_>) -> Result<impl Iterator<Item = char> 
             value.and_then(char::from_u32)
         }
         Some(c @ ('\\' | '\'' | '"')) => Some(c),
+        // As in Python, an unknown escape keeps its backslash.
         other => {
             kept = Some('\\');
             other

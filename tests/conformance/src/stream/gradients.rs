@@ -161,7 +161,7 @@ async fn slices_of_gradients_are_streamed() {
     .await;
 }
 
-/// Whatever was written before is the beginning of the results, and the stream still works.
+/// What was written before the error is the beginning of the results. The stream still works after it.
 #[everywhere]
 async fn sources_of_different_lengths_are_an_error() {
     on_every_device(async |target| {
@@ -257,8 +257,8 @@ fn a_gradient_has_shorter_chunks() {
     let on_cpu = stream(&Device::Cpu, DType::F32).with_budget(3600);
     assert_eq!(chunk_lens(&on_cpu), [900, 450, 450]);
     on_every_gpu(|gpu, name| {
-        // On a lent device without `MAPPABLE_PRIMARY_BUFFERS`, each of the three slots has an upload and a staging buffer
-        // for each input, and a download buffer.
+        // On a lent device without `MAPPABLE_PRIMARY_BUFFERS`, each of the three slots has an upload and a staging
+        // buffer for each input, and a download buffer.
         let lent = Device::Gpu(with_limits(gpu, |limits| limits));
         let staged = stream(&lent, DType::F32).with_budget(3600);
         assert_eq!(chunk_lens(&staged), [100, 60, 60], "{name}");
