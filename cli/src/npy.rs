@@ -9,7 +9,8 @@ use anyhow::{Error, Result, anyhow, bail, ensure};
 use wgpu_elu::DType;
 
 use crate::bytes::{Exact, Ordered, fill};
-use header::{Header, excerpt};
+use header::Header;
+pub(crate) use header::excerpt;
 
 /// The format of a file's array: its shape, axis order, dtype and byte order. The output has the same format.
 #[derive(Debug)]

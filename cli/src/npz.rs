@@ -85,7 +85,7 @@ impl<R: Read + Seek> Archive<R> {
         }
         let mut has_arrays = false;
         let mut entries = Vec::with_capacity(zip.len());
-        for (index, name) in shortened(names).into_iter().enumerate() {
+        for (index, name) in shortened(names)?.into_iter().enumerate() {
             let entry = look_at(&mut zip, index, dtype);
             let entry = entry.with_context(|| format!("member {name:?}"))?;
             has_arrays |= entry.stored != NOT_AN_ARRAY;
@@ -319,14 +319,19 @@ fn look_at<R: Read + Seek>(
     Ok(entry)
 }
 
-/// Removes `.npy` from the names, where they stay different.
-fn shortened(names: Vec<String>) -> Vec<String> {
+/// Removes `.npy` from the names, where they stay different. Fails if two names are the same, because the bytes that are
+/// not UTF-8 were replaced.
+fn shortened(names: Vec<String>) -> Result<Vec<String>> {
     let all: HashSet<String> = names.iter().cloned().collect();
+    ensure!(
+        all.len() == names.len(),
+        "two members have names that differ only in bytes that are not UTF-8"
+    );
     let shorten = |name: String| match name.strip_suffix(".npy") {
         Some(short) if !all.contains(short) => short.to_owned(),
         _ => name,
     };
-    names.into_iter().map(shorten).collect()
+    Ok(names.into_iter().map(shorten).collect())
 }
 
 /// Explains an error of the crate `zip`.

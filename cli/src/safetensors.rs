@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::{Dtype, tensor::Metadata};
+use serde_json::{Map, Value};
 use wgpu_elu::DType;
 
-use crate::{bytes::Exact, entries::Entry};
+use crate::{bytes::Exact, entries::Entry, npy::excerpt};
 
 /// The header of a file. In the file, the data of all tensors follow it without gaps.
 #[derive(Debug)]
@@ -125,13 +126,20 @@ fn read_header(reader: &mut impl Read) -> Result<(Vec<u8>, Metadata)> {
 /// Returns the error for a header that was not read. The parser's own error for an unknown dtype would list all others
 /// and not name the tensor.
 fn explain(json: &[u8], error: serde_json::Error) -> anyhow::Error {
-    let header: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(json).unwrap_or_default();
-    let is_known =
-        |dtype: &serde_json::Value| serde_json::from_value::<Dtype>(dtype.clone()).is_ok();
-    for (name, tensor) in &header {
-        if let Some(dtype) = tensor.get("dtype").filter(|dtype| !is_known(dtype)) {
-            return anyhow!("tensor {name:?} has the unknown dtype {dtype}");
+    // Parsing a long header a second time would take long.
+    const MAX_LEN: usize = 1 << 20;
+    let header: Map<String, Value> = match json.len() {
+        ..=MAX_LEN => serde_json::from_slice(json).unwrap_or_default(),
+        _ => return error.into(),
+    };
+    for (name, tensor) in header {
+        let dtype = tensor.get("dtype").filter(|dtype| dtype.is_string());
+        if let Some(dtype) = dtype
+            && name != "__metadata__"
+            && serde_json::from_value::<Dtype>(dtype.clone()).is_err()
+        {
+            let dtype = excerpt(&dtype.to_string());
+            return anyhow!("tensor {:?} has the unknown dtype {dtype}", excerpt(&name));
         }
     }
     error.into()

@@ -30,8 +30,8 @@ Examples:
 /// as it does inside wgpu, for Vulkan (SPIR-V 1.3), Metal (MSL 2.0), Direct3D 12 (HLSL, shader model 6.0) and OpenGL
 /// (GLSL 4.50).
 ///
-/// Two constants remove arithmetic if they are true: `unit_factors` (every factor that the operation multiplies by is
-/// 1) and `unit_input_scale` (the factor of the input is 1). In WGSL, these constants, the workgroup size and
+/// Two constants remove arithmetic if they are true: `unit_factors` (every factor that the operation multiplies by
+/// is 1) and `unit_input_scale` (the factor of the input is 1). In WGSL, these constants, the workgroup size and
 /// `vectors_per_invocation` are `override` declarations, the last two without a default. They get their values when the
 /// pipeline is created, so --software and the factors have no effect.
 ///

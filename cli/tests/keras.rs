@@ -156,6 +156,16 @@ fn a_layer_must_be_one_of_the_model() {
         "same.json",
         layers("s", &[("e", "0.25"), ("e", "0.5")]).as_bytes(),
     );
+    folder.write(
+        "both.json",
+        br#"{"class_name": "Sequential", "config": {"name": "s", "layers": [
+            {"class_name": "ELU", "config": {"name": "e", "alpha": 0.25}},
+            {"class_name": "Dense", "config": {"name": "e", "activation": "selu"}}]}}"#,
+    );
+    folder.write(
+        "numbered.json",
+        layers("s", &[("a", "0.25"), ("a", "0.5"), ("a#1", "0.75")]).as_bytes(),
+    );
     folder.write("arguments.json", br#"{"name": "e", "alpha": 0.3}"#);
     for (args, layer) in [
         (
@@ -165,6 +175,19 @@ fn a_layer_must_be_one_of_the_model() {
         (
             ["same.json", "--layer", "e#2"],
             "alpha 0.5 from layer s/e#2",
+        ),
+        (["both.json", "--layer", "s/e"], "alpha 0.25 from layer s/e"),
+        (
+            ["both.json", "--layer", "s/e:activation"],
+            "SELU from layer s/e:activation",
+        ),
+        (
+            ["numbered.json", "--layer", "a#1"],
+            "alpha 0.75 from layer s/a#1",
+        ),
+        (
+            ["numbered.json", "--layer", "s/a#3"],
+            "alpha 0.5 from layer s/a#3",
         ),
         (
             ["twice.json", "--layer", "b/e"],

@@ -468,12 +468,35 @@ fn ends_that_contradict_the_list_of_members_are_refused() {
             "accepted or another error: {error}"
         );
     }
+    let more = [&good[..], b"\0"].concat();
+    assert_eq!(
+        error_for(&more),
+        "the archive is damaged: other bytes follow its end"
+    );
     let mut renamed = good.clone();
     let local = positions(&renamed, b"PK\x03\x04")[1] + 30;
     renamed[local] = b'q';
     assert_eq!(
         error_for(&renamed),
         "the archive is damaged: member \"q.npy\" has another name in the list of members, \"b.npy\""
+    );
+}
+
+/// Gradients are found by their names, so two members must not have the same name in the command's texts.
+#[test]
+fn names_that_are_not_utf_8_must_stay_different() {
+    let array = floats("<f4", false, "(2,)", 2).0;
+    let mut bytes = archive(&[("q1.npy", Stored, array.clone()), ("q2.npy", Stored, array)]);
+    for start in 0..bytes.len() - 2 {
+        match &bytes[start..start + 2] {
+            b"q1" => bytes[start + 1] = 0xfe,
+            b"q2" => bytes[start + 1] = 0xff,
+            _ => {}
+        }
+    }
+    assert_eq!(
+        error_for(&bytes),
+        "two members have names that differ only in bytes that are not UTF-8"
     );
 }
 

@@ -83,6 +83,9 @@ fn unsuitable_safetensors_files_are_refused() {
     let header = br#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"b":{"dtype":"F33","shape":[0],"data_offsets":[0,0]}}"#;
     let length = (header.len() as u64).to_le_bytes();
     folder.write("dtype.safetensors", &[&length[..], header].concat());
+    let header = br#"{"__metadata__":{"dtype":"bf16"},"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    folder.write("offsets.safetensors", &[&length[..], header].concat());
     fs::create_dir(folder.path("folder.safetensors")).unwrap();
     for (args, text) in [
         (
@@ -116,6 +119,10 @@ fn unsuitable_safetensors_files_are_refused() {
         (
             &["dtype.safetensors"],
             "dtype.safetensors: not a .safetensors file: tensor \"b\" has the unknown dtype \"F33\"",
+        ),
+        (
+            &["offsets.safetensors"],
+            "offsets.safetensors: not a .safetensors file: OFFSETS",
         ),
         (
             &["folder.safetensors"],

@@ -131,7 +131,7 @@ floats!(f64, f64s, std::convert::identity);
 /// Processes 16-bit formats in `f32`. NaN keeps its payload, even if the machine's own conversions would change it.
 ///
 /// - `infinity`: the bits of infinity.
-/// - `lowest`: the bits of -16, below which expm1(x) rounds to -1. As unsigned integers, negative numbers increase with
+/// - `lowest`: the bits of -18, at which expm1(x) rounds to -1 in `f32`, so that the result for -infinity is `-negative`. As unsigned integers, negative numbers increase with
 ///   their magnitude, so one minimum is the bound.
 /// - `q`: the polynomial of `unit_forward`.
 macro_rules! halves {
@@ -230,8 +230,8 @@ macro_rules! halves {
     };
 }
 
-halves!(f16, infinity: 0x7c00, lowest: 0xcc00, q: q_of_f16, narrow_f16_numbers, widen_f16, narrow_f16, widen_f16_numbers, narrow_f16_numbers);
-halves!(bf16, infinity: 0x7f80, lowest: 0xc180, q: q_of_bf16, narrow_bf16_without_ties, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16_numbers);
+halves!(f16, infinity: 0x7c00, lowest: 0xcc80, q: q_of_f16, narrow_f16_numbers, widen_f16, narrow_f16, widen_f16_numbers, narrow_f16_numbers);
+halves!(bf16, infinity: 0x7f80, lowest: 0xc190, q: q_of_bf16, narrow_bf16_without_ties, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16_numbers);
 
 /// Applies a function to vectors of `x` and writes the results to `y`. If `x` is `None`, `y` holds it.
 ///

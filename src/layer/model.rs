@@ -59,8 +59,8 @@ pub struct Found {
 ///
 /// # Errors
 ///
-/// Returns [`LayerError::Json`](crate::LayerError::Json) as [`Config::from_json`] does, and if the paths of all ELUs
-/// together are longer than 16 MiB.
+/// Returns [`LayerError::Json`](crate::LayerError::Json) as [`Config::from_json`] does, and if the paths and
+/// classes of all ELUs together are longer than 16 MiB.
 pub fn find(json: &str) -> Result<Vec<Found>> {
     let mut search = Search::default();
     search.visit(&parse(json)?)?;
@@ -69,9 +69,9 @@ pub fn find(json: &str) -> Result<Vec<Found>> {
 
 // ---- Internals ----
 
-/// The largest length of all paths together, in bytes. Without it, a model that contains many ELUs within objects of
-/// long names would need far more memory than its JSON.
-const MAX_PATHS: usize = MAX_JSON;
+/// The largest length of the paths, classes and arguments of all ELUs together, in bytes. Without it, a model that
+/// contains many ELUs within objects of long names would need far more memory than its JSON.
+const MAX_NAMES: usize = MAX_JSON;
 
 /// The state of the search. The recursion is at most as deep as the JSON, which the parser limits to 127 levels.
 #[derive(Default)]
@@ -79,8 +79,8 @@ struct Search {
     /// The names of the objects that contain the current value.
     path: Vec<String>,
     found: Vec<Found>,
-    /// The length of all paths in `found`, in bytes.
-    paths_len: usize,
+    /// The length of all names in `found`, in bytes.
+    names_len: usize,
 }
 
 impl Search {
@@ -128,10 +128,12 @@ impl Search {
         config: Option<Config>,
     ) -> Result<()> {
         let separators = self.path.len() - 1;
-        self.paths_len += self.path.iter().map(String::len).sum::<usize>() + separators;
-        if self.paths_len > MAX_PATHS {
+        let path_len = self.path.iter().map(String::len).sum::<usize>() + separators;
+        let argument_len = argument.as_ref().map_or(0, String::len);
+        self.names_len += path_len + class.len() + argument_len;
+        if self.names_len > MAX_NAMES {
             return Err(json_error(format!(
-                "needed at most {MAX_PATHS} bytes for the paths of all ELUs, found more"
+                "needed at most {MAX_NAMES} bytes for the paths and classes of all ELUs, found more"
             )));
         }
         self.found.push(Found {

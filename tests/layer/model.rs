@@ -169,10 +169,22 @@ fn the_memory_for_paths_is_limited() {
         let name = "n".repeat(name);
         format!(r#"{{"class_name": "M", "config": {{"name": "{name}", "layers": [{layers}]}}}}"#)
     };
-    // A path has two more bytes than the name.
-    assert_eq!(find(&model((1 << 20) - 2, 16)).unwrap().len(), 16);
+    let text =
+        "JSON: needed at most 16777216 bytes for the paths and classes of all ELUs, found more";
+    // A path has two more bytes than the name, and the class has three.
+    assert_eq!(find(&model((1 << 20) - 5, 16)).unwrap().len(), 16);
     assert_eq!(
-        find(&model((1 << 20) - 1, 16)).unwrap_err().to_string(),
-        "JSON: needed at most 16777216 bytes for the paths of all ELUs, found more"
+        find(&model((1 << 20) - 4, 16)).unwrap_err().to_string(),
+        text
     );
+    // Many activations of one layer with a long class.
+    let class = "c".repeat(1 << 20);
+    let keys: Vec<_> = (0..16)
+        .map(|i| format!(r#""{i}activation": "elu""#))
+        .collect();
+    let layer = format!(
+        r#"{{"class_name": "{class}", "config": {{"name": "n", {}}}}}"#,
+        keys.join(", ")
+    );
+    assert_eq!(find(&layer).unwrap_err().to_string(), text);
 }

@@ -151,7 +151,7 @@ pub(crate) fn zeros<E: Element>(len: usize) -> Result<Vec<E>> {
 
 // ---- Internals ----
 
-/// Returns the number of a random sequence with this index: SplitMix64 by Steele, Lea and Flood, "Fast splittable
+/// Returns the number of a random sequence with this index: `SplitMix64` by Steele, Lea and Flood, "Fast splittable
 /// pseudorandom number generators", OOPSLA 2014, which visits every 64-bit number.
 fn random(index: u64) -> u64 {
     let z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

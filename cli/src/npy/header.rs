@@ -12,7 +12,7 @@ use anyhow::{Error, Result, anyhow, bail, ensure};
 use super::descr;
 use tokens::{Token, Tokens};
 
-pub(super) use tokens::excerpt;
+pub(crate) use tokens::excerpt;
 
 /// The values of a header.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! the size. If they contradict each other, both read different members, so a result could lack members that NumPy
 //! reads. Therefore:
 //!
-//! 1. The list must start where its size says, and end where the end record starts.
+//! 1. The list must start where its size says, and end where the end record starts, which must be the end of the file.
 //! 2. It must contain as many members as the end record says.
 //! 3. Each member must have the same name in the list and before its data.
 //!
@@ -12,7 +12,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
 use super::damaged;
@@ -21,21 +21,16 @@ use super::damaged;
 pub(super) fn check<R: Read + Seek>(mut zip: ZipArchive<R>) -> Result<R> {
     let start = zip.central_directory_start();
     let (count, comment_len) = (zip.len() as u64, zip.comment().len() as u64);
-    let mut members = Vec::with_capacity(zip.len());
+    let mut positions = Vec::with_capacity(zip.len());
     for index in 0..zip.len() {
         let member = zip.by_index_raw(index).map_err(damaged)?;
-        members.push((member.header_start(), member.name_raw().to_vec()));
+        positions.push(member.header_start());
     }
     let mut reader = zip.into_inner();
-    let is_consistent = list_is_consistent(&mut reader, start, count, comment_len)?;
-    ensure!(
-        is_consistent,
-        "the archive is damaged: the end contradicts the list of members"
-    );
-    for (position, name) in members {
+    let names = names_in_list(&mut reader, start, count, comment_len)?;
+    for (position, name) in positions.into_iter().zip(names) {
         let header: [u8; 30] = read_at(&mut reader, position)?;
-        let mut found = vec![0; usize::try_from(number(&header[26..28]))?];
-        reader.read_exact(&mut found)?;
+        let found = read_name(&mut reader, &header[26..28])?;
         ensure!(
             found == name,
             "the archive is damaged: member {:?} has another name in the list of members, {:?}",
@@ -48,55 +43,65 @@ pub(super) fn check<R: Read + Seek>(mut zip: ZipArchive<R>) -> Result<R> {
 
 // ---- Internals ----
 
-/// Returns whether the list of members from `start` contains `count` members and fills the space before the end record,
-/// which contains the same number and the size of the list.
-fn list_is_consistent(
+/// Returns the names in the list of members from `start`. It must contain `count` members and fill the space before the
+/// end record, which must contain the same number and the size of the list, and end where the file ends.
+fn names_in_list(
     reader: &mut (impl Read + Seek),
     start: u64,
     count: u64,
     comment_len: u64,
-) -> Result<bool> {
+) -> Result<Vec<Vec<u8>>> {
     const END_LEN: usize = 22;
     const LOCATOR_LEN: u64 = 20;
     const END_64_LEN: usize = 56;
+    const CONTRADICTION: &str = "the archive is damaged: its end contradicts its list of members";
     let len = reader.seek(SeekFrom::End(0))?;
-    let Some(mut end) = len.checked_sub(END_LEN as u64 + comment_len) else {
-        return Ok(false);
-    };
+    let end = len.checked_sub(END_LEN as u64 + comment_len);
+    let mut end = end.context(CONTRADICTION)?;
     let record: [u8; END_LEN] = read_at(reader, end)?;
-    let mut is_end = record.starts_with(b"PK\x05\x06");
-    // The number of members occurs twice, for archives that are divided into several files.
-    let (mut counts, mut size) = (
-        [8, 10].map(|at| number(&record[at..at + 2])),
-        number(&record[12..16]),
+    ensure!(
+        record.starts_with(b"PK\x05\x06"),
+        "the archive is damaged: other bytes follow its end"
     );
+    // The number of members occurs twice, for archives that are divided into several files.
+    let mut counts = [8, 10].map(|at| number(&record[at..at + 2]));
+    let mut size = number(&record[12..16]);
     if let Some(at) = end.checked_sub(LOCATOR_LEN + END_64_LEN as u64) {
         let locator: [u8; 4] = read_at(reader, end - LOCATOR_LEN)?;
         if locator == *b"PK\x06\x07" {
             let record: [u8; END_64_LEN] = read_at(reader, at)?;
-            is_end &= record.starts_with(b"PK\x06\x06");
+            ensure!(record.starts_with(b"PK\x06\x06"), CONTRADICTION);
             counts = [24, 32].map(|at| number(&record[at..at + 8]));
             size = number(&record[40..48]);
             end = at;
         }
     }
-    if !is_end || counts != [count; 2] || start.checked_add(size) != Some(end) {
-        return Ok(false);
-    }
+    ensure!(
+        counts == [count; 2] && start.checked_add(size) == Some(end),
+        CONTRADICTION
+    );
+    let mut names = Vec::new();
     let mut position = start;
-    for _ in 0..count {
-        if position >= end {
-            return Ok(false);
-        }
+    while position < end {
         let header: [u8; 46] = read_at(reader, position)?;
-        if !header.starts_with(b"PK\x01\x02") {
-            return Ok(false);
-        }
+        ensure!(header.starts_with(b"PK\x01\x02"), CONTRADICTION);
+        names.push(read_name(reader, &header[28..30])?);
         // The name, the extra fields and the comment follow.
         let rest = header[28..34].chunks(2).map(number).sum::<u64>();
         position += header.len() as u64 + rest;
     }
-    Ok(position == end)
+    ensure!(
+        position == end && names.len() as u64 == count,
+        CONTRADICTION
+    );
+    Ok(names)
+}
+
+/// Reads a name, whose length is a number of 2 bytes, at the position of the reader.
+fn read_name(reader: &mut impl Read, len: &[u8]) -> Result<Vec<u8>> {
+    let mut name = vec![0; usize::try_from(number(len))?];
+    reader.read_exact(&mut name)?;
+    Ok(name)
 }
 
 /// Reads bytes at a position.

@@ -55,7 +55,7 @@ impl ModelArgs {
             let json = json.strip_prefix('\u{feff}').unwrap_or(&json);
             let found = find(json)?;
             ensure!(
-                !found.is_empty() || Config::from_json(json).is_err(),
+                !found.is_empty() || !is_bare_config(json),
                 "found a get_config dictionary, which does not name its class: use the JSON of the layer or of the model, \
                  or --alpha"
             );
@@ -173,53 +173,66 @@ fn choose(found: &[Found], name: Option<&str>, file: &Path) -> Result<Function> 
     }
 }
 
-/// Returns the indices of the layers that `name` names: by the whole path or label, else by the end of one that follows
-/// a `/`.
+/// Returns the indices of the layers that `name` names: by the label, else by the path, else by the end of one of them
+/// that follows a `/`.
 fn matching(found: &[Found], labels: &[String], name: &str) -> Vec<usize> {
-    let select = |is_named: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        (0..found.len())
-            .filter(|&index| is_named(&found[index].path) || is_named(&labels[index]))
-            .collect()
+    let select = |is_named: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        (0..found.len()).filter(|&index| is_named(index)).collect()
     };
-    let exact = select(&|path| path == name);
-    if !exact.is_empty() {
-        return exact;
-    }
-    select(&|path| {
+    let is_end = |path: &str| {
         let start = path.strip_suffix(name);
         start.is_some_and(|start| start.ends_with('/'))
-    })
-}
-
-/// Returns a different label for each layer: its path. If several have the same path, adds the argument of the layer,
-/// as in `net/lstm:recurrent_activation`, and if that is not enough their numbers, as in `net/elu#2`.
-fn labels(found: &[Found]) -> Vec<String> {
-    let paths: Vec<_> = found.iter().map(|layer| layer.path.clone()).collect();
-    let labels = distinguish(paths, |index, _| {
-        let argument = found[index].argument.iter();
-        argument.map(|name| format!(":{name}")).collect()
-    });
-    distinguish(labels, |_, number| format!("#{number}"))
-}
-
-/// Adds a suffix to each of the labels that are not unique. `suffix` receives the index of the label and its number,
-/// from 1, among those that are the same.
-fn distinguish(labels: Vec<String>, suffix: impl Fn(usize, usize) -> String) -> Vec<String> {
-    // The number of labels that are the same, and of those that have a suffix.
-    let mut counts: HashMap<String, (usize, usize)> = HashMap::new();
-    for label in &labels {
-        counts.entry(label.clone()).or_default().0 += 1;
-    }
-    let mut with_suffix = |(index, label): (usize, String)| match counts.get_mut(&label) {
-        Some((count, number)) if *count > 1 => {
-            *number += 1;
-            label + &suffix(index, *number)
-        }
-        _ => label,
     };
+    let by_label = select(&|index| labels[index] == name);
+    let by_path = select(&|index| found[index].path == name);
+    match (by_label.len(), by_path.len()) {
+        (1.., _) => by_label,
+        (_, 1..) => by_path,
+        _ => select(&|index| is_end(&found[index].path) || is_end(&labels[index])),
+    }
+}
+
+/// Returns a different label for each layer: its path. If several have the same path, adds the argument of the layer, as
+/// in `net/lstm:recurrent_activation`, and if that is not enough a number, as in `net/elu#2`.
+fn labels(found: &[Found]) -> Vec<String> {
+    let paths = counts(found.iter().map(|layer| layer.path.as_str()));
+    let mut labels: Vec<String> = found
+        .iter()
+        .map(|layer| match &layer.argument {
+            Some(argument) if paths[layer.path.as_str()] > 1 => {
+                format!("{}:{argument}", layer.path)
+            }
+            _ => layer.path.clone(),
+        })
+        .collect();
+    let all = labels.clone();
+    let counts = counts(all.iter().map(String::as_str));
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    for (label, old) in labels.iter_mut().zip(&all) {
+        if counts[old.as_str()] > 1 {
+            let number = numbers.entry(old).or_default();
+            // A layer can be named like a label.
+            while label == old || counts.contains_key(label.as_str()) {
+                *number += 1;
+                *label = format!("{old}#{number}");
+            }
+        }
+    }
     labels
-        .into_iter()
-        .enumerate()
-        .map(&mut with_suffix)
-        .collect()
+}
+
+/// Returns how often each text occurs.
+fn counts<'a>(texts: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
+    let mut counts = HashMap::new();
+    for text in texts {
+        *counts.entry(text).or_default() += 1;
+    }
+    counts
+}
+
+/// Returns whether the JSON is a `get_config` dictionary: the arguments of a layer without its class.
+fn is_bare_config(json: &str) -> bool {
+    let keys: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json).unwrap_or_default();
+    !keys.is_empty() && Config::from_json(json).is_ok()
 }

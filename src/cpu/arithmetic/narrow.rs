@@ -8,8 +8,8 @@
 //! coefficients were found in two steps:
 //!
 //! 1. `scripts/expm1-coefficients float16` and `bfloat16` print those with the smallest largest error.
-//! 2. Their last digits were changed at random until all results were right for each of the 64 ways to fuse the
-//!    multiply-adds. `no_16_bit_result_for_unit_factors_depends_on_fused_multiply_adds` repeats this test.
+//! 2. Their last digits were changed at random until all results were right for each of the 128 (64) ways to
+//!    fuse the multiply-adds. `no_16_bit_result_for_unit_factors_depends_on_fused_multiply_adds` repeats this test.
 
 use fearless_simd::prelude::*;
 

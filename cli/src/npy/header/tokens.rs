@@ -188,7 +188,7 @@ impl<'a> Tokens<'a> {
 }
 
 /// Returns a part of a header for an error message, shortened if it is long.
-pub(in crate::npy) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &text[..end]),
