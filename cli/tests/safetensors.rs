@@ -122,7 +122,7 @@ fn unsuitable_safetensors_files_are_refused() {
         ),
         (
             &["offsets.safetensors"],
-            "offsets.safetensors: not a .safetensors file: OFFSETS",
+            "offsets.safetensors: not a .safetensors file: invalid shape, data type, or offset for tensor",
         ),
         (
             &["folder.safetensors"],
