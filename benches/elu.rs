@@ -62,7 +62,7 @@ static GPU: LazyLock<Gpu> = LazyLock::new(|| {
     }
 });
 
-/// Returns numbers from -2.5 to 1.5 in a scattered order, the same as `elu bench` (see cli/src/bench/workload.rs).
+/// Returns numbers from -2.5 to 1.5 in a scattered order, the same as `elu bench --input ramp`.
 fn values(len: usize) -> Vec<f32> {
     (0..len)
         .map(|i| ((i * 7919) % 4001) as f32 / 1000.0 - 2.5)

@@ -36,7 +36,7 @@ fn the_judge_finds_only_nearest_numbers() {
     }
 }
 
-/// These two results are the closest to the middle between two floats, of all 2^32.
+/// Of the exact results for all 2^32 `x` with alpha 1, these two are the closest to the middle between two floats.
 #[test]
 fn the_hardest_inputs_are_rounded_right() {
     for (x, y) in [
@@ -102,7 +102,9 @@ fn kernels_refuse_float64() {
         );
         assert_eq!(error.unwrap_err().to_string(), message, "{name}");
         if !gpu.supports(DType::F64) {
-            return announce(&format!("nearest float64 on {name} (no SHADER_F64)"));
+            return announce(&format!(
+                "SKIPPED: nearest float64 on {name} (no SHADER_F64)"
+            ));
         }
         let device = Device::from(gpu.clone());
         let x = Tensor::from_slice(&device, &[-1.0f64], &[1]).unwrap();
@@ -116,7 +118,7 @@ fn kernels_refuse_float64() {
 }
 
 #[test]
-fn a_stream_and_a_tensor_on_the_cpu_compute_it() {
+fn a_stream_and_a_tensor_on_the_cpu_round_to_nearest() {
     let elu = nearest(Factors::celu(0.3).unwrap());
     let x: Vec<f32> = (0..1000).map(|i| i as f32 * -0.01).collect();
     let mut y = vec![0.0; x.len()];
@@ -131,7 +133,7 @@ fn a_stream_and_a_tensor_on_the_cpu_compute_it() {
 }
 
 #[test]
-fn a_layer_computes_it() {
+fn a_layer_rounds_to_nearest() {
     let mut layer = Layer::new(0.3).unwrap();
     assert_eq!(layer.rounding(), Rounding::Faithful);
     layer.set_rounding(Rounding::Nearest);

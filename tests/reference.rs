@@ -127,7 +127,7 @@ fn gradients_from_the_output_and_from_the_input_agree() {
 }
 
 #[test]
-fn special_values() {
+fn zero_infinities_and_nan_give_the_expected_results() {
     for alpha in [1.0, 0.0, -2.0, f64::INFINITY, f64::NAN] {
         assert_eq!(elu(-0.0, alpha).to_bits(), (-0.0f64).to_bits());
         assert_eq!(elu(f64::INFINITY, alpha), f64::INFINITY);

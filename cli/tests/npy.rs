@@ -385,7 +385,7 @@ fn headers_that_are_too_long_are_refused() {
 }
 
 #[test]
-fn bfloat16_needs_its_name() {
+fn bfloat16_needs_the_argument_dtype() {
     let folder = Folder::new();
     let x: Vec<u64> = varied(24)
         .iter()

@@ -483,7 +483,7 @@ fn known_results() -> Vec<Known> {
 
 /// Every result keeps the contract, and is the nearest number or its neighbour.
 #[everywhere]
-async fn results_that_were_wrong_before() {
+async fn results_that_were_wrong_before_keep_the_contract() {
     on_every_device(async |target| {
         for Known {
             op,
