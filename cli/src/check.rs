@@ -25,7 +25,7 @@ use json::as_json;
 
 const EXAMPLES: &str = "\
 Examples:
-  elu check                                 # the best GPU, or the CPU path
+  elu check                                            # the best GPU, or the CPU path
   elu check -d cpu --dtype float16 --exhaustive        # every float16 number
   elu check --dtype bfloat16 --op backward --alpha 0.5
   elu check --dtype float16 --plot error.png --json error.json
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let line = digest.iter().map(|digest| format!("SHA-256 {digest}\n"));
     let text = format!("{title}\n{report}{}", line.collect::<String>());
     let written = files.write(&chart, &as_json(&report, digest, &device), &text);
-    // A broken contract is reported even if nobody reads the table to its end.
+    // A broken contract is reported even if a pipe was closed before the end of the table.
     match written {
         Err(error) if !crate::is_broken_pipe(&error) => Err(error),
         written => check(&report).and(written),

@@ -108,11 +108,12 @@ pub(crate) fn list(texts: impl ExactSizeIterator<Item = String>, noun: &str, max
     let mut remaining = texts.len();
     let (mut list, mut length) = (String::new(), 0);
     for text in texts {
-        length += text.chars().count() + 2;
-        if length > max + 2 {
+        length += text.chars().count() + SEPARATOR.len();
+        // The last text has no separator.
+        if length > max + SEPARATOR.len() {
             break;
         }
-        list += if list.is_empty() { "" } else { ", " };
+        list += if list.is_empty() { "" } else { SEPARATOR };
         list += &text;
         remaining -= 1;
     }
@@ -124,6 +125,9 @@ pub(crate) fn list(texts: impl ExactSizeIterator<Item = String>, noun: &str, max
 }
 
 // ---- Internals ----
+
+/// What separates the texts of a list.
+const SEPARATOR: &str = ", ";
 
 /// The largest number of characters of a list of names, so that a summary stays within 200 characters.
 const MAX_LIST: usize = 60;

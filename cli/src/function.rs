@@ -150,7 +150,7 @@ impl Function {
         }
     }
 
-    /// Returns the same function with results that are rounded like this.
+    /// Returns the same function with this rounding.
     pub(crate) fn with_rounding(self, rounding: Rounding) -> Self {
         Self {
             elu: self.elu.with_rounding(rounding),

@@ -1,9 +1,9 @@
 //! Reads `.npz` files, which are ZIP archives of `.npy` files, and writes archives in which some arrays have other
 //! elements.
 //!
-//! Nothing is unpacked to the disk or held in memory as a whole: names of members are only names, and arrays pass
-//! through in chunks. The work is bounded by the size of the file, because no byte belongs to two members and DEFLATE
-//! cannot compress more than 1,032 to 1.
+//! Nothing is unpacked to the disk or held in memory as a whole: the name of a member is never used as a path, and
+//! arrays pass through in chunks. The work is bounded by the size of the file, because no byte belongs to two members
+//! and DEFLATE cannot compress more than 1,032 to 1.
 
 mod directory;
 
@@ -319,8 +319,8 @@ fn look_at<R: Read + Seek>(
     Ok(entry)
 }
 
-/// Removes `.npy` from the names, where they stay different. Fails if two names are the same, because the bytes that are
-/// not UTF-8 were replaced.
+/// Removes `.npy` from every name, except where the rest is the name of another member. Fails if two names are the
+/// same, because bytes that are not UTF-8 were replaced.
 fn shortened(names: Vec<String>) -> Result<Vec<String>> {
     let all: HashSet<String> = names.iter().cloned().collect();
     ensure!(

@@ -183,7 +183,7 @@ fn a_file_that_fails_does_not_stop_the_others() {
                 "elu: x.npy: --alpha \"1e39\": for float32, needed inf or a float32 number, at most 3.4028235e38 in \
                  magnitude",
                 "1 float64 -> double.elu.npy",
-                "total: 1 file, 1 elements",
+                "total: 1 file, 1 element",
                 "elu: 1 of 2 files failed",
             ]
             .map(String::from)

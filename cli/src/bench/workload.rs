@@ -36,9 +36,9 @@ impl Input {
 
     /// Returns the number with this index, from -2.5 to 1.5. `stream` selects one of several sequences.
     ///
-    /// A period of the ramp contains all multiples of 0.001 in this range, once each. Its neighbours differ by 0.083 for
-    /// the stream 0 (the step 7919 is -83 modulo 4001), and by 0.031 for the stream 1, so the sign changes every few
-    /// dozen numbers.
+    /// A period of the ramp contains all multiples of 0.001 in this range, once each. Its neighbours differ by 0.083
+    /// for the stream 0 (the step 7919 is -83 modulo 4001), and by 0.031 for the stream 1, so the sign changes every
+    /// few dozen numbers.
     fn number(self, index: usize, stream: usize) -> f64 {
         match self {
             Self::Random => {

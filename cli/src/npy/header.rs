@@ -45,7 +45,7 @@ impl Header {
 #[derive(Debug)]
 enum Value {
     Text(String),
-    /// An integer, or `None` if it exceeds `u64`.
+    /// An integer. `magnitude` is `None` if it exceeds `u64`.
     Integer {
         sign: Option<char>,
         magnitude: Option<u64>,

@@ -192,8 +192,8 @@ fn matching(found: &[Found], labels: &[String], name: &str) -> Vec<usize> {
     }
 }
 
-/// Returns a different label for each layer: its path. If several have the same path, adds the argument of the layer, as
-/// in `net/lstm:recurrent_activation`, and if that is not enough a number, as in `net/elu#2`.
+/// Returns a different label for each layer: its path. If several have the same path, adds the argument of the layer,
+/// as in `net/lstm:recurrent_activation`, and if that is not enough a number, as in `net/elu#2`.
 fn labels(found: &[Found]) -> Vec<String> {
     let paths = counts(found.iter().map(|layer| layer.path.as_str()));
     let mut labels: Vec<String> = found

@@ -242,7 +242,8 @@ fn identity(path: &Path) -> PathBuf {
     }
 }
 
-/// Returns an error if there are bad outputs: the only error, or after a report of each error their number.
+/// Returns an error if there are bad outputs. The error of the only output is returned as it is; of several outputs,
+/// each error is reported, and the returned one contains their number.
 fn fail_together(mut bad_outputs: Vec<Error>, files: &[(&Path, Planned)]) -> Result<()> {
     let is_good = |(_, planned): &&(&Path, Planned)| matches!(planned, Planned::Run(..));
     let (bad, good) = (bad_outputs.len(), files.iter().filter(is_good).count());

@@ -10,7 +10,7 @@ use super::Task;
 use crate::{
     content::Format,
     device_args::SelectedDevice,
-    entries::Entry,
+    entries::{Entry, counted},
     input,
     json::{self, number},
     output::Output,
@@ -214,11 +214,9 @@ impl<'a> Report<'a> {
     pub(super) fn finish(mut self) -> Result<()> {
         let (count, len, time) = self.written;
         if self.count > 1 && count > 0 {
-            let plural = if count == 1 { "" } else { "s" };
+            let (files, elements) = (counted(count as u64, "file"), counted(len, "element"));
             let time = milliseconds(time);
-            self.print(&format!(
-                "total: {count} file{plural}, {len} elements, {time}"
-            ));
+            self.print(&format!("total: {files}, {elements}, {time}"));
         }
         let error = self.error.take().or_else(|| {
             let (failed, count) = (self.failed, self.count);
