@@ -9,6 +9,8 @@
 //!   penalty next to a copy of the slice.
 //! - `step`: recording and preparing, next to the same wgpu calls by hand.
 //! - `layer`: a layer's call next to the forward that it makes.
+//! - `small`: one `Elu::forward` of a small tensor, next to the same wgpu calls by hand; and on the CPU next to the
+//!   slice function, an allocation, and moving a vector into a tensor and out again.
 //!
 //! Bytes are those read plus those written. `WGPU_ADAPTER_NAME` selects the adapter.
 
@@ -23,13 +25,15 @@ use criterion::{
     BatchSize, Bencher, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group,
     criterion_main, measurement::WallTime,
 };
-use elu_cli::timing::ShaderCopy;
-use rayon::prelude::*;
+use elu_cli::timing::{CpuCopy, ShaderCopy};
 use wgpu_elu::{
-    DType, Device, Elu, Gpu, Kernel, Layer, Regularizer, Stream, Tensor, cpu,
+    DType, Device, Elu, Gpu, Kernel, Layer, Op, Regularizer, Rounding, Stream, Tensor, cpu,
     device::Request,
     reference,
-    shader::{PARAMS_BINDING, X_BINDING, Y_BINDING, uniform_size},
+    shader::{
+        self, Factors32, PARAMS_BINDING, Params, Shape, Shared, Specialization, VECTORS, X_BINDING,
+        Y_BINDING, uniform_size,
+    },
     wgpu::{self, util::DeviceExt},
 };
 
@@ -44,6 +48,10 @@ const LENGTHS: [usize; 8] = [
     1 << 26,
 ];
 const ALPHA: f64 = 1.0;
+
+/// The faster one is the ceiling.
+const CPU_COPIES: [(&str, CpuCopy); 2] =
+    [("memcpy", CpuCopy::Memcpy), ("copy_loop", CpuCopy::Loop)];
 
 /// Opened when a benchmark first runs, so that listing the benchmarks is immediate.
 static GPU: LazyLock<Gpu> = LazyLock::new(|| {
@@ -105,9 +113,11 @@ fn bench_cpu(c: &mut Criterion) {
             confirm(&x, &y);
             b.iter(|| cpu::forward(ALPHA, black_box(&x), &mut y).unwrap());
         });
-        group.bench_function(BenchmarkId::new("copy", len), |b| {
-            b.iter(|| copy_on_all_threads(black_box(&x), &mut y));
-        });
+        for (name, copy) in CPU_COPIES {
+            group.bench_function(BenchmarkId::new(name, len), |b| {
+                b.iter(|| copy.run(black_box(&x), &mut y));
+            });
+        }
     });
 }
 
@@ -240,17 +250,12 @@ fn bench_penalty(c: &mut Criterion) {
             b.iter(|| cpu::penalty(0.0, FACTOR, black_box(&y)));
         });
         let mut copy = vec![0.0; len];
-        group.bench_function(BenchmarkId::new("copy", len), |b| {
-            b.iter(|| copy_on_all_threads(black_box(&y), &mut copy));
-        });
+        for (name, kind) in CPU_COPIES {
+            group.bench_function(BenchmarkId::new(name, len), |b| {
+                b.iter(|| kind.run(black_box(&y), &mut copy));
+            });
+        }
     });
-}
-
-fn copy_on_all_threads(x: &[f32], y: &mut [f32]) {
-    let chunk = y.len().div_ceil(rayon::current_num_threads()).max(1 << 16);
-    y.par_chunks_mut(chunk)
-        .zip(x.par_chunks(chunk))
-        .for_each(|(y, x)| y.copy_from_slice(x));
 }
 
 /// Measures recording (a thousand times) and preparing a step, next to the same wgpu calls by hand.
@@ -367,6 +372,158 @@ fn bench_layer(c: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// Measures what one call costs for a small tensor, from the call to the result.
+fn bench_small(c: &mut Criterion) {
+    let mut group = c.benchmark_group("small");
+    let len = 1 << 12;
+    let elu = Elu::new(ALPHA);
+    let x = values(len);
+    group.bench_function("gpu", |b| {
+        let (x, _) = tensors(len);
+        let run = || elu.forward(&x).unwrap().to_vec_blocking::<f32>().unwrap();
+        confirm(&values(len), &run());
+        b.iter(run);
+    });
+    group.bench_function("gpu_by_hand", |b| {
+        let (x, _) = tensors(len);
+        let (by_hand, x) = (ByHand::new(), x.as_buffer_slice().unwrap().buffer().clone());
+        confirm(&values(len), &by_hand.forward(&x));
+        b.iter(|| by_hand.forward(&x));
+    });
+    for len in [1, 1 << 6, 1 << 10, 1 << 12] {
+        let tensor = Tensor::from_slice(&Device::Cpu, &x[..len], &[len]).unwrap();
+        group.bench_function(BenchmarkId::new("cpu", len), |b| {
+            b.iter(|| elu.forward(black_box(&tensor)).unwrap());
+        });
+        group.bench_function(BenchmarkId::new("cpu_in_place", len), |b| {
+            let mut tensor = tensor.clone();
+            // The first call gives the tensor its own memory.
+            elu.forward_in_place(&mut tensor).unwrap();
+            b.iter(|| elu.forward_in_place(black_box(&mut tensor)).unwrap());
+        });
+        group.bench_function(BenchmarkId::new("cpu_slice", len), |b| {
+            let mut y = vec![0.0; len];
+            b.iter(|| cpu::forward(elu, black_box(&x[..len]), &mut y).unwrap());
+        });
+        group.bench_function(BenchmarkId::new("allocation", len), |b| {
+            b.iter(|| black_box(vec![0f32; black_box(len)]));
+        });
+        group.bench_function(BenchmarkId::new("into_tensor_and_back", len), |b| {
+            let mut values = x[..len].to_vec();
+            b.iter(|| {
+                let values = &mut values;
+                let moved = black_box(std::mem::take(values));
+                let tensor = Tensor::from_vec(&Device::Cpu, moved, &[len]).unwrap();
+                *values = black_box(tensor).into_vec_blocking().unwrap();
+            });
+        });
+    }
+    group.finish();
+}
+
+/// `Elu::forward` and `Tensor::to_vec_blocking` for float32, as an app would write them with wgpu alone: the same shader,
+/// pipeline, buffers, bindings and dispatch.
+struct ByHand {
+    layout: wgpu::BindGroupLayout,
+    pipeline: wgpu::ComputePipeline,
+    shape: Shape,
+}
+
+impl ByHand {
+    fn new() -> Self {
+        let device = GPU.device();
+        let source = shader::source(
+            DType::F32,
+            Op::Forward,
+            Rounding::Faithful,
+            Shared::default(),
+        );
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: None,
+            source: wgpu::ShaderSource::Wgsl(source.unwrap().into()),
+        });
+        let layout = layout_by_hand();
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let shape = Shape::for_device(GPU.info().device_type, &device.limits());
+        let mut constants = shape.constants(VECTORS);
+        constants.extend(Specialization::new(DType::F32, Op::Forward, ALPHA).constants());
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(VECTORS),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Self {
+            layout,
+            pipeline,
+            shape,
+        }
+    }
+
+    /// Computes ELU of all floats in the buffer. Their number must be a multiple of 4, for which one row of workgroups
+    /// is enough.
+    fn forward(&self, x: &wgpu::Buffer) -> Vec<f32> {
+        use wgpu::BufferUsages as Usage;
+        let device = GPU.device();
+        let buffer = |usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: x.size(),
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let y = buffer(Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST);
+        let count = u32::try_from(x.size() / 16).unwrap();
+        let groups = count.div_ceil(self.shape.workgroup_size * self.shape.vectors_per_invocation);
+        let params = Params {
+            count,
+            groups_per_row: groups,
+            ..Params::default()
+        };
+        let factors = Factors32::new(Elu::new(ALPHA).factors(), Op::Forward);
+        let contents = [bytemuck::bytes_of(&params), bytemuck::bytes_of(&factors)].concat();
+        let uniform = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: None,
+            contents: &contents,
+            usage: Usage::UNIFORM,
+        });
+        let buffers = [(PARAMS_BINDING, &uniform), (X_BINDING, x), (Y_BINDING, &y)];
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &self.layout,
+            entries: &buffers.map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            }),
+        });
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(groups, 1, 1);
+        drop(pass);
+        GPU.queue().submit([encoder.finish()]);
+
+        let download = buffer(Usage::MAP_READ | Usage::COPY_DST);
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&y, 0, &download, 0, y.size());
+        GPU.queue().submit([encoder.finish()]);
+        map(&download, wgpu::MapMode::Read);
+        let view = download.slice(..).get_mapped_range().unwrap();
+        bytemuck::pod_collect_to_vec(&view)
+    }
 }
 
 fn bench_stream(c: &mut Criterion) {
@@ -509,6 +666,7 @@ criterion_group!(
     bench_stream,
     bench_penalty,
     bench_step,
-    bench_layer
+    bench_layer,
+    bench_small
 );
 criterion_main!(benches);

@@ -412,25 +412,21 @@ macro_rules! vector_code {
                 grad: Option<&[Self]>,
                 out: &mut [Self],
             ) {
-                use arithmetic::$arithmetic::{Backward, BackwardFromOutput, UnitBackward};
+                use arithmetic::$arithmetic::{Backward, BackwardFromOutput};
                 let rounded = elu.factors().$in_float();
                 if elu.rounding() == Rounding::Nearest {
                     let formula = nearest::$arithmetic::Backward::new(rounded, Self::DTYPE, op);
                     return dispatch!(level, simd => map_with_grad(simd, formula, x, grad, out));
                 }
-                let class = rounded.class(op);
                 if op == Op::BackwardFromOutput {
-                    dispatch!(level, simd => {
-                        map_with_grad(simd, BackwardFromOutput::new(simd, rounded), x, grad, out)
-                    });
-                } else if class.unit_factors && has_fma(level) {
-                    // `UnitBackward` is accurate only with FMA: without it, its result would be rounded twice.
-                    dispatch!(level, simd => {
-                        map_with_grad(simd, UnitBackward::new(simd, rounded), x, grad, out)
+                    dispatch!(level, simd => match Self::fast_backward_from_output(simd, rounded) {
+                        Some(formula) => map_with_grad(simd, formula, x, grad, out),
+                        None => map_with_grad(simd, BackwardFromOutput::new(simd, rounded), x, grad, out),
                     });
                 } else {
-                    dispatch!(level, simd => {
-                        map_with_grad(simd, Backward::new(simd, rounded), x, grad, out)
+                    dispatch!(level, simd => match Self::fast_backward(simd, rounded) {
+                        Some(formula) => map_with_grad(simd, formula, x, grad, out),
+                        None => map_with_grad(simd, Backward::new(simd, rounded), x, grad, out),
                     });
                 }
             }

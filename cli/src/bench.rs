@@ -150,7 +150,7 @@ impl Bench<'_> {
                     continue;
                 }
             };
-            let mut measurements = OnCpu::new(self.work, &data, y).time()?;
+            let (mut measurements, seconds_per_clock) = OnCpu::new(self.work, &data, y).time()?;
             bar.inc(1);
             if let Some(gpu) = self.gpu {
                 match self.time_gpu(gpu, &data, &bar, show_phase) {
@@ -163,7 +163,11 @@ impl Bench<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            report.add(Row { len, measurements });
+            report.add(Row {
+                len,
+                measurements,
+                seconds_per_clock,
+            });
         }
         bar.finish_and_clear();
         Ok(())

@@ -1,9 +1,14 @@
-//! Timing: samples that alternate between measurements, timestamps of a GPU, and a shader that copies for comparison.
+//! Timing: samples that alternate between measurements, timestamps of a GPU, the clock rate of the CPU, and copies for
+//! comparison.
 
-mod copy;
+mod clock;
+mod cpu_copy;
+mod shader_copy;
 mod stopwatch;
 mod timestamps;
 
-pub use copy::ShaderCopy;
+pub use clock::seconds_per_clock;
+pub use cpu_copy::CpuCopy;
+pub use shader_copy::ShaderCopy;
 pub use stopwatch::{Stats, rounds, seconds};
 pub use timestamps::Timer;

@@ -50,7 +50,9 @@ use fearless_simd::prelude::*;
 
 use super::has_fma;
 use crate::factors::{RoundedFactors, Split};
-pub(super) use narrow::{NarrowForward, expm1 as narrow_expm1};
+pub(super) use narrow::{
+    NarrowBackward, NarrowBackwardFromOutput, NarrowForward, expm1 as narrow_expm1,
+};
 use polynomials::*;
 #[cfg(test)]
 pub(super) use polynomials::{Q_OF_BF16, Q_OF_F16};

@@ -8,11 +8,16 @@ use bytemuck::Pod;
 use fearless_simd::prelude::*;
 use half::{bf16, f16};
 
-use super::arithmetic::{self, Formula, narrow_expm1, q_of_bf16, q_of_f16};
-use crate::factors::RoundedFactors;
+use super::{
+    arithmetic::{
+        self, Formula, NarrowBackward, NarrowBackwardFromOutput, narrow_expm1, q_of_bf16, q_of_f16,
+    },
+    has_fma,
+};
+use crate::{factors::RoundedFactors, op::Op};
 use conversions::{
-    narrow_bf16, narrow_bf16_numbers, narrow_bf16_without_ties, narrow_f16, narrow_f16_numbers,
-    widen_bf16, widen_f16, widen_f16_numbers,
+    map_negative_bf16, map_negative_bf16_without_ties, map_negative_f16, narrow_bf16,
+    narrow_bf16_numbers, narrow_f16, narrow_f16_numbers, widen_bf16, widen_f16, widen_f16_numbers,
 };
 
 /// An element type, with the vectors in which its elements are processed.
@@ -46,6 +51,17 @@ pub(super) trait Lanes<S: Simd>: Pod {
         simd: S,
         factors: RoundedFactors<Self::Float>,
     ) -> Option<impl Fn(Self::Elements) -> Self::Elements>;
+    /// Returns a faster formula for the gradient from the input than the general one, or `None` if there is none for
+    /// these factors.
+    fn fast_backward(
+        simd: S,
+        factors: RoundedFactors<Self::Float>,
+    ) -> Option<impl Formula<S, Self::Floats>>;
+    /// Does the same as [`Lanes::fast_backward`] for the gradient from the output.
+    fn fast_backward_from_output(
+        simd: S,
+        factors: RoundedFactors<Self::Float>,
+    ) -> Option<impl Formula<S, Self::Floats>>;
 
     /// Returns a vector of zeros, with which a sum starts.
     fn zeros(simd: S) -> Self::Floats;
@@ -104,6 +120,24 @@ macro_rules! floats {
             }
 
             #[inline(always)]
+            fn fast_backward(
+                simd: S,
+                factors: RoundedFactors<$float>,
+            ) -> Option<impl Formula<S, Self::Floats>> {
+                // `UnitBackward` is accurate only with FMA: without it, its result would be rounded twice.
+                let is_possible = factors.class(Op::Backward).unit_factors && has_fma(simd.level());
+                is_possible.then(|| arithmetic::$float::UnitBackward::new(simd, factors))
+            }
+
+            #[inline(always)]
+            fn fast_backward_from_output(
+                _: S,
+                _: RoundedFactors<$float>,
+            ) -> Option<impl Formula<S, Self::Floats>> {
+                None::<arithmetic::$float::BackwardFromOutput<S>>
+            }
+
+            #[inline(always)]
             fn zeros(simd: S) -> Self::Floats {
                 S::$floats::splat(simd, 0.0)
             }
@@ -130,12 +164,11 @@ floats!(f64, f64s, std::convert::identity);
 
 /// Processes 16-bit formats in `f32`. NaN keeps its payload, even if the machine's own conversions would change it.
 ///
-/// - `infinity`: the bits of infinity.
-/// - `lowest`: the bits of -18, at which expm1(x) rounds to -1 in `f32`, so that the result for -infinity is `-negative`. As unsigned integers, negative numbers increase with
-///   their magnitude, so one minimum is the bound.
-/// - `q`: the polynomial of `unit_forward`.
+/// - `unit` and `alpha`: the functions that apply expm1, and its product with alpha, to negative elements.
+/// - `q`: the polynomial of expm1.
+/// - `any`: the conversions for all elements; `numbers`: those without NaN.
 macro_rules! halves {
-    ($half:ident, infinity: $infinity:literal, lowest: $lowest:literal, q: $q:ident, $unit_narrow:ident, $widen:ident, $narrow:ident, $widen_numbers:ident, $narrow_numbers:ident) => {
+    ($half:ident, unit: $map_unit:ident, alpha: $map_alpha:ident, q: $q:ident, any: $widen:ident, $narrow:ident, numbers: $widen_numbers:ident, $narrow_numbers:ident) => {
         impl<S: Simd> Lanes<S> for $half {
             type Elements = S::u16s;
             type Floats = S::f32s;
@@ -160,9 +193,8 @@ macro_rules! halves {
                 grad: Self::Elements,
             ) -> Self::Elements {
                 let magnitude = S::u16s::splat(simd, 0x7fff);
-                let infinity = S::u16s::splat(simd, $infinity);
-                let is_nan =
-                    (x & magnitude).simd_gt(infinity) | (grad & magnitude).simd_gt(infinity);
+                let infinity = S::u16s::splat(simd, $half::INFINITY.to_bits());
+                let is_nan = (x & magnitude).max(grad & magnitude).simd_gt(infinity);
                 // If no element is NaN, faster conversions can be used. For numbers, both versions give the same
                 // bits.
                 if is_nan.any_true() {
@@ -183,9 +215,12 @@ macro_rules! halves {
 
             #[inline(always)]
             fn unit_forward(simd: S, x: Self::Elements) -> Self::Elements {
-                let [a, b] = $widen_numbers(simd, x.min(S::u16s::splat(simd, $lowest)));
-                let y = [narrow_expm1(simd, a, $q), narrow_expm1(simd, b, $q)];
-                select_negative(simd, x, $unit_narrow(simd, y), $infinity)
+                $map_unit(
+                    simd,
+                    x,
+                    #[inline(always)]
+                    |x| narrow_expm1(simd, x, $q),
+                )
             }
 
             #[inline(always)]
@@ -197,14 +232,30 @@ macro_rules! halves {
                 (factors.positive == 1.0).then_some(
                     #[inline(always)]
                     move |x: Self::Elements| {
-                        let [a, b] = $widen_numbers(simd, x.min(S::u16s::splat(simd, $lowest)));
-                        let y = [
-                            narrow_expm1(simd, a, $q) * negative,
-                            narrow_expm1(simd, b, $q) * negative,
-                        ];
-                        select_negative(simd, x, $narrow_numbers(simd, y), $infinity)
+                        $map_alpha(
+                            simd,
+                            x,
+                            #[inline(always)]
+                            |x| narrow_expm1(simd, x, $q) * negative,
+                        )
                     },
                 )
+            }
+
+            #[inline(always)]
+            fn fast_backward(
+                simd: S,
+                factors: RoundedFactors<f32>,
+            ) -> Option<impl Formula<S, Self::Floats>> {
+                NarrowBackward::new(simd, factors, $q)
+            }
+
+            #[inline(always)]
+            fn fast_backward_from_output(
+                simd: S,
+                factors: RoundedFactors<f32>,
+            ) -> Option<impl Formula<S, Self::Floats>> {
+                NarrowBackwardFromOutput::new(simd, factors)
             }
 
             #[inline(always)]
@@ -230,8 +281,8 @@ macro_rules! halves {
     };
 }
 
-halves!(f16, infinity: 0x7c00, lowest: 0xcc80, q: q_of_f16, narrow_f16_numbers, widen_f16, narrow_f16, widen_f16_numbers, narrow_f16_numbers);
-halves!(bf16, infinity: 0x7f80, lowest: 0xc190, q: q_of_bf16, narrow_bf16_without_ties, widen_bf16, narrow_bf16, widen_bf16, narrow_bf16_numbers);
+halves!(f16, unit: map_negative_f16, alpha: map_negative_f16, q: q_of_f16, any: widen_f16, narrow_f16, numbers: widen_f16_numbers, narrow_f16_numbers);
+halves!(bf16, unit: map_negative_bf16_without_ties, alpha: map_negative_bf16, q: q_of_bf16, any: widen_bf16, narrow_bf16, numbers: widen_bf16, narrow_bf16_numbers);
 
 /// Applies a function to vectors of `x` and writes the results to `y`. If `x` is `None`, `y` holds it.
 ///
@@ -329,15 +380,6 @@ pub(super) fn map_with_grad<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
 }
 
 // ---- Internals ----
-
-/// Returns `y` for negative x, else `x`. It selects by the bits, so that NaN keeps its bits without further work.
-#[inline(always)]
-fn select_negative<S: Simd>(simd: S, x: S::u16s, y: S::u16s, infinity: u16) -> S::u16s {
-    // The bits of negative numbers are 0x8001 to those of -infinity.
-    let distance = x - S::u16s::splat(simd, 0x8001);
-    let last = S::u16s::splat(simd, infinity - 1);
-    distance.simd_eq(distance.min(last)).select(y, x)
-}
 
 /// Adds the two halves of a vector in `f64`.
 #[inline(always)]

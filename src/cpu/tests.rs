@@ -141,6 +141,49 @@ fn no_16_bit_result_for_unit_factors_depends_on_fused_multiply_adds() {
     }
 }
 
+/// The factors at both ends of those for which the short formulas are used, and beyond them.
+#[cfg(feature = "accuracy")]
+#[test]
+fn every_16_bit_gradient_is_within_1_ulp() {
+    use crate::accuracy::{Judge, from_bytes};
+
+    fn check<T: VectorCode>(op: Op, elu: Elu) {
+        let judge = Judge {
+            op,
+            dtype: T::DTYPE,
+            elu,
+        };
+        // Every third number, so that all lanes get numbers of each kind, and gradients of every size, NaN included.
+        let x: Vec<u16> = (0..=u16::MAX).step_by(3).collect();
+        let grad: Vec<u16> = x
+            .iter()
+            .map(|x| x.wrapping_mul(0x9e37).rotate_left(5))
+            .collect();
+        let (x, grad): (&[T], &[T]) = (bytemuck::cast_slice(&x), bytemuck::cast_slice(&grad));
+        let mut out = vec![T::zeroed(); x.len()];
+        for level in levels() {
+            T::gradient(level, op, elu, x, Some(grad), &mut out);
+            let as_bits = |v: &[T]| from_bytes(T::DTYPE, bytemuck::cast_slice(v));
+            for ((x, grad), y) in as_bits(x).into_iter().zip(as_bits(grad)).zip(as_bits(&out)) {
+                assert!(
+                    judge.judge(x, grad, y).is_allowed,
+                    "{}, {op:?}, {elu:?}: x {x:#x}, grad {grad:#x}, result {y:#x}",
+                    name(level)
+                );
+            }
+        }
+    }
+    for alpha in [1.0, 0.3, 256.0, 300.0, 2f64.powi(-64), 1e-30] {
+        for sign in [1.0, -1.0] {
+            let elu = Elu::new(sign * alpha);
+            check::<f16>(Op::Backward, elu);
+            check::<bf16>(Op::Backward, elu);
+        }
+        check::<f16>(Op::BackwardFromOutput, Elu::new(alpha));
+        check::<bf16>(Op::BackwardFromOutput, Elu::new(alpha));
+    }
+}
+
 #[test]
 fn gradients_of_every_level_are_within_1_ulp() {
     let mut random = 1u32;
@@ -233,6 +276,15 @@ fn every_level_keeps_the_sign_of_zero() {
         let bits = |v: f32| v.to_bits().into();
         signs(level, 1e-30, f32::from_bits(0x8080_0000), -0.0, bits);
         signs(level, 1e-300, -f64::MIN_POSITIVE, -0.0, f64::to_bits);
+        // `AlphaForward` and `NarrowBackward` are for factors of ordinary size.
+        signs(level, 0.1, -f32::from_bits(1), -0.0, bits);
+        signs(level, 0.1, -f64::from_bits(1), -0.0, f64::to_bits);
+        signs(level, 0.1, -f16::from_bits(1), f16::NEG_ZERO, |v| {
+            v.to_bits().into()
+        });
+        signs(level, 0.1, -bf16::from_bits(1), bf16::NEG_ZERO, |v| {
+            v.to_bits().into()
+        });
     }
 }
 

@@ -10,8 +10,7 @@ use std::{hint::black_box, time::Instant};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device as BurnDevice, DeviceKind, Tensor as BurnTensor, activation};
 use candle_core::{Device as CandleDevice, Tensor as CandleTensor};
-use elu_cli::timing::{ShaderCopy, rounds, seconds};
-use rayon::prelude::*;
+use elu_cli::timing::{CpuCopy, ShaderCopy, rounds, seconds};
 use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, device::Request, reference, wgpu};
 
 const ALPHA: f64 = 1.0;
@@ -45,9 +44,7 @@ fn main() -> Result<()> {
     );
     println!("|---|---|---|---|---|---|---|---|");
     for len in sizes {
-        let x: Vec<f32> = (0..len)
-            .map(|i| ((i * 7919) % 4001) as f32 / 1000.0 - 2.5)
-            .collect();
+        let x = random_numbers(len);
         let mut bench = Bench::new(&x, &device, gpu, &burn)?;
         let started = Instant::now();
         let mut errors = Vec::new();
@@ -62,9 +59,11 @@ fn main() -> Result<()> {
             bench.sample(measurement)
         })?;
         for ((measurement, stats), error) in results.iter().zip(errors) {
-            let copy = measurement
-                .copy()
-                .and_then(|copy| results.iter().find(|(measurement, _)| *measurement == copy));
+            // The fastest copy is the ceiling.
+            let copy = results
+                .iter()
+                .filter(|(copy, _)| measurement.copies().contains(copy))
+                .min_by(|(_, a), (_, b)| a.median.total_cmp(&b.median));
             let [copy_name, share] = match copy {
                 Some((copy, copied)) => [
                     copy.name().into(),
@@ -101,7 +100,7 @@ enum Measurement {
     Cpu,
     /// Creates a new tensor each time.
     Candle,
-    CpuCopy,
+    CpuCopy(CpuCopy),
     /// Records, submits and waits. Writes into an existing buffer.
     Kernel,
     /// Creates a new tensor each time.
@@ -112,10 +111,11 @@ enum Measurement {
 }
 
 impl Measurement {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Cpu,
         Self::Candle,
-        Self::CpuCopy,
+        Self::CpuCopy(CpuCopy::Memcpy),
+        Self::CpuCopy(CpuCopy::Loop),
         Self::Kernel,
         Self::Tensor,
         Self::Burn,
@@ -127,7 +127,8 @@ impl Measurement {
         match self {
             Self::Cpu => "wgpu-elu, CPU path",
             Self::Candle => "candle, CPU",
-            Self::CpuCopy => "memcpy on all threads",
+            Self::CpuCopy(CpuCopy::Memcpy) => "memcpy on all threads",
+            Self::CpuCopy(CpuCopy::Loop) => "a loop that copies, on all threads",
             Self::Kernel => "wgpu-elu, kernel, submit and wait",
             Self::Tensor => "wgpu-elu, `Elu::forward`, wait",
             Self::Burn if cfg!(feature = "fusion") => "burn-wgpu with fusion, `elu`, sync",
@@ -137,12 +138,15 @@ impl Measurement {
         }
     }
 
-    /// Returns the copy to compare with, or `None` for a copy.
-    fn copy(self) -> Option<Self> {
+    /// Returns the copies to compare with; none for a copy.
+    fn copies(self) -> &'static [Self] {
         match self {
-            Self::Cpu | Self::Candle => Some(Self::CpuCopy),
-            Self::Kernel | Self::Tensor | Self::Burn => Some(Self::ShaderCopy),
-            Self::CpuCopy | Self::ShaderCopy | Self::BufferCopy => None,
+            Self::Cpu | Self::Candle => &[
+                Self::CpuCopy(CpuCopy::Memcpy),
+                Self::CpuCopy(CpuCopy::Loop),
+            ],
+            Self::Kernel | Self::Tensor | Self::Burn => &[Self::ShaderCopy],
+            Self::CpuCopy(_) | Self::ShaderCopy | Self::BufferCopy => &[],
         }
     }
 }
@@ -186,7 +190,7 @@ impl<'a> Bench<'a> {
     /// Returns the largest error of the results, after a check that it is small. A copy must equal its source.
     fn error(&mut self, measurement: Measurement) -> Result<f64> {
         let y = match measurement {
-            Measurement::Cpu | Measurement::CpuCopy => {
+            Measurement::Cpu | Measurement::CpuCopy(_) => {
                 self.sample(measurement)?;
                 self.y.clone()
             }
@@ -201,7 +205,7 @@ impl<'a> Bench<'a> {
                 self.gpu_y.to_vec_blocking()?
             }
         };
-        let is_copy = measurement.copy().is_none();
+        let is_copy = measurement.copies().is_empty();
         let exact = |x: f32| {
             if is_copy {
                 x.into()
@@ -242,11 +246,8 @@ impl<'a> Bench<'a> {
         } = self;
         match measurement {
             Measurement::Cpu => seconds(|| Ok(cpu::forward(ALPHA, black_box(x), y)?)),
-            Measurement::CpuCopy => seconds(|| {
-                let chunk = x.len().div_ceil(cpu::threads()).max(1 << 16);
-                y.par_chunks_mut(chunk)
-                    .zip(black_box(x).par_chunks(chunk))
-                    .for_each(|(y, x)| y.copy_from_slice(x));
+            Measurement::CpuCopy(copy) => seconds(|| {
+                copy.run(black_box(x), y);
                 Ok(())
             }),
             Measurement::Candle => seconds(|| Ok(candle_x.elu(ALPHA)?)),
@@ -288,6 +289,18 @@ impl<'a> Bench<'a> {
             }
         }
     }
+}
+
+/// Returns random numbers from -2.5 to 1.5, from a linear congruential generator (Knuth's MMIX).
+fn random_numbers(len: usize) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 22) as f32 - 2.5
+    };
+    (0..len).map(|_| next()).collect()
 }
 
 fn slice(tensor: &Tensor) -> Result<wgpu::BufferSlice<'_>> {

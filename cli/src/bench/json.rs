@@ -36,6 +36,8 @@ impl Report<'_> {
             json!({
                 "elements": row.len,
                 "bytes": self.work.bytes_moved(row.len),
+                "seconds_per_clock": row.seconds_per_clock,
+                "clocks_per_element": row.clocks_per_element(),
                 "measurements": measurements.collect::<serde_json::Map<_, _>>(),
             })
         });

@@ -3,14 +3,13 @@
 use std::{hint::black_box, time::Instant};
 
 use anyhow::Result;
-use rayon::prelude::*;
 use wgpu_elu::{Element, cpu};
 
 use super::{
     measurement::{Measurement, Measurements},
     workload::{Data, Workload, gradient},
 };
-use crate::timing::{rounds, seconds};
+use crate::timing::{CpuCopy, rounds, seconds, seconds_per_clock};
 
 /// The workload with its input and output slices.
 pub(crate) struct OnCpu<'a, E> {
@@ -25,61 +24,79 @@ impl<'a, E: Element> OnCpu<'a, E> {
         Self { work, data, y }
     }
 
-    /// Checks the results, and measures the CPU path and the copy.
-    pub(crate) fn time(mut self) -> Result<Measurements> {
+    /// Checks the results. Measures the CPU path, the faster one of the [copies](CpuCopy), and the time of a clock cycle
+    /// in seconds.
+    pub(crate) fn time(mut self) -> Result<(Measurements, f64)> {
+        const TIMED: [Timed; 4] = [
+            Timed::Path,
+            Timed::Copy(CpuCopy::Memcpy),
+            Timed::Copy(CpuCopy::Loop),
+            Timed::Clock,
+        ];
         let started = Instant::now();
-        self.run(Measurement::CpuCopy)?;
-        self.run(Measurement::Cpu)?;
+        for timed in TIMED.into_iter().rev() {
+            self.run(timed)?;
+        }
         self.work
             .confirm("the CPU", bytemuck::cast_slice(&self.y))?;
         // A sample repeats small sizes until it moves 1 MiB, because one run may be shorter than a tick of the clock.
         const BYTES: usize = 1 << 20;
         let moved = self.work.bytes_moved(self.y.len());
         let repetitions = (BYTES / moved).max(1);
-        rounds(
-            &[Measurement::Cpu, Measurement::CpuCopy],
-            started,
-            |measurement| {
-                let all = seconds(|| (0..repetitions).try_for_each(|_| self.run(measurement)))?;
-                Ok(all / repetitions as f64)
-            },
-        )
+        let results = rounds(&TIMED, started, |timed| {
+            if timed == Timed::Clock {
+                return Ok(seconds_per_clock());
+            }
+            let all = seconds(|| (0..repetitions).try_for_each(|_| self.run(timed)))?;
+            Ok(all / repetitions as f64)
+        })?;
+        let (mut measurements, mut copies, mut clock) = (Measurements::new(), Vec::new(), f64::NAN);
+        for (timed, stats) in results {
+            match timed {
+                Timed::Path => measurements.push((Measurement::Cpu, stats)),
+                Timed::Copy(_) => copies.push(stats),
+                Timed::Clock => clock = stats.median,
+            }
+        }
+        let fastest = copies
+            .into_iter()
+            .min_by(|a, b| a.median.total_cmp(&b.median));
+        measurements.extend(fastest.map(|stats| (Measurement::CpuCopy, stats)));
+        Ok((measurements, clock))
     }
 }
 
 // ---- Internals ----
 
+/// What is timed in turn.
+#[derive(Clone, Copy, PartialEq)]
+enum Timed {
+    /// The CPU path.
+    Path,
+    Copy(CpuCopy),
+    /// The clock rate.
+    Clock,
+}
+
 impl<E: Element> OnCpu<'_, E> {
-    /// Runs the CPU path or the copy once.
-    fn run(&mut self, measurement: Measurement) -> Result<()> {
+    /// Runs the CPU path or a copy once.
+    fn run(&mut self, timed: Timed) -> Result<()> {
         let (x, grad) = (black_box(&self.data.x[..]), black_box(&self.data.grad[..]));
         let y = black_box(&mut self.y[..]);
         let Workload { op, elu, .. } = *self.work;
-        if measurement == Measurement::Cpu {
-            cpu::apply(op, elu, x, gradient(op, grad), y)?;
-        } else {
-            copy(x, y);
-            // A gradient reads `x` and `grad` and writes `y`: 3 bytes for every 2 of a plain copy. Copying half of
-            // `grad`, too, moves the same number of bytes.
-            let half = grad.len() / 2;
-            copy(&grad[..half], &mut y[..half]);
+        match timed {
+            Timed::Path => cpu::apply(op, elu, x, gradient(op, grad), y)?,
+            Timed::Copy(copy) => {
+                copy.run(x, y);
+                // A gradient reads `x` and `grad` and writes `y`: 3 bytes for every 2 of a plain copy. Copying half of
+                // `grad`, too, moves the same number of bytes.
+                let half = grad.len() / 2;
+                copy.run(&grad[..half], &mut y[..half]);
+            }
+            Timed::Clock => {
+                seconds_per_clock();
+            }
         }
         Ok(())
     }
-}
-
-/// Copies the slice on all threads, in chunks of at least 256 KiB. A short slice is one chunk, because a single thread
-/// is faster for it.
-fn copy<E: Element>(x: &[E], y: &mut [E]) {
-    if cpu::threads() == 1 {
-        y.copy_from_slice(x); // without rayon, whose threads may not have started
-        return;
-    }
-    let chunk = y
-        .len()
-        .div_ceil(cpu::threads())
-        .max((1 << 18) / size_of::<E>());
-    y.par_chunks_mut(chunk)
-        .zip(x.par_chunks(chunk))
-        .for_each(|(y, x)| y.copy_from_slice(x));
 }

@@ -32,6 +32,8 @@ pub(crate) struct Row {
     /// The number of elements.
     pub(crate) len: usize,
     pub(crate) measurements: Measurements,
+    /// The time of one clock cycle of the CPU during the measurements, in seconds.
+    pub(crate) seconds_per_clock: f64,
 }
 
 impl Row {
@@ -46,6 +48,12 @@ impl Row {
     /// Returns the speed of a measurement relative to that of a copy, or `None` if one of them was not measured.
     pub(super) fn share(&self, measurement: Measurement, copy: Measurement) -> Option<f64> {
         Some(self.get(copy)?.median / self.get(measurement)?.median)
+    }
+
+    /// Returns the number of the CPU's clock cycles for each element of the CPU path, or `None` if it was not measured.
+    /// Long slices use several threads, so this is the elapsed time, not the work of all threads.
+    pub(super) fn clocks_per_element(&self) -> Option<f64> {
+        Some(self.get(Measurement::Cpu)?.median / self.seconds_per_clock / self.len as f64)
     }
 
     /// Returns whether any copy that the measurement is compared with was slower than possible: see [`is_noise`].
@@ -185,7 +193,7 @@ impl<'a> Report<'a> {
                 self.times(),
             ),
             (
-                "GB/s: bytes read plus written, 1 GB = 10^9 bytes",
+                "GB/s: bytes read plus written, 1 GB = 10^9 bytes; clocks: CPU cycles per element",
                 self.speeds(),
             ),
             (
@@ -283,6 +291,9 @@ impl Report<'_> {
         vec![
             column(["CPU", "path"], Measurement::Cpu),
             column(["CPU", "copy"], Measurement::CpuCopy),
+            self.column(["CPU", "clocks"], |row| {
+                Some(digits(row.clocks_per_element()?))
+            }),
             column(["", "kernel"], Measurement::Kernel),
             column(["submit", "+ wait"], Measurement::SubmitAndWait),
             column(["shader", "copy"], Measurement::ShaderCopy),
@@ -426,6 +437,7 @@ mod tests {
             report.add(Row {
                 len: 1024 << (2 * i),
                 measurements: measurements.to_vec(),
+                seconds_per_clock: 1e-9,
             });
         }
         report.crossovers()
@@ -455,6 +467,7 @@ mod tests {
             report.add(Row {
                 len: 1024 << (2 * i),
                 measurements: measurements.to_vec(),
+                seconds_per_clock: 1e-9,
             });
         }
         report

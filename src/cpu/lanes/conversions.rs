@@ -3,6 +3,7 @@
 use fearless_simd::prelude::*;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use fearless_simd::{Level, f32x8, f32x16, u16x8, u16x16};
+use half::{bf16, f16};
 
 /// Converts bfloat16 to `f32`: returns the elements at even positions, then those at odd positions. This order needs no
 /// moves across lanes.
@@ -38,12 +39,103 @@ pub(super) fn narrow_bf16_numbers<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -
     ((even >> 16) | (odd & S::u32s::splat(simd, 0xffff_0000))).bitcast()
 }
 
-/// Converts like [`narrow_bf16_numbers`], but rounds ties away from zero, which is faster. No result of expm1 is a tie.
+/// Converts like [`narrow_bf16_numbers`], but requires that no number is NaN.
 #[inline(always)]
-pub(super) fn narrow_bf16_without_ties<S: Simd>(simd: S, floats: [S::f32s; 2]) -> S::u16s {
-    let half = S::u32s::splat(simd, 0x8000);
-    let [even, odd] = floats.map(|v| v.bitcast::<S::u32s>() + half);
+fn narrow_bf16_finite<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
+    let below_half = S::u32s::splat(simd, 0x7fff);
+    let [even, odd]: [S::u32s; 2] = [even.bitcast(), odd.bitcast()];
+    let even = even + below_half + ((even >> 16) & 1);
+    let odd = odd + below_half + ((odd >> 16) & 1);
     ((even >> 16) | (odd & S::u32s::splat(simd, 0xffff_0000))).bitcast()
+}
+
+/// Converts like [`narrow_bf16_finite`], but rounds ties away from zero, which is faster.
+#[inline(always)]
+fn narrow_bf16_without_ties<S: Simd>(simd: S, [even, odd]: [S::f32s; 2]) -> S::u16s {
+    let half = S::u32s::splat(simd, 0x8000);
+    let (even, odd) = (
+        even.bitcast::<S::u32s>() + half,
+        odd.bitcast::<S::u32s>() + half,
+    );
+    ((even >> 16) | (odd & S::u32s::splat(simd, 0xffff_0000))).bitcast()
+}
+
+/// The number at which expm1 rounds to -1 in `f32`, so that the result for -infinity is `-negative`.
+const LOWEST: f32 = -18.0;
+
+/// Applies a function with finite results to the negative numbers, which are replaced by -18 if they are smaller. Returns
+/// all other elements unchanged, NaN with its bits.
+#[inline(always)]
+pub(super) fn map_negative_bf16<S: Simd>(
+    simd: S,
+    x: S::u16s,
+    function: impl Fn(S::f32s) -> S::f32s,
+) -> S::u16s {
+    let lowest = S::u16s::splat(simd, bf16::from_f32_const(LOWEST).to_bits());
+    let [even, odd] = widen_bf16(simd, x.min(lowest));
+    let y = narrow_bf16_finite(simd, [function(even), function(odd)]);
+    select_negative(simd, x, y, bf16::INFINITY.to_bits())
+}
+
+/// Does the same as [`map_negative_bf16`] for a function whose results are no ties: expm1.
+#[inline(always)]
+pub(super) fn map_negative_bf16_without_ties<S: Simd>(
+    simd: S,
+    x: S::u16s,
+    function: impl Fn(S::f32s) -> S::f32s,
+) -> S::u16s {
+    let lowest = S::u16s::splat(simd, bf16::from_f32_const(LOWEST).to_bits());
+    let [even, odd] = widen_bf16(simd, x.min(lowest));
+    let y = narrow_bf16_without_ties(simd, [function(even), function(odd)]);
+    select_negative(simd, x, y, bf16::INFINITY.to_bits())
+}
+
+/// Does the same as [`map_negative_bf16`] for float16.
+#[inline(always)]
+pub(super) fn map_negative_f16<S: Simd>(
+    simd: S,
+    x: S::u16s,
+    function: impl Fn(S::f32s) -> S::f32s,
+) -> S::u16s {
+    let floats = widen_f16_numbers(simd, x);
+    let y = [
+        function(floats[0].max(LOWEST)),
+        function(floats[1].max(LOWEST)),
+    ];
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Level::Avx512(level) = simd.level() {
+        // The instruction that converts to float16 also selects.
+        let (first, last) = x.as_slice().split_at(S::u16s::LEN / 2);
+        let first = x86::narrow_negative_16(
+            level,
+            u16x16::from_slice(level, first).into(),
+            f32x16::from_slice(level, floats[0].as_slice()).into(),
+            f32x16::from_slice(level, y[0].as_slice()).into(),
+        );
+        let last = x86::narrow_negative_16(
+            level,
+            u16x16::from_slice(level, last).into(),
+            f32x16::from_slice(level, floats[1].as_slice()).into(),
+            f32x16::from_slice(level, y[1].as_slice()).into(),
+        );
+        let halves = u16x16::simd_from(level, first).combine(u16x16::simd_from(level, last));
+        return S::u16s::from_slice(simd, halves.as_slice());
+    }
+    select_negative(
+        simd,
+        x,
+        narrow_f16_numbers(simd, y),
+        f16::INFINITY.to_bits(),
+    )
+}
+
+/// Returns `y` for negative x, else `x`. It selects by the bits, so that NaN keeps its bits without further work.
+#[inline(always)]
+fn select_negative<S: Simd>(simd: S, x: S::u16s, y: S::u16s, infinity: u16) -> S::u16s {
+    // The bits of negative numbers are 0x8001 to those of -infinity.
+    let distance = x - S::u16s::splat(simd, 0x8001);
+    let last = S::u16s::splat(simd, infinity - 1);
+    distance.simd_le(last).select(y, x)
 }
 
 /// Rounds to bfloat16. The result is in the upper half of each word.
@@ -191,6 +283,15 @@ mod x86 {
     }
 
     kernel! {
+        /// Converts the floats of negative `x`, and returns the halves of the others.
+        #[inline]
+        pub(super) fn narrow_negative_16(simd: Avx512, halves: __m256i, x: __m512, y: __m512) -> __m256i {
+            let is_negative = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(x, _mm512_setzero_ps());
+            _mm512_mask_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(halves, is_negative, y)
+        }
+    }
+
+    kernel! {
         #[inline]
         pub(super) fn widen_8(simd: Avx2, h: __m128i) -> __m256 {
             _mm256_cvtph_ps(h)
@@ -208,7 +309,6 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use fearless_simd::{Level, dispatch};
-    use half::{bf16, f16};
 
     use super::*;
     use crate::cpu::{VectorCode, tests::levels};
