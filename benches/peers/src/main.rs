@@ -141,10 +141,9 @@ impl Measurement {
     /// Returns the copies to compare with; none for a copy.
     fn copies(self) -> &'static [Self] {
         match self {
-            Self::Cpu | Self::Candle => &[
-                Self::CpuCopy(CpuCopy::Memcpy),
-                Self::CpuCopy(CpuCopy::Loop),
-            ],
+            Self::Cpu | Self::Candle => {
+                &[Self::CpuCopy(CpuCopy::Memcpy), Self::CpuCopy(CpuCopy::Loop)]
+            }
             Self::Kernel | Self::Tensor | Self::Burn => &[Self::ShaderCopy],
             Self::CpuCopy(_) | Self::ShaderCopy | Self::BufferCopy => &[],
         }
