@@ -25,7 +25,7 @@ use criterion::{
     BatchSize, Bencher, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group,
     criterion_main, measurement::WallTime,
 };
-use elu_cli::timing::{CpuCopy, ShaderCopy};
+use elu_cli::timing::{CpuCopy, ShaderCopy, random_input};
 use wgpu_elu::{
     DType, Device, Elu, Gpu, Kernel, Layer, Op, Regularizer, Rounding, Stream, Tensor, cpu,
     device::Request,
@@ -49,10 +49,6 @@ const LENGTHS: [usize; 8] = [
 ];
 const ALPHA: f64 = 1.0;
 
-/// The faster one is the ceiling.
-const CPU_COPIES: [(&str, CpuCopy); 2] =
-    [("memcpy", CpuCopy::Memcpy), ("copy_loop", CpuCopy::Loop)];
-
 /// Opened when a benchmark first runs, so that listing the benchmarks is immediate.
 static GPU: LazyLock<Gpu> = LazyLock::new(|| {
     let request = match Request::from_env().expect("WGPU_ADAPTER_NAME is valid UTF-8") {
@@ -70,11 +66,9 @@ static GPU: LazyLock<Gpu> = LazyLock::new(|| {
     }
 });
 
-/// Returns numbers from -2.5 to 1.5 in a scattered order, the same as `elu bench --input ramp`.
+/// Returns random numbers from -2.5 to 1.5.
 fn values(len: usize) -> Vec<f32> {
-    (0..len)
-        .map(|i| ((i * 7919) % 4001) as f32 / 1000.0 - 2.5)
-        .collect()
+    (0..len as u64).map(|i| random_input(i) as f32).collect()
 }
 
 /// Checks the results before they are timed.
@@ -113,8 +107,8 @@ fn bench_cpu(c: &mut Criterion) {
             confirm(&x, &y);
             b.iter(|| cpu::forward(ALPHA, black_box(&x), &mut y).unwrap());
         });
-        for (name, copy) in CPU_COPIES {
-            group.bench_function(BenchmarkId::new(name, len), |b| {
+        for copy in CpuCopy::ALL {
+            group.bench_function(BenchmarkId::new(copy.name(), len), |b| {
                 b.iter(|| copy.run(black_box(&x), &mut y));
             });
         }
@@ -250,8 +244,8 @@ fn bench_penalty(c: &mut Criterion) {
             b.iter(|| cpu::penalty(0.0, FACTOR, black_box(&y)));
         });
         let mut copy = vec![0.0; len];
-        for (name, kind) in CPU_COPIES {
-            group.bench_function(BenchmarkId::new(name, len), |b| {
+        for kind in CpuCopy::ALL {
+            group.bench_function(BenchmarkId::new(kind.name(), len), |b| {
                 b.iter(|| kind.run(black_box(&y), &mut copy));
             });
         }
@@ -423,8 +417,8 @@ fn bench_small(c: &mut Criterion) {
     group.finish();
 }
 
-/// `Elu::forward` and `Tensor::to_vec_blocking` for float32, as an app would write them with wgpu alone: the same shader,
-/// pipeline, buffers, bindings and dispatch.
+/// `Elu::forward` and `Tensor::to_vec_blocking` for float32, written with wgpu alone: the same shader, buffers, bindings and
+/// dispatch, and the same two submissions.
 struct ByHand {
     layout: wgpu::BindGroupLayout,
     pipeline: wgpu::ComputePipeline,

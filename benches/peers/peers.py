@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures ELU by PyTorch, ONNX Runtime and JAX, and expm1 by oneMKL, each next to a copy of the same number of bytes.
+"""Measures ELU by PyTorch, ONNX Runtime and JAX, and expm1 by oneMKL, each next to a copy of the same size.
 
 src/main.rs measures the Rust libraries in the same way.
 
@@ -80,13 +80,17 @@ def mkl_measurements(x):
     import ctypes
     from importlib.metadata import files
 
-    paths = [file.locate() for file in files("mkl") if "mkl_rt" in file.name]
-    mkl = ctypes.CDLL(str(paths[0]))
+    paths = [str(file.locate()) for file in files("mkl") if "mkl_rt" in file.name]
+    if not paths:
+        raise ImportError("the package mkl has no mkl_rt")
+    mkl = ctypes.CDLL(paths[0])
+    mkl.MKL_Set_Num_Threads(1)
     y = np.zeros_like(x)
-    count, x_pointer, y_pointer = ctypes.c_int(len(x)), x.ctypes.data_as(ctypes.c_void_p), y.ctypes.data_as(ctypes.c_void_p)
+    pointer = ctypes.c_void_p
+    count, x_pointer, y_pointer = ctypes.c_int(len(x)), x.ctypes.data_as(pointer), y.ctypes.data_as(pointer)
     # The accuracy modes VML_LA, within 4 ULP, and VML_HA, within 1 ULP.
     for accuracy, mode in ("low accuracy", 1), ("high accuracy", 2):
-        name = f"oneMKL {version('mkl')}, vmsExpm1, {accuracy}"
+        name = f"oneMKL {version('mkl')}, vmsExpm1, {accuracy}, one thread"
         work = lambda mode=mode: mkl.vmsExpm1(count, x_pointer, y_pointer, ctypes.c_int64(mode))
         yield name, work, lambda _: np.where(x < 0, y, x), "numpy.copyto, one thread"
 

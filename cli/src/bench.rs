@@ -63,7 +63,7 @@ pub(crate) struct Args {
     op: Op,
     #[command(flatten)]
     function: FunctionArgs,
-    /// The numbers that are measured, from -2.5 to 1.5
+    /// The input numbers, from -2.5 to 1.5
     ///
     /// Some GPUs compress regular data in memory, so that a ramp is faster than the data of real programs.
     #[arg(long, value_enum, default_value_t = Input::Random, ignore_case = true, hide_short_help = true)]

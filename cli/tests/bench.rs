@@ -42,6 +42,12 @@ fn check_benchmark(json: &serde_json::Value, buffers: u64, size: u64, measuremen
         let timed = row["measurements"].as_object().unwrap();
         assert!(timed.keys().eq(measurements), "{timed:?}");
         let median = |measurement: &str| timed[measurement]["seconds"]["median"].as_f64().unwrap();
+        let number = |field: &str| row[field].as_f64().unwrap();
+        let clocks = median("cpu") / number("seconds_per_clock") / number("elements");
+        assert!(
+            (number("clocks_per_element") / clocks - 1.0).abs() < 1e-9,
+            "{row}"
+        );
         for (measurement, stats) in timed {
             let quartile = |which| stats["seconds"][which].as_f64().unwrap();
             let (first, third) = (quartile("first_quartile"), quartile("third_quartile"));
@@ -81,10 +87,17 @@ fn bench_measures_the_cpu_alone() {
         (&json["gpu"], &json["gpu_wins_from"]),
         (&serde_json::Value::Null, &serde_json::Value::Null)
     );
+    assert_eq!(json["input"], "random");
     let args = [
-        "--device", "cpu", "--dtype", "float64", "--op", "backward", "--alpha", "0.5",
+        "--device", "cpu", "--dtype", "float64", "--op", "backward", "--alpha", "0.5", "--input",
+        "ramp",
     ];
     let (table, json) = bench(&args);
+    assert_eq!(json["input"], "ramp");
+    assert!(
+        table.contains("\ninput: multiples of 0.001 from -2.5 to 1.5\n"),
+        "{table}"
+    );
     assert!(
         table.starts_with("backward float64, alpha 0.5\n"),
         "{table}"

@@ -3,8 +3,8 @@ const LN2: f32 = 0.693147182;
 // ELU for unit factors in float16 and bfloat16, on bits in the lower half of each word: exp(x) - 1 from LARGEST_CURVED
 // down to -inf, else x, which is then the number nearest to the result.
 //
-// The steps are those of the function of the same name in unit_forward.wgsl. They cost less here, because the precision of
-// float32 is not needed:
+// The steps are those of the function of the same name in unit_forward.wgsl. They cost less here, because the precision
+// of float32 is not needed:
 //
 // 1. The polynomial has fewer terms. Its coefficients were chosen so that every result is the nearest number, with and
 //    without fused operations: see src/cpu/arithmetic/narrow.rs.

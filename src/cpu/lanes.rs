@@ -134,7 +134,7 @@ macro_rules! floats {
                 _: S,
                 _: RoundedFactors<$float>,
             ) -> Option<impl Formula<S, Self::Floats>> {
-                None::<arithmetic::$float::BackwardFromOutput<S>>
+                None::<arithmetic::$float::BackwardFromOutput<S>> // of any type of formula
             }
 
             #[inline(always)]

@@ -39,6 +39,41 @@ fn every_level_is_within_1_ulp() {
     }
 }
 
+/// The range of x in which the errors are largest, and the x below which the result is `-negative`. The first four alphas
+/// gave up to 1.05 ULP in an earlier version.
+#[test]
+fn other_alphas_of_every_level_are_within_1_ulp() {
+    let worst = (0x3e8f_5c29..0x3eb8_51ec).step_by(11);
+    let earlier_failures = [0x3e9a_e34c, 0x3e9a_074a, 0x3e9b_c800, 0x3e98_afd0];
+    let largest = (0x4180_0000..0x41a0_0000u32).step_by(101);
+    let magnitudes = worst.chain(earlier_failures).chain(largest);
+    let x: Vec<f32> = magnitudes.map(|bits| -f32::from_bits(bits)).collect();
+    let mut y = vec![0.0; x.len()];
+    for alpha in [
+        0x3fe1_0966,
+        0x3ff3_3333,
+        0x3fef_4ceb,
+        0x3ff7_724e,
+        0x3f00_0000,
+        0xbf7f_ffff,
+    ] {
+        let alpha = f64::from(f32::from_bits(alpha));
+        for level in levels() {
+            f32::forward(level, alpha.into(), Some(&x), &mut y);
+            for (&x, &y) in x.iter().zip(&y) {
+                let exact = reference::elu(f64::from(x), alpha);
+                let power = f64::from_bits(exact.to_bits() & f64::INFINITY.to_bits());
+                let error = (f64::from(y) - exact).abs() * f64::from(1 << 23) / power.abs();
+                assert!(
+                    error <= 1.0,
+                    "{}: alpha {alpha:e}, x {x:e}: {error} ULP",
+                    name(level)
+                );
+            }
+        }
+    }
+}
+
 /// Returns the 16-bit number nearest to ELU for unit factors.
 fn nearest_16<T: Element>(x: T, to_f64: fn(T) -> f64, from_f64: fn(f64) -> T) -> T {
     let v = to_f64(x);
@@ -141,10 +176,30 @@ fn no_16_bit_result_for_unit_factors_depends_on_fused_multiply_adds() {
     }
 }
 
+/// The shaders for unit factors have the coefficients of the CPU path.
+#[test]
+fn shaders_have_the_coefficients_of_16_bit_polynomials() {
+    use super::arithmetic::{Q_OF_BF16, Q_OF_F16};
+    for (shader, coefficients) in [
+        (
+            include_str!("../../shaders/halves/float16.wgsl"),
+            &Q_OF_F16[..],
+        ),
+        (
+            include_str!("../../shaders/halves/bfloat16.wgsl"),
+            &Q_OF_BF16,
+        ),
+    ] {
+        for c in coefficients {
+            assert!(shader.contains(&format!("vec4({c})")), "{c} in {shader}");
+        }
+    }
+}
+
 /// The factors at both ends of those for which the short formulas are used, and beyond them.
 #[cfg(feature = "accuracy")]
 #[test]
-fn every_16_bit_gradient_is_within_1_ulp() {
+fn every_16_bit_gradient_is_almost_the_nearest() {
     use crate::accuracy::{Judge, from_bytes};
 
     fn check<T: VectorCode>(op: Op, elu: Elu) {
@@ -165,15 +220,16 @@ fn every_16_bit_gradient_is_within_1_ulp() {
             T::gradient(level, op, elu, x, Some(grad), &mut out);
             let as_bits = |v: &[T]| from_bytes(T::DTYPE, bytemuck::cast_slice(v));
             for ((x, grad), y) in as_bits(x).into_iter().zip(as_bits(grad)).zip(as_bits(&out)) {
+                let verdict = judge.judge(x, grad, y);
                 assert!(
-                    judge.judge(x, grad, y).is_allowed,
+                    verdict.is_allowed && verdict.ulp <= 0.51,
                     "{}, {op:?}, {elu:?}: x {x:#x}, grad {grad:#x}, result {y:#x}",
                     name(level)
                 );
             }
         }
     }
-    for alpha in [1.0, 0.3, 256.0, 300.0, 2f64.powi(-64), 1e-30] {
+    for alpha in [1.0, 0.3, 256.0, 300.0, 2f64.powi(-64), 1e-30, 3e38, 1e-40] {
         for sign in [1.0, -1.0] {
             let elu = Elu::new(sign * alpha);
             check::<f16>(Op::Backward, elu);
@@ -181,6 +237,10 @@ fn every_16_bit_gradient_is_within_1_ulp() {
         }
         check::<f16>(Op::BackwardFromOutput, Elu::new(alpha));
         check::<bf16>(Op::BackwardFromOutput, Elu::new(alpha));
+    }
+    for op in [Op::Backward, Op::BackwardFromOutput] {
+        check::<f16>(op, Elu::selu());
+        check::<bf16>(op, Elu::selu());
     }
 }
 

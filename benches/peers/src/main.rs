@@ -10,7 +10,7 @@ use std::{hint::black_box, time::Instant};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device as BurnDevice, DeviceKind, Tensor as BurnTensor, activation};
 use candle_core::{Device as CandleDevice, Tensor as CandleTensor};
-use elu_cli::timing::{CpuCopy, ShaderCopy, rounds, seconds};
+use elu_cli::timing::{CpuCopy, ShaderCopy, random_input, rounds, seconds};
 use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, device::Request, reference, wgpu};
 
 const ALPHA: f64 = 1.0;
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     );
     println!("|---|---|---|---|---|---|---|---|");
     for len in sizes {
-        let x = random_numbers(len);
+        let x: Vec<f32> = (0..len as u64).map(|i| random_input(i) as f32).collect();
         let mut bench = Bench::new(&x, &device, gpu, &burn)?;
         let started = Instant::now();
         let mut errors = Vec::new();
@@ -288,18 +288,6 @@ impl<'a> Bench<'a> {
             }
         }
     }
-}
-
-/// Returns random numbers from -2.5 to 1.5, from a linear congruential generator (Knuth's MMIX).
-fn random_numbers(len: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 22) as f32 - 2.5
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 fn slice(tensor: &Tensor) -> Result<wgpu::BufferSlice<'_>> {

@@ -34,9 +34,10 @@ impl<'a, E: Element> OnCpu<'a, E> {
             Timed::Clock,
         ];
         let started = Instant::now();
-        for timed in TIMED.into_iter().rev() {
-            self.run(timed)?;
+        for copy in CpuCopy::ALL {
+            self.run(Timed::Copy(copy))?;
         }
+        self.run(Timed::Path)?; // the last one, so that `y` holds its results
         self.work
             .confirm("the CPU", bytemuck::cast_slice(&self.y))?;
         // A sample repeats small sizes until it moves 1 MiB, because one run may be shorter than a tick of the clock.

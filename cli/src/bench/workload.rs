@@ -7,7 +7,9 @@ use wgpu_elu::{
     reference,
 };
 
-/// The numbers that are measured.
+use crate::timing::random_input;
+
+/// The input numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Input {
     /// Random numbers
@@ -41,10 +43,7 @@ impl Input {
     /// few dozen numbers.
     fn number(self, index: usize, stream: usize) -> f64 {
         match self {
-            Self::Random => {
-                let bits = random(2 * index as u64 + stream as u64);
-                (bits >> 11) as f64 * 2f64.powi(-51) - 2.5
-            }
+            Self::Random => random_input(2 * index as u64 + stream as u64),
             Self::Ramp => ((index * [7919, 31][stream]) % self.period()) as f64 / 1000.0 - 2.5,
         }
     }
@@ -150,15 +149,6 @@ pub(crate) fn zeros<E: Element>(len: usize) -> Result<Vec<E>> {
 }
 
 // ---- Internals ----
-
-/// Returns the number of a random sequence with this index: `SplitMix64` by Steele, Lea and Flood, "Fast splittable
-/// pseudorandom number generators", OOPSLA 2014, which visits every 64-bit number.
-fn random(index: u64) -> u64 {
-    let z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
-}
 
 /// Repeats the numbers, which are given as bits, up to `len` elements.
 fn repeated<E: Element>(dtype: DType, bits: &[u64], len: usize) -> Result<Vec<E>> {

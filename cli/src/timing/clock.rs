@@ -10,7 +10,7 @@ use std::{hint::black_box, time::Instant};
 /// "Software Optimization Guides" for its cores.)
 pub fn seconds_per_clock() -> f64 {
     const PAIRS: u32 = 1 << 14;
-    let (mut value, operand) = (black_box(1u64), black_box(0x9e37_79b9_7f4a_7c15));
+    let (mut value, operand) = (black_box(1usize), black_box(0x9e37_79b9));
     let start = Instant::now();
     for _ in 0..PAIRS {
         // The two alternate, so that the compiler cannot combine them over several iterations.

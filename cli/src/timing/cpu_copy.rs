@@ -19,6 +19,14 @@ impl CpuCopy {
     /// All ways to copy.
     pub const ALL: [Self; 2] = [Self::Memcpy, Self::Loop];
 
+    /// Returns the name for tables and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memcpy => "memcpy",
+            Self::Loop => "copy_loop",
+        }
+    }
+
     /// Copies `x` to `y` on all threads, in chunks of at least 256 KiB. A short slice is one chunk, because a single
     /// thread is faster for it. If the lengths differ, the rest of the longer slice is ignored.
     pub fn run<E: Element>(self, x: &[E], y: &mut [E]) {
@@ -26,7 +34,9 @@ impl CpuCopy {
         if cpu::threads() == 1 {
             return self.copy(x, y); // without rayon, whose threads may not have started
         }
+        // A multiple of a cache line, so that all chunks are aligned alike.
         let chunk = y.len().div_ceil(cpu::threads()).max(1 << 18);
+        let chunk = chunk.next_multiple_of(64);
         y.par_chunks_mut(chunk)
             .zip(x.par_chunks(chunk))
             .for_each(|(y, x)| self.copy(x, y));

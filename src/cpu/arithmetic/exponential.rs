@@ -71,18 +71,22 @@ macro_rules! exponential {
         /// Returns expm1(t) as a pair, for a t that is one float, on machines with FMA, where the product of n and ln 2
         /// is not rounded. `f32` needs only one part of ln 2: the error of that part, 0.03 * 2^-24, is multiplied by n,
         /// but then by 2^n, which makes it small.
+        ///
+        /// The lower bound of t makes n at least one less than the smallest n for which 2^n - 1 is exact. For that n, the
+        /// result is -1, within 0.707 ULP.
         #[inline(always)]
         fn expm1_of_float<S: Simd>(simd: S, t: S::$floats) -> Pair<S> {
             let splat = |v: $float| S::$floats::splat(simd, v);
+            let t = t.max(splat(($expm1_smallest_power - 1.0) * std::$float::consts::LN_2));
             let rounder = t.mul_add(splat(LOG2_E), splat(ROUNDER));
-            let rounder = rounder.max(splat(ROUNDER + $expm1_smallest_power));
             let power = (rounder.bitcast::<S::$uints>() << $mantissa).bitcast::<S::$floats>();
             let n = rounder - ROUNDER;
             let r = t;
             $(let r = n.mul_add(splat(-$ln_2_part), r);)+
             let rest = r * r * super::$q(simd, r);
             let power_minus_1 = power - 1.0;
-            let high = power.mul_add(r, power_minus_1);
+            // `rest` is included, so that `low` is small, and so is the rounding error of its product with a factor.
+            let high = power.mul_add(r + rest, power_minus_1);
             let lost = power.mul_add(r, power_minus_1 - high);
             Pair {
                 high,

@@ -33,8 +33,10 @@ macro_rules! forward {
             /// Returns the formula, or `None` if only [`Forward`] keeps the error bound.
             #[inline(always)]
             pub(in super::super) fn new(simd: S, factors: RoundedFactors<$float>) -> Option<Self> {
-                // Otherwise the parts of the product may be subnormal, and lose bits.
-                let is_ordinary = factors.negative.abs() >= $expm1_small;
+                // A subnormal product loses up to half of the smallest number, which is small compared with an ULP of
+                // `negative * x` if x is so large that expm1(x) does not round to x.
+                let smallest_alpha = $expm1_small;
+                let is_ordinary = factors.negative.abs() >= smallest_alpha;
                 let is_possible = has_fma(simd.level()) && is_ordinary && factors.positive == 1.0;
                 is_possible.then(|| Self {
                     negative: S::$floats::splat(simd, factors.negative),
@@ -46,7 +48,7 @@ macro_rules! forward {
             #[inline(always)]
             fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                let expm1 = expm1_of_float(simd, x.max(splat($expm1_smallest)));
+                let expm1 = expm1_of_float(simd, x); // the result for x > 0 is not used
                 let y = self.negative.mul_add(expm1.high, self.negative * expm1.low);
                 x.simd_lt(splat(0.0)).select(y, x)
             }
@@ -90,13 +92,13 @@ macro_rules! forward {
             #[inline(always)]
             fn apply(self, simd: S, x: S::$floats, _: S::$floats) -> S::$floats {
                 let splat = |v: $float| S::$floats::splat(simd, v);
-                let bounded = x.max(splat($expm1_smallest));
                 let y = if has_fma(simd.level()) {
-                    let expm1 = expm1_of_float(simd, bounded);
+                    let expm1 = expm1_of_float(simd, x);
                     // With FMA, `high` is the whole factor.
                     let factor = self.negative.high;
                     factor.mul_add(expm1.high, factor * expm1.low) * self.power
                 } else {
+                    let bounded = x.max(splat($expm1_smallest));
                     let expm1 = expm1_of(simd, Pair::from(simd, bounded));
                     let y = rounded_product(self.negative.pair(), expm1) * self.power;
                     // Near 0, expm1(x) rounds to x. The parts of the pair may be subnormal there and lose bits, so

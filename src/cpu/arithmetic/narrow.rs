@@ -1,8 +1,9 @@
-//! ELU and its gradients for 16-bit elements and an `input_scale` of 1, computed in `f32`. They need no pairs, because the
-//! rounding errors in `f32` are small compared with that of the final rounding to 16 bits.
+//! ELU and its gradients for 16-bit elements and an `input_scale` of 1, computed in `f32`. They need no pairs, because
+//! the rounding errors in `f32` are small compared with that of the final rounding to 16 bits.
 //!
-//! The steps are those of `UnitForward`, with fewer terms in the polynomial, because an `f32` has 13 or 16 more bits than
-//! the result. The polynomials are within 2^-20.7 (float16) and 2^-15.5 (bfloat16) of expm1, relative to the result.
+//! The steps are those of `UnitForward`, with fewer terms in the polynomial, because an `f32` has 13 or 16 more bits
+//! than the result. The polynomials are within 2^-20.7 (float16) and 2^-15.5 (bfloat16) of expm1, relative to the
+//! result.
 //!
 //! For unit factors, each result must be the number nearest to the exact value. Only a test of all inputs can show this:
 //! the exact value of `expm1(-1.4560547)` is closer than 1 / 15,000 ULP to the middle of two float16 numbers. The
@@ -10,7 +11,8 @@
 //!
 //! 1. `scripts/expm1-coefficients float16` and `bfloat16` print those with the smallest largest error.
 //! 2. Their last digits were changed at random until all results were right for each of the 128 (64) ways to
-//!    fuse the multiply-adds. `no_16_bit_result_for_unit_factors_depends_on_fused_multiply_adds` repeats this test.
+//!    fuse the multiply-adds. `no_16_bit_result_for_unit_factors_depends_on_fused_multiply_adds` repeats this test, but
+//!    no script repeats the search. The coefficients in `shaders/halves` must be equal.
 
 use fearless_simd::prelude::*;
 
@@ -69,9 +71,9 @@ impl<S: Simd, Q> NarrowBackward<S, Q> {
     /// Returns the formula, or `None` if only the general one keeps the error bound.
     #[inline(always)]
     pub(in super::super) fn new(simd: S, factors: RoundedFactors<f32>, q: Q) -> Option<Self> {
-        // A product that is subnormal before the multiplication by the slope has an error of up to 2^-150. The largest
-        // slope makes it 2^-142, which is small compared with 2^-133, the smallest bfloat16. The smallest slope keeps
-        // slope * exp(r) normal.
+        // A product that is subnormal before the multiplication by slope * exp(r) has an error of up to 2^-150. The
+        // largest slope makes it 2^-141, which is small compared with 2^-133, the smallest bfloat16. A slope of less than
+        // 2^-125 could make slope * exp(r) subnormal; 2^-64 is far from that.
         let slopes = 2f32.powi(-64)..=2f32.powi(8);
         let slope = factors.negative;
         let is_possible = factors.has_unit_input_scale() && slopes.contains(&slope.abs());
