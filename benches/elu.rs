@@ -25,7 +25,7 @@ use criterion::{
     BatchSize, Bencher, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group,
     criterion_main, measurement::WallTime,
 };
-use elu_cli::timing::{CpuCopy, ShaderCopy, random_input};
+use elu_cli::timing::{CpuCopy, ShaderCopy, random_inputs};
 use wgpu_elu::{
     DType, Device, Elu, Gpu, Kernel, Layer, Op, Regularizer, Rounding, Stream, Tensor, cpu,
     device::Request,
@@ -66,11 +66,6 @@ static GPU: LazyLock<Gpu> = LazyLock::new(|| {
     }
 });
 
-/// Returns random numbers from -2.5 to 1.5.
-fn values(len: usize) -> Vec<f32> {
-    (0..len as u64).map(|i| random_input(i) as f32).collect()
-}
-
 /// Checks the results before they are timed.
 fn confirm(x: &[f32], y: &[f32]) {
     for (&x, &y) in x.iter().zip(y).step_by(101) {
@@ -100,7 +95,7 @@ fn for_lengths(
 
 fn bench_cpu(c: &mut Criterion) {
     for_lengths(c, "cpu", |group, len| {
-        let x = values(len);
+        let x = random_inputs(len);
         let mut y = vec![0.0; len];
         group.bench_function(BenchmarkId::new("elu", len), |b| {
             cpu::forward(ALPHA, &x, &mut y).unwrap();
@@ -132,7 +127,7 @@ fn bench_kernel(c: &mut Criterion) {
                     &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
                 )
             });
-            confirm(&values(len), &y.to_vec_blocking().unwrap());
+            confirm(&random_inputs(len), &y.to_vec_blocking().unwrap());
             b.iter(|| {
                 submit_and_wait(|encoder| {
                     step.record(
@@ -155,7 +150,7 @@ fn bench_kernel(c: &mut Criterion) {
                 });
             };
             run();
-            confirm(&values(len), &x.to_vec_blocking().unwrap());
+            confirm(&random_inputs(len), &x.to_vec_blocking().unwrap());
             b.iter(run);
         });
         group.bench_function(BenchmarkId::new("shader_copy", len), |b| {
@@ -170,7 +165,7 @@ fn bench_kernel(c: &mut Criterion) {
                 });
             };
             run();
-            assert_eq!(y.to_vec_blocking::<f32>().unwrap(), values(len));
+            assert_eq!(y.to_vec_blocking::<f32>().unwrap(), random_inputs(len));
             b.iter(run);
         });
         group.bench_function(BenchmarkId::new("buffer_copy", len), |b| {
@@ -187,7 +182,7 @@ fn bench_kernel(c: &mut Criterion) {
 
 fn bench_round_trip(c: &mut Criterion) {
     for_lengths(c, "round_trip", |group, len| {
-        let x = values(len);
+        let x = random_inputs(len);
         group.bench_function(BenchmarkId::new("elu", len), |b| {
             let device = Device::Gpu(GPU.clone());
             let run = || {
@@ -211,7 +206,7 @@ fn bench_round_trip(c: &mut Criterion) {
 fn bench_penalty(c: &mut Criterion) {
     const FACTOR: f64 = Regularizer::DEFAULT_FACTOR;
     for_lengths(c, "penalty", |group, len| {
-        let y = values(len);
+        let y = random_inputs(len);
         // The bytes that a penalty reads.
         group.throughput(Throughput::Bytes(4 * len as u64));
         group.bench_function(BenchmarkId::new("gpu", len), |b| {
@@ -224,7 +219,7 @@ fn bench_penalty(c: &mut Criterion) {
                     .to_vec_blocking::<f32>()
                     .unwrap()[0]
             };
-            let exact = values(len)
+            let exact = random_inputs(len)
                 .iter()
                 .map(|&y| f64::from(y).powi(2))
                 .sum::<f64>()
@@ -351,7 +346,7 @@ fn layout_by_hand() -> wgpu::BindGroupLayout {
 fn bench_layer(c: &mut Criterion) {
     let mut group = c.benchmark_group("layer");
     for len in [1, 1 << 10, 1 << 16] {
-        let x = Tensor::from_vec(&Device::Cpu, values(len), &[len]).unwrap();
+        let x = Tensor::from_vec(&Device::Cpu, random_inputs(len), &[len]).unwrap();
         let elu = Elu::new(ALPHA);
         group.bench_function(BenchmarkId::new("forward", len), |b| {
             b.iter(|| elu.forward(black_box(&x)).unwrap());
@@ -359,7 +354,7 @@ fn bench_layer(c: &mut Criterion) {
         let layer = Layer::new(ALPHA).unwrap();
         group.bench_function(BenchmarkId::new("call", len), |b| {
             confirm(
-                &values(len),
+                &random_inputs(len),
                 &layer.call(&x).unwrap().to_vec_blocking().unwrap(),
             );
             b.iter(|| layer.call(black_box(&x)).unwrap());
@@ -373,17 +368,17 @@ fn bench_small(c: &mut Criterion) {
     let mut group = c.benchmark_group("small");
     let len = 1 << 12;
     let elu = Elu::new(ALPHA);
-    let x = values(len);
+    let x = random_inputs(len);
     group.bench_function("gpu", |b| {
         let (x, _) = tensors(len);
         let run = || elu.forward(&x).unwrap().to_vec_blocking::<f32>().unwrap();
-        confirm(&values(len), &run());
+        confirm(&random_inputs(len), &run());
         b.iter(run);
     });
     group.bench_function("gpu_by_hand", |b| {
         let (x, _) = tensors(len);
         let (by_hand, x) = (ByHand::new(), x.as_buffer_slice().unwrap().buffer().clone());
-        confirm(&values(len), &by_hand.forward(&x));
+        confirm(&random_inputs(len), &by_hand.forward(&x));
         b.iter(|| by_hand.forward(&x));
     });
     for len in [1, 1 << 6, 1 << 10, 1 << 12] {
@@ -528,7 +523,7 @@ fn bench_stream(c: &mut Criterion) {
         .throughput(Throughput::Bytes(2 * 4 * LEN as u64));
     group.bench_function(BenchmarkId::new("elu", LEN), |b| {
         let device = Device::Gpu(GPU.clone());
-        let (x, mut y) = (values(LEN), vec![0.0; LEN]);
+        let (x, mut y) = (random_inputs(LEN), vec![0.0; LEN]);
         let mut stream = Stream::new(&device, Elu::new(ALPHA), DType::F32).unwrap();
         stream.forward_slice_blocking(&x, &mut y).unwrap();
         confirm(&x, &y);
@@ -539,12 +534,12 @@ fn bench_stream(c: &mut Criterion) {
         });
     });
     group.bench_function(BenchmarkId::new("copy_in", LEN), |b| {
-        let (x, buffers) = (values(LEN), StreamBuffers::new(LEN));
+        let (x, buffers) = (random_inputs(LEN), StreamBuffers::new(LEN));
         b.iter(|| buffers.copy_in(black_box(&x)));
     });
     group.bench_function(BenchmarkId::new("kernel", LEN), |b| {
         let buffers = StreamBuffers::new(LEN);
-        buffers.copy_in(&values(LEN));
+        buffers.copy_in(&random_inputs(LEN));
         let kernel = Kernel::new(GPU.device(), DType::F32).unwrap();
         let step = kernel
             .prepare_in_place(ALPHA, buffers.device.slice(..))
@@ -558,7 +553,7 @@ fn bench_stream(c: &mut Criterion) {
         });
     });
     group.bench_function(BenchmarkId::new("copy_out", LEN), |b| {
-        let (x, mut y, buffers) = (values(LEN), vec![0.0; LEN], StreamBuffers::new(LEN));
+        let (x, mut y, buffers) = (random_inputs(LEN), vec![0.0; LEN], StreamBuffers::new(LEN));
         buffers.copy_in(&x);
         buffers.copy_out(&mut y);
         assert_eq!(x, y);
@@ -637,7 +632,7 @@ fn copy(from: &wgpu::Buffer, to: &wgpu::Buffer) {
 
 fn tensors(len: usize) -> (Tensor, Tensor) {
     let device = Device::Gpu(GPU.clone());
-    let x = Tensor::from_vec(&device, values(len), &[len]).unwrap();
+    let x = Tensor::from_vec(&device, random_inputs(len), &[len]).unwrap();
     (x, Tensor::zeros(&device, DType::F32, &[len]).unwrap())
 }
 

@@ -10,7 +10,7 @@ mod timestamps;
 
 pub use clock::seconds_per_clock;
 pub use cpu_copy::CpuCopy;
-pub use random_input::random_input;
+pub use random_input::{random_input, random_inputs};
 pub use shader_copy::ShaderCopy;
 pub use stopwatch::{Stats, rounds, seconds};
 pub use timestamps::Timer;

@@ -10,7 +10,7 @@ use std::{hint::black_box, time::Instant};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device as BurnDevice, DeviceKind, Tensor as BurnTensor, activation};
 use candle_core::{Device as CandleDevice, Tensor as CandleTensor};
-use elu_cli::timing::{CpuCopy, ShaderCopy, random_input, rounds, seconds};
+use elu_cli::timing::{CpuCopy, ShaderCopy, random_inputs, rounds, seconds};
 use wgpu_elu::{DType, Device, Elu, Gpu, Step, Tensor, cpu, device::Request, reference, wgpu};
 
 const ALPHA: f64 = 1.0;
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     );
     println!("|---|---|---|---|---|---|---|---|");
     for len in sizes {
-        let x: Vec<f32> = (0..len as u64).map(|i| random_input(i) as f32).collect();
+        let x = random_inputs(len);
         let mut bench = Bench::new(&x, &device, gpu, &burn)?;
         let started = Instant::now();
         let mut errors = Vec::new();

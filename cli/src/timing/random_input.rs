@@ -9,3 +9,12 @@ pub fn random_input(index: u64) -> f64 {
     let bits = z ^ z >> 31;
     (bits >> 11) as f64 * 2f64.powi(-51) - 2.5
 }
+
+/// Returns the first numbers of the sequence of [`random_input`], rounded to float32.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers are rounded to float32"
+)]
+pub fn random_inputs(len: usize) -> Vec<f32> {
+    (0..len as u64).map(|i| random_input(i) as f32).collect()
+}
