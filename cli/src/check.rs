@@ -25,7 +25,7 @@ use json::as_json;
 
 const EXAMPLES: &str = "\
 Examples:
-  elu check                                            # the best GPU, or the CPU path
+  elu check                                            # the best device
   elu check -d cpu --dtype float16 --exhaustive        # every float16 number
   elu check --dtype bfloat16 --op backward --alpha 0.5
   elu check --dtype float16 --plot error.png --json error.json
