@@ -34,7 +34,7 @@ fn the_packages_stand_by_themselves() {
         let file = target.join(format!("package/{name}-{VERSION}.crate"));
         let mut tar = Command::new("tar");
         let done = tar
-            .arg("xzmf") // with new times, so that cargo builds these files and not the same ones of this folder
+            .arg("xzmf") // with new times, or cargo would reuse what it built from the repository
             .arg(&file)
             .current_dir(folder.path())
             .status();
