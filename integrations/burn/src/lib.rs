@@ -88,3 +88,8 @@ fn apply<const D: usize>(x: Tensor<D>, elu: wgpu_elu::Elu) -> Result<Tensor<D>, 
 fn apply_unchecked<const D: usize>(x: Tensor<D>, elu: wgpu_elu::Elu) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::wgpu_elu(x.into_dispatch(), elu))
 }
+
+/// The program in the README must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

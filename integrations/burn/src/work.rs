@@ -141,3 +141,6 @@ fn server_error(error: &Error) -> ServerError {
         backtrace: BackTrace::capture(),
     }
 }
+
+#[cfg(test)]
+mod tests;

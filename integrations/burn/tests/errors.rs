@@ -9,7 +9,7 @@ use wgpu_elu_burn::{CeluConfig, EluConfig, Error, Rounding, elu, wgpu_elu};
 
 use crate::{
     devices::{own_setup, unregistered},
-    support::{device, number_tensor, tensor},
+    support::{check_f32, device, number_tensor, tensor},
 };
 
 #[track_caller]
@@ -128,4 +128,22 @@ fn what_wgpu_elu_does_not_support_is_its_own_error() {
         "float64 needs the device feature SHADER_F64; the CPU path does not need it",
     ];
     assert!(expected.contains(&error.as_str()), "{error}");
+}
+
+#[test]
+fn burns_graph_capture_falls_back_to_running_the_closure() {
+    if device().is_none() {
+        return;
+    }
+    let setup = own_setup();
+    let device = Device::wgpu_options().setup(setup.clone()).init().unwrap();
+    wgpu_elu_burn::init(&device, &setup).unwrap();
+    let x = number_tensor(&device, [100]);
+    let graph = burn::tensor::capture(&device, || elu(x.clone() * 2.0, 1.0).unwrap());
+    assert!(!graph.is_hardware());
+    let error = graph.output().clone().try_into_data().unwrap_err();
+    let text = "burn records a graph of this device, which cannot contain ELU: leave ELU out of the graph";
+    assert!(format!("{error:?}").contains(text), "{error:?}");
+    // Outside the graph the device works.
+    check_f32(1.0, x.clone(), elu(x, 1.0).unwrap());
 }
