@@ -9,10 +9,16 @@ use burn::tensor::{Device, Distribution, Tensor, activation};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (device, setup) = Device::wgpu_options().init_with_setup()?;
     wgpu_elu_burn::init(&device, &setup)?;
-    let with = if cfg!(feature = "fusion") { "with" } else { "without" };
+    let with = if cfg!(feature = "fusion") {
+        "with"
+    } else {
+        "without"
+    };
     let adapter = setup.adapter.get_info().name;
     println!("{adapter}, float32, alpha 1, burn {with} fusion; medians in microseconds\n");
-    println!("| elements | forward: burn | this package | ratio | forward and backward: burn | this package | ratio |");
+    println!(
+        "| elements | forward: burn | this package | ratio | forward and backward: burn | this package | ratio |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for power in [12, 14, 16, 18, 20, 22, 24] {
         let x = Tensor::<1>::random([1 << power], Distribution::Normal(0.0, 1.0), &device);
@@ -25,7 +31,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         print!("| 2^{power} |");
         for [burn, ours] in [forward, both] {
-            print!(" {:.0} | {:.0} | {:.2} |", burn * 1e6, ours * 1e6, ours / burn);
+            print!(
+                " {:.0} | {:.0} | {:.2} |",
+                burn * 1e6,
+                ours * 1e6,
+                ours / burn
+            );
         }
         println!();
     }

@@ -142,7 +142,8 @@ fn burns_graph_capture_falls_back_to_running_the_closure() {
     let graph = burn::tensor::capture(&device, || elu(x.clone() * 2.0, 1.0).unwrap());
     assert!(!graph.is_hardware());
     let error = graph.output().clone().try_into_data().unwrap_err();
-    let text = "burn records a graph of this device, which cannot contain ELU: leave ELU out of the graph";
+    let text =
+        "burn records a graph of this device, which cannot contain ELU: leave ELU out of the graph";
     assert!(format!("{error:?}").contains(text), "{error:?}");
     // Outside the graph the device works.
     check_f32(1.0, x.clone(), elu(x, 1.0).unwrap());

@@ -33,6 +33,18 @@ fn views_of_every_kind_work() {
 }
 
 #[test]
+fn slices_that_burn_does_not_copy_work() {
+    let Some(device) = device() else { return };
+    // They start and end at a multiple of 256 bytes.
+    let x = number_tensor(&device, [8, 192]);
+    works(x.clone().slice(s![2..5, ..]));
+    works(x.clone().slice(s![.., 64..128]));
+    works(x.clone().slice(s![2..5, 128..192]));
+    works(x.clone().slice(s![2..5, ..]).transpose());
+    works(x.slice(s![.., 64..128]).transpose());
+}
+
+#[test]
 fn rows_and_columns_of_odd_lengths_work() {
     let Some(device) = device() else { return };
     for len in [1, 2, 3, 4, 5, 31, 63, 64, 65, 127, 255, 257, 1023] {
@@ -68,7 +80,7 @@ fn burn_computes_with_a_transposed_result() {
 }
 
 #[test]
-fn sixteen_bit_views_start_in_the_middle_of_a_word() {
+fn sixteen_bit_tensors_of_odd_lengths_work() {
     use burn::tensor::{DType, FloatDType};
     use wgpu_elu_burn::wgpu_elu::{self, Elu, Op, accuracy::Judge};
 

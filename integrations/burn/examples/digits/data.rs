@@ -21,11 +21,25 @@ impl Digits {
     pub(crate) fn load() -> Result<Self> {
         let mut text = String::new();
         GzDecoder::new(include_bytes!("digits.csv.gz").as_slice()).read_to_string(&mut text)?;
-        let mut digits = Self { pixels: Vec::new(), classes: Vec::new() };
+        let mut digits = Self {
+            pixels: Vec::new(),
+            classes: Vec::new(),
+        };
         for line in text.lines() {
-            let numbers: Vec<u8> = line.split(',').map(str::parse).collect::<Result<_, _>>().with_context(|| line.to_owned())?;
-            ensure!(numbers.len() == Self::PIXELS + 1, "needed 65 numbers, found {line}");
-            digits.pixels.extend(numbers[..Self::PIXELS].iter().map(|&pixel| f32::from(pixel) / 16.0));
+            let numbers: Vec<u8> = line
+                .split(',')
+                .map(str::parse)
+                .collect::<Result<_, _>>()
+                .with_context(|| line.to_owned())?;
+            ensure!(
+                numbers.len() == Self::PIXELS + 1,
+                "needed 65 numbers, found {line}"
+            );
+            digits.pixels.extend(
+                numbers[..Self::PIXELS]
+                    .iter()
+                    .map(|&pixel| f32::from(pixel) / 16.0),
+            );
             digits.classes.push(numbers[Self::PIXELS].into());
         }
         Ok(digits)
@@ -42,10 +56,15 @@ impl Digits {
 
     /// Returns the pixels and the classes of some digits.
     pub(crate) fn batch(&self, digits: &[usize], device: &Device) -> (Tensor<2>, Tensor<1, Int>) {
-        let pixels = digits.iter().flat_map(|&i| &self.pixels[i * Self::PIXELS..][..Self::PIXELS]);
+        let pixels = digits
+            .iter()
+            .flat_map(|&i| &self.pixels[i * Self::PIXELS..][..Self::PIXELS]);
         let pixels = TensorData::new(pixels.copied().collect(), [digits.len(), Self::PIXELS]);
         let classes: Vec<i32> = digits.iter().map(|&i| self.classes[i]).collect();
-        (Tensor::from_data(pixels, device), Tensor::from_data(classes.as_slice(), device))
+        (
+            Tensor::from_data(pixels, device),
+            Tensor::from_data(classes.as_slice(), device),
+        )
     }
 }
 
@@ -55,7 +74,9 @@ pub(crate) fn shuffled(range: Range<usize>, seed: u64) -> Vec<usize> {
     let mut state = seed;
     for i in (1..order.len()).rev() {
         // Knuth's linear congruential generator; its upper bits are the better ones.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         order.swap(i, (state >> 33) as usize % (i + 1));
     }
     order

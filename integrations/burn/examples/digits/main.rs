@@ -26,11 +26,19 @@ const BATCH: usize = 64;
 const LEARNING_RATE: f64 = 2e-3;
 
 fn main() -> Result<()> {
-    let path: PathBuf = std::env::args_os().nth(1).unwrap_or("digits.png".into()).into();
+    let path: PathBuf = std::env::args_os()
+        .nth(1)
+        .unwrap_or("digits.png".into())
+        .into();
     let (device, setup) = Device::wgpu_options().init_with_setup()?;
     wgpu_elu_burn::init(&device, &setup)?;
     let digits = Digits::load()?;
-    println!("{}: {} digits to train with, {} to test", setup.adapter.get_info().name, digits.train().len(), digits.test().len());
+    println!(
+        "{}: {} digits to train with, {} to test",
+        setup.adapter.get_info().name,
+        digits.train().len(),
+        digits.test().len()
+    );
     println!("| activation | loss after {EPOCHS} epochs | recognized | time |\n|---|---|---|---|");
     let ours = Activation::Ours(wgpu_elu_burn::EluConfig::new().init());
     let burns = Activation::Burns(nn::EluConfig::new().init());
@@ -39,8 +47,16 @@ fn main() -> Result<()> {
         let start = Instant::now();
         let (losses, recognized) = train(&digits, activation, &device.clone().autodiff())?;
         let loss = losses[EPOCHS - 1];
-        println!("| {name} | {loss:.5} | {:.2} % | {:.1} s |", recognized * 100.0, start.elapsed().as_secs_f64());
-        ensure!(recognized >= 0.95, "{name}: needed 95 % of the digits, found {:.2} %", recognized * 100.0);
+        println!(
+            "| {name} | {loss:.5} | {:.2} % | {:.1} s |",
+            recognized * 100.0,
+            start.elapsed().as_secs_f64()
+        );
+        ensure!(
+            recognized >= 0.95,
+            "{name}: needed 95 % of the digits, found {:.2} %",
+            recognized * 100.0
+        );
         curves.push(losses);
     }
     plot::draw(&path, &curves[0], &curves[1], &errors(&device)?)?;
@@ -67,7 +83,11 @@ impl Network {
         device.seed(SEED);
         let layer = |inputs, outputs| LinearConfig::new(inputs, outputs).init(device);
         Self {
-            layers: [layer(Digits::PIXELS, 64), layer(64, 32), layer(32, Digits::CLASSES)],
+            layers: [
+                layer(Digits::PIXELS, 64),
+                layer(64, 32),
+                layer(32, Digits::CLASSES),
+            ],
             activation,
         }
     }
@@ -114,20 +134,35 @@ type Errors = Vec<(f64, [f64; 2])>;
 
 /// Measures the largest errors of both activations near 400 values of x between -100 and -1e-9.
 fn errors(device: &Device) -> Result<Errors> {
-    let x: Vec<f32> = (0..400 * 64).map(|i| -(10f32.powf(-9.0 + 11.0 * i as f32 / (400.0 * 64.0)))).collect();
+    let x: Vec<f32> = (0..400 * 64)
+        .map(|i| -(10f32.powf(-9.0 + 11.0 * i as f32 / (400.0 * 64.0))))
+        .collect();
     let input = Tensor::<1>::from_data(x.as_slice(), (device, DType::F32));
-    let results = [wgpu_elu_burn::elu(input.clone(), 1.0)?, activation::elu(input, 1.0)];
+    let results = [
+        wgpu_elu_burn::elu(input.clone(), 1.0)?,
+        activation::elu(input, 1.0),
+    ];
     let [ours, burns] = results.map(|y| y.try_into_data().map(|data| data.try_to_vec::<f32>()));
     let (ours, burns) = (ours??, burns??);
-    let judge = Judge { op: Op::Forward, dtype: wgpu_elu::DType::F32, elu: Elu::new(1.0) };
+    let judge = Judge {
+        op: Op::Forward,
+        dtype: wgpu_elu::DType::F32,
+        elu: Elu::new(1.0),
+    };
     let ulp = |x: f32, y: f32| judge.judge(x.to_bits().into(), 0, y.to_bits().into()).ulp;
     let largest = |bucket: std::ops::Range<usize>, y: &[f32]| {
-        bucket.map(|i| ulp(x[i], y[i])).filter(|ulp| ulp.is_finite()).fold(0.0, f64::max)
+        bucket
+            .map(|i| ulp(x[i], y[i]))
+            .filter(|ulp| ulp.is_finite())
+            .fold(0.0, f64::max)
     };
     Ok((0..400)
         .map(|bucket| {
             let range = bucket * 64..(bucket + 1) * 64;
-            let errors = [largest(range.clone(), &ours), largest(range.clone(), &burns)];
+            let errors = [
+                largest(range.clone(), &ours),
+                largest(range.clone(), &burns),
+            ];
             (-f64::from(x[range.start]), errors)
         })
         .collect())

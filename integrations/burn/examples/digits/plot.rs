@@ -16,10 +16,19 @@ const BURNS: RGBColor = RGBColor(200, 90, 0);
 const MIN_ERROR: f64 = 1e-2;
 
 /// Draws the loss of each epoch and the errors near values of -x, for this package and for burn, as a PNG.
-pub(crate) fn draw(path: &Path, ours: &[f32], burns: &[f32], errors: &[(f64, [f64; 2])]) -> Result<()> {
+pub(crate) fn draw(
+    path: &Path,
+    ours: &[f32],
+    burns: &[f32],
+    errors: &[(f64, [f64; 2])],
+) -> Result<()> {
     // An embedded font, because the machine may have none.
-    register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| anyhow!("the embedded font cannot be read"))?;
+    register_font(
+        "sans-serif",
+        FontStyle::Normal,
+        epaint_default_fonts::UBUNTU_LIGHT,
+    )
+    .map_err(|_| anyhow!("the embedded font cannot be read"))?;
     let mut pixels = vec![0; (SIZE.0 * SIZE.1 * 3) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
@@ -42,13 +51,21 @@ pub(crate) fn draw(path: &Path, ours: &[f32], burns: &[f32], errors: &[(f64, [f6
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 fn draw_losses(area: &Area<'_>, ours: &[f32], burns: &[f32]) -> Result<()> {
-    let (lowest, highest) = ours.iter().chain(burns).fold((1f32, 1f32), |(low, high), &loss| (low.min(loss), high.max(loss)));
+    let (lowest, highest) = ours
+        .iter()
+        .chain(burns)
+        .fold((1f32, 1f32), |(low, high), &loss| {
+            (low.min(loss), high.max(loss))
+        });
     let mut chart = ChartBuilder::on(area)
         .caption("mean loss of an epoch", ("sans-serif", 26))
         .margin(16)
         .x_label_area_size(56)
         .y_label_area_size(80)
-        .build_cartesian_2d(1.0..ours.len() as f32, (lowest / 1.5..highest * 1.5).log_scale())?;
+        .build_cartesian_2d(
+            1.0..ours.len() as f32,
+            (lowest / 1.5..highest * 1.5).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .x_desc("epoch")
@@ -59,21 +76,38 @@ fn draw_losses(area: &Area<'_>, ours: &[f32], burns: &[f32]) -> Result<()> {
         .light_line_style(TRANSPARENT)
         .draw()?;
     // The curves lie on each other, so burn's is wide and ours is narrow.
-    for (name, losses, color, width) in [("burn's elu", burns, BURNS, 7), ("wgpu-elu-burn", ours, OURS, 2)] {
+    for (name, losses, color, width) in [
+        ("burn's elu", burns, BURNS, 7),
+        ("wgpu-elu-burn", ours, OURS, 2),
+    ] {
         let points = (1u16..).map(f32::from).zip(losses.iter().copied());
         chart
             .draw_series(LineSeries::new(points, color.stroke_width(width)))?
             .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], color.stroke_width(width)));
+            .legend(move |(x, y)| {
+                PathElement::new([(x, y), (x + 24, y)], color.stroke_width(width))
+            });
     }
-    chart.configure_series_labels().label_font(("sans-serif", 20)).border_style(BLACK).background_style(WHITE).draw()?;
+    chart
+        .configure_series_labels()
+        .label_font(("sans-serif", 20))
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()?;
     Ok(())
 }
 
 fn draw_errors(area: &Area<'_>, errors: &[(f64, [f64; 2])]) -> Result<()> {
-    let highest = errors.iter().flat_map(|(_, errors)| errors).fold(10.0, |high: f64, &error| high.max(error)) * 3.0;
+    let highest = errors
+        .iter()
+        .flat_map(|(_, errors)| errors)
+        .fold(10.0, |high: f64, &error| high.max(error))
+        * 3.0;
     let mut chart = ChartBuilder::on(area)
-        .caption("largest error of the activation near x, in ULP", ("sans-serif", 26))
+        .caption(
+            "largest error of the activation near x, in ULP",
+            ("sans-serif", 26),
+        )
         .margin(16)
         .x_label_area_size(56)
         .y_label_area_size(80)
@@ -89,12 +123,20 @@ fn draw_errors(area: &Area<'_>, errors: &[(f64, [f64; 2])]) -> Result<()> {
         .light_line_style(TRANSPARENT)
         .draw()?;
     for (name, which, color) in [("burn's elu", 1, BURNS), ("wgpu-elu-burn", 0, OURS)] {
-        let points = errors.iter().map(|(x, errors)| (*x, errors[which])).filter(|(_, error)| *error >= MIN_ERROR);
+        let points = errors
+            .iter()
+            .map(|(x, errors)| (*x, errors[which]))
+            .filter(|(_, error)| *error >= MIN_ERROR);
         chart
             .draw_series(points.map(|point| Circle::new(point, 2, color.filled())))?
             .label(name)
             .legend(move |(x, y)| Circle::new((x + 12, y), 4, color.filled()));
     }
-    chart.configure_series_labels().label_font(("sans-serif", 20)).border_style(BLACK).background_style(WHITE).draw()?;
+    chart
+        .configure_series_labels()
+        .label_font(("sans-serif", 20))
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()?;
     Ok(())
 }

@@ -31,7 +31,7 @@ fn tensor(device: &CubeDevice, shape: [usize; 2]) -> CubeTensor {
 }
 
 fn numbers(tensor: CubeTensor) -> Vec<f32> {
-    let data = burn_cubecl::ops::into_data(tensor);
+    let data = CubeBackend::float_into_data(tensor);
     let data = burn_cubecl::cubecl::future::block_on(data).unwrap();
     data.try_to_vec().unwrap()
 }
@@ -70,7 +70,11 @@ fn the_result_takes_the_memory_of_an_input_that_nobody_else_uses() {
     assert_eq!(memory(&in_place), taken);
     let (kept, in_place) = (numbers(kept), numbers(in_place));
     assert_eq!(kept, in_place);
-    assert!(kept.iter().zip(&expected).all(|(y, expected)| (y - expected).abs() < 1e-6));
+    assert!(
+        kept.iter()
+            .zip(&expected)
+            .all(|(y, expected)| (y - expected).abs() < 1e-6)
+    );
 }
 
 #[test]
@@ -100,25 +104,30 @@ fn one_tensor_may_be_both_inputs() {
     let x = tensor(&device, [8, 8]);
     let expected: Vec<f32> = numbers(x.clone()).iter().map(|x| x * x.exp()).collect();
     let result = numbers(backward(x.clone(), x));
-    assert!(result.iter().zip(&expected).all(|(y, expected)| (y - expected).abs() < 1e-6));
+    assert!(
+        result
+            .iter()
+            .zip(&expected)
+            .all(|(y, expected)| (y - expected).abs() < 1e-6)
+    );
 }
 
 #[test]
 fn dense_views_are_not_copied() {
     let Some(device) = device() else { return };
-    let x = tensor(&device, [8, 6]);
+    // Burn makes a view of a slice that starts and ends at a multiple of 256 bytes, and copies other slices.
+    let x = tensor(&device, [8, 128]);
     let is_copied = |view: CubeTensor| {
         let (dense, _) = dense(view.clone(), None);
         !share_memory(&dense, &view)
     };
     let transposed = CubeBackend::float_swap_dims(x.clone(), 0, 1);
-    let row = CubeBackend::float_slice(x.clone(), &[(2..5).into(), (0..6).into()]);
-    let columns = CubeBackend::float_slice(x.clone(), &[(0..8).into(), (1..4).into()]);
-    let row_of_one = CubeBackend::float_slice(x.clone(), &[(0..8).into(), (1..2).into()]);
-    assert!(!is_copied(x.clone()) && !is_copied(transposed.clone()) && !is_copied(row));
-    assert!(is_copied(columns) && is_copied(row_of_one));
+    let rows = CubeBackend::float_slice(x.clone(), &[(2..5).into(), (0..128).into()]);
+    let columns = CubeBackend::float_slice(x.clone(), &[(0..8).into(), (64..128).into()]);
+    assert!(!is_copied(x.clone()) && !is_copied(transposed.clone()) && !is_copied(rows));
+    assert!(share_memory(&columns, &x) && is_copied(columns));
     // Two tensors in different orders are brought into one.
-    let grad = tensor(&device, [6, 8]);
+    let grad = tensor(&device, [128, 8]);
     let (a, b) = dense(transposed.clone(), Some(grad.clone()));
     assert!(a.is_contiguous() && b.unwrap().is_contiguous());
     let (a, b) = dense(transposed.clone(), Some(transposed.clone()));
