@@ -21,7 +21,7 @@ use wgpu_elu_burn::wgpu_elu::{self, Elu, Op, accuracy::Judge};
 use data::{Digits, shuffled};
 
 const SEED: u64 = 21;
-const EPOCHS: usize = 30;
+const EPOCHS: usize = 15;
 const BATCH: usize = 64;
 const LEARNING_RATE: f64 = 2e-3;
 
@@ -122,7 +122,7 @@ fn train(digits: &Digits, activation: Activation, device: &Device) -> Result<(Ve
         }
         losses.push((sum / count).try_into_data()?.try_to_vec::<f32>()?[0]);
     }
-    let test: Vec<usize> = digits.test().collect();
+    let test = digits.test();
     let (x, classes) = digits.batch(&test, device);
     let found = network.forward(x).argmax(1).squeeze_dim::<1>(1);
     let right = found.equal(classes).int().sum().into_scalar::<i32>();

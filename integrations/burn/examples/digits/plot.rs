@@ -70,7 +70,14 @@ fn draw_losses(area: &Area<'_>, ours: &[f32], burns: &[f32]) -> Result<()> {
         .configure_mesh()
         .x_desc("epoch")
         .x_label_formatter(&|epoch| format!("{epoch:.0}"))
-        .y_label_formatter(&|loss| format!("{loss}"))
+        .y_label_formatter(&|loss| {
+            // The marks are 1 to 9 times a power of ten, and the names of all would overlap.
+            let text = format!("{loss}");
+            let is_named = text
+                .trim_start_matches(['0', '.'])
+                .starts_with(['1', '2', '5']);
+            if is_named { text } else { String::new() }
+        })
         .label_style(("sans-serif", 18))
         .axis_desc_style(("sans-serif", 20))
         .light_line_style(TRANSPARENT)
