@@ -22,11 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("|---|---|---|---|---|---|---|");
     for power in [12, 14, 16, 18, 20, 22, 24] {
         let x = Tensor::<1>::random([1 << power], Distribution::Normal(0.0, 1.0), &device);
+        let weights = Tensor::from_inner(x.clone() + 1.0);
         let tracked = Tensor::from_inner(x.clone()).require_grad();
         let rounds = if power < 20 { 301 } else { 31 };
         let forward = compare(&device, rounds, |elu| elu(x.clone()));
         let both = compare(&device, rounds, |elu| {
-            let grads = elu(tracked.clone()).sum().backward();
+            let grads = (elu(tracked.clone()) * weights.clone()).sum().backward();
             tracked.grad(&grads)
         });
         print!("| 2^{power} |");
