@@ -16,7 +16,7 @@
 //!
 //! # Tensors
 //!
-//! - Elements are `f32` (also burn's `Flex32`), `f16`, `bf16`, or `f64` if the device has the features that `f64` needs.
+//! - Elements are `f32` (also burn's `Flex32`), `f16`, `bf16`, or `f64` if the device has its features.
 //! - A tensor may be a view. A slice of rows and a transposed tensor are processed where they are; other views are
 //!   copied by burn first. If nobody else uses the tensor, the result takes its memory.
 //! - The derivative of a gradient does not exist: burn's gradients are tensors outside the graph.
@@ -24,8 +24,8 @@
 //!
 //! # Errors
 //!
-//! The functions check the tensor and return an [`Error`]. What fails later, on the device, is carried by the result, as
-//! for burn's own kernels: burn returns it to whoever reads the result or what is computed from it.
+//! The functions check the tensor and return an [`Error`]. What fails later, on the device, is carried by the result,
+//! as for burn's own kernels: burn returns it to whoever reads the result or what is computed from it.
 
 mod backend;
 mod error;
@@ -48,8 +48,8 @@ pub use wgpu_elu::{self, Rounding};
 ///
 /// # Errors
 ///
-/// Returns [`Error::Backend`] or [`Error::NotRegistered`] unless the tensor is on a device that [`init`] was called for,
-/// [`Error::DType`] for a quantized tensor, and [`Error::Elu`] if the device cannot compute with the dtype or the
+/// Returns [`Error::Backend`] or [`Error::NotRegistered`] unless the tensor is on a device that [`init`] was called
+/// for, [`Error::DType`] for a quantized tensor, and [`Error::Elu`] if the device cannot compute with the dtype or the
 /// rounding.
 pub fn elu<const D: usize>(
     x: Tensor<D>,

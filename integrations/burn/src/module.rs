@@ -22,8 +22,8 @@ macro_rules! module {
         impl $Name {
             /// Applies the function. Works with tensors of any shape.
             ///
-            /// If it fails, the result carries the error, as that of burn's own kernels does: `try_into_data` of it, and
-            /// of what is computed from it, returns the error, and `into_data` panics with it.
+            /// If it fails, the result carries the error, as that of burn's own kernels does: `try_into_data` of it,
+            /// and of what is computed from it, returns the error, and `into_data` panics with it.
             ///
             /// # Panics
             ///

@@ -27,8 +27,8 @@ pub(crate) type Server = WgpuServer<AutoCompiler>;
 
 static GPUS: LazyLock<RwLock<HashMap<CubeDevice, Gpu>>> = LazyLock::new(RwLock::default);
 
-/// Registers the wgpu device and queue of a burn device, so that ELU runs on them. Call it once for each device; calling
-/// it again does nothing new.
+/// Registers the wgpu device and queue of a burn device, so that ELU runs on them. Call it once for each device;
+/// calling it again does nothing new.
 ///
 /// ```no_run
 /// use burn::tensor::Device;
@@ -42,8 +42,8 @@ static GPUS: LazyLock<RwLock<HashMap<CubeDevice, Gpu>>> = LazyLock::new(RwLock::
 ///
 /// # Errors
 ///
-/// Returns [`Error::Backend`] unless `device` belongs to burn's wgpu runtime, and [`Error::OtherSetup`] unless `setup` is
-/// the one that `device` was created with. wgpu compares devices within one `wgpu::Instance` only, so the setup of a
+/// Returns [`Error::Backend`] unless `device` belongs to burn's wgpu runtime, and [`Error::OtherSetup`] unless `setup`
+/// is the one that `device` was created with. wgpu compares devices within one `wgpu::Instance` only, so the setup of a
 /// device of another instance may be accepted, and results are then undefined.
 pub fn init(device: &Device, setup: &WgpuSetup) -> Result<(), Error> {
     let device = wgpu_device(device)?;

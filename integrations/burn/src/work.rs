@@ -48,7 +48,7 @@ pub(crate) fn apply(op: Op, elu: Elu, x: CubeTensor, grad: Option<CubeTensor>) -
 
 // ---- Internals ----
 
-/// Returns a tensor for the result: the incoming gradient or `x`, if burn says that nobody else uses it, else a new one.
+/// Returns a tensor for the result: the incoming gradient or `x` if burn says that nobody else uses it, else a new one.
 fn output(x: &CubeTensor, grad: Option<&CubeTensor>) -> CubeTensor {
     let in_place = grad.into_iter().chain([x]).find(|tensor| tensor.can_mut());
     in_place.cloned().unwrap_or_else(|| {

@@ -48,8 +48,8 @@ fn a_failed_input_is_reported_and_does_not_stop_others() {
     check_f32(1.0, x.clone(), elu(x, 1.0).unwrap());
 }
 
-/// Threads have streams of their own in burn. Temporary tensors are dropped while the work is in flight, so their memory
-/// is reused.
+/// Threads have streams of their own in burn. Temporary tensors are dropped while the work is in flight, so their
+/// memory is reused.
 #[test]
 fn four_threads_with_temporary_tensors() {
     let Some(device) = device() else { return };

@@ -1,8 +1,8 @@
-//! Trains a small network on handwritten digits twice, from the same seed: with this package's ELU and with burn's. Then
-//! it draws both loss curves, and the errors of both activations, as a PNG.
+//! Trains a small network on handwritten digits twice, from the same seed: with this package's ELU and with burn's.
+//! Then it draws both loss curves, and the errors of both activations, as a PNG.
 //!
-//! `cargo run --release --example digits [-- digits.png]`. It fails unless both networks recognize 95 % of the digits that
-//! they were not trained with.
+//! `cargo run --release --example digits [-- digits.png]`. It fails unless both networks recognize 95 % of the digits
+//! that they were not trained with.
 
 mod data;
 mod plot;
