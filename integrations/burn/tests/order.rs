@@ -1,6 +1,6 @@
 //! The order of our work and burn's. Both go to one queue, but burn collects its work before it submits it.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData, s};
 use wgpu_elu_burn::elu;
 
 use crate::support::{check_f32, device, number_tensor, numbers};
@@ -66,11 +66,11 @@ fn one_round(device: &Device, shared: &Tensor<1>, thread: usize, i: usize) {
     let len = 1 + (i * 7919 + thread * 104_729) % 50_000;
     let x = match i % 4 {
         // A tensor of another thread, a view of one, an upload, and a view of an upload.
-        0 => shared.clone().slice([0..len]) * 1.0,
-        1 => shared.clone().slice([5..5 + len]),
+        0 => shared.clone().slice(s![0..len]) * 1.0,
+        1 => shared.clone().slice(s![5..5 + len]),
         2 => Tensor::from_data(TensorData::new(numbers(len), [len]), device) * 1.0,
         _ => Tensor::<1>::from_data(TensorData::new(numbers(len + 7), [len + 7]), device)
-            .slice([7..7 + len]),
+            .slice(s![7..7 + len]),
     };
     let temporary = elu(x.clone() + 10.0, 1.0).unwrap() - 10.0; // x + 10 is positive
     let rounded = (x.clone() + 10.0) - 10.0;
