@@ -8,7 +8,7 @@ use eframe::{
 };
 
 /// Below this height in points, rows leave out their notes, so that a phone's screen has room for the picture.
-const LOW: f32 = 330.0;
+const LOW: f32 = 400.0;
 
 /// Shows the row. Returns the position of the slider.
 pub(crate) fn show(
@@ -33,6 +33,9 @@ pub(crate) fn show(
         }
         switches(ui);
         if has_note {
+            if ui.available_size_before_wrap().x < 0.5 * ui.max_rect().width() {
+                ui.end_row();
+            }
             ui.label(note);
         }
         slider

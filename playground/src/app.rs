@@ -1,9 +1,7 @@
 //! The window: a bar, and one of four panels.
 
 use eframe::{
-    egui::{
-        self, Align, CentralPanel, Label, Layout, Rect, RichText, ThemePreference, Ui,
-    },
+    egui::{self, Align, CentralPanel, Label, Layout, Rect, RichText, ThemePreference, Ui},
     egui_wgpu::RenderState,
     wgpu,
 };
@@ -67,7 +65,7 @@ pub struct App {
     field: Field,
     comparison: Comparison,
     device: String,
-    /// The reason why the CPU computes, if it does.
+    /// A line that says why the CPU computes, if it does.
     fallback: Option<String>,
 }
 
@@ -81,9 +79,15 @@ impl App {
         let state = context.wgpu_render_state.as_ref();
         let fallback = match state {
             Some(state) => setup::unsupported(&state.adapter),
-            None => Some(browser.clone().unwrap_or_else(|| "No GPU".into())),
+            None => Some(browser.clone().unwrap_or_else(|| "No GPU was found".into())),
         };
         let gpu = if fallback.is_none() { state } else { None };
+        let drawing = if state.is_none() {
+            " and WebGL draws"
+        } else {
+            ""
+        };
+        let fallback = fallback.map(|reason| format!("{reason}, so the CPU computes{drawing}."));
         Ok(Self {
             panel,
             alpha: 1.0,
@@ -117,7 +121,7 @@ impl App {
         &self.device
     }
 
-    /// Returns the reason why the CPU computes, if it does.
+    /// Returns a line that says why the CPU computes, if it does.
     pub fn fallback(&self) -> Option<&str> {
         self.fallback.as_deref()
     }
@@ -215,16 +219,15 @@ impl App {
             ui.horizontal(|ui| self.device_and_links(ui));
         }
         if let Some(reason) = &self.fallback {
-            let text = format!("{reason}, so the CPU computes.");
-            ui.colored_label(ui.visuals().warn_fg_color, text);
+            ui.colored_label(ui.visuals().warn_fg_color, reason);
         }
         ui.add_space(4.0);
     }
 
-    /// Shows the theme buttons, the links and the device's name, from right to left.
+    /// Shows the menu for the theme, the links and the device's name, from right to left.
     fn device_and_links(&self, ui: &mut Ui) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            show_themes(ui);
+            ui.menu_button("Theme", show_themes);
             if let Some(source) = SOURCE {
                 ui.separator();
                 ui.hyperlink_to("Source", source);
@@ -237,11 +240,10 @@ impl App {
     }
 }
 
-/// Shows the theme buttons, from right to left.
 fn show_themes(ui: &mut Ui) {
     let mut theme = ui.ctx().options(|options| options.theme_preference);
     for (preference, name) in [
-        (ThemePreference::System, "System"),
+        (ThemePreference::System, "As the system"),
         (ThemePreference::Dark, "Dark"),
         (ThemePreference::Light, "Light"),
     ] {

@@ -294,7 +294,11 @@ async fn on_cpu(values: &[f32]) -> Result<f64> {
 
 /// Measures the GPU for one size, after checking its results: the kernel alone, if that is possible, submit and wait,
 /// and the round trip.
-async fn on_gpu(device: &Device, timed_device: &Device, values: &[f32]) -> Result<[Option<f64>; 3]> {
+async fn on_gpu(
+    device: &Device,
+    timed_device: &Device,
+    values: &[f32],
+) -> Result<[Option<f64>; 3]> {
     let resident = Resident::new(device, values)?;
     let round_trip = async || {
         let mut x = Tensor::from_slice(device, values, &[values.len()]).map_err(describe)?;

@@ -4,10 +4,10 @@
 mod on_gpu;
 
 use eframe::{
-    egui::{Rect, Ui},
+    egui::{Button, Color32, Rect, Ui},
     egui_wgpu::RenderState,
 };
-use egui_plot::{HoverPosition, Line, Plot, PlotBounds, PlotPoints};
+use egui_plot::{HoverPosition, Line, PlotBounds, PlotPoints};
 use wgpu_elu::{Elu, Factors, Result, Rounding, cpu, reference};
 
 use crate::{
@@ -113,9 +113,14 @@ impl Curves {
                 "Rounding::Nearest: every result is the float nearest to the exact value, so that all devices agree in \
                  every bit. A pixel is thousands of floats wide: the panel \"Floats\" shows the difference.",
             );
-            *rounding = if nearest { Rounding::Nearest } else { Rounding::Faithful };
-            let reset = ui.add_enabled(!view.is_initial(), eframe::egui::Button::new("Reset view"));
-            let reset = reset.on_hover_text("The wheel zooms, a drag moves, a double click resets.");
+            *rounding = if nearest {
+                Rounding::Nearest
+            } else {
+                Rounding::Faithful
+            };
+            let reset = ui.add_enabled(!view.is_initial(), Button::new("Reset view"));
+            let reset =
+                reset.on_hover_text("The wheel zooms, a drag moves, a double click resets.");
             if reset.clicked() {
                 view.reset();
             }
@@ -133,7 +138,9 @@ impl Curves {
         let mut shown = Vec::new();
         for ((curve, color), hidden) in Curve::ALL.into_iter().zip(colors).zip(self.hidden) {
             match curve.factors(*alpha) {
-                Err(error) => alpha::show_error(ui, &format!("{} is not drawn: {error}", curve.name())),
+                Err(error) => {
+                    alpha::show_error(ui, &format!("{} is not drawn: {error}", curve.name()))
+                }
                 Ok(_) if hidden => {}
                 Ok(factors) => shown.push((curve, factors, color)),
             }
@@ -144,7 +151,9 @@ impl Curves {
             alpha::show_error(ui, &error);
         }
         let mut hidden = self.hidden;
-        legend::around(ui, &entries, &mut hidden, |ui, _| self.plot(ui, *alpha, &shown));
+        legend::around(ui, &entries, &mut hidden, |ui, _| {
+            self.plot(ui, *alpha, &shown)
+        });
         self.hidden = hidden;
         slider
     }
@@ -166,10 +175,7 @@ impl Curves {
 
     /// Returns the plotted points: all x, then all y of each curve. A curve that is not drawn has the y of its last
     /// visible frame, or no number if the CPU computes.
-    pub(crate) fn read(
-        &self,
-        alpha: f64,
-    ) -> impl Future<Output = Result<Vec<f32>>> + use<> {
+    pub(crate) fn read(&self, alpha: f64) -> impl Future<Output = Result<Vec<f32>>> + use<> {
         let reading = self.gpu.as_ref().map(OnGpu::read);
         let (bounds, rounding) = (self.bounds, self.rounding);
         async move {
@@ -192,31 +198,24 @@ impl Curves {
 // ---- Internals ----
 
 impl Curves {
-    fn plot(
-        &mut self,
-        ui: &mut Ui,
-        alpha: f64,
-        shown: &[(Curve, Factors, eframe::egui::Color32)],
-    ) {
-        let plot = view::fixed(Plot::new("curves"))
-            .x_axis_label("x")
-            .y_axis_label("y")
-            .grid_color(palette::grid(ui.visuals()))
-            .label_formatter(|hover| {
-                let (HoverPosition::NearDataPoint { position, .. }
-                | HoverPosition::Elsewhere { position }) = hover;
-                let mut text = format!("x = {:.3}", position.x);
-                for (curve, factors, _) in shown {
-                    let y = curve.exact(*factors, position.x);
-                    text += &format!("\n{} = {y:.4}", curve.name());
-                }
-                Some(text)
-            });
+    fn plot(&mut self, ui: &mut Ui, alpha: f64, shown: &[(Curve, Factors, Color32)]) {
+        let plot = view::plot(ui, "curves", "x", "y").label_formatter(|hover| {
+            let (HoverPosition::NearDataPoint { position, .. }
+            | HoverPosition::Elsewhere { position }) = hover;
+            let mut text = format!("x = {:.3}", position.x);
+            for (curve, factors, _) in shown {
+                let y = curve.exact(*factors, position.x);
+                text += &format!("\n{} = {y:.4}", curve.name());
+            }
+            Some(text)
+        });
         let (view, gpu, rounding) = (&mut self.view, &self.gpu, self.rounding);
         let response = plot.show(ui, |plot| {
             let (curve, factors) = shown
                 .first()
-                .map_or((Curve::Elu, Factors::elu(alpha)), |(curve, factors, _)| (*curve, *factors));
+                .map_or((Curve::Elu, Factors::elu(alpha)), |(curve, factors, _)| {
+                    (*curve, *factors)
+                });
             let bounds = view.apply(plot, initial_bounds(alpha), |x| curve.exact(factors, x));
             for &(curve, factors, color) in shown {
                 let elu = with(factors, rounding);
@@ -251,7 +250,10 @@ fn lines(curve: Curve, elu: Elu, bounds: PlotBounds) -> Vec<Line<'static>> {
         _ => 0,
     };
     // Coordinates far outside the picture would lose the precision of the line's direction.
-    let (low, high) = (bounds.min()[1] - 9.0 * bounds.height(), bounds.max()[1] + 9.0 * bounds.height());
+    let (low, high) = (
+        bounds.min()[1] - 9.0 * bounds.height(),
+        bounds.max()[1] + 9.0 * bounds.height(),
+    );
     let points: Vec<[f64; 2]> = std::iter::zip(x, y)
         .map(|(x, y)| [x.into(), f64::from(y).clamp(low, high)])
         .collect();
@@ -266,7 +268,11 @@ fn lines(curve: Curve, elu: Elu, bounds: PlotBounds) -> Vec<Line<'static>> {
 /// Returns the visible part before the first zoom. It contains the values that the curves tend to, and the gradient
 /// at 0.
 fn initial_bounds(alpha: f64) -> PlotBounds {
-    let reach = if alpha.abs() < 1e30 { 1.1 * alpha.abs() } else { 0.0 };
+    let reach = if alpha.abs() < 1e30 {
+        1.1 * alpha.abs()
+    } else {
+        0.0
+    };
     PlotBounds::from_min_max([-5.0, -reach.max(2.2)], [3.0, reach.max(3.2)])
 }
 

@@ -5,9 +5,7 @@ mod on_cpu;
 mod on_gpu;
 
 use eframe::{
-    egui::{
-        self, Align2, Color32, FontId, Mesh, Rect, Sense, Ui, Vec2, util::History, vec2,
-    },
+    egui::{self, Align2, Color32, FontId, Mesh, Rect, Sense, Ui, Vec2, util::History, vec2},
     egui_wgpu::RenderState,
 };
 use wgpu_elu::Result;
@@ -71,7 +69,10 @@ impl Field {
         };
         let frame = ms(self.frames.mean_time_interval().map(f64::from), 1);
         let (side, elu) = match &self.place {
-            Place::Cpu(cpu) => (on_cpu::SIDE, format!("ELU alone {} (CPU)", ms(cpu.seconds(), 2))),
+            Place::Cpu(cpu) => (
+                on_cpu::SIDE,
+                format!("ELU alone {} (CPU)", ms(cpu.seconds(), 2)),
+            ),
             Place::Gpu(gpu) => (
                 on_gpu::SIDE,
                 match gpu.kernel_seconds() {
@@ -115,7 +116,11 @@ impl Field {
 
 /// Returns the value at the negative end of the colour scale: the lowest value of ELU, -alpha, but at most -0.1.
 fn lowest(alpha: f64) -> f32 {
-    (-alpha as f32).min(-0.1).max(-1e30)
+    if alpha > 0.1 {
+        -alpha.min(1e30) as f32
+    } else {
+        -0.1
+    }
 }
 
 /// Draws the legend of the field's colours.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use eframe::egui::{Color32, ComboBox, Rect, Slider, SliderClamping, Ui};
 use egui_plot::{
-    GridInput, GridMark, HoverPosition, Line, MarkerShape, Plot, PlotBounds, PlotPoint, Points,
+    GridInput, GridMark, HoverPosition, Line, MarkerShape, PlotBounds, PlotPoint, Points,
 };
 use wgpu_elu::{Elu, Factors, Result, Rounding};
 
@@ -56,6 +56,9 @@ impl Floats {
                         ui.selectable_value(curve, other, other.name());
                     }
                 });
+            if ui.available_size_before_wrap().x < 340.0 {
+                ui.end_row(); // a slider does not wrap by itself
+            }
             ui.add(
                 Slider::new(x, -16.0..=-1e-6)
                     .logarithmic(true)
@@ -79,7 +82,7 @@ impl Floats {
                 marker: MARKERS[i].1,
                 color: colors[i],
                 name: format!(
-                    "{}: {} wrong, error ≤ {:.*} ULP",
+                    "{}\n{} wrong, ≤ {:.*} ULP",
                     NAMES[i],
                     results.wrong(i),
                     if self.errors[i] < 9.995 { 2 } else { 0 },
@@ -136,17 +139,27 @@ impl Results {
             curve.on_cpu(elu, &x).map_err(describe)
         };
         let naive = x.iter().map(|x| naive(curve, factors, *x)).collect();
-        let y = [naive, on_cpu(Rounding::Faithful)?, on_cpu(Rounding::Nearest)?];
+        let y = [
+            naive,
+            on_cpu(Rounding::Faithful)?,
+            on_cpu(Rounding::Nearest)?,
+        ];
         let exact = |x: f64| curve.exact(factors, x);
         let values: Vec<f64> = x.iter().map(|x| exact((*x).into())).collect();
         let finite = |y: &f64| (*y as f32).is_finite();
-        if !x.iter().all(|x| x.is_finite()) || !values.iter().all(finite) || !y[0].iter().all(|y| y.is_finite()) {
+        if !x.iter().all(|x| x.is_finite())
+            || !values.iter().all(finite)
+            || !y[0].iter().all(|y| y.is_finite())
+        {
             return Err("Not drawn: x, or a result, is infinite or no number.".into());
         }
         let y_middle = number(y[2][REACH as usize]);
         let line = (-REACH * STEPS..=REACH * STEPS)
             .map(|i| {
-                let (whole, part) = (i.div_euclid(STEPS), i.rem_euclid(STEPS) as f64 / STEPS as f64);
+                let (whole, part) = (
+                    i.div_euclid(STEPS),
+                    i.rem_euclid(STEPS) as f64 / STEPS as f64,
+                );
                 let [left, right] = [0, 1].map(|i| f64::from(float(middle + whole + i)));
                 let y = position(exact(left + part * (right - left)));
                 [whole as f64 + part, y - y_middle as f64]
@@ -210,16 +223,20 @@ impl Results {
             true => "0".into(),
             false => format!("{:+}", mark.value),
         };
-        view::fixed(Plot::new("floats"))
-            .x_axis_label(format!("floats from x = {:e}", float(x_middle)))
-            .y_axis_label(format!("floats from y = {:e}", float(y_middle)))
-            .grid_color(palette::grid(ui.visuals()))
+        let x_label = format!("floats from x = {:e}", float(x_middle));
+        let y_label = format!("floats from y = {:e}", float(y_middle));
+        view::plot(ui, "floats", x_label, y_label)
             .x_grid_spacer(spacer(size.x))
             .y_grid_spacer(spacer(size.y))
             .x_axis_formatter(signed)
             .y_axis_formatter(signed)
             .label_formatter(|hover| {
-                let HoverPosition::NearDataPoint { plot_name, position, .. } = hover else {
+                let HoverPosition::NearDataPoint {
+                    plot_name,
+                    position,
+                    ..
+                } = hover
+                else {
                     return None;
                 };
                 let i = usize::try_from(position.x as i64 + REACH).ok()?;
@@ -246,7 +263,7 @@ impl Results {
                         Points::new(NAMES[i], egui_plot::PlotPoints::Owned(points))
                             .shape(MARKERS[i].0)
                             .color(colors[i])
-                            .radius([3.5, 3.0, 6.0][i]),
+                            .radius([5.0, 3.0, 6.0][i]),
                     );
                 }
             });
@@ -276,7 +293,11 @@ fn naive(curve: Curve, factors: Factors, x: f32) -> f32 {
 /// Returns the number of a float in the order of all floats. Both zeros have the number 0.
 fn number(value: f32) -> i64 {
     let magnitude = i64::from(value.to_bits() & 0x7fff_ffff);
-    if value.is_sign_negative() { -magnitude } else { magnitude }
+    if value.is_sign_negative() {
+        -magnitude
+    } else {
+        magnitude
+    }
 }
 
 /// Returns the float with this number. It is infinite or no number if there is no such float.
@@ -288,7 +309,11 @@ fn float(number: i64) -> f32 {
 /// Returns the number of the float that `value` equals, or a fraction for a value between two floats.
 fn position(value: f64) -> f64 {
     let near = value as f32;
-    let below = if f64::from(near) > value { near.next_down() } else { near };
+    let below = if f64::from(near) > value {
+        near.next_down()
+    } else {
+        near
+    };
     let (low, high) = (f64::from(below), f64::from(below.next_up()));
     number(below) as f64 + (value - low) / (high - low)
 }
@@ -309,8 +334,14 @@ mod tests {
             assert_eq!(float(number(value) + 1), value.next_up());
             assert_eq!(position(value.into()), number(value) as f64);
         }
-        assert_eq!(position(1.0 + f64::from(f32::EPSILON) / 4.0), number(1.0) as f64 + 0.25);
-        assert_eq!(position(-1.0 - f64::from(f32::EPSILON) / 4.0), number(-1.0) as f64 - 0.25);
+        assert_eq!(
+            position(1.0 + f64::from(f32::EPSILON) / 4.0),
+            number(1.0) as f64 + 0.25
+        );
+        assert_eq!(
+            position(-1.0 - f64::from(f32::EPSILON) / 4.0),
+            number(-1.0) as f64 - 0.25
+        );
     }
 
     #[test]
@@ -319,7 +350,10 @@ mod tests {
             for (alpha, x) in [(1.0, -0.1), (1.5, -1e-3), (0.3, -1e-5)] {
                 let results = Results::new(curve, alpha, x).expect("the results are finite");
                 let [naive, faithful, nearest] = results.errors();
-                assert!(nearest <= 0.5 && faithful <= 1.0, "{curve:?}: {faithful}, {nearest}");
+                assert!(
+                    nearest <= 0.5 && faithful <= 1.0,
+                    "{curve:?}: {faithful}, {nearest}"
+                );
                 assert!(naive > 2.0, "{curve:?}: {naive}");
                 assert_eq!(results.wrong(2), 0);
                 assert!(results.wrong(0) > 16);
@@ -331,7 +365,10 @@ mod tests {
     fn results_that_are_no_numbers_are_reported() {
         for (alpha, x) in [(f64::NAN, -0.1), (f64::INFINITY, -0.1), (1.0, f32::NAN)] {
             let reason = Results::new(Curve::Elu, alpha, x).err();
-            assert_eq!(reason.as_deref(), Some("Not drawn: x, or a result, is infinite or no number."));
+            assert_eq!(
+                reason.as_deref(),
+                Some("Not drawn: x, or a result, is infinite or no number.")
+            );
         }
         let reason = Results::new(Curve::Celu, -1.0, -0.1).err();
         let needed = "CELU is not drawn: alpha must be between 2^-64 and 2^64, found -1";

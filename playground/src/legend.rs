@@ -3,7 +3,7 @@
 use eframe::egui::{Button, Color32, CursorIcon, RichText, Ui, vec2};
 
 /// The width of a legend beside a plot, in points.
-const WIDTH: f32 = 120.0;
+const WIDTH: f32 = 150.0;
 
 /// A line's name in the legend.
 pub(crate) struct Entry {

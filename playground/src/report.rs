@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use eframe::egui::{self, Color32, RichText, ScrollArea, Ui, vec2};
-use egui_plot::{GridInput, GridMark, HoverPosition, Line, MarkerShape, Plot, PlotBounds, Points};
+use eframe::egui::{self, Align, Color32, Layout, RichText, ScrollArea, Ui, Vec2, vec2};
+use egui_plot::{GridInput, GridMark, HoverPosition, Line, MarkerShape, PlotBounds, Points};
 
 use crate::{
     alpha,
@@ -14,10 +14,15 @@ use crate::{
 /// A note on times in a browser, as measured in Chromium.
 const BROWSER_WAITS: &str = "Browsers check only every few milliseconds whether GPU work is done, so short times are \
     rounded up.";
-/// The height of a row of the table with the space below it, in points.
-const ROW: f32 = 22.0;
+/// The heights of the table's head and of its other rows, in points.
+const HEAD: f32 = 52.0;
+const ROW: f32 = 20.0;
+/// The heights of the notes, in a wide and in a narrow window, in points.
+const NOTES: [f32; 2] = [44.0, 116.0];
 /// The smallest height of the chart, in points. If there is less room, the panel scrolls.
 const MIN_CHART: f32 = 180.0;
+/// The space between the table's cells, in points.
+const GAPS: Vec2 = vec2(8.0, 4.0);
 /// The largest width of the table, in points.
 const TABLE: f32 = 520.0;
 
@@ -36,10 +41,10 @@ pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
                 let cpu = wgpu_elu::Device::Cpu;
                 let devices = match comparison.has_gpu() {
                     true => format!("Compares {device} with {cpu}"),
-                    false => format!("Measures {cpu}, because no GPU can compute"),
+                    false => format!("Measures {cpu}"),
                 };
                 ui.label(format!(
-                    "{devices}: float32, alpha 1, median times, after checking all results. Takes about half a minute."
+                    "{devices} for float32 and alpha 1. Takes half a minute."
                 ));
             }
             State::Running => {
@@ -60,19 +65,26 @@ pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
     });
     ui.add_space(6.0);
     let size = ui.available_size();
-    let table = ROW * (POWERS.len() as f32 + 4.0);
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         if legend::is_wide(ui) {
             let width = (0.55 * size.x).min(TABLE);
             ui.horizontal_top(|ui| {
-                let chart = vec2(size.x - width - 12.0, size.y);
+                let chart = vec2(size.x - width - 12.0, size.y - NOTES[0]);
                 ui.allocate_ui(chart, |ui| show_speeds(ui, &results, chart.y));
                 ui.vertical(|ui| show_times(ui, &results, width));
             });
         } else {
-            show_speeds(ui, &results, size.y - table);
+            let table = HEAD + (ROW + GAPS.y) * POWERS.len() as f32;
+            show_speeds(ui, &results, size.y - table - NOTES[1]);
             ui.add_space(8.0);
             show_times(ui, &results, size.x.min(TABLE));
+        }
+        let describe = |measurement: Measurement| {
+            format!("{}: {}.", measurement.name(), measurement.description())
+        };
+        ui.weak(Measurement::ALL.map(describe).join(" "));
+        if cfg!(target_arch = "wasm32") {
+            ui.weak(BROWSER_WAITS);
         }
     });
 }
@@ -124,11 +136,8 @@ fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
     });
     let bounds = PlotBounds::from_min_max([first - 0.6, low - 0.2], [last + 0.6, high + 0.2]);
     let colors = palette::lines(ui.visuals());
-    view::fixed(Plot::new("speeds"))
+    view::plot(ui, "speeds", "elements", "GB/s, read and written")
         .height(height.max(MIN_CHART))
-        .grid_color(palette::grid(ui.visuals()))
-        .x_axis_label("elements")
-        .y_axis_label("GB/s, read and written")
         .x_grid_spacer(marks(2.0))
         .y_grid_spacer(marks(1.0))
         .x_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| power_name(mark.value))
@@ -178,61 +187,47 @@ fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
 /// Shows the table. Its head is the legend of the chart.
 fn show_times(ui: &mut Ui, results: &Results, width: f32) {
     let colors: [Color32; 4] = palette::lines(ui.visuals());
-    let columns = 1.0 + Measurement::ALL.len() as f32;
-    let (gap, narrow) = (8.0, 56.0);
-    let column = ((width - narrow) / (columns - 1.0) - gap).max(1.0);
-    let cell = |ui: &mut Ui, width: f32, add: &dyn Fn(&mut Ui)| {
-        ui.allocate_ui(vec2(width, ROW), |ui| {
-            ui.set_width(width);
+    let narrow = 56.0; // the column with the numbers of elements
+    let column = ((width - narrow) / Measurement::ALL.len() as f32 - GAPS.x).max(1.0);
+    let cell = |ui: &mut Ui, width, height, add: &dyn Fn(&mut Ui)| {
+        ui.allocate_ui_with_layout(vec2(width, height), Layout::bottom_up(Align::LEFT), |ui| {
+            ui.set_min_size(vec2(width, height));
             add(ui);
         });
     };
     egui::Grid::new("times")
         .striped(true)
         .min_col_width(0.0)
-        .spacing([gap, 4.0])
+        .spacing(GAPS)
         .show(ui, |ui| {
-            cell(ui, narrow, &|ui| {
-                ui.vertical(|ui| {
-                    ui.label("");
-                    ui.strong("elements");
-                });
+            cell(ui, narrow, HEAD, &|ui| {
+                ui.strong("elements");
             });
             for ((measurement, color), (_, marker)) in
                 std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKERS)
             {
-                cell(ui, column, &|ui| {
-                    ui.vertical(|ui| {
-                        // Only the monospace font contains all markers.
-                        ui.colored_label(color, RichText::new(marker).monospace());
-                        ui.strong(measurement.name())
-                            .on_hover_text(measurement.description());
-                    });
+                cell(ui, column, HEAD, &|ui| {
+                    ui.strong(measurement.name())
+                        .on_hover_text(measurement.description());
+                    // Only the monospace font contains all markers.
+                    ui.colored_label(color, RichText::new(marker).monospace());
                 });
             }
             ui.end_row();
             for power in POWERS {
                 let elements = 1 << power;
                 let row = results.rows.iter().find(|row| row.elements == elements);
-                cell(ui, narrow, &|ui| {
+                cell(ui, narrow, ROW, &|ui| {
                     ui.label(size_name(elements));
                 });
                 for measurement in Measurement::ALL {
-                    cell(ui, column, &|ui| {
+                    cell(ui, column, ROW, &|ui| {
                         ui.monospace(time(row, measurement));
                     });
                 }
                 ui.end_row();
             }
         });
-    let descriptions = Measurement::ALL.map(|measurement| {
-        format!("{}: {}.", measurement.name(), measurement.description())
-    });
-    ui.set_max_width(width);
-    ui.weak(descriptions.join(" "));
-    if cfg!(target_arch = "wasm32") {
-        ui.weak(BROWSER_WAITS);
-    }
 }
 
 /// The marker of each measurement's points: as a shape in the chart, and as text in the legend.
@@ -279,7 +274,9 @@ pub(crate) fn decimal(value: f64) -> String {
 fn time(row: Option<&Row>, measurement: Measurement) -> String {
     match row {
         None => "–".into(), // not measured yet
-        Some(row) => row.seconds[measurement as usize].map_or_else(|| "not\u{a0}measured".into(), duration),
+        Some(row) => {
+            row.seconds[measurement as usize].map_or_else(|| "not\u{a0}measured".into(), duration)
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The visible part of a plot. The wheel and pinches zoom, drags move it, and a double click resets it.
 
-use eframe::egui::Vec2;
-use egui_plot::{Plot, PlotBounds, PlotUi};
+use eframe::egui::{Ui, Vec2};
+use egui_plot::{AxisHints, Plot, PlotBounds, PlotUi};
+
+use crate::palette;
 
 /// The smallest and largest visible width, and the largest distance of its middle from 0.
 const WIDTHS: [f64; 2] = [1e-3, 40.0];
@@ -23,7 +25,7 @@ impl View {
         self.0 = None;
     }
 
-    /// Sets the bounds of the plot, and returns them. `curve` is a function whose curve always crosses the picture.
+    /// Sets the bounds of the plot, and returns them. `curve` is a function whose curve always stays in the picture.
     pub(crate) fn apply(
         &mut self,
         plot: &mut PlotUi<'_>,
@@ -59,9 +61,21 @@ impl View {
     }
 }
 
-/// Turns off what the plot itself does with the wheel, pinches and drags.
-pub(crate) fn fixed(plot: Plot<'_>) -> Plot<'_> {
-    plot.allow_zoom(false)
+/// Creates a plot that does nothing with the wheel, pinches and drags.
+pub(crate) fn plot<'a>(
+    ui: &Ui,
+    name: &str,
+    x_label: impl Into<String>,
+    y_label: impl Into<String>,
+) -> Plot<'a> {
+    // The numbers may be closer together than by default, so that there are enough on a phone.
+    let numbers = AxisHints::new_x().label_spacing(20.0..=36.0);
+    Plot::new(name)
+        .custom_x_axes(vec![numbers])
+        .x_axis_label(x_label.into())
+        .y_axis_label(y_label.into())
+        .grid_color(palette::grid(ui.visuals()))
+        .allow_zoom(false)
         .allow_scroll(false)
         .allow_drag(false)
         .allow_boxed_zoom(false)
@@ -71,7 +85,7 @@ pub(crate) fn fixed(plot: Plot<'_>) -> Plot<'_> {
 
 // ---- Internals ----
 
-/// Returns the nearest bounds within the limits that the curve crosses.
+/// Returns the nearest bounds within the limits whose middle the curve crosses.
 fn limit(bounds: PlotBounds, initial_height: f64, curve: impl Fn(f64) -> f64) -> PlotBounds {
     let center = bounds.center();
     let width = bounds.width().clamp(WIDTHS[0], WIDTHS[1]);
@@ -79,22 +93,16 @@ fn limit(bounds: PlotBounds, initial_height: f64, curve: impl Fn(f64) -> f64) ->
         .height()
         .clamp(MIN_HEIGHT, MAX_HEIGHT * initial_height);
     let x = center.x.clamp(-MAX_X, MAX_X);
-    let (left, right) = (x - 0.5 * width, x + 0.5 * width);
-    // The curves are monotonic on either side of 0.
-    let values = [left, 0f64.clamp(left, right), right].map(curve);
-    let (low, high) = (
-        values.into_iter().fold(f64::INFINITY, f64::min),
-        values.into_iter().fold(f64::NEG_INFINITY, f64::max),
-    );
-    // At least a tenth of the picture lies on either side of the curve. Without finite values, anything is in sight.
-    let reach = 0.4 * height;
-    let y = match (low - reach).is_finite() && (high + reach).is_finite() {
-        true => center.y.clamp(low - reach, high + reach),
+    // The curve crosses the middle of the picture, a tenth of the height or more from its edges. If it has no finite
+    // value there, nothing could be in sight.
+    let (value, reach) = (curve(x), 0.4 * height);
+    let y = match value.is_finite() {
+        true => center.y.clamp(value - reach, value + reach),
         false => center.y,
     };
     PlotBounds::from_min_max(
-        [left, y - 0.5 * height],
-        [right, y + 0.5 * height],
+        [x - 0.5 * width, y - 0.5 * height],
+        [x + 0.5 * width, y + 0.5 * height],
     )
 }
 
@@ -118,7 +126,10 @@ mod tests {
                 .map(|i| elu(left + (right - left) * f64::from(i) / 100.0))
                 .filter(|y| (bottom..=top).contains(y));
             assert!(visible.count() > 0, "{limited:?}");
-            assert!(limited.width() >= 0.99e-3 && limited.width() <= 40.01, "{limited:?}");
+            assert!(
+                limited.width() >= 0.99e-3 && limited.width() <= 40.01,
+                "{limited:?}"
+            );
         }
     }
 

@@ -78,7 +78,7 @@ impl Playground {
         Some(self.runner.app_mut::<App>()?.device().into())
     }
 
-    /// Returns the reason why the CPU computes, if it does.
+    /// Returns a line that says why the CPU computes, if it does.
     pub fn fallback(&self) -> Option<String> {
         Some(self.runner.app_mut::<App>()?.fallback()?.into())
     }

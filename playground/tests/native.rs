@@ -141,18 +141,25 @@ fn a_window_draws_during_a_comparison() {
 }
 
 #[test]
-fn an_adapter_without_compute_shaders_is_reported() {
-    let test = "an_adapter_without_compute_shaders_is_reported";
+fn the_cpu_replaces_an_adapter_without_compute_shaders() {
+    let test = "the_cpu_replaces_an_adapter_without_compute_shaders";
     // Makes Mesa report OpenGL without compute shaders, as before OpenGL 4.3.
     let env = [
         ("WGPU_BACKEND", "gl"),
         ("MESA_EXTENSION_OVERRIDE", "-GL_ARB_compute_shader"),
     ];
     in_a_window(test, &env, Panel::Curves, |window| {
-        let message = pollster::block_on(window.app().plotted()).expect_err("nothing is plotted");
-        let end = "(GL) does not support compute shaders, which the playground needs.";
-        assert!(message.ends_with(end), "{message}");
+        let reason = window.app().fallback().map(str::to_owned);
+        let reason = reason.expect("the adapter cannot compute");
+        let end = "(GL) does not support compute shaders, so the CPU computes.";
+        assert!(reason.ends_with(end), "{reason}");
+        check_plotted(window);
         window.picture().write(&artifact("no-compute"));
+        window.app().show(Panel::Field);
+        let first = window.screenshot();
+        window.settle();
+        let difference = first.difference(&window.screenshot());
+        assert!(difference > MOVED, "only {difference} of the pixels differ");
     });
 }
 
@@ -297,7 +304,7 @@ impl Window {
                 ..native_options()
             };
             let create = move |creation: &eframe::CreationContext<'_>| {
-                let app = Arc::new(Mutex::new(App::new(creation, panel)));
+                let app = Arc::new(Mutex::new(App::new(creation, panel, None)?));
                 let shared = (app.clone(), creation.egui_ctx.clone());
                 opened.send(shared).expect("the test waits");
                 Ok(Box::new(Shared {

@@ -285,10 +285,7 @@ impl Resources {
         }
         let (x, y) = (&self.buffers.x, &self.buffers.y[draw.curve as usize]);
         let line = &mut self.lines[draw.curve as usize];
-        let prepared = line
-            .step
-            .take()
-            .filter(|(elu, _)| *elu == draw.elu);
+        let prepared = line.step.take().filter(|(elu, _)| *elu == draw.elu);
         let is_done = prepared.is_some() && line.x_range == x_range;
         let (elu, step) = match prepared {
             Some(prepared) => prepared,

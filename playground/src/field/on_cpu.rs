@@ -1,7 +1,7 @@
 //! A field of 65,536 points that the CPU computes, and draws as a texture.
 
 use eframe::egui::{
-    Color32, ColorImage, Rect, Rgba, TextureHandle, TextureOptions, Ui, Vec2, pos2, vec2,
+    Color32, ColorImage, Rect, TextureHandle, TextureOptions, Ui, Vec2, pos2, vec2,
 };
 use web_time::Instant;
 use wgpu_elu::cpu;
@@ -32,15 +32,14 @@ impl OnCpu {
         }
         self.durations.push(start.elapsed().as_secs_f64());
 
-        let [negative, zero, positive] = frame.colors.map(Rgba::from);
+        let [negative, zero, positive] = frame.colors;
         let low = lowest(frame.alpha);
         let pixels = values.iter().map(|&value| {
             let (end, share) = match value < 0.0 {
                 true => (negative, value / low),
                 false => (positive, value / HIGHEST),
             };
-            let share = share.clamp(0.0, 1.0);
-            Color32::from(zero * (1.0 - share) + end * share)
+            zero.lerp_to_gamma(end, share.clamp(0.0, 1.0))
         });
         let image = ColorImage::new([SIDE as usize; 2], pixels.collect());
         let texture = self.texture.get_or_insert_with(|| {
