@@ -40,7 +40,7 @@ const TOLERANCE: f64 = 0.0002;
 /// The smallest share of the pixels that must differ if something has moved.
 const MOVED: f64 = 0.006;
 /// The left and right end of the device's name, in pixels. Comparisons leave it out, because it depends on the driver.
-const NAME: [usize; 2] = [600, 1010];
+const NAME: [usize; 2] = [600, 1028];
 /// The height of the bar with the device's name, in pixels.
 const BAR: usize = 36;
 /// Two colours count as equal if red, green and blue each differ by at most this much, because drivers draw partly
@@ -161,6 +161,30 @@ fn the_cpu_replaces_an_adapter_without_compute_shaders() {
         let difference = first.difference(&window.screenshot());
         assert!(difference > MOVED, "only {difference} of the pixels differ");
     });
+}
+
+#[test]
+fn the_example_draws_elu() {
+    // cargo puts this test into the folder `deps` next to the folder `examples`.
+    let test = env::current_exe().expect("the test has a path");
+    let folder = test.ancestors().nth(2).expect("cargo has folders");
+    if under_xvfb("the_example_draws_elu", &[]) {
+        let mut example = Command::new(folder.join("examples/egui"))
+            .spawn()
+            .expect("cargo has built the example");
+        let (x, screen) = x11rb::connect(None).expect("the X server is available");
+        let root = x.setup().roots[screen].root;
+        let start = Instant::now();
+        // The line crosses the window, in the colour of `egui.wgsl`.
+        while screenshot(&x, root).count([214, 94, 0]) < 100 {
+            assert!(start.elapsed() < TIMEOUT, "the example draws no line");
+            let status = example.try_wait().expect("the example has a status");
+            assert!(status.is_none(), "the example has ended: {status:?}");
+            thread::sleep(Duration::from_millis(300));
+        }
+        screenshot(&x, root).write(&artifact("example"));
+        example.kill().expect("the example runs");
+    }
 }
 
 #[test]
@@ -408,21 +432,8 @@ impl Window {
         self.settle();
     }
 
-    /// Returns the current picture of the screen.
     fn screenshot(&self) -> Picture {
-        let [width, height] = SIZE;
-        let (format, planes) = (ImageFormat::Z_PIXMAP, !0);
-        let image = self
-            .x
-            .get_image(format, self.root, 0, 0, width, height, planes);
-        let image = image
-            .expect("the request is sent")
-            .reply()
-            .expect("the server replies");
-        let (pixels, _) = image.data.as_chunks::<4>();
-        Picture {
-            rgb: pixels.iter().flat_map(|&[b, g, r, _]| [r, g, b]).collect(),
-        }
+        screenshot(&self.x, self.root)
     }
 
     /// Returns the picture of the screen once it no longer changes.
@@ -444,11 +455,33 @@ impl Window {
 
 // ---- Pictures ----
 
+/// Returns the current picture of the screen.
+fn screenshot(x: &RustConnection, root: xproto::Window) -> Picture {
+    let [width, height] = SIZE;
+    let image = x
+        .get_image(ImageFormat::Z_PIXMAP, root, 0, 0, width, height, !0)
+        .expect("the request is sent")
+        .reply()
+        .expect("the server replies");
+    let (pixels, _) = image.data.as_chunks::<4>();
+    Picture {
+        rgb: pixels.iter().flat_map(|&[b, g, r, _]| [r, g, b]).collect(),
+    }
+}
+
 struct Picture {
     rgb: Vec<u8>,
 }
 
 impl Picture {
+    /// Returns the number of pixels with this colour, or one that is almost the same.
+    fn count(&self, color: [u8; 3]) -> usize {
+        let (pixels, _) = self.rgb.as_chunks::<3>();
+        let is_near =
+            |pixel: &&[u8; 3]| std::iter::zip(*pixel, color).all(|(a, b)| a.abs_diff(b) <= 2);
+        pixels.iter().filter(is_near).count()
+    }
+
     /// Returns the share of the pixels that differ, from 0 to 1.
     fn difference(&self, other: &Self) -> f64 {
         let (a, _) = self.rgb.as_chunks::<3>();
