@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// A note on times in a browser, as measured in Chromium.
-const BROWSER_WAITS: &str = "Browsers check only every few milliseconds whether GPU work is done, so short times are \
+const BROWSER_WAITS: &str = " Browsers check only every few milliseconds whether GPU work is done, so short times are \
     rounded up.";
 /// The heights of the table's head and of its other rows, in points.
 const HEAD: f32 = 52.0;
-const ROW: f32 = 20.0;
+const ROW: f32 = 18.0;
 /// The heights of the notes, in a wide and in a narrow window, in points.
-const NOTES: [f32; 2] = [44.0, 116.0];
+const NOTES: [f32; 2] = [56.0, 116.0];
 /// The smallest height of the chart, in points. If there is less room, the panel scrolls.
 const MIN_CHART: f32 = 180.0;
 /// The space between the table's cells, in points.
@@ -82,10 +82,11 @@ pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
         let describe = |measurement: Measurement| {
             format!("{}: {}.", measurement.name(), measurement.description())
         };
-        ui.weak(Measurement::ALL.map(describe).join(" "));
+        let mut notes = Measurement::ALL.map(describe).join(" ");
         if cfg!(target_arch = "wasm32") {
-            ui.weak(BROWSER_WAITS);
+            notes += BROWSER_WAITS;
         }
+        ui.weak(notes);
     });
 }
 

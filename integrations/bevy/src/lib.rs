@@ -110,7 +110,9 @@ struct Prepared {
 
 fn extract(mut passes: ResMut<Passes>, query: Extract<Query<(Entity, &EluPass)>>) {
     passes.0.clear();
-    passes.0.extend(query.iter().map(|(entity, pass)| (entity, pass.clone())));
+    passes
+        .0
+        .extend(query.iter().map(|(entity, pass)| (entity, pass.clone())));
 }
 
 fn prepare(
@@ -164,7 +166,11 @@ fn step(
 }
 
 fn record(prepared: Res<Steps>, mut context: RenderContext) {
-    let mut steps = prepared.steps.values().filter_map(|prepared| prepared.step.as_ref()).peekable();
+    let mut steps = prepared
+        .steps
+        .values()
+        .filter_map(|prepared| prepared.step.as_ref())
+        .peekable();
     if steps.peek().is_some() {
         let encoder = context.command_encoder();
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor {
