@@ -15,8 +15,11 @@ use crate::{
     report, setup,
 };
 
-/// The address of the source on the web, if `scripts/web` has found it.
-const SOURCE: Option<&str> = option_env!("PLAYGROUND_SOURCE");
+/// The address of the source on the web, if `scripts/web` has found it. A program on the desktop opens no pages.
+const SOURCE: Option<&str> = match cfg!(target_arch = "wasm32") {
+    true => option_env!("PLAYGROUND_SOURCE"),
+    false => None,
+};
 /// Below this width in points, the bar has two rows.
 const NARROW: f32 = 640.0;
 

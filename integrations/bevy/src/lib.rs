@@ -16,7 +16,7 @@
 //! }
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use bevy_app::{App, Plugin};
 use bevy_asset::Handle;
@@ -26,7 +26,7 @@ use bevy_render::{
     Extract, ExtractSchedule, Render, RenderApp, RenderSystems,
     render_asset::RenderAssets,
     render_resource::{Buffer, BufferId, ComputePassDescriptor},
-    renderer::{RenderContext, RenderDevice, RenderGraph, RenderGraphSystems},
+    renderer::{FlushCommands, RenderContext, RenderDevice, RenderGraph, RenderGraphSystems},
     storage::{GpuShaderBuffer, ShaderBuffer},
 };
 pub use wgpu_elu;
@@ -81,7 +81,10 @@ impl Plugin for EluPlugin {
             .add_systems(Render, prepare.in_set(RenderSystems::PrepareBindGroups))
             .add_systems(
                 RenderGraph,
-                record.in_set(RecordElu).in_set(RenderGraphSystems::Begin),
+                (
+                    record.in_set(RecordElu).in_set(RenderGraphSystems::Begin),
+                    submit.in_set(RenderGraphSystems::Submit),
+                ),
             );
     }
 }
@@ -139,7 +142,9 @@ fn prepare(
                     elu: pass.elu,
                     dtype: pass.dtype,
                     buffers: ids,
-                    step: step.inspect_err(|error| error!("{entity}: {error}")).ok(),
+                    step: step
+                        .inspect_err(|error| error!("ELU of entity {entity}: {error}"))
+                        .ok(),
                 }
             }
         };
@@ -154,10 +159,10 @@ fn step(
     x: &Buffer,
     y: &Buffer,
 ) -> wgpu_elu::Result<Step> {
-    if !kernels.contains_key(&pass.dtype) {
-        kernels.insert(pass.dtype, Kernel::new(device.wgpu_device(), pass.dtype)?);
-    }
-    let kernel = &kernels[&pass.dtype];
+    let kernel = match kernels.entry(pass.dtype) {
+        Entry::Occupied(kernel) => kernel.into_mut(),
+        Entry::Vacant(place) => place.insert(Kernel::new(device.wgpu_device(), pass.dtype)?),
+    };
     // bevy's slices wrap wgpu's, which `*` returns.
     match x.id() == y.id() {
         true => kernel.prepare_in_place(pass.elu, *y.slice(..)),
@@ -181,4 +186,9 @@ fn record(prepared: Res<Steps>, mut context: RenderContext) {
             step.record(&mut pass);
         }
     }
+}
+
+/// Submits what is recorded. bevy's `CorePipelinePlugin` does the same, but an app without cameras may not have it.
+fn submit(mut commands: FlushCommands) {
+    commands.flush();
 }
