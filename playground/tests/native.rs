@@ -176,14 +176,20 @@ fn the_example_draws_elu() {
         let root = x.setup().roots[screen].root;
         let start = Instant::now();
         // The line crosses the window, in the colour of `egui.wgsl`.
-        while screenshot(&x, root).count([214, 94, 0]) < 100 {
-            assert!(start.elapsed() < TIMEOUT, "the example draws no line");
-            let status = example.try_wait().expect("the example has a status");
-            assert!(status.is_none(), "the example has ended: {status:?}");
+        let drawn = loop {
+            let picture = screenshot(&x, root);
+            if picture.count([214, 94, 0]) >= 100 || start.elapsed() > TIMEOUT {
+                break picture;
+            }
             thread::sleep(Duration::from_millis(300));
-        }
-        screenshot(&x, root).write(&artifact("example"));
-        example.kill().expect("the example runs");
+        };
+        let ended = example.try_wait().expect("the example has a status");
+        let _ = example.kill(); // fails if it has ended
+        example.wait().expect("the example has a status");
+        assert!(ended.is_none(), "the example has ended: {ended:?}");
+        drawn.write(&artifact("example"));
+        let count = drawn.count([214, 94, 0]);
+        assert!(count >= 100, "the line has {count} pixels");
     }
 }
 
