@@ -1,5 +1,5 @@
 //! Compares the speed of GPU and CPU for several sizes, while the window stays responsive. The comparison runs in a
-//! thread, or in an asynchronous task in a browser.
+//! thread, or in an asynchronous task in a browser. If no GPU can compute, it measures the CPU alone.
 
 use std::{ops::AsyncFnMut, sync::Arc};
 
@@ -53,9 +53,9 @@ impl Measurement {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cpu => "CPU path",
-            Self::Kernel => "GPU, kernel alone",
-            Self::SubmitAndWait => "GPU, submit and wait",
-            Self::RoundTrip => "GPU, round trip",
+            Self::Kernel => "GPU kernel alone",
+            Self::SubmitAndWait => "GPU submit and wait",
+            Self::RoundTrip => "GPU round trip",
         }
     }
 
@@ -120,25 +120,37 @@ impl Results {
     }
 }
 
-#[derive(Default)]
 pub(crate) struct Comparison {
+    /// `None` if no GPU can compute.
+    gpu: Option<RenderState>,
     results: Arc<Mutex<Results>>,
 }
 
 impl Comparison {
+    pub(crate) fn new(gpu: Option<&RenderState>) -> Self {
+        Self {
+            gpu: gpu.cloned(),
+            results: Arc::default(),
+        }
+    }
+
+    pub(crate) fn has_gpu(&self) -> bool {
+        self.gpu.is_some()
+    }
+
     pub(crate) fn results(&self) -> Results {
         self.results.lock().clone()
     }
 
-    pub(crate) fn start(&self, state: &RenderState, context: &Context) {
+    pub(crate) fn start(&self, context: &Context) {
         *self.results.lock() = Results {
             state: State::Running,
             rows: Vec::new(),
         };
-        let (results, context, state) = (self.results.clone(), context.clone(), state.clone());
+        let (results, context, gpu) = (self.results.clone(), context.clone(), self.gpu.clone());
         let work = async move || {
             let running = Running { results, context };
-            let compared = compare(&state, |row| running.add(row)).await;
+            let compared = compare(gpu, |row| running.add(row)).await;
             running.end(match compared {
                 Ok(()) => State::Done,
                 Err(error) => State::Failed(error),
@@ -183,11 +195,23 @@ impl Drop for Running {
     }
 }
 
-async fn compare(state: &RenderState, mut add: impl FnMut(Row)) -> Result<()> {
-    let device = Device::from(Gpu::from_wgpu(&state.device, &state.queue));
-    let timed_device = timed_device(state, &device).await.map_err(describe)?;
+async fn compare(gpu: Option<RenderState>, mut add: impl FnMut(Row)) -> Result<()> {
+    let devices = match &gpu {
+        Some(state) => {
+            let device = Device::from(Gpu::from_wgpu(&state.device, &state.queue));
+            let timed_device = timed_device(state, &device).await.map_err(describe)?;
+            Some([device, timed_device])
+        }
+        None => None,
+    };
     for power in POWERS {
-        add(row(&device, &timed_device, 1 << power).await?);
+        let elements = 1 << power;
+        let values: Vec<f32> = values().take(elements).collect();
+        let mut seconds = [Some(on_cpu(&values).await?), None, None, None];
+        if let Some([device, timed_device]) = &devices {
+            seconds[1..].copy_from_slice(&on_gpu(device, timed_device, &values).await?);
+        }
+        add(Row { elements, seconds });
     }
     Ok(())
 }
@@ -252,33 +276,39 @@ impl Resident {
     }
 }
 
-/// Measures one size.
-async fn row(device: &Device, timed_device: &Device, len: usize) -> Result<Row> {
-    let values: Vec<f32> = values().take(len).collect();
-    let mut on_cpu = vec![0.0; len];
-    let resident = Resident::new(device, &values)?;
+/// Measures the CPU path for one size, after checking its results.
+async fn on_cpu(values: &[f32]) -> Result<f64> {
+    let mut y = vec![0.0; values.len()];
+    cpu::forward(1.0, values, &mut y).map_err(describe)?;
+    check("CPU", &y)?;
+    let repeats = CPU_ELEMENTS.div_ceil(values.len());
+    median(async || {
+        let start = Instant::now();
+        for _ in 0..repeats {
+            cpu::forward(1.0, values, &mut y).map_err(describe)?;
+        }
+        Ok(start.elapsed().as_secs_f64() / repeats as f64)
+    })
+    .await
+}
+
+/// Measures the GPU for one size, after checking its results: the kernel alone, if that is possible, submit and wait,
+/// and the round trip.
+async fn on_gpu(
+    device: &Device,
+    timed_device: &Device,
+    values: &[f32],
+) -> Result<[Option<f64>; 3]> {
+    let resident = Resident::new(device, values)?;
     let round_trip = async || {
-        let mut x = Tensor::from_slice(device, &values, &[len]).map_err(describe)?;
+        let mut x = Tensor::from_slice(device, values, &[values.len()]).map_err(describe)?;
         Elu::new(1.0).forward_in_place(&mut x).map_err(describe)?;
         x.into_vec::<f32>().await.map_err(describe)
     };
-
-    // Checks the results before they are timed.
-    cpu::forward(1.0, &values, &mut on_cpu).map_err(describe)?;
-    check("CPU", &on_cpu)?;
     resident.submit(1, None).await?;
     resident.check().await?;
     check("GPU", &round_trip().await?)?;
 
-    let cpu = async || {
-        let start = Instant::now();
-        let repeats = CPU_ELEMENTS.div_ceil(len);
-        for _ in 0..repeats {
-            cpu::forward(1.0, &values, &mut on_cpu).map_err(describe)?;
-        }
-        Ok(start.elapsed().as_secs_f64() / repeats as f64)
-    };
-    let cpu = median(cpu).await?;
     let submit_and_wait = async || {
         let start = Instant::now();
         resident.submit(1, None).await?;
@@ -291,11 +321,8 @@ async fn row(device: &Device, timed_device: &Device, len: usize) -> Result<Row> 
         Ok(start.elapsed().as_secs_f64())
     };
     let round_trip = median(round_trip).await?;
-    let kernel = kernel_alone(timed_device, &values).await?;
-    Ok(Row {
-        elements: len,
-        seconds: [Some(cpu), kernel, Some(submit_and_wait), Some(round_trip)],
-    })
+    let kernel = kernel_alone(timed_device, values).await?;
+    Ok([kernel, Some(submit_and_wait), Some(round_trip)])
 }
 
 /// Times the kernel alone. Returns `None` if the device has no timestamps, or none that are precise enough.

@@ -1,17 +1,22 @@
-//! ELU, its gradient, SELU and CELU as items of a plot. `Kernel` computes them into the buffers from which the lines
-//! are drawn.
+//! The panel with the curves of ELU, its gradient, SELU and CELU. They are computed on the GPU, or on the CPU if the GPU
+//! cannot compute.
 
-use std::{ops::RangeInclusive, sync::Arc};
+mod on_gpu;
 
 use eframe::{
-    egui::{Color32, Context, PaintCallbackInfo, Rect, Shape, Ui, mutex::Mutex},
-    egui_wgpu::{Callback, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor},
-    wgpu::{self, util::DeviceExt},
+    egui::{Button, Color32, Rect, Ui},
+    egui_wgpu::RenderState,
 };
-use egui_plot::{PlotBounds, PlotGeometry, PlotItem, PlotItemBase, PlotTransform};
-use wgpu_elu::{DType, Factors, Gpu, Kernel, Result, Step, Tensor, reference};
+use egui_plot::{HoverPosition, Line, PlotBounds, PlotPoints};
+use wgpu_elu::{Elu, Factors, Result, Rounding, cpu, reference};
 
-use crate::{drawing, palette};
+use crate::{
+    alpha,
+    legend::{self, Entry},
+    palette, view,
+    view::View,
+};
+use on_gpu::OnGpu;
 
 /// The number of points of each curve, evenly spaced over the visible range.
 pub const POINTS: usize = 2048;
@@ -55,350 +60,224 @@ impl Curve {
             Self::Celu => Factors::celu(alpha),
         }
     }
+
+    /// Computes the curve's values with the CPU path.
+    pub(crate) fn on_cpu(self, elu: Elu, x: &[f32]) -> Result<Vec<f32>> {
+        let mut y = vec![0.0; x.len()];
+        match self {
+            Self::EluGradient => cpu::backward(elu, x, &vec![1.0; x.len()], &mut y)?,
+            _ => cpu::forward(elu, x, &mut y)?,
+        }
+        Ok(y)
+    }
+
+    /// Returns the width of the line in points. ELU's is wide enough to be visible below another curve.
+    fn width(self) -> f32 {
+        if self == Self::Elu { 6.0 } else { 2.5 }
+    }
 }
 
-/// The buffers and pipelines of all curves.
 pub(crate) struct Curves {
-    buffers: Buffers,
-    /// The error of each curve, if any.
-    errors: [SharedError; Curve::ALL.len()],
-}
-
-/// An error that egui's callbacks set, for the app to show.
-type SharedError = Arc<Mutex<Option<String>>>;
-
-/// The coordinates of the plotted points.
-#[derive(Clone)]
-struct Buffers {
-    x: wgpu::Buffer,
-    y: [wgpu::Buffer; Curve::ALL.len()],
+    /// `None` if the CPU computes.
+    gpu: Option<OnGpu>,
+    rounding: Rounding,
+    hidden: [bool; Curve::ALL.len()],
+    view: View,
+    bounds: PlotBounds,
+    /// Where the switch for the rounding, the button for the view, and the plot are, for tests.
+    places: [Rect; 3],
 }
 
 impl Curves {
-    pub(crate) fn new(state: &RenderState) -> Result<Self> {
-        let (device, format) = (&state.device, state.target_format);
-        let size = (POINTS * size_of::<f32>()) as u64;
-        let buffer = |usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("curves"),
-                size,
-                usage: usage | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
-                mapped_at_creation: false,
-            })
-        };
-        let buffers = Buffers {
-            x: buffer(wgpu::BufferUsages::COPY_DST),
-            y: std::array::from_fn(|_| buffer(wgpu::BufferUsages::empty())),
-        };
-        let ones = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("curves"),
-            contents: bytemuck::cast_slice(&[1f32; POINTS]),
-            usage: wgpu::BufferUsages::STORAGE,
-        });
-        let pipeline = drawing::pipeline(device, wgpu::include_wgsl!("curves.wgsl"), format);
-        let lines = std::array::from_fn(|curve| Line::new(device, &pipeline, &buffers, curve));
-        let resources = Resources {
-            kernel: Kernel::new(device, DType::F32)?,
-            buffers: buffers.clone(),
-            ones,
-            x_range: None,
-            pipeline,
-            format,
-            lines,
-        };
-        state.renderer.write().callback_resources.insert(resources);
+    pub(crate) fn new(gpu: Option<&RenderState>) -> Result<Self> {
         Ok(Self {
-            buffers,
-            errors: Default::default(),
+            gpu: gpu.map(OnGpu::new).transpose()?,
+            rounding: Rounding::Faithful,
+            hidden: Default::default(),
+            view: View::default(),
+            bounds: initial_bounds(1.0),
+            places: [Rect::NOTHING; 3],
         })
     }
 
-    /// Returns the item for the plot.
-    pub(crate) fn item(
-        &self,
-        curve: Curve,
-        factors: Factors,
-        color: Color32,
-    ) -> impl PlotItem + use<> {
-        Item {
-            base: PlotItemBase::new(curve.name().into()),
-            curve,
-            factors,
-            color,
-            error: self.errors[curve as usize].clone(),
-        }
-    }
-
-    /// Returns the error that prevents the curve from being drawn, if any.
-    pub(crate) fn error(&self, curve: Curve) -> Option<String> {
-        self.errors[curve as usize].lock().clone()
-    }
-
-    /// Reads back the plotted points: all x, then all y of each curve. Only tests need this.
-    pub(crate) fn read(
-        &self,
-        state: &RenderState,
-    ) -> impl Future<Output = Result<Vec<f32>>> + use<> {
-        let Buffers { x, y } = &self.buffers;
-        let all = state.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("curves, read back"),
-            size: (1 + y.len() as u64) * x.size(),
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+    /// Shows the panel. Returns the position of the slider for alpha.
+    pub(crate) fn show(&mut self, ui: &mut Ui, alpha: &mut f64) -> Rect {
+        let (rounding, view, places) = (&mut self.rounding, &mut self.view, &mut self.places);
+        let note = match self.gpu {
+            Some(_) => "Every curve is computed by the kernel, on the device that draws it.",
+            None => "Every curve is computed by the CPU path.",
+        };
+        let slider = alpha::show(ui, alpha, note, |ui| {
+            let mut nearest = *rounding == Rounding::Nearest;
+            let switch = ui.checkbox(&mut nearest, "nearest").on_hover_text(
+                "Rounding::Nearest: every result is the float nearest to the exact value, so that all devices agree in \
+                 every bit. A pixel is thousands of floats wide: the panel \"Floats\" shows the difference.",
+            );
+            *rounding = if nearest {
+                Rounding::Nearest
+            } else {
+                Rounding::Faithful
+            };
+            let reset = ui.add_enabled(!view.is_initial(), Button::new("Reset view"));
+            let reset =
+                reset.on_hover_text("The wheel zooms, a drag moves, a double click resets.");
+            if reset.clicked() {
+                view.reset();
+            }
+            places[..2].copy_from_slice(&[switch.rect, reset.rect]);
         });
-        let mut encoder = state.device.create_command_encoder(&Default::default());
-        let mut end = 0;
-        for buffer in std::iter::once(x).chain(y) {
-            encoder.copy_buffer_to_buffer(buffer, 0, &all, end, buffer.size());
-            end += buffer.size();
+
+        let colors = palette::lines(ui.visuals());
+        let entries: Vec<Entry> = std::iter::zip(Curve::ALL, colors)
+            .map(|(curve, color)| Entry {
+                marker: "●",
+                color,
+                name: curve.name().into(),
+            })
+            .collect();
+        let mut shown = Vec::new();
+        for ((curve, color), hidden) in Curve::ALL.into_iter().zip(colors).zip(self.hidden) {
+            match curve.factors(*alpha) {
+                Err(error) => {
+                    alpha::show_error(ui, &format!("{} is not drawn: {error}", curve.name()))
+                }
+                Ok(_) if hidden => {}
+                Ok(factors) => shown.push((curve, factors, color)),
+            }
         }
-        state.queue.submit([encoder.finish()]);
-        let shape = [1 + y.len(), POINTS];
-        let gpu = Gpu::from_wgpu(&state.device, &state.queue);
-        let tensor = Tensor::from_buffer(&gpu, all, 0, DType::F32, &shape);
-        async { tensor?.to_vec().await }
+        if let Some(gpu) = &self.gpu
+            && let Some(error) = shown.iter().find_map(|(curve, ..)| gpu.error(*curve))
+        {
+            alpha::show_error(ui, &error);
+        }
+        let mut hidden = self.hidden;
+        legend::around(ui, &entries, &mut hidden, |ui, _| {
+            self.plot(ui, *alpha, &shown)
+        });
+        self.hidden = hidden;
+        slider
+    }
+
+    /// Returns the visible left, bottom, right and top, in the plot's coordinates.
+    pub(crate) fn bounds(&self) -> [f64; 4] {
+        let ([left, bottom], [right, top]) = (self.bounds.min(), self.bounds.max());
+        [left, bottom, right, top]
+    }
+
+    pub(crate) fn rounding(&self) -> Rounding {
+        self.rounding
+    }
+
+    /// Returns where the switch for the rounding, the button for the view, and the plot are.
+    pub(crate) fn places(&self) -> [Rect; 3] {
+        self.places
+    }
+
+    /// Returns the plotted points: all x, then all y of each curve. A curve that is not drawn has the y of its last
+    /// visible frame, or no number if the CPU computes.
+    pub(crate) fn read(&self, alpha: f64) -> impl Future<Output = Result<Vec<f32>>> + use<> {
+        let reading = self.gpu.as_ref().map(OnGpu::read);
+        let (bounds, rounding) = (self.bounds, self.rounding);
+        async move {
+            if let Some(reading) = reading {
+                return reading.await;
+            }
+            let x = points([bounds.min()[0] as f32, bounds.max()[0] as f32]);
+            let mut all = x.to_vec();
+            for curve in Curve::ALL {
+                match curve.factors(alpha) {
+                    Ok(factors) => all.extend(curve.on_cpu(with(factors, rounding), &x)?),
+                    Err(_) => all.extend([f32::NAN; POINTS]),
+                }
+            }
+            Ok(all)
+        }
     }
 }
 
 // ---- Internals ----
 
-/// The objects that egui's renderer keeps for the callbacks.
-struct Resources {
-    kernel: Kernel,
-    buffers: Buffers,
-    /// The incoming gradient, which is 1.
-    ones: wgpu::Buffer,
-    /// The range of the points in `buffers.x`.
-    x_range: Option<[f32; 2]>,
-    pipeline: wgpu::RenderPipeline,
-    format: wgpu::TextureFormat,
-    lines: [Line; Curve::ALL.len()],
-}
-
-/// The objects that draw one curve.
-struct Line {
-    view: wgpu::Buffer,
-    bind_group: wgpu::BindGroup,
-    /// The prepared step, with its factors.
-    step: Option<(Factors, Step)>,
-    /// The range of the points for which the curve was last computed.
-    x_range: Option<[f32; 2]>,
-}
-
-/// The uniform buffer of `curves.wgsl`. Its fields must equal those of `View` there.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct View {
-    x_range: [f32; 2],
-    y_range: [f32; 2],
-    size: [f32; 2],
-    half_width: f32,
-    jumps: u32,
-    color: [f32; 4],
-}
-
-/// A curve as an item of the plot.
-struct Item {
-    base: PlotItemBase,
-    curve: Curve,
-    factors: Factors,
-    color: Color32,
-    error: SharedError,
-}
-
-impl PlotItem for Item {
-    fn shapes(&self, ui: &Ui, transform: &PlotTransform, shapes: &mut Vec<Shape>) {
-        let bounds = transform.bounds();
-        let (min, max) = (bounds.min(), bounds.max());
-        let range = |axis: usize| [min[axis] as f32, max[axis] as f32];
-        let frame = *transform.frame();
-        let draw = Draw {
-            curve: self.curve,
-            factors: self.factors,
-            frame,
-            x_range: range(0),
-            y_range: range(1),
-            color: self.color,
-            width: match self.curve {
-                _ if self.highlighted() => 8.0,
-                // Wide enough to be visible below another curve.
-                Curve::Elu => 6.0,
-                _ => 2.5,
-            },
-            error: self.error.clone(),
-            context: ui.ctx().clone(),
-        };
-        shapes.push(Callback::new_paint_callback(frame, draw).into());
-    }
-
-    fn initialize(&mut self, _: RangeInclusive<f64>) {}
-
-    fn color(&self) -> Color32 {
-        self.color
-    }
-
-    // The points are on the GPU only, so the plot cannot find them near the pointer.
-    fn geometry(&self) -> PlotGeometry<'_> {
-        PlotGeometry::None
-    }
-
-    // A curve covers any range of x, so it does not affect the range that the plot shows.
-    fn bounds(&self) -> PlotBounds {
-        PlotBounds::NOTHING
-    }
-
-    fn base(&self) -> &PlotItemBase {
-        &self.base
-    }
-
-    fn base_mut(&mut self) -> &mut PlotItemBase {
-        &mut self.base
-    }
-}
-
-/// The callback that computes and draws one curve in one frame.
-struct Draw {
-    curve: Curve,
-    factors: Factors,
-    frame: Rect,
-    x_range: [f32; 2],
-    y_range: [f32; 2],
-    color: Color32,
-    /// The width of the line in points.
-    width: f32,
-    error: SharedError,
-    context: Context,
-}
-
-impl CallbackTrait for Draw {
-    fn prepare(
-        &self,
-        _: &wgpu::Device,
-        queue: &wgpu::Queue,
-        screen: &ScreenDescriptor,
-        encoder: &mut wgpu::CommandEncoder,
-        resources: &mut CallbackResources,
-    ) -> Vec<wgpu::CommandBuffer> {
-        if let Some(resources) = resources.get_mut::<Resources>() {
-            let computed = resources.compute(self, queue, encoder);
-            let error = computed.err().map(|error| error.to_string());
-            let previous = std::mem::replace(&mut *self.error.lock(), error.clone());
-            if previous != error {
-                self.context.request_repaint(); // the next frame shows the error
+impl Curves {
+    fn plot(&mut self, ui: &mut Ui, alpha: f64, shown: &[(Curve, Factors, Color32)]) {
+        let plot = view::plot(ui, "curves", "x", "y").label_formatter(|hover| {
+            let (HoverPosition::NearDataPoint { position, .. }
+            | HoverPosition::Elsewhere { position }) = hover;
+            let mut text = format!("x = {:.3}", position.x);
+            for (curve, factors, _) in shown {
+                let y = curve.exact(*factors, position.x);
+                text += &format!("\n{} = {y:.4}", curve.name());
             }
-            let scale = screen.pixels_per_point;
-            let view = View {
-                x_range: self.x_range,
-                y_range: self.y_range,
-                size: [self.frame.width() * scale, self.frame.height() * scale],
-                half_width: 0.5 * self.width * scale,
-                jumps: (self.curve == Curve::EluGradient).into(),
-                color: palette::to_shader(self.color, resources.format),
-            };
-            let line = &resources.lines[self.curve as usize];
-            queue.write_buffer(&line.view, 0, bytemuck::bytes_of(&view));
-        }
-        Vec::new()
-    }
-
-    fn paint(
-        &self,
-        _: PaintCallbackInfo,
-        pass: &mut wgpu::RenderPass<'static>,
-        resources: &CallbackResources,
-    ) {
-        let Some(resources) = resources.get::<Resources>() else {
-            return;
-        };
-        let line = &resources.lines[self.curve as usize];
-        if line.step.is_some() {
-            pass.set_pipeline(&resources.pipeline);
-            pass.set_bind_group(0, &line.bind_group, &[]);
-            pass.draw(0..4, 0..POINTS as u32 - 1);
-        }
-    }
-}
-
-impl Resources {
-    /// Records the kernel's work into egui's encoder, if anything has changed since the last frame.
-    fn compute(
-        &mut self,
-        draw: &Draw,
-        queue: &wgpu::Queue,
-        encoder: &mut wgpu::CommandEncoder,
-    ) -> Result<()> {
-        let x_range = Some(draw.x_range);
-        if self.x_range != x_range {
-            queue.write_buffer(
-                &self.buffers.x,
-                0,
-                bytemuck::cast_slice(&points(draw.x_range)),
-            );
-            self.x_range = x_range;
-        }
-        let (x, y) = (&self.buffers.x, &self.buffers.y[draw.curve as usize]);
-        let line = &mut self.lines[draw.curve as usize];
-        let prepared = line
-            .step
-            .take()
-            .filter(|(factors, _)| *factors == draw.factors);
-        let is_done = prepared.is_some() && line.x_range == x_range;
-        let (factors, step) = match prepared {
-            Some(prepared) => prepared,
-            None => {
-                let (factors, x, y) = (draw.factors, x.slice(..), y.slice(..));
-                let step = match draw.curve {
-                    Curve::EluGradient => {
-                        self.kernel
-                            .prepare_backward(factors, x, self.ones.slice(..), y)?
+            Some(text)
+        });
+        let (view, gpu, rounding) = (&mut self.view, &self.gpu, self.rounding);
+        let response = plot.show(ui, |plot| {
+            let (curve, factors) = shown
+                .first()
+                .map_or((Curve::Elu, Factors::elu(alpha)), |(curve, factors, _)| {
+                    (*curve, *factors)
+                });
+            let bounds = view.apply(plot, initial_bounds(alpha), |x| curve.exact(factors, x));
+            for &(curve, factors, color) in shown {
+                let elu = with(factors, rounding);
+                match gpu {
+                    Some(gpu) => plot.add(gpu.item(curve, elu, color)),
+                    None => {
+                        for line in lines(curve, elu, bounds) {
+                            plot.line(line.color(color).width(curve.width()));
+                        }
                     }
-                    _ => self.kernel.prepare(factors, x, y)?,
-                };
-                (factors, step)
+                }
             }
-        };
-        if !is_done {
-            step.record(
-                &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: Some(draw.curve.name()),
-                    timestamp_writes: None,
-                }),
-            );
-        }
-        line.step = Some((factors, step));
-        line.x_range = x_range;
-        Ok(())
+            bounds
+        });
+        self.bounds = response.inner;
+        self.places[2] = response.response.rect;
     }
+}
+
+fn with(factors: Factors, rounding: Rounding) -> Elu {
+    Elu::from(factors).with_rounding(rounding)
+}
+
+/// Returns the curve as one line, or as two if it jumps at 0.
+fn lines(curve: Curve, elu: Elu, bounds: PlotBounds) -> Vec<Line<'static>> {
+    let x = points([bounds.min()[0] as f32, bounds.max()[0] as f32]);
+    let Ok(y) = curve.on_cpu(elu, &x) else {
+        return Vec::new(); // all slices have the same length, so this does not happen
+    };
+    let jump = match curve {
+        Curve::EluGradient => x.partition_point(|x| *x <= 0.0),
+        _ => 0,
+    };
+    // Coordinates far outside the picture would lose the precision of the line's direction.
+    let (low, high) = (
+        bounds.min()[1] - 9.0 * bounds.height(),
+        bounds.max()[1] + 9.0 * bounds.height(),
+    );
+    let points: Vec<[f64; 2]> = std::iter::zip(x, y)
+        .map(|(x, y)| [x.into(), f64::from(y).clamp(low, high)])
+        .collect();
+    let (left, right) = points.split_at(jump);
+    [left, right]
+        .into_iter()
+        .filter(|points| !points.is_empty())
+        .map(|points| Line::new(curve.name(), PlotPoints::from(points.to_vec())).allow_hover(false))
+        .collect()
+}
+
+/// Returns the visible part before the first zoom. It contains the values that the curves tend to, and the gradient
+/// at 0.
+fn initial_bounds(alpha: f64) -> PlotBounds {
+    let reach = if alpha.abs() < 1e30 {
+        1.1 * alpha.abs()
+    } else {
+        0.0
+    };
+    PlotBounds::from_min_max([-5.0, -reach.max(2.2)], [3.0, reach.max(3.2)])
 }
 
 /// Returns evenly spaced points of a range.
 fn points([first, last]: [f32; 2]) -> [f32; POINTS] {
     let step = (last - first) / (POINTS - 1) as f32;
     std::array::from_fn(|i| first + i as f32 * step)
-}
-
-impl Line {
-    fn new(
-        device: &wgpu::Device,
-        pipeline: &wgpu::RenderPipeline,
-        buffers: &Buffers,
-        curve: usize,
-    ) -> Self {
-        let view = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("curves"),
-            size: size_of::<View>() as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let layout = pipeline.get_bind_group_layout(0);
-        let bind_group = drawing::bind(device, &layout, &[&view, &buffers.x, &buffers.y[curve]]);
-        Self {
-            view,
-            bind_group,
-            step: None,
-            x_range: None,
-        }
-    }
 }

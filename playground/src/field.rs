@@ -1,223 +1,179 @@
-//! A field of a million points. Every frame computes it, applies ELU in place and draws it, without reading anything
-//! back.
+//! The panel with a moving field, to which ELU is applied in every frame: on the GPU, or on the CPU if the GPU cannot
+//! compute.
 
-use std::sync::Arc;
+mod on_cpu;
+mod on_gpu;
 
 use eframe::{
-    egui::{Color32, PaintCallbackInfo, Rect, Shape, Visuals, mutex::Mutex},
-    egui_wgpu::{Callback, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor},
-    wgpu,
+    egui::{self, Align2, Color32, FontId, Mesh, Rect, Sense, Ui, Vec2, util::History, vec2},
+    egui_wgpu::RenderState,
 };
-use wgpu_elu::{DType, Kernel, Result, Step};
+use wgpu_elu::Result;
 
-use crate::{drawing, palette, timer::Timer};
+use crate::{alpha, palette, report};
+use on_cpu::OnCpu;
+use on_gpu::{NoTimestamps, OnGpu};
 
-/// The number of points along each side.
-pub(crate) const SIDE: u32 = 1024;
 /// The largest value of the waves.
-pub(crate) const HIGHEST: f32 = 3.6;
+const HIGHEST: f32 = 3.6;
+/// The length of the picture's shorter side, in the units of the waves.
+const EXTENT: f32 = 12.0;
+/// The width of the colour bar with its numbers, in points.
+const BAR: f32 = 72.0;
 
 pub(crate) struct Field {
-    timer: Option<Arc<Timer>>,
-    /// The error that prevented the latest frame, if any.
-    error: Arc<Mutex<Option<String>>>,
+    place: Place,
+    /// The times of the frames within the last second, at most about 60 of them.
+    frames: History<()>,
+}
+
+/// Where the field is computed.
+enum Place {
+    Cpu(OnCpu),
+    Gpu(OnGpu),
+}
+
+/// What a frame shows.
+struct Frame {
+    seconds: f32,
+    alpha: f64,
+    /// The width and the height of the picture, in the units of the waves.
+    extent: Vec2,
+    /// The colours of the lowest value, of 0, and of the highest value.
+    colors: [Color32; 3],
 }
 
 impl Field {
-    pub(crate) fn new(state: &RenderState) -> Result<Self> {
-        let device = &state.device;
-        let timer = Timer::new(device, &state.queue).map(Arc::new);
-        let buffer = |size, usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("field"),
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
-        };
-        let view = buffer(
-            size_of::<View>() as u64,
-            wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        );
-        let values = buffer(
-            u64::from(SIDE) * u64::from(SIDE) * size_of::<f32>() as u64,
-            wgpu::BufferUsages::STORAGE,
-        );
-        let waves = waves(device);
-        let draw = drawing::pipeline(
-            device,
-            wgpu::include_wgsl!("field.wgsl"),
-            state.target_format,
-        );
-        let bind =
-            |layout: &wgpu::BindGroupLayout| drawing::bind(device, layout, &[&view, &values]);
-        let resources = Resources {
-            kernel: Kernel::new(device, DType::F32)?,
-            timer: timer.clone(),
-            wave_bindings: bind(&waves.get_bind_group_layout(0)),
-            draw_bindings: bind(&draw.get_bind_group_layout(0)),
-            format: state.target_format,
-            step: None,
-            view,
-            values,
-            waves,
-            draw,
-        };
-        state.renderer.write().callback_resources.insert(resources);
+    pub(crate) fn new(gpu: Option<&RenderState>) -> Result<Self> {
         Ok(Self {
-            timer,
-            error: Arc::default(),
+            place: match gpu {
+                Some(state) => Place::Gpu(OnGpu::new(state)?),
+                None => Place::Cpu(OnCpu::default()),
+            },
+            frames: History::new(2..61, 1.0),
         })
     }
 
-    /// Returns the picture of the field at this time, as a shape that fills `rect`.
-    pub(crate) fn shape(&self, rect: Rect, seconds: f32, alpha: f64, visuals: &Visuals) -> Shape {
-        let draw = Draw {
-            seconds,
-            alpha,
-            colors: palette::values(visuals),
-            error: self.error.clone(),
+    /// Forgets the times of the frames, because the panel is not visible.
+    pub(crate) fn pause(&mut self) {
+        self.frames.clear();
+    }
+
+    /// Shows the panel. Returns the position of the slider for alpha.
+    pub(crate) fn show(&mut self, ui: &mut Ui, alpha: &mut f64) -> Rect {
+        let now = ui.input(|input| input.time);
+        self.frames.add(now, ());
+        let ms = |seconds: Option<f64>, digits: usize| match seconds {
+            Some(seconds) => format!("{:.digits$} ms", 1e3 * seconds),
+            None => "...".into(),
         };
-        Callback::new_paint_callback(rect, draw).into()
-    }
-
-    /// Returns the mean duration of ELU in the latest frames in seconds. Returns `None` before the first duration is
-    /// known, and an error if the device has no timestamps.
-    pub(crate) fn kernel_seconds(&self) -> Result<Option<f64>, NoTimestamps> {
-        let timer = self.timer.as_ref().ok_or(NoTimestamps)?;
-        Ok(timer.seconds())
-    }
-
-    pub(crate) fn error(&self) -> Option<String> {
-        self.error.lock().clone()
+        let frame = ms(self.frames.mean_time_interval().map(f64::from), 1);
+        let (side, elu) = match &self.place {
+            Place::Cpu(cpu) => (
+                on_cpu::SIDE,
+                format!("ELU alone {} (CPU)", ms(cpu.seconds(), 2)),
+            ),
+            Place::Gpu(gpu) => (
+                on_gpu::SIDE,
+                match gpu.kernel_seconds() {
+                    Ok(seconds) => format!("ELU alone {} (GPU timestamps)", ms(seconds, 2)),
+                    Err(NoTimestamps) => "ELU alone is not measured (no GPU timestamps)".into(),
+                },
+            ),
+        };
+        let note = format!(
+            "{} points per frame: waves, then ELU in place.  Frame {frame}, {elu}.",
+            thousands(u64::from(side).pow(2)),
+        );
+        let slider = alpha::show(ui, alpha, &note, |_| ());
+        if let Place::Gpu(gpu) = &self.place
+            && let Some(error) = gpu.error()
+        {
+            alpha::show_error(ui, &error);
+        }
+        let (area, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
+        let size = (area.size() - vec2(BAR, 0.0)).max(Vec2::splat(1.0));
+        let picture = Rect::from_min_size(area.min, size);
+        let frame = Frame {
+            seconds: now as f32,
+            alpha: *alpha,
+            extent: size * (EXTENT / size.min_elem()),
+            colors: palette::values(ui.visuals()),
+        };
+        match &mut self.place {
+            Place::Cpu(cpu) => cpu.paint(ui, picture, &frame),
+            Place::Gpu(gpu) => {
+                ui.painter().add(gpu.shape(picture, frame));
+            }
+        }
+        color_bar(ui, picture, *alpha);
+        ui.ctx().request_repaint();
+        slider
     }
 }
-
-/// The error for a device without timestamps.
-pub(crate) struct NoTimestamps;
 
 // ---- Internals ----
 
-/// The objects that egui's renderer keeps for the callback.
-struct Resources {
-    kernel: Kernel,
-    timer: Option<Arc<Timer>>,
-    view: wgpu::Buffer,
-    values: wgpu::Buffer,
-    waves: wgpu::ComputePipeline,
-    wave_bindings: wgpu::BindGroup,
-    draw: wgpu::RenderPipeline,
-    draw_bindings: wgpu::BindGroup,
-    format: wgpu::TextureFormat,
-    /// The prepared step, with its alpha.
-    step: Option<(f64, Step)>,
-}
-
-/// The uniform buffer of `field.wgsl`. Its fields must equal those of `View` there.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct View {
-    seconds: f32,
-    low: f32,
-    high: f32,
-    side: u32,
-    negative: [f32; 4],
-    zero: [f32; 4],
-    positive: [f32; 4],
-}
-
-/// The callback that computes and draws one frame.
-struct Draw {
-    seconds: f32,
-    alpha: f64,
-    colors: [Color32; 3],
-    error: Arc<Mutex<Option<String>>>,
-}
-
-impl CallbackTrait for Draw {
-    fn prepare(
-        &self,
-        _: &wgpu::Device,
-        queue: &wgpu::Queue,
-        _: &ScreenDescriptor,
-        encoder: &mut wgpu::CommandEncoder,
-        resources: &mut CallbackResources,
-    ) -> Vec<wgpu::CommandBuffer> {
-        if let Some(resources) = resources.get_mut::<Resources>() {
-            let [negative, zero, positive] = self
-                .colors
-                .map(|color| palette::to_shader(color, resources.format));
-            let view = View {
-                seconds: self.seconds,
-                low: lowest(self.alpha),
-                high: HIGHEST,
-                side: SIDE,
-                negative,
-                zero,
-                positive,
-            };
-            queue.write_buffer(&resources.view, 0, bytemuck::bytes_of(&view));
-            let computed = resources.compute(self.alpha, encoder);
-            *self.error.lock() = computed.err().map(|error| error.to_string());
-        }
-        Vec::new()
-    }
-
-    fn paint(
-        &self,
-        _: PaintCallbackInfo,
-        pass: &mut wgpu::RenderPass<'static>,
-        resources: &CallbackResources,
-    ) {
-        if let Some(resources) = resources.get::<Resources>() {
-            pass.set_pipeline(&resources.draw);
-            pass.set_bind_group(0, &resources.draw_bindings, &[]);
-            pass.draw(0..4, 0..1);
-        }
-    }
-}
-
 /// Returns the value at the negative end of the colour scale: the lowest value of ELU, -alpha, but at most -0.1.
-pub(crate) fn lowest(alpha: f64) -> f32 {
-    (-alpha as f32).min(-0.1)
-}
-
-impl Resources {
-    /// Records the waves and ELU into egui's encoder.
-    fn compute(&mut self, alpha: f64, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        let step = match self.step.take().filter(|(prepared, _)| *prepared == alpha) {
-            Some((_, step)) => step,
-            None => self.kernel.prepare_in_place(alpha, self.values.slice(..))?,
-        };
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("waves"),
-            timestamp_writes: None,
-        });
-        pass.set_pipeline(&self.waves);
-        pass.set_bind_group(0, &self.wave_bindings, &[]);
-        pass.dispatch_workgroups(SIDE / 16, SIDE / 16, 1); // 16 x 16 invocations, as in field.wgsl
-        drop(pass);
-        step.record(
-            &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("ELU"),
-                timestamp_writes: self.timer.as_ref().map(|timer| timer.writes()),
-            }),
-        );
-        if let Some(timer) = &self.timer {
-            timer.finish(encoder);
-        }
-        self.step = Some((alpha, step));
-        Ok(())
+fn lowest(alpha: f64) -> f32 {
+    if alpha > 0.1 {
+        -alpha.min(1e30) as f32
+    } else {
+        -0.1
     }
 }
 
-fn waves(device: &wgpu::Device) -> wgpu::ComputePipeline {
-    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some("waves"),
-        layout: None,
-        module: &device.create_shader_module(wgpu::include_wgsl!("field.wgsl")),
-        entry_point: Some("waves"),
-        compilation_options: Default::default(),
-        cache: None,
-    })
+/// Draws the legend of the field's colours.
+fn color_bar(ui: &Ui, picture: Rect, alpha: f64) {
+    let [negative, zero, positive] = palette::values(ui.visuals());
+    let bar = Rect::from_min_size(
+        picture.right_top() + vec2(12.0, 24.0),
+        vec2(18.0, picture.height() - 32.0),
+    );
+    let (low, high) = (lowest(alpha), HIGHEST);
+    let height_of = |value: f32| egui::remap(value, low..=high, bar.bottom()..=bar.top());
+    let painter = ui.painter();
+    let mut mesh = Mesh::default();
+    for (value, color) in [(low, negative), (0.0, zero), (high, positive)] {
+        for x in [bar.left(), bar.right()] {
+            mesh.colored_vertex(egui::pos2(x, height_of(value)), color);
+        }
+    }
+    for [a, b, c] in [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]] {
+        mesh.add_triangle(a, b, c);
+    }
+    painter.add(mesh);
+    painter.rect_stroke(
+        bar,
+        0.0,
+        ui.visuals().window_stroke,
+        egui::StrokeKind::Outside,
+    );
+    let text = |position, align, text: String| {
+        let font = FontId::proportional(13.0);
+        painter.text(position, align, text, font, ui.visuals().text_color());
+    };
+    let above = bar.left_top() - vec2(0.0, 8.0);
+    text(above, Align2::LEFT_BOTTOM, "ELU(x)".into());
+    let mut last = f32::INFINITY;
+    for value in [low, 0.0, 0.5 * high, high] {
+        let right = egui::pos2(bar.right() + 6.0, height_of(value));
+        // Leaves out a number that would cover the one below it.
+        if last - right.y > 14.0 {
+            text(right, Align2::LEFT_CENTER, report::decimal(value.into()));
+            last = right.y;
+        }
+    }
+}
+
+/// Formats a number with commas between groups of three digits.
+fn thousands(value: u64) -> String {
+    let digits = value.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
 }

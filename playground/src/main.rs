@@ -21,7 +21,7 @@ fn main() -> std::process::ExitCode {
     let started = eframe::run_native(
         "wgpu-elu playground",
         native_options(),
-        Box::new(move |context| Ok(Box::new(App::new(context, panel)))),
+        Box::new(move |context| Ok(Box::new(App::new(context, panel, None)?))),
     );
     match started {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -22,6 +22,12 @@ pub(crate) fn lines(visuals: &Visuals) -> [Color32; 4] {
     }
 }
 
+/// Returns the colours of naive, faithful and nearest results.
+pub(crate) fn floats(visuals: &Visuals) -> [Color32; 3] {
+    let [blue, orange, green, _] = lines(visuals);
+    [orange, blue, green.gamma_multiply(0.6)]
+}
+
 /// Returns the colours of the most negative value, of 0, and of the most positive value.
 pub(crate) fn values(visuals: &Visuals) -> [Color32; 3] {
     if visuals.dark_mode {

@@ -1,21 +1,99 @@
-//! The results of a comparison as a sentence, a chart and a table.
+//! The panel with the comparison: a button, and the results as a sentence, a chart and a table.
 
 use std::ops::RangeInclusive;
 
-use eframe::egui::{self, RichText, Ui};
-use egui_plot::{GridInput, GridMark, HoverPosition, Line, MarkerShape, Plot, Points};
+use eframe::egui::{self, Align, Color32, Layout, RichText, ScrollArea, Ui, Vec2, vec2};
+use egui_plot::{GridInput, GridMark, HoverPosition, Line, MarkerShape, PlotBounds, Points};
 
 use crate::{
-    comparison::{Measurement, POWERS, Results},
-    palette,
+    alpha,
+    comparison::{Comparison, Measurement, POWERS, Results, Row, State},
+    legend, palette, view,
 };
 
 /// A note on times in a browser, as measured in Chromium.
-pub(crate) const BROWSER_WAITS: &str = "Browsers check only every few milliseconds whether GPU work is done, so short \
-    times are rounded up.";
+const BROWSER_WAITS: &str = " Browsers check only every few milliseconds whether GPU work is done, so short times are \
+    rounded up.";
+/// The heights of the table's head and of its other rows, in points.
+const HEAD: f32 = 52.0;
+const ROW: f32 = 18.0;
+/// The heights of the notes, in a wide and in a narrow window, in points.
+const NOTES: [f32; 2] = [56.0, 116.0];
+/// The smallest height of the chart, in points. If there is less room, the panel scrolls.
+const MIN_CHART: f32 = 180.0;
+/// The space between the table's cells, in points.
+const GAPS: Vec2 = vec2(8.0, 4.0);
+/// The largest width of the table, in points.
+const TABLE: f32 = 520.0;
+
+/// Shows the panel. `device` is the GPU's name.
+pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
+    let results = comparison.results();
+    ui.add_space(6.0);
+    ui.horizontal_wrapped(|ui| {
+        let is_running = matches!(results.state, State::Running);
+        let button = egui::Button::new(RichText::new("Compare").size(15.0));
+        if ui.add_enabled(!is_running, button).clicked() {
+            comparison.start(ui.ctx());
+        }
+        match &results.state {
+            State::Idle => {
+                let cpu = wgpu_elu::Device::Cpu;
+                let devices = match comparison.has_gpu() {
+                    true => format!("Compares {device} with {cpu}"),
+                    false => format!("Measures {cpu}"),
+                };
+                ui.label(format!(
+                    "{devices} for float32 and alpha 1. Takes half a minute."
+                ));
+            }
+            State::Running => {
+                ui.add(
+                    egui::ProgressBar::new(results.progress())
+                        .desired_width(ui.available_width().min(220.0))
+                        .show_percentage(),
+                );
+            }
+            State::Failed(error) => alpha::show_error(ui, error),
+            State::Done => {
+                ui.label(match comparison.has_gpu() {
+                    true => summary(&results),
+                    false => "All results are within 1 ULP.".into(),
+                });
+            }
+        }
+    });
+    ui.add_space(6.0);
+    let size = ui.available_size();
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        if legend::is_wide(ui) {
+            let width = (0.55 * size.x).min(TABLE);
+            ui.horizontal_top(|ui| {
+                let chart = vec2(size.x - width - 12.0, size.y - NOTES[0]);
+                ui.allocate_ui(chart, |ui| show_speeds(ui, &results, chart.y));
+                ui.vertical(|ui| show_times(ui, &results, width));
+            });
+        } else {
+            let table = HEAD + (ROW + GAPS.y) * POWERS.len() as f32;
+            show_speeds(ui, &results, size.y - table - NOTES[1]);
+            ui.add_space(8.0);
+            show_times(ui, &results, size.x.min(TABLE));
+        }
+        let describe = |measurement: Measurement| {
+            format!("{}: {}.", measurement.name(), measurement.description())
+        };
+        let mut notes = Measurement::ALL.map(describe).join(" ");
+        if cfg!(target_arch = "wasm32") {
+            notes += BROWSER_WAITS;
+        }
+        ui.weak(notes);
+    });
+}
+
+// ---- Internals ----
 
 /// Returns sentences that say from which size on the GPU is faster.
-pub(crate) fn summary(results: &Results) -> String {
+fn summary(results: &Results) -> String {
     let sentence = |measurement, condition| match results.wins_from(measurement) {
         Some(elements) => {
             let size = size_name(elements);
@@ -30,20 +108,8 @@ pub(crate) fn summary(results: &Results) -> String {
     )
 }
 
-/// Shows the legend and the chart of speeds.
-pub(crate) fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
-    let colors = palette::lines(ui.visuals());
-    ui.horizontal_wrapped(|ui| {
-        for ((measurement, color), (_, marker)) in
-            std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKERS)
-        {
-            // Only the monospace font contains all markers.
-            ui.colored_label(color, RichText::new(marker).monospace());
-            ui.label(measurement.name())
-                .on_hover_text(measurement.description());
-            ui.add_space(12.0);
-        }
-    });
+/// Shows the chart of speeds. The table's head is its legend.
+fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
     // Returns a grid spacer with a mark at every multiple of `step`. The limit of about 100 marks matters when the plot
     // is zoomed out far.
     let marks = |step: f64| {
@@ -60,14 +126,19 @@ pub(crate) fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
                 .collect()
         }
     };
-    Plot::new("speeds")
-        .height(height)
-        .allow_scroll(false)
-        .include_x(POWERS[0])
-        .include_x(POWERS[POWERS.len() - 1])
-        .grid_color(palette::grid(ui.visuals()))
-        .x_axis_label("elements")
-        .y_axis_label("GB/s, read and written")
+    let [first, last] = [POWERS[0], POWERS[POWERS.len() - 1]].map(f64::from);
+    let speeds = results.rows.iter().flat_map(|row| {
+        let speeds = Measurement::ALL.map(|measurement| row.gb_per_s(measurement));
+        speeds.into_iter().flatten().map(f64::log10)
+    });
+    // From 0.1 to 100 GB/s, or as far as there are results.
+    let (low, high) = speeds.fold((-1f64, 2f64), |(low, high), speed| {
+        (low.min(speed), high.max(speed))
+    });
+    let bounds = PlotBounds::from_min_max([first - 0.6, low - 0.2], [last + 0.6, high + 0.2]);
+    let colors = palette::lines(ui.visuals());
+    view::plot(ui, "speeds", "elements", "GB/s, read and written")
+        .height(height.max(MIN_CHART))
         .x_grid_spacer(marks(2.0))
         .y_grid_spacer(marks(1.0))
         .x_axis_formatter(|mark: GridMark, _: &RangeInclusive<f64>| power_name(mark.value))
@@ -85,6 +156,7 @@ pub(crate) fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
             HoverPosition::Elsewhere { .. } => None,
         })
         .show(ui, |plot| {
+            plot.set_plot_bounds(bounds);
             for ((measurement, color), (shape, _)) in
                 std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKERS)
             {
@@ -113,33 +185,51 @@ pub(crate) fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
         });
 }
 
-/// Shows the table.
-pub(crate) fn show_times(ui: &mut Ui, results: &Results) {
+/// Shows the table. Its head is the legend of the chart.
+fn show_times(ui: &mut Ui, results: &Results, width: f32) {
+    let colors: [Color32; 4] = palette::lines(ui.visuals());
+    let narrow = 56.0; // the column with the numbers of elements
+    let column = ((width - narrow) / Measurement::ALL.len() as f32 - GAPS.x).max(1.0);
+    let cell = |ui: &mut Ui, width, height, add: &dyn Fn(&mut Ui)| {
+        ui.allocate_ui_with_layout(vec2(width, height), Layout::bottom_up(Align::LEFT), |ui| {
+            ui.set_min_size(vec2(width, height));
+            add(ui);
+        });
+    };
     egui::Grid::new("times")
         .striped(true)
-        .num_columns(1 + Measurement::ALL.len())
-        .spacing([40.0, 4.0])
+        .min_col_width(0.0)
+        .spacing(GAPS)
         .show(ui, |ui| {
-            ui.strong("elements");
-            for measurement in Measurement::ALL {
-                ui.strong(measurement.name())
-                    .on_hover_text(measurement.description());
+            cell(ui, narrow, HEAD, &|ui| {
+                ui.strong("elements");
+            });
+            for ((measurement, color), (_, marker)) in
+                std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKERS)
+            {
+                cell(ui, column, HEAD, &|ui| {
+                    ui.strong(measurement.name())
+                        .on_hover_text(measurement.description());
+                    // Only the monospace font contains all markers.
+                    ui.colored_label(color, RichText::new(marker).monospace());
+                });
             }
             ui.end_row();
-            for row in &results.rows {
-                ui.label(size_name(row.elements));
-                for seconds in row.seconds {
-                    ui.monospace(seconds.map_or_else(|| "no timestamps".into(), duration));
+            for power in POWERS {
+                let elements = 1 << power;
+                let row = results.rows.iter().find(|row| row.elements == elements);
+                cell(ui, narrow, ROW, &|ui| {
+                    ui.label(size_name(elements));
+                });
+                for measurement in Measurement::ALL {
+                    cell(ui, column, ROW, &|ui| {
+                        ui.monospace(time(row, measurement));
+                    });
                 }
                 ui.end_row();
             }
         });
-    if cfg!(target_arch = "wasm32") {
-        ui.weak(BROWSER_WAITS);
-    }
 }
-
-// ---- Internals ----
 
 /// The marker of each measurement's points: as a shape in the chart, and as text in the legend.
 const MARKERS: [(MarkerShape, &str); Measurement::ALL.len()] = [
@@ -165,13 +255,29 @@ fn power_name(power: f64) -> String {
 }
 
 /// Formats a number with three significant digits.
-fn decimal(value: f64) -> String {
-    let digits = (2.0 - value.log10().floor()).clamp(0.0, 9.0) as usize;
+pub(crate) fn decimal(value: f64) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
+    if value.abs() >= 1e5 {
+        return format!("{value:.1e}");
+    }
+    let digits = (2.0 - value.abs().log10().floor()).clamp(0.0, 9.0) as usize;
     let text = format!("{value:.digits$}");
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').into()
     } else {
         text
+    }
+}
+
+/// Returns the entry of the table for a measurement.
+fn time(row: Option<&Row>, measurement: Measurement) -> String {
+    match row {
+        None => "–".into(), // not measured yet
+        Some(row) => {
+            row.seconds[measurement as usize].map_or_else(|| "not\u{a0}measured".into(), duration)
+        }
     }
 }
 
@@ -183,5 +289,5 @@ fn duration(seconds: f64) -> String {
         s if s < 1.0 => (1e3 * s, "ms"),
         s => (s, "s"),
     };
-    format!("{:>7} {unit}", decimal(value))
+    format!("{} {unit}", decimal(value))
 }

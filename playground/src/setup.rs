@@ -29,7 +29,7 @@ pub fn native_options() -> eframe::NativeOptions {
     }
 }
 
-/// Returns the reason why this adapter cannot run the playground, if any.
+/// Returns the reason why this adapter cannot compute the curves and draw them, if any.
 pub(crate) fn unsupported(adapter: &wgpu::Adapter) -> Option<String> {
     let info = adapter.get_info();
     let flags = adapter.get_downlevel_capabilities().flags;
@@ -41,7 +41,7 @@ pub(crate) fn unsupported(adapter: &wgpu::Adapter) -> Option<String> {
         return None;
     };
     Some(format!(
-        "{} does not support {missing}, which the playground needs.",
+        "{} does not support {missing}",
         wgpu_elu::device::full_name(&info)
     ))
 }
@@ -49,7 +49,7 @@ pub(crate) fn unsupported(adapter: &wgpu::Adapter) -> Option<String> {
 // ---- Internals ----
 
 /// Returns the fastest adapter that can draw to the window and run the playground. If none can do both, returns the
-/// fastest that can draw, so that the window can show the reason. As with the command `elu`, `WGPU_ADAPTER_NAME` can be
+/// fastest that can draw, and the CPU computes. As with the command `elu`, `WGPU_ADAPTER_NAME` can be
 /// set to a part of the adapter's name.
 #[cfg(not(target_arch = "wasm32"))]
 fn select(

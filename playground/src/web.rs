@@ -1,6 +1,7 @@
 //! The interface for the page: `index.html` creates a [`Playground`] and starts it.
 
 use eframe::{
+    egui::Rect,
     web_sys::{self, HtmlCanvasElement},
     wgpu,
 };
@@ -22,11 +23,22 @@ impl Playground {
         Self { runner }
     }
 
-    /// Starts the app on the canvas, with the named panel, or with the first one if no panel has this name. If the GPU
-    /// is lost, dispatches an event `gpulost` to the window.
-    pub async fn start(&self, canvas: HtmlCanvasElement, panel: &str) -> Result<(), JsValue> {
+    /// Starts the app on the canvas, with the named panel, or with the first one if no panel has this name. If
+    /// `has_webgpu`, WebGPU computes and draws, and `browser` is the GPU's name; if the GPU is lost, dispatches an event
+    /// `gpulost` to the window. Otherwise the CPU computes, WebGL draws, and `browser` is the reason.
+    pub async fn start(
+        &self,
+        canvas: HtmlCanvasElement,
+        panel: &str,
+        has_webgpu: bool,
+        browser: String,
+    ) -> Result<(), JsValue> {
         let panel = Panel::named(panel).unwrap_or(Panel::Curves);
         let options = eframe::WebOptions {
+            renderer: match has_webgpu {
+                true => eframe::Renderer::Wgpu,
+                false => eframe::Renderer::Glow,
+            },
             wgpu_options: wgpu_configuration(),
             ..Default::default()
         };
@@ -34,7 +46,8 @@ impl Playground {
             if let Some(state) = &context.wgpu_render_state {
                 state.device.set_device_lost_callback(report_loss);
             }
-            Ok(Box::new(App::new(context, panel)) as Box<dyn eframe::App>)
+            let app = App::new(context, panel, Some(browser))?;
+            Ok(Box::new(app) as Box<dyn eframe::App>)
         };
         self.runner.start(canvas, options, Box::new(app)).await
     }
@@ -60,10 +73,40 @@ impl Playground {
         Some(self.runner.app_mut::<App>()?.alpha())
     }
 
+    /// Returns the name of the device that computes.
+    pub fn device(&self) -> Option<String> {
+        Some(self.runner.app_mut::<App>()?.device().into())
+    }
+
+    /// Returns a line that says why the CPU computes, if it does.
+    pub fn fallback(&self) -> Option<String> {
+        Some(self.runner.app_mut::<App>()?.fallback()?.into())
+    }
+
     /// Returns left, top, right and bottom of the slider for alpha, in CSS pixels from the corner of the canvas.
     pub fn slider(&self) -> Option<Vec<f32>> {
-        let rect = self.runner.app_mut::<App>()?.slider();
-        Some(vec![rect.left(), rect.top(), rect.right(), rect.bottom()])
+        Some(edges(self.runner.app_mut::<App>()?.slider()))
+    }
+
+    /// Returns the same of the switch for the rounding, of the button that resets the view, and of the plot of curves.
+    pub fn places(&self) -> Option<Vec<f32>> {
+        let places = self.runner.app_mut::<App>()?.places();
+        Some(places.into_iter().flat_map(edges).collect())
+    }
+
+    /// Returns the visible left, bottom, right and top of the curves.
+    pub fn bounds(&self) -> Option<Vec<f64>> {
+        Some(self.runner.app_mut::<App>()?.bounds().into())
+    }
+
+    /// Returns how the curves are rounded: `faithful` or `nearest`.
+    pub fn rounding(&self) -> Option<String> {
+        Some(self.runner.app_mut::<App>()?.rounding().to_string())
+    }
+
+    /// Returns the largest errors of the naive, the faithful and the nearest results among the shown floats, in ULP.
+    pub fn errors(&self) -> Option<Vec<f64>> {
+        Some(self.runner.app_mut::<App>()?.errors().into())
     }
 
     /// Reads back the plotted points: all x, then all y of ELU, of its gradient, of SELU and of CELU. A hidden curve
@@ -86,6 +129,10 @@ impl Playground {
 }
 
 // ---- Internals ----
+
+fn edges(rect: Rect) -> Vec<f32> {
+    vec![rect.left(), rect.top(), rect.right(), rect.bottom()]
+}
 
 fn report_loss(_: wgpu::DeviceLostReason, _: String) {
     if let (Some(window), Ok(event)) = (web_sys::window(), web_sys::Event::new("gpulost")) {

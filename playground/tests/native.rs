@@ -40,7 +40,7 @@ const TOLERANCE: f64 = 0.0002;
 /// The smallest share of the pixels that must differ if something has moved.
 const MOVED: f64 = 0.006;
 /// The left and right end of the device's name, in pixels. Comparisons leave it out, because it depends on the driver.
-const NAME: [usize; 2] = [600, 1010];
+const NAME: [usize; 2] = [600, 1028];
 /// The height of the bar with the device's name, in pixels.
 const BAR: usize = 36;
 /// Two colours count as equal if red, green and blue each differ by at most this much, because drivers draw partly
@@ -141,19 +141,56 @@ fn a_window_draws_during_a_comparison() {
 }
 
 #[test]
-fn an_adapter_without_compute_shaders_is_reported() {
-    let test = "an_adapter_without_compute_shaders_is_reported";
+fn the_cpu_replaces_an_adapter_without_compute_shaders() {
+    let test = "the_cpu_replaces_an_adapter_without_compute_shaders";
     // Makes Mesa report OpenGL without compute shaders, as before OpenGL 4.3.
     let env = [
         ("WGPU_BACKEND", "gl"),
         ("MESA_EXTENSION_OVERRIDE", "-GL_ARB_compute_shader"),
     ];
     in_a_window(test, &env, Panel::Curves, |window| {
-        let message = pollster::block_on(window.app().plotted()).expect_err("nothing is plotted");
-        let end = "(GL) does not support compute shaders, which the playground needs.";
-        assert!(message.ends_with(end), "{message}");
+        let reason = window.app().fallback().map(str::to_owned);
+        let reason = reason.expect("the adapter cannot compute");
+        let end = "(GL) does not support compute shaders, so the CPU computes.";
+        assert!(reason.ends_with(end), "{reason}");
+        check_plotted(window);
         window.picture().write(&artifact("no-compute"));
+        window.app().show(Panel::Field);
+        let first = window.screenshot();
+        window.settle();
+        let difference = first.difference(&window.screenshot());
+        assert!(difference > MOVED, "only {difference} of the pixels differ");
     });
+}
+
+#[test]
+fn the_example_draws_elu() {
+    // cargo puts this test into the folder `deps` next to the folder `examples`.
+    let test = env::current_exe().expect("the test has a path");
+    let folder = test.ancestors().nth(2).expect("cargo has folders");
+    if under_xvfb("the_example_draws_elu", &[]) {
+        let mut example = Command::new(folder.join("examples/egui"))
+            .spawn()
+            .expect("cargo has built the example");
+        let (x, screen) = x11rb::connect(None).expect("the X server is available");
+        let root = x.setup().roots[screen].root;
+        let start = Instant::now();
+        // The line crosses the window, in the colour of `egui.wgsl`.
+        let drawn = loop {
+            let picture = screenshot(&x, root);
+            if picture.count([214, 94, 0]) >= 100 || start.elapsed() > TIMEOUT {
+                break picture;
+            }
+            thread::sleep(Duration::from_millis(300));
+        };
+        let ended = example.try_wait().expect("the example has a status");
+        let _ = example.kill(); // fails if it has ended
+        example.wait().expect("the example has a status");
+        assert!(ended.is_none(), "the example has ended: {ended:?}");
+        drawn.write(&artifact("example"));
+        let count = drawn.count([214, 94, 0]);
+        assert!(count >= 100, "the line has {count} pixels");
+    }
 }
 
 #[test]
@@ -297,7 +334,7 @@ impl Window {
                 ..native_options()
             };
             let create = move |creation: &eframe::CreationContext<'_>| {
-                let app = Arc::new(Mutex::new(App::new(creation, panel)));
+                let app = Arc::new(Mutex::new(App::new(creation, panel, None)?));
                 let shared = (app.clone(), creation.egui_ctx.clone());
                 opened.send(shared).expect("the test waits");
                 Ok(Box::new(Shared {
@@ -401,21 +438,8 @@ impl Window {
         self.settle();
     }
 
-    /// Returns the current picture of the screen.
     fn screenshot(&self) -> Picture {
-        let [width, height] = SIZE;
-        let (format, planes) = (ImageFormat::Z_PIXMAP, !0);
-        let image = self
-            .x
-            .get_image(format, self.root, 0, 0, width, height, planes);
-        let image = image
-            .expect("the request is sent")
-            .reply()
-            .expect("the server replies");
-        let (pixels, _) = image.data.as_chunks::<4>();
-        Picture {
-            rgb: pixels.iter().flat_map(|&[b, g, r, _]| [r, g, b]).collect(),
-        }
+        screenshot(&self.x, self.root)
     }
 
     /// Returns the picture of the screen once it no longer changes.
@@ -437,11 +461,33 @@ impl Window {
 
 // ---- Pictures ----
 
+/// Returns the current picture of the screen.
+fn screenshot(x: &RustConnection, root: xproto::Window) -> Picture {
+    let [width, height] = SIZE;
+    let image = x
+        .get_image(ImageFormat::Z_PIXMAP, root, 0, 0, width, height, !0)
+        .expect("the request is sent")
+        .reply()
+        .expect("the server replies");
+    let (pixels, _) = image.data.as_chunks::<4>();
+    Picture {
+        rgb: pixels.iter().flat_map(|&[b, g, r, _]| [r, g, b]).collect(),
+    }
+}
+
 struct Picture {
     rgb: Vec<u8>,
 }
 
 impl Picture {
+    /// Returns the number of pixels with this colour, or one that is almost the same.
+    fn count(&self, color: [u8; 3]) -> usize {
+        let (pixels, _) = self.rgb.as_chunks::<3>();
+        let is_near =
+            |pixel: &&[u8; 3]| std::iter::zip(*pixel, color).all(|(a, b)| a.abs_diff(b) <= 2);
+        pixels.iter().filter(is_near).count()
+    }
+
     /// Returns the share of the pixels that differ, from 0 to 1.
     fn difference(&self, other: &Self) -> f64 {
         let (a, _) = self.rgb.as_chunks::<3>();

@@ -1,6 +1,6 @@
 //! Measures ELU next to burn's own `elu` on the same tensors in the same run, and prints a Markdown table.
 //!
-//! `cargo bench` in `integrations`. `--no-default-features` measures burn without fusion.
+//! `cargo bench` in this package. `--no-default-features` measures burn without fusion.
 
 use std::{hint::black_box, time::Instant};
 

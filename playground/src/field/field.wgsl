@@ -1,12 +1,14 @@
 // A moving field. `waves` computes its values. After ELU has been applied to them, `corner` and `color` draw it.
 
-// Must equal `View` in field.rs.
+// Must equal `View` in on_gpu.rs.
 struct View {
     seconds: f32,
     // The values with the colours `negative` and `positive`.
     low: f32,
     high: f32,
     side: u32,
+    // The width and the height of the picture, in the units of the waves.
+    extent: vec2f,
     // The colours, premultiplied by their opacity.
     negative: vec4f,
     zero: vec4f,
@@ -16,12 +18,13 @@ struct View {
 @group(0) @binding(0) var<uniform> view: View;
 @group(0) @binding(1) var<storage, read_write> field: array<f32>;
 
+// Must equal the function of this name in on_cpu.rs.
 @compute @workgroup_size(16, 16)
 fn waves(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= view.side || id.y >= view.side {
         return;
     }
-    let place = (vec2f(id.xy) + 0.5) / f32(view.side) * 12.0 - 6.0;
+    let place = ((vec2f(id.xy) + 0.5) / f32(view.side) - 0.5) * view.extent;
     let t = view.seconds;
     let first = place - 2.5 * vec2f(cos(0.31 * t), sin(0.43 * t));
     let second = place - 3.0 * vec2f(sin(0.23 * t), cos(0.37 * t));

@@ -1,6 +1,6 @@
 // Draws a smooth line through the points of one curve. Its width in pixels is constant.
 
-// Must equal `View` in curves.rs.
+// Must equal `View` in on_gpu.rs.
 struct View {
     x_range: vec2f,
     y_range: vec2f,
