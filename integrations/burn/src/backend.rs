@@ -1,14 +1,13 @@
 //! ELU as operations of burn's backends: wgpu, with and without fusion, and automatic differentiation.
 //!
-//! The gradient is a trait of its own, which automatic differentiation does not implement. So a second derivative does
-//! not compile.
+//! `Autodiff` does not implement [`EluGradient`], so burn's backward pass computes gradients on the backend inside it.
 
 use burn::backend::{
     Autodiff, Backend,
     autodiff::{
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
+        ops::{Backward, Ops, OpsKind, unary},
     },
     backend_extension,
     tensor::FloatTensor,
@@ -74,10 +73,9 @@ impl<B: EluGradient> Backward<B, 1> for EluBackward {
     type State = (FloatTensor<B>, Elu);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let ([parent], (x, elu)) = (ops.parents, ops.state);
-        let grad = grads.consume::<B>(&ops.node);
-        if let Some(node) = parent {
-            grads.register::<B>(node.id, B::wgpu_elu_backward(x, grad, elu));
-        }
+        let (x, elu) = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |grad| {
+            B::wgpu_elu_backward(x, grad, elu)
+        });
     }
 }

@@ -15,13 +15,13 @@ pub enum Error {
     /// [`init`](crate::init) was not called for the device.
     #[error(
         "{device} is not registered: call wgpu_elu_burn::init(&device, &setup)? with what \
-         Device::wgpu_options().init_with_setup()? returned"
+         Device::wgpu_options().init_with_setup()? returned, before burn uses the device"
     )]
     NotRegistered {
         /// The device.
         device: String,
     },
-    /// The setup that [`init`](crate::init) was given belongs to another device.
+    /// The setup given to [`init`](crate::init) belongs to another device.
     #[error(
         "the setup belongs to another wgpu device than {device}: needed the setup that the device was created with"
     )]
@@ -37,13 +37,13 @@ pub enum Error {
         /// Burn's message.
         reason: String,
     },
-    /// The tensor holds elements that ELU is not computed for.
+    /// ELU does not support the tensor's dtype.
     #[error("needed a tensor of F16, BF16, F32, Flex32 or F64, found {found:?}")]
     DType {
         /// The dtype of the elements.
         found: DType,
     },
-    /// The device records a graph.
+    /// Burn captures a graph. No function returns this error: the output of the capture carries its text.
     #[error(
         "burn records a graph of this device, which cannot contain ELU: leave ELU out of the graph"
     )]

@@ -1,8 +1,8 @@
-//! Which tensors can be processed as a run of consecutive elements.
+//! Decides which tensors can be processed as consecutive elements.
 
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 
-/// Returns the tensors, copied where it is necessary, so that each is a run of consecutive elements, in the same order.
+/// Returns the tensors with their elements next to each other, in the same order in both. Copies them where necessary.
 ///
 /// ELU does not depend on the order of the elements, so a transposed tensor needs no copy.
 pub(crate) fn dense(x: CubeTensor, grad: Option<CubeTensor>) -> (CubeTensor, Option<CubeTensor>) {
@@ -17,7 +17,7 @@ pub(crate) fn dense(x: CubeTensor, grad: Option<CubeTensor>) -> (CubeTensor, Opt
 
 // ---- Internals ----
 
-/// Returns whether the elements lie next to each other, in any order. A tensor in storage tiles counts as not dense.
+/// Returns whether the elements lie next to each other, in any order. Returns false for a tensor in storage tiles.
 fn is_dense(tensor: &CubeTensor) -> bool {
     if tensor.meta.is_tiled() {
         return false;

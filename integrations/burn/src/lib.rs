@@ -4,7 +4,7 @@
 //! use burn::tensor::{Device, Tensor};
 //!
 //! let (device, setup) = Device::wgpu_options().init_with_setup()?;
-//! wgpu_elu_burn::init(&device, &setup)?; // once for each device
+//! wgpu_elu_burn::init(&device, &setup)?; // once for each device, before burn uses it
 //!
 //! let x = Tensor::<1>::from_data([-1e-7, -0.5, 2.0], &device);
 //! let y = wgpu_elu_burn::elu(x, 1.0)?;
@@ -12,20 +12,20 @@
 //! ```
 //!
 //! In a model, [`EluConfig`], [`SeluConfig`] and [`CeluConfig`] create modules that take the place of burn's
-//! `nn::Elu`, `nn::Selu` and `nn::Celu`. Results and gradients keep wgpu-elu's error bound.
+//! `nn::Elu`, `nn::Selu` and `nn::Celu`. Results and gradients are within 1 ULP, those of `f64` within 2.
 //!
 //! # Tensors
 //!
 //! - Elements are `f32` (also burn's `Flex32`), `f16`, `bf16`, or `f64` if the device has its features.
-//! - A tensor may be a view. A slice of rows and a transposed tensor are processed where they are; other views are
-//!   copied by burn first. If nobody else uses the tensor, the result takes its memory.
-//! - The derivative of a gradient does not exist: burn's gradients are tensors outside the graph.
-//! - Burn's graph capture refuses ELU: the capture, or whoever reads the result, gets [`Error::Recording`].
+//! - A tensor may be a view. A slice of rows and a transposed tensor are processed where they are; burn copies other
+//!   views first. If nothing else uses the tensor, the result takes its memory.
+//! - There are no second derivatives: burn's gradients are not part of the graph.
+//! - ELU cannot be part of burn's captured graphs. `capture` makes no graph then, and its output carries an error.
 //!
 //! # Errors
 //!
-//! The functions check the tensor and return an [`Error`]. What fails later, on the device, is carried by the result,
-//! as for burn's own kernels: burn returns it to whoever reads the result or what is computed from it.
+//! The functions check the tensor and return an [`Error`]. If the device fails later, the result carries the error, as
+//! that of burn's own kernels does: reading the result, or anything computed from it, returns the error.
 
 mod backend;
 mod error;
@@ -81,11 +81,21 @@ pub fn celu<const D: usize>(x: Tensor<D>, alpha: f64) -> Result<Tensor<D>, Error
 fn apply<const D: usize>(x: Tensor<D>, elu: wgpu_elu::Elu) -> Result<Tensor<D>, Error> {
     let device = registry::wgpu_device(&x.device())?;
     let (_, kernel) = registry::kernel(&device, x.dtype())?;
+    // For its errors: what the device cannot compute is known here, and not only when the result is read.
     kernel.compile(Op::Forward, elu, Shared::default())?;
-    Ok(apply_unchecked(x, elu))
+    Ok(add_to_graph(x, elu))
 }
 
-fn apply_unchecked<const D: usize>(x: Tensor<D>, elu: wgpu_elu::Elu) -> Tensor<D> {
+/// Applies ELU without an error to return: the result carries it.
+fn apply_in_module<const D: usize>(x: Tensor<D>, elu: wgpu_elu::Elu) -> Tensor<D> {
+    // Burn has one backend for wgpu, CUDA and others, so it does not refuse a tensor of another one by itself.
+    if let Err(error) = registry::wgpu_device(&x.device()) {
+        panic!("{error}");
+    }
+    add_to_graph(x, elu)
+}
+
+fn add_to_graph<const D: usize>(x: Tensor<D>, elu: wgpu_elu::Elu) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::wgpu_elu(x.into_dispatch(), elu))
 }
 

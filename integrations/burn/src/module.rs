@@ -7,7 +7,7 @@ use burn::{
 };
 use wgpu_elu::Rounding;
 
-use crate::{Error, apply, apply_unchecked};
+use crate::{Error, apply, apply_in_module};
 
 macro_rules! module {
     ($(#[$doc:meta])* $Name:ident) => {
@@ -22,15 +22,15 @@ macro_rules! module {
         impl $Name {
             /// Applies the function. Works with tensors of any shape.
             ///
-            /// If it fails, the result carries the error, as that of burn's own kernels does: `try_into_data` of it,
-            /// and of what is computed from it, returns the error, and `into_data` panics with it.
+            /// If the function fails, the result carries the error, as that of burn's own kernels does. `try_into_data`
+            /// of the result, or of anything computed from it, returns the error, and `into_data` panics.
             ///
             /// # Panics
             ///
-            /// Burn panics if the tensor belongs to another backend than burn's wgpu runtime, as it does for every
-            /// extension of a backend. [`try_forward`](Self::try_forward) returns an error instead.
+            /// Panics unless the tensor belongs to burn's wgpu runtime, as burn itself does if a backend lacks an
+            /// operation. [`try_forward`](Self::try_forward) returns an error instead.
             pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-                apply_unchecked(x, self.elu)
+                apply_in_module(x, self.elu)
             }
 
             /// Does what [`forward`](Self::forward) does.
@@ -54,7 +54,10 @@ macro_rules! module {
             }
 
             fn custom_content(&self, content: Content) -> Option<Content> {
-                content.add("alpha", &self.elu.alpha()).optional()
+                content
+                    .add("alpha", &self.elu.alpha())
+                    .add_debug_attribute("rounding", &self.elu.rounding())
+                    .optional()
             }
         }
     };
@@ -79,16 +82,16 @@ pub struct EluConfig {
     /// Any number. The default is 1.
     #[config(default = "1.0")]
     pub alpha: f64,
-    /// How results are rounded. The default is [`Rounding::Faithful`].
-    #[config(default = "Rounding::Faithful")]
-    pub rounding: Rounding,
+    /// How results are rounded. `None`, the default, is [`Rounding::Faithful`]: what burn's own configuration saves has
+    /// no such field, and is read as this.
+    pub rounding: Option<Rounding>,
 }
 
 impl EluConfig {
     /// Creates the module.
     pub fn init(&self) -> Elu {
         Elu {
-            elu: wgpu_elu::Elu::new(self.alpha).with_rounding(self.rounding),
+            elu: wgpu_elu::Elu::new(self.alpha).with_rounding(self.rounding.unwrap_or_default()),
         }
     }
 }
@@ -96,16 +99,15 @@ impl EluConfig {
 /// The configuration of [`Selu`].
 #[derive(Config, Debug)]
 pub struct SeluConfig {
-    /// How results are rounded. The default is [`Rounding::Faithful`].
-    #[config(default = "Rounding::Faithful")]
-    pub rounding: Rounding,
+    /// How results are rounded. `None`, the default, is [`Rounding::Faithful`].
+    pub rounding: Option<Rounding>,
 }
 
 impl SeluConfig {
     /// Creates the module.
     pub fn init(&self) -> Selu {
         Selu {
-            elu: wgpu_elu::Elu::selu().with_rounding(self.rounding),
+            elu: wgpu_elu::Elu::selu().with_rounding(self.rounding.unwrap_or_default()),
         }
     }
 }
@@ -116,9 +118,8 @@ pub struct CeluConfig {
     /// A number between 2^-64 and 2^64. The default is 1.
     #[config(default = "1.0")]
     pub alpha: f64,
-    /// How results are rounded. The default is [`Rounding::Faithful`].
-    #[config(default = "Rounding::Faithful")]
-    pub rounding: Rounding,
+    /// How results are rounded. `None`, the default, is [`Rounding::Faithful`].
+    pub rounding: Option<Rounding>,
 }
 
 impl CeluConfig {
@@ -129,7 +130,7 @@ impl CeluConfig {
     /// Returns [`Error::Elu`] unless `alpha` is between 2^-64 and 2^64.
     pub fn init(&self) -> Result<Celu, Error> {
         Ok(Celu {
-            elu: wgpu_elu::Elu::celu(self.alpha)?.with_rounding(self.rounding),
+            elu: wgpu_elu::Elu::celu(self.alpha)?.with_rounding(self.rounding.unwrap_or_default()),
         })
     }
 }

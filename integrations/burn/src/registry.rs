@@ -12,6 +12,7 @@ use burn::{
 use burn_cubecl::{
     CubeDevice,
     cubecl::{
+        client::Client,
         device_handle::DeviceHandle,
         wgpu::{AutoCompiler, WgpuServer},
     },
@@ -28,7 +29,7 @@ pub(crate) type Server = WgpuServer<AutoCompiler>;
 static GPUS: LazyLock<RwLock<HashMap<CubeDevice, Gpu>>> = LazyLock::new(RwLock::default);
 
 /// Registers the wgpu device and queue of a burn device, so that ELU runs on them. Call it once for each device;
-/// calling it again does nothing new.
+/// calling it again does nothing new. The registered device exists until the process ends.
 ///
 /// ```no_run
 /// use burn::tensor::Device;
@@ -38,7 +39,8 @@ static GPUS: LazyLock<RwLock<HashMap<CubeDevice, Gpu>>> = LazyLock::new(RwLock::
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// If your app has its own wgpu device, give it to burn first: `Device::wgpu_options().setup(setup.clone()).init()?`.
+/// `init_with_setup` fails if burn has used the device before. If your app has its own wgpu device, give it to burn
+/// instead: `Device::wgpu_options().setup(setup.clone()).init()?`.
 ///
 /// # Errors
 ///
@@ -87,17 +89,16 @@ pub(crate) fn kernel(device: &CubeDevice, dtype: DType) -> Result<(Gpu, Kernel),
     Ok((gpu, kernel))
 }
 
-/// Returns the thread on which burn works with the device.
-pub(crate) fn server(device: &CubeDevice) -> DeviceHandle<Server> {
-    // The client names the thread. The first client of a device creates it.
-    DeviceHandle::new(device.client().service_id().device)
+/// Returns the thread on which burn works with the device of `client`.
+pub(crate) fn server(client: &Client) -> DeviceHandle<Server> {
+    DeviceHandle::new(client.service_id().device)
 }
 
 // ---- Internals ----
 
 /// Returns the wgpu device that burn uses.
 fn wgpu_of(device: &CubeDevice) -> Result<wgpu_elu::wgpu::Device, Error> {
-    let found = server(device).submit_blocking(|server| {
+    let found = server(&device.client()).submit_blocking(|server| {
         let streams = server.write_streams();
         streams.stream(&StreamId::current()).device.clone()
     });

@@ -25,8 +25,8 @@ use crate::{
 
 /// Applies `op` to `x` and, if it takes one, to the incoming gradient.
 ///
-/// Like burn's own kernels, this neither waits nor fails. If the work fails, the result carries the error, and burn
-/// returns the error to whoever reads the result, or what is computed from it.
+/// Like burn's own kernels, this neither waits nor fails. If the work fails, the result carries the error: reading the
+/// result, or anything computed from it, returns the error.
 pub(crate) fn apply(op: Op, elu: Elu, x: CubeTensor, grad: Option<CubeTensor>) -> CubeTensor {
     if x.shape().num_elements() == 0 {
         return x;
@@ -42,15 +42,16 @@ pub(crate) fn apply(op: Op, elu: Elu, x: CubeTensor, grad: Option<CubeTensor>) -
         grad: grad.map(|grad| grad.handle.binding()),
         output: output.handle.clone().binding(),
     };
-    registry::server(&output.device).submit(move |server| work.run(server));
+    registry::server(&output.client).submit(move |server| work.run(server));
     output
 }
 
 // ---- Internals ----
 
-/// Returns a tensor for the result: the incoming gradient or `x` if burn says that nobody else uses it, else a new one.
+/// Returns a tensor for the result: the incoming gradient or `x` if burn says that nothing else uses it, else a new one.
 fn output(x: &CubeTensor, grad: Option<&CubeTensor>) -> CubeTensor {
-    let in_place = grad.into_iter().chain([x]).find(|tensor| tensor.can_mut());
+    let mut inputs = grad.into_iter().chain([x]);
+    let in_place = inputs.find(|tensor| tensor.can_mut() && tensor.dtype == x.dtype);
     in_place.cloned().unwrap_or_else(|| {
         let (client, device) = (x.client.clone(), x.device.clone());
         let mut output = empty_device_contiguous_dtype(client, device, x.shape(), x.dtype);
@@ -76,13 +77,13 @@ impl Work {
     /// Does the work. If it fails, the output carries the error.
     fn run(self, server: &mut Server) {
         let stream = StreamId::current();
-        // Before the scope, in which the output counts as not written.
+        // Not in the scope below: in it the output counts as unwritten, and burn refuses its buffer.
         let buffers = self.buffers(server, stream);
         let reads = [Some(&self.x), self.grad.as_ref()].into_iter().flatten();
         let written = vec![self.output.clone()];
         let scope =
             ExecuteScope::launching(server, KernelId::new::<Self>(), stream, reads, written);
-        // The outcome is reported to whoever reads the output.
+        // The output carries a failure, so it is reported there.
         let _outcome = scope.execute(|server| {
             let buffers = buffers?;
             if server
@@ -95,35 +96,26 @@ impl Work {
         });
     }
 
-    /// Returns the buffers of the tensors: `x`, the output, and the incoming gradient, if there is one.
+    /// Submits what is pending on every stream, and returns the buffers of the tensors.
     ///
-    /// This also submits what is pending on the streams of the tensors and on the current stream, so that the work that
-    /// computes the inputs comes first (cubecl-wgpu-0.11.3/src/compute/server.rs, `fn get_resource`).
-    fn buffers(
-        &self,
-        server: &mut Server,
-        stream: StreamId,
-    ) -> Result<Vec<ManagedResource<WgpuResource>>, ServerError> {
-        let bindings = [Some(&self.x), Some(&self.output), self.grad.as_ref()];
-        let bindings = bindings.into_iter().flatten().cloned();
-        bindings
-            .map(|binding| server.get_resource(binding, stream))
-            .collect()
+    /// The pending work computes the inputs, or still reads memory that the output takes: a thread may have dropped a
+    /// tensor that its pending work reads, so that burn says that nothing else uses it.
+    fn buffers(&self, server: &mut Server, stream: StreamId) -> Result<Buffers, ServerError> {
+        server.write_streams().flush_all();
+        let mut buffer = |binding: &BufferBinding| server.get_resource(binding.clone(), stream);
+        Ok(Buffers {
+            x: buffer(&self.x)?,
+            grad: self.grad.as_ref().map(&mut buffer).transpose()?,
+            output: buffer(&self.output)?,
+        })
     }
 
     /// Records and submits the operation. Later work of burn is submitted later, to the same queue.
-    fn submit(&self, buffers: &[ManagedResource<WgpuResource>]) -> Result<(), Error> {
+    fn submit(&self, buffers: &Buffers) -> Result<(), Error> {
         let (gpu, kernel) = self.kernel.as_ref().map_err(Clone::clone)?;
-        let mut slices = buffers.iter().map(|buffer| {
-            let resource = buffer.resource();
-            resource
-                .buffer
-                .slice(resource.offset..resource.offset + self.bytes)
-        });
-        let (Some(x), Some(output)) = (slices.next(), slices.next()) else {
-            return Ok(()); // `buffers` always has these two
-        };
-        let step = kernel.prepare_op(self.op, self.elu, x, slices.next(), output)?;
+        let [x, output] = [&buffers.x, &buffers.output].map(|buffer| self.slice(buffer));
+        let grad = buffers.grad.as_ref().map(|buffer| self.slice(buffer));
+        let step = kernel.prepare_op(self.op, self.elu, x, grad, output)?;
         let mut encoder = gpu
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor {
@@ -133,6 +125,22 @@ impl Work {
         gpu.queue().submit([encoder.finish()]);
         Ok(())
     }
+
+    fn slice<'a>(&self, buffer: &'a Buffer) -> wgpu::BufferSlice<'a> {
+        let resource = buffer.resource();
+        resource
+            .buffer
+            .slice(resource.offset..resource.offset + self.bytes)
+    }
+}
+
+type Buffer = ManagedResource<WgpuResource>;
+
+/// The buffers of one operation.
+struct Buffers {
+    x: Buffer,
+    grad: Option<Buffer>,
+    output: Buffer,
 }
 
 fn server_error(error: &Error) -> ServerError {

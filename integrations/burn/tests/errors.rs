@@ -33,7 +33,7 @@ fn a_device_that_is_not_registered_names_the_line_to_add() {
     let other = unregistered();
     let line = format!(
         "{} is not registered: call wgpu_elu_burn::init(&device, &setup)? with what \
-         Device::wgpu_options().init_with_setup()? returned",
+         Device::wgpu_options().init_with_setup()? returned, before burn uses the device",
         name(&other)
     );
     says(elu(number_tensor(&other, [4]), 1.0), &line);
@@ -43,7 +43,7 @@ fn a_device_that_is_not_registered_names_the_line_to_add() {
             .try_forward(number_tensor(&other, [4])),
         &line,
     );
-    // A module returns a tensor, which carries the error to whoever reads it or what is computed from it.
+    // A module returns a tensor. Reading it, or what is computed from it, returns the error.
     let carried = EluConfig::new().init().forward(number_tensor(&other, [4]));
     let error = (carried.clone() * 2.0).try_into_data().unwrap_err();
     assert!(format!("{error:?}").contains(&line), "{error:?}");
@@ -131,7 +131,7 @@ fn what_wgpu_elu_does_not_support_is_its_own_error() {
 }
 
 #[test]
-fn burns_graph_capture_falls_back_to_running_the_closure() {
+fn burns_graph_capture_makes_no_graph_and_its_output_carries_an_error() {
     if device().is_none() {
         return;
     }

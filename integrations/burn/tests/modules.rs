@@ -87,12 +87,18 @@ fn a_model_trains_and_its_record_has_no_part_for_activations() {
 fn configurations_are_saved_and_displayed() {
     let config = EluConfig::new()
         .with_alpha(0.25)
-        .with_rounding(Rounding::Nearest);
+        .with_rounding(Some(Rounding::Nearest));
     let text = config.to_string();
     let loaded = EluConfig::load_binary(text.as_bytes()).unwrap();
     let expected = wgpu_elu::Elu::new(0.25).with_rounding(Rounding::Nearest);
     assert_eq!(loaded.init().function(), expected);
-    assert_eq!(loaded.init().to_string(), "Elu {alpha: 0.25}");
+    assert_eq!(
+        loaded.init().to_string(),
+        "Elu {alpha: 0.25, rounding: Nearest}"
+    );
+    // What burn's own configuration saves.
+    let loaded = EluConfig::load_binary(burn::nn::EluConfig::new().to_string().as_bytes()).unwrap();
+    assert_eq!(loaded.init().function(), wgpu_elu::Elu::new(1.0));
     assert_eq!(SeluConfig::new().init().function(), wgpu_elu::Elu::selu());
     assert_eq!(
         CeluConfig::new().init().unwrap().function(),

@@ -88,7 +88,7 @@ fn sixteen_bit_tensors_of_odd_lengths_work() {
 
     let Some(device) = device() else { return };
     if !device.supports_dtype(DType::F16) {
-        return println!("burn does not compute with F16 on this device");
+        return eprintln!("SKIPPED: burn does not compute with F16 on this device");
     }
     let judge = Judge {
         op: Op::Forward,
@@ -96,7 +96,8 @@ fn sixteen_bit_tensors_of_odd_lengths_work() {
         elu: Elu::new(1.0),
     };
     let x = number_tensor(&device, [1001]).cast(FloatDType::F16);
-    for range in [1..2, 1..4, 3..1000, 5..1001, 0..999] {
+    // Burn makes a view of the slice that starts at 256 bytes, and copies the others.
+    for range in [1..2, 1..4, 3..1000, 5..1001, 0..999, 128..1001] {
         let view = x.clone().slice([range]);
         let y = elu(view.clone(), 1.0).unwrap();
         let x = bits(view);

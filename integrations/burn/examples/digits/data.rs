@@ -1,4 +1,4 @@
-//! The digits, which the README names the origin of.
+//! Loads the digits. README.md names their origin.
 
 use std::io::Read;
 
