@@ -7,7 +7,8 @@
 //!   three alone.
 //! - `penalty`: a tensor's penalty on the GPU, submitted and read, next to a download of the tensor; and a slice's
 //!   penalty next to a copy of the slice.
-//! - `step`: recording and preparing, next to the same wgpu calls by hand.
+//! - `step`: creating a kernel, its first step, recording, and preparing another step, the last two next to the same
+//!   wgpu calls by hand.
 //! - `layer`: a layer's call next to the forward that it makes.
 //! - `small`: one `Elu::forward` of a small tensor, next to the same wgpu calls by hand; and on the CPU next to the
 //!   slice function, an allocation, and moving a vector into a tensor and out again.
@@ -247,7 +248,8 @@ fn bench_penalty(c: &mut Criterion) {
     });
 }
 
-/// Measures recording (a thousand times) and preparing a step, next to the same wgpu calls by hand.
+/// Measures creating a kernel, its first step, which compiles, and recording (a thousand times) and preparing a step,
+/// next to the same wgpu calls by hand. Set `MESA_SHADER_CACHE_DISABLE=true`, so that Mesa compiles every time.
 fn bench_step(c: &mut Criterion) {
     const RECORDINGS: u64 = 1000;
     let mut group = c.benchmark_group("step");
@@ -270,19 +272,24 @@ fn bench_step(c: &mut Criterion) {
     let (x, y) = tensors(1 << 12);
     let bytes = |tensor: &Tensor| tensor.as_buffer_slice().unwrap().buffer().clone();
     let (x_buffer, y_buffer) = (bytes(&x), bytes(&y));
-    let kernel = Kernel::new(GPU.device(), DType::F32).unwrap();
-    let prepare = || {
+    let new = || Kernel::new(GPU.device(), DType::F32).unwrap();
+    let prepare = |kernel: &Kernel| {
         kernel
             .prepare(ALPHA, x_buffer.slice(..), y_buffer.slice(..))
             .unwrap()
     };
-    let step = prepare();
+    let kernel = new();
+    let step = prepare(&kernel);
     let copy = ShaderCopy::new(&GPU, x_buffer.slice(..), None, y_buffer.slice(..));
     group.bench_function("record", |b| record(b, &|pass| step.record(pass)));
     // `ShaderCopy::record` makes the same wgpu calls as `Step::record`.
     group.bench_function("record_by_hand", |b| record(b, &|pass| copy.record(pass)));
     group.throughput(Throughput::Elements(1));
-    group.bench_function("prepare", |b| b.iter(prepare));
+    group.bench_function("kernel_new", |b| b.iter(new));
+    group.bench_function("first_prepare", |b| {
+        b.iter_batched_ref(new, |kernel| prepare(kernel), BatchSize::SmallInput);
+    });
+    group.bench_function("prepare", |b| b.iter(|| prepare(&kernel)));
     let layout = layout_by_hand();
     group.bench_function("prepare_by_hand", |b| {
         b.iter(|| {

@@ -1,5 +1,7 @@
-//! ELU in an egui app: the kernel writes into the buffer that egui's render pass draws. Nothing is read back. Copy the
-//! first half; the second is the buffers, the pipeline and the window, which every app has of its own.
+//! ELU in an egui app: the kernel writes into the buffer that egui's render pass draws. Nothing is read back.
+//!
+//! Copy `Elu`, `Draw` and its `CallbackTrait` (lines 8 to 50). The rest creates buffers, a pipeline and a window, which
+//! your app already has.
 //!
 //! Run it with `cargo run --release --manifest-path playground/Cargo.toml --example egui`.
 
@@ -12,7 +14,7 @@ struct Elu {
     kernel: Kernel,
     x: wgpu::Buffer,
     y: wgpu::Buffer,
-    step: Option<(f64, Step)>, // prepared anew when alpha changes
+    prepared: Option<(f64, Option<Step>)>, // for this alpha, or no step if that failed
     line: wgpu::RenderPipeline,
     bindings: wgpu::BindGroup,
 }
@@ -27,13 +29,12 @@ impl CallbackTrait for Draw {
         encoder: &mut wgpu::CommandEncoder, all: &mut CallbackResources,
     ) -> Vec<wgpu::CommandBuffer> {
         let Some(elu) = all.get_mut::<Elu>() else { return vec![] };
-        if elu.step.as_ref().is_none_or(|(alpha, _)| *alpha != self.0) {
-            match elu.kernel.prepare(self.0, elu.x.slice(..), elu.y.slice(..)) {
-                Ok(step) => elu.step = Some((self.0, step)),
-                Err(error) => eprintln!("{error}"), // a callback cannot return it
-            }
+        if elu.prepared.as_ref().is_none_or(|(alpha, _)| *alpha != self.0) {
+            let step = elu.kernel.prepare(self.0, elu.x.slice(..), elu.y.slice(..));
+            let step = step.inspect_err(|error| eprintln!("{error}")); // a callback cannot return it
+            elu.prepared = Some((self.0, step.ok()));
         }
-        if let Some((_, step)) = &elu.step {
+        if let Some((_, Some(step))) = &elu.prepared {
             step.record(&mut encoder.begin_compute_pass(&Default::default()));
         }
         vec![]
@@ -41,6 +42,7 @@ impl CallbackTrait for Draw {
 
     fn paint(&self, _: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, all: &CallbackResources) {
         let Some(elu) = all.get::<Elu>() else { return };
+        let Some((_, Some(_))) = elu.prepared else { return };
         pass.set_pipeline(&elu.line);
         pass.set_bind_group(0, &elu.bindings, &[]);
         pass.draw(0..256, 0..1); // one vertex for each value
@@ -50,12 +52,16 @@ impl CallbackTrait for Draw {
 impl Elu {
     fn new(device: &wgpu::Device, format: wgpu::TextureFormat) -> wgpu_elu::Result<Self> {
         let x: Vec<f32> = (0..256).map(|i| i as f32 / 32.0 - 5.0).collect();
-        let [x, y] = ["x", "y"].map(|name| {
-            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some(name),
-                contents: bytemuck::cast_slice(&x),
-                usage: wgpu::BufferUsages::STORAGE,
-            })
+        let x = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("x"),
+            contents: bytemuck::cast_slice(&x),
+            usage: wgpu::BufferUsages::STORAGE,
+        });
+        let y = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("y"),
+            size: x.size(),
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
         });
         let shader = device.create_shader_module(wgpu::include_wgsl!("egui.wgsl"));
         let line = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
@@ -95,7 +101,7 @@ impl Elu {
             kernel,
             x,
             y,
-            step: None,
+            prepared: None,
             line,
             bindings,
         })

@@ -7,17 +7,17 @@ use eframe::{
     emath,
 };
 
-/// Below this height in points, rows leave out their notes, so that a phone's screen has room for the picture.
+/// Below this height in points, the row shows the short note, so that a phone's screen has room for the picture.
 const LOW: f32 = 400.0;
 
-/// Shows the row. Returns the position of the slider.
+/// Shows the row, with the short note if the window is low. Returns the position of the slider.
 pub(crate) fn show(
     ui: &mut Ui,
     alpha: &mut f64,
-    note: &str,
+    [note, short_note]: [&str; 2],
     switches: impl FnOnce(&mut Ui),
 ) -> Rect {
-    let has_note = ui.available_height() > LOW;
+    let is_low = ui.available_height() <= LOW;
     ui.add_space(6.0);
     let slider = ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().slider_width = (ui.available_width() - 150.0).clamp(80.0, 240.0);
@@ -32,7 +32,9 @@ pub(crate) fn show(
             slider.request_focus();
         }
         switches(ui);
-        if has_note {
+        if is_low {
+            ui.label(short_note);
+        } else {
             if ui.available_size_before_wrap().x < 0.5 * ui.max_rect().width() {
                 ui.end_row();
             }
@@ -53,7 +55,7 @@ pub(crate) fn show_error(ui: &mut Ui, text: &str) {
 /// Formats any number briefly and without hiding that it is not 0.
 fn format(alpha: f64, decimals: RangeInclusive<usize>) -> String {
     if alpha == 0.0 || (1e-2..1e6).contains(&alpha.abs()) {
-        emath::format_with_decimals_in_range(alpha, decimals)
+        emath::format_with_decimals_in_range(alpha, 0..=*decimals.end())
     } else {
         format!("{alpha:e}")
     }

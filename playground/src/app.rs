@@ -63,6 +63,8 @@ pub struct App {
     panel: Panel,
     alpha: f64,
     slider: Rect,
+    /// Where the device's name and the links to the README and the source are, for tests.
+    bar: [Rect; 3],
     curves: Curves,
     floats: Floats,
     field: Field,
@@ -95,6 +97,7 @@ impl App {
             panel,
             alpha: 1.0,
             slider: Rect::NOTHING,
+            bar: [Rect::NOTHING; 3],
             curves: Curves::new(gpu)?,
             floats: Floats::default(),
             field: Field::new(gpu)?,
@@ -134,6 +137,12 @@ impl App {
         self.slider
     }
 
+    /// Returns the position of the space for the device's name, and of the links to the README and the source, in
+    /// points.
+    pub fn bar_places(&self) -> [Rect; 3] {
+        self.bar
+    }
+
     /// Returns the position of the switch for the rounding, of the button that resets the view, and of the plot of
     /// curves, in points.
     pub fn places(&self) -> [Rect; 3] {
@@ -156,8 +165,9 @@ impl App {
         self.floats.errors()
     }
 
-    /// Reads back the plotted points: all x, then all y of each curve in the order of [`Curve::ALL`]. A hidden curve
-    /// has the y of its last visible frame.
+    /// Reads back the plotted points: all x, then all y of each curve in the order of [`Curve::ALL`]. On the GPU, a curve
+    /// that is not drawn keeps the y of its last visible frame. On the CPU, only a curve that refuses alpha has no
+    /// numbers: NaN.
     ///
     /// [`Curve::ALL`]: crate::Curve::ALL
     pub fn plotted(&self) -> impl Future<Output = Result<Vec<f32>, String>> + use<> {
@@ -181,7 +191,7 @@ impl eframe::App for App {
         if self.panel != Panel::Field {
             self.field.pause();
         }
-        egui::Panel::top("bar").show(ui, |ui| self.bar(ui));
+        egui::Panel::top("bar").show(ui, |ui| self.show_bar(ui));
         CentralPanel::default().show(ui, |ui| {
             let alpha = &mut self.alpha;
             match self.panel {
@@ -202,7 +212,7 @@ impl eframe::App for App {
 // ---- Internals ----
 
 impl App {
-    fn bar(&mut self, ui: &mut Ui) {
+    fn show_bar(&mut self, ui: &mut Ui) {
         let is_narrow = ui.available_width() < NARROW;
         ui.add_space(4.0);
         ui.horizontal(|ui| {
@@ -214,12 +224,19 @@ impl App {
                 let title = RichText::new(panel.title()).size(15.0);
                 ui.selectable_value(&mut self.panel, panel, title);
             }
-            if !is_narrow {
-                self.device_and_links(ui);
-            }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.menu_button("Theme", show_themes);
+                if !is_narrow {
+                    ui.separator();
+                    self.show_links_and_device(ui);
+                }
+            });
         });
         if is_narrow {
-            ui.horizontal(|ui| self.device_and_links(ui));
+            ui.horizontal(|ui| {
+                let layout = Layout::right_to_left(Align::Center);
+                ui.with_layout(layout, |ui| self.show_links_and_device(ui));
+            });
         }
         if let Some(reason) = &self.fallback {
             ui.colored_label(ui.visuals().warn_fg_color, reason);
@@ -227,19 +244,17 @@ impl App {
         ui.add_space(4.0);
     }
 
-    /// Shows the menu for the theme, the links and the device's name, from right to left.
-    fn device_and_links(&self, ui: &mut Ui) {
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.menu_button("Theme", show_themes);
-            if let Some(source) = SOURCE {
-                ui.separator();
-                ui.hyperlink_to("Source", source);
-                ui.hyperlink_to("README", format!("{source}#readme"));
-            }
+    /// Shows the links and the device's name, from right to left.
+    fn show_links_and_device(&mut self, ui: &mut Ui) {
+        if let Some(source) = SOURCE {
+            self.bar[2] = ui.hyperlink_to("Source", source).rect;
+            let readme = format!("{source}#readme");
+            self.bar[1] = ui.hyperlink_to("README", readme).rect;
             ui.separator();
-            ui.add(Label::new(RichText::new(&self.device).weak()).truncate())
-                .on_hover_text(&self.device);
-        });
+        }
+        self.bar[0] = ui.available_rect_before_wrap();
+        ui.add(Label::new(RichText::new(&self.device).weak()).truncate())
+            .on_hover_text(&self.device);
     }
 }
 
@@ -261,8 +276,8 @@ fn device_name(state: &RenderState, browser: Option<String>) -> String {
         Some(name) => format!("{name} (WebGPU)"),
         None => wgpu_elu::Gpu::from_wgpu(&state.device, &state.queue).to_string(),
     };
-    match state.adapter.get_info().device_type {
-        wgpu::DeviceType::Cpu => format!("{name}, software"),
+    match (state.adapter.get_info().device_type, name.strip_suffix(')')) {
+        (wgpu::DeviceType::Cpu, Some(start)) => format!("{start}, software)"),
         _ => name,
     }
 }

@@ -104,10 +104,15 @@ impl Curves {
     pub(crate) fn show(&mut self, ui: &mut Ui, alpha: &mut f64) -> Rect {
         let (rounding, view, places) = (&mut self.rounding, &mut self.view, &mut self.places);
         let note = match self.gpu {
-            Some(_) => "Every curve is computed by the kernel, on the device that draws it.",
-            None => "Every curve is computed by the CPU path.",
+            Some(_) => {
+                "Every curve is computed by the kernel, on the device that draws it. Wheel or pinch: zoom. Drag: move. \
+                 Double click: reset."
+            }
+            None => {
+                "Every curve is computed by the CPU path. Wheel or pinch: zoom. Drag: move. Double click: reset."
+            }
         };
-        let slider = alpha::show(ui, alpha, note, |ui| {
+        let slider = alpha::show(ui, alpha, [note, ""], |ui| {
             let mut nearest = *rounding == Rounding::Nearest;
             let switch = ui.checkbox(&mut nearest, "nearest").on_hover_text(
                 "Rounding::Nearest: every result is the float nearest to the exact value, so that all devices agree in \
@@ -119,8 +124,6 @@ impl Curves {
                 Rounding::Faithful
             };
             let reset = ui.add_enabled(!view.is_initial(), Button::new("Reset view"));
-            let reset =
-                reset.on_hover_text("The wheel zooms, a drag moves, a double click resets.");
             if reset.clicked() {
                 view.reset();
             }
@@ -133,6 +136,7 @@ impl Curves {
                 marker: "●",
                 color,
                 name: curve.name().into(),
+                is_drawn: curve.factors(*alpha).is_ok(),
             })
             .collect();
         let mut shown = Vec::new();
@@ -151,7 +155,7 @@ impl Curves {
             alpha::show_error(ui, &error);
         }
         let mut hidden = self.hidden;
-        legend::around(ui, &entries, &mut hidden, |ui, _| {
+        legend::around(ui, &entries, &mut hidden, |ui| {
             self.plot(ui, *alpha, &shown)
         });
         self.hidden = hidden;
@@ -173,8 +177,8 @@ impl Curves {
         self.places
     }
 
-    /// Returns the plotted points: all x, then all y of each curve. A curve that is not drawn has the y of its last
-    /// visible frame, or no number if the CPU computes.
+    /// Returns the plotted points: all x, then all y of each curve. On the GPU, a curve that is not drawn keeps the y of
+    /// its last visible frame. On the CPU, only a curve that refuses alpha has no numbers: NaN.
     pub(crate) fn read(&self, alpha: f64) -> impl Future<Output = Result<Vec<f32>>> + use<> {
         let reading = self.gpu.as_ref().map(OnGpu::read);
         let (bounds, rounding) = (self.bounds, self.rounding);
@@ -268,7 +272,7 @@ fn lines(curve: Curve, elu: Elu, bounds: PlotBounds) -> Vec<Line<'static>> {
 /// Returns the visible part before the first zoom. It contains the values that the curves tend to, and the gradient
 /// at 0.
 fn initial_bounds(alpha: f64) -> PlotBounds {
-    let reach = if alpha.abs() < 1e30 {
+    let reach = if alpha.abs() < view::HUGE {
         1.1 * alpha.abs()
     } else {
         0.0

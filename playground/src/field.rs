@@ -19,7 +19,7 @@ const HIGHEST: f32 = 3.6;
 /// The length of the picture's shorter side, in the units of the waves.
 const EXTENT: f32 = 12.0;
 /// The width of the colour bar with its numbers, in points.
-const BAR: f32 = 72.0;
+const BAR: f32 = 84.0;
 
 pub(crate) struct Field {
     place: Place,
@@ -68,24 +68,19 @@ impl Field {
             None => "...".into(),
         };
         let frame = ms(self.frames.mean_time_interval().map(f64::from), 1);
-        let (side, elu) = match &self.place {
-            Place::Cpu(cpu) => (
-                on_cpu::SIDE,
-                format!("ELU alone {} (CPU)", ms(cpu.seconds(), 2)),
-            ),
-            Place::Gpu(gpu) => (
-                on_gpu::SIDE,
-                match gpu.kernel_seconds() {
-                    Ok(seconds) => format!("ELU alone {} (GPU timestamps)", ms(seconds, 2)),
-                    Err(NoTimestamps) => "ELU alone is not measured (no GPU timestamps)".into(),
-                },
-            ),
+        let (side, elu, clock) = match &self.place {
+            Place::Cpu(cpu) => (on_cpu::SIDE, ms(cpu.seconds(), 2), "CPU"),
+            Place::Gpu(gpu) => match gpu.kernel_seconds() {
+                Ok(seconds) => (on_gpu::SIDE, ms(seconds, 2), "GPU timestamps"),
+                Err(NoTimestamps) => (on_gpu::SIDE, "not measured".into(), "no GPU timestamps"),
+            },
         };
+        let short_note = format!("Frame {frame}, ELU alone {elu}.");
         let note = format!(
-            "{} points per frame: waves, then ELU in place.  Frame {frame}, {elu}.",
+            "{} points per frame: waves, then ELU in place. Frame {frame}, ELU alone {elu} ({clock}).",
             thousands(u64::from(side).pow(2)),
         );
-        let slider = alpha::show(ui, alpha, &note, |_| ());
+        let slider = alpha::show(ui, alpha, [&note, &short_note], |_| ());
         if let Place::Gpu(gpu) = &self.place
             && let Some(error) = gpu.error()
         {

@@ -45,9 +45,9 @@ impl Floats {
     /// Shows the panel. Returns the position of the slider for alpha.
     pub(crate) fn show(&mut self, ui: &mut Ui, alpha: &mut f64) -> Rect {
         let (curve, x) = (&mut self.curve, &mut self.x);
-        let note = "Each vertical line is a float32 x, and each horizontal line a float32 y, without gaps. The CPU path \
-            computes.";
-        let slider = alpha::show(ui, alpha, note, |ui| {
+        let note = "One unit on either axis is one float32. Computed by the CPU path. naive: the formula with exp(x) - 1 \
+            (the gradient: exp(x)), in float32.";
+        let slider = alpha::show(ui, alpha, [note, ""], |ui| {
             ComboBox::from_id_salt("curve")
                 .selected_text(curve.name())
                 .width(120.0)
@@ -82,17 +82,19 @@ impl Floats {
                 marker: MARKERS[i].1,
                 color: colors[i],
                 name: format!(
-                    "{}\n{} wrong, ≤ {:.*} ULP",
+                    "{}\n{} of {} not nearest, max error {:.*} ULP",
                     NAMES[i],
-                    results.wrong(i),
+                    results.count_not_nearest(i),
+                    results.x.len(),
                     if self.errors[i] < 9.995 { 2 } else { 0 },
                     self.errors[i]
                 ),
+                is_drawn: true,
             })
             .collect();
         let mut hidden = self.hidden;
-        legend::around(ui, &entries, &mut hidden, |ui, hidden| {
-            results.plot(ui, hidden, colors);
+        legend::around(ui, &entries, &mut hidden, |ui| {
+            results.plot(ui, self.hidden, colors);
         });
         self.hidden = hidden;
         slider
@@ -108,7 +110,7 @@ impl Floats {
 // ---- Internals ----
 
 /// The names of the three results.
-const NAMES: [&str; 3] = ["exp(x) - 1", "faithful", "nearest"];
+const NAMES: [&str; 3] = ["naive", "faithful", "nearest"];
 
 /// The markers of the three results: as a shape in the plot, and as text in the legend.
 const MARKERS: [(MarkerShape, &str); 3] = [
@@ -183,12 +185,12 @@ impl Results {
     }
 
     /// Returns how many results are not the nearest float.
-    fn wrong(&self, i: usize) -> usize {
+    fn count_not_nearest(&self, i: usize) -> usize {
         let pairs = std::iter::zip(&self.y[i], &self.y[2]);
         pairs.filter(|(y, nearest)| y != nearest).count()
     }
 
-    fn plot(&self, ui: &mut Ui, hidden: &[bool], colors: [Color32; 3]) {
+    fn plot(&self, ui: &mut Ui, hidden: [bool; 3], colors: [Color32; 3]) {
         let [x_middle, y_middle] = self.middle;
         let place = |i: usize, y: f32| [i as f64 - REACH as f64, (number(y) - y_middle) as f64];
         // All visible points lie at least one float inside the picture.
@@ -270,7 +272,8 @@ impl Results {
     }
 }
 
-/// Returns the factors as the kernels round them. The slope at 0 stays their exact product.
+/// Returns the factors as the kernels round them. Dividing by `scale` and multiplying by it again changes the product by
+/// at most 1 ULP of f64.
 fn rounded(factors: Factors) -> Result<Factors> {
     let round = |factor: f64| f64::from(factor as f32);
     let negative = round(factors.alpha() * factors.scale());
@@ -355,8 +358,8 @@ mod tests {
                     "{curve:?}: {faithful}, {nearest}"
                 );
                 assert!(naive > 2.0, "{curve:?}: {naive}");
-                assert_eq!(results.wrong(2), 0);
-                assert!(results.wrong(0) > 16);
+                assert_eq!(results.count_not_nearest(2), 0);
+                assert!(results.count_not_nearest(0) > 16);
             }
         }
     }

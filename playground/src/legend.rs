@@ -10,6 +10,8 @@ pub(crate) struct Entry {
     pub(crate) marker: &'static str,
     pub(crate) color: Color32,
     pub(crate) name: String,
+    /// Whether the line can be drawn. If not, its name is weak.
+    pub(crate) is_drawn: bool,
 }
 
 /// Shows the legend, and below or to the left of it the plot.
@@ -17,17 +19,17 @@ pub(crate) fn around(
     ui: &mut Ui,
     entries: &[Entry],
     hidden: &mut [bool],
-    plot: impl FnOnce(&mut Ui, &mut [bool]),
+    plot: impl FnOnce(&mut Ui),
 ) {
     let size = ui.available_size();
     if is_wide(ui) {
         ui.horizontal_top(|ui| {
-            ui.allocate_ui(vec2(size.x - WIDTH, size.y), |ui| plot(ui, hidden));
+            ui.allocate_ui(vec2(size.x - WIDTH, size.y), plot);
             ui.vertical(|ui| show(ui, entries, hidden));
         });
     } else {
         ui.horizontal_wrapped(|ui| show(ui, entries, hidden));
-        plot(ui, hidden);
+        plot(ui);
     }
 }
 
@@ -45,6 +47,7 @@ fn show(ui: &mut Ui, entries: &[Entry], hidden: &mut [bool]) {
         let name = RichText::new(&entry.name);
         let button = match *hidden {
             true => Button::new((marker.weak(), name.weak().strikethrough())),
+            false if !entry.is_drawn => Button::new((marker.weak(), name.weak())),
             false => Button::new((marker.color(entry.color), name)),
         };
         let action = if *hidden { "Show" } else { "Hide" };

@@ -18,17 +18,22 @@ const BROWSER_WAITS: &str = " Browsers check only every few milliseconds whether
 const HEAD: f32 = 52.0;
 const ROW: f32 = 18.0;
 /// The heights of the notes, in a wide and in a narrow window, in points.
-const NOTES: [f32; 2] = [56.0, 116.0];
+const NOTES: [f32; 2] = [56.0, 122.0];
 /// The smallest height of the chart, in points. If there is less room, the panel scrolls.
 const MIN_CHART: f32 = 180.0;
 /// The space between the table's cells, in points.
 const GAPS: Vec2 = vec2(8.0, 4.0);
-/// The largest width of the table, in points.
-const TABLE: f32 = 520.0;
+/// The width of the table's first column, and the largest of the others, in points.
+const FIRST: f32 = 56.0;
+const COLUMN: f32 = 136.0;
 
-/// Shows the panel. `device` is the GPU's name.
+/// Shows the panel. `device` is the name of the device that computes.
 pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
     let results = comparison.results();
+    let measurements = match comparison.has_gpu() {
+        true => &Measurement::ALL[..],
+        false => &[Measurement::Cpu],
+    };
     ui.add_space(6.0);
     ui.horizontal_wrapped(|ui| {
         let is_running = matches!(results.state, State::Running);
@@ -39,13 +44,11 @@ pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
         match &results.state {
             State::Idle => {
                 let cpu = wgpu_elu::Device::Cpu;
-                let devices = match comparison.has_gpu() {
-                    true => format!("Compares {device} with {cpu}"),
-                    false => format!("Measures {cpu}"),
+                let (work, time) = match comparison.has_gpu() {
+                    true => (format!("Compares {device} with {cpu}"), "half a minute"),
+                    false => (format!("Measures {cpu}"), "a few seconds"),
                 };
-                ui.label(format!(
-                    "{devices} for float32 and alpha 1. Takes half a minute."
-                ));
+                ui.label(format!("{work} for float32 and alpha 1. Takes {time}."));
             }
             State::Running => {
                 ui.add(
@@ -65,25 +68,28 @@ pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
     });
     ui.add_space(6.0);
     let size = ui.available_size();
+    let table = FIRST + COLUMN * measurements.len() as f32;
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         if legend::is_wide(ui) {
-            let width = (0.55 * size.x).min(TABLE);
+            let width = (0.55 * size.x).min(table);
             ui.horizontal_top(|ui| {
                 let chart = vec2(size.x - width - 12.0, size.y - NOTES[0]);
                 ui.allocate_ui(chart, |ui| show_speeds(ui, &results, chart.y));
-                ui.vertical(|ui| show_times(ui, &results, width));
+                ui.vertical(|ui| show_times(ui, &results, measurements, width));
             });
         } else {
-            let table = HEAD + (ROW + GAPS.y) * POWERS.len() as f32;
-            show_speeds(ui, &results, size.y - table - NOTES[1]);
+            let height = HEAD + (ROW + GAPS.y) * POWERS.len() as f32;
+            show_speeds(ui, &results, size.y - height - NOTES[1]);
             ui.add_space(8.0);
-            show_times(ui, &results, size.x.min(TABLE));
+            show_times(ui, &results, measurements, size.x.min(table));
+            ui.add_space(6.0);
         }
-        let describe = |measurement: Measurement| {
-            format!("{}: {}.", measurement.name(), measurement.description())
+        let describe = |measurement: &Measurement| {
+            format!("{}: {}. ", measurement.name(), measurement.description())
         };
-        let mut notes = Measurement::ALL.map(describe).join(" ");
-        if cfg!(target_arch = "wasm32") {
+        let mut notes: String = measurements.iter().map(describe).collect();
+        notes += "–: not measured.";
+        if cfg!(target_arch = "wasm32") && comparison.has_gpu() {
             notes += BROWSER_WAITS;
         }
         ui.weak(notes);
@@ -110,15 +116,14 @@ fn summary(results: &Results) -> String {
 
 /// Shows the chart of speeds. The table's head is its legend.
 fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
-    // Returns a grid spacer with a mark at every multiple of `step`. The limit of about 100 marks matters when the plot
-    // is zoomed out far.
+    // Returns a grid spacer with a mark at every multiple of `step`.
     let marks = |step: f64| {
         move |input: GridInput| {
             let (first, last) = (
                 (input.bounds.0 / step).ceil() as i64,
                 (input.bounds.1 / step).floor() as i64,
             );
-            (first..=last.min(first + 100))
+            (first..=last)
                 .map(|i| GridMark {
                     value: i as f64 * step,
                     step_size: step,
@@ -186,10 +191,9 @@ fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
 }
 
 /// Shows the table. Its head is the legend of the chart.
-fn show_times(ui: &mut Ui, results: &Results, width: f32) {
+fn show_times(ui: &mut Ui, results: &Results, measurements: &[Measurement], width: f32) {
     let colors: [Color32; 4] = palette::lines(ui.visuals());
-    let narrow = 56.0; // the column with the numbers of elements
-    let column = ((width - narrow) / Measurement::ALL.len() as f32 - GAPS.x).max(1.0);
+    let column = ((width - FIRST) / measurements.len() as f32 - GAPS.x).max(1.0);
     let cell = |ui: &mut Ui, width, height, add: &dyn Fn(&mut Ui)| {
         ui.allocate_ui_with_layout(vec2(width, height), Layout::bottom_up(Align::LEFT), |ui| {
             ui.set_min_size(vec2(width, height));
@@ -201,15 +205,18 @@ fn show_times(ui: &mut Ui, results: &Results, width: f32) {
         .min_col_width(0.0)
         .spacing(GAPS)
         .show(ui, |ui| {
-            cell(ui, narrow, HEAD, &|ui| {
+            cell(ui, FIRST, HEAD, &|ui| {
                 ui.strong("elements");
             });
             for ((measurement, color), (_, marker)) in
-                std::iter::zip(std::iter::zip(Measurement::ALL, colors), MARKERS)
+                std::iter::zip(std::iter::zip(measurements, colors), MARKERS)
             {
                 cell(ui, column, HEAD, &|ui| {
-                    ui.strong(measurement.name())
-                        .on_hover_text(measurement.description());
+                    // All names are as high as one of two lines, so that all markers are at the same height.
+                    cell(ui, column, HEAD - ROW, &|ui| {
+                        ui.strong(measurement.name())
+                            .on_hover_text(measurement.description());
+                    });
                     // Only the monospace font contains all markers.
                     ui.colored_label(color, RichText::new(marker).monospace());
                 });
@@ -218,10 +225,10 @@ fn show_times(ui: &mut Ui, results: &Results, width: f32) {
             for power in POWERS {
                 let elements = 1 << power;
                 let row = results.rows.iter().find(|row| row.elements == elements);
-                cell(ui, narrow, ROW, &|ui| {
+                cell(ui, FIRST, ROW, &|ui| {
                     ui.label(size_name(elements));
                 });
-                for measurement in Measurement::ALL {
+                for &measurement in measurements {
                     cell(ui, column, ROW, &|ui| {
                         ui.monospace(time(row, measurement));
                     });
@@ -247,10 +254,8 @@ fn size_name(elements: usize) -> String {
 fn power_name(power: f64) -> String {
     const SUPERSCRIPTS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let digits = format!("{power:.0}");
-    let exponent = digits.chars().map(|digit| match digit.to_digit(10) {
-        Some(digit) => SUPERSCRIPTS[digit as usize],
-        None => '⁻',
-    });
+    let digits = digits.chars().filter_map(|digit| digit.to_digit(10));
+    let exponent = digits.map(|digit| SUPERSCRIPTS[digit as usize]);
     std::iter::once('2').chain(exponent).collect()
 }
 
@@ -273,12 +278,8 @@ pub(crate) fn decimal(value: f64) -> String {
 
 /// Returns the entry of the table for a measurement.
 fn time(row: Option<&Row>, measurement: Measurement) -> String {
-    match row {
-        None => "–".into(), // not measured yet
-        Some(row) => {
-            row.seconds[measurement as usize].map_or_else(|| "not\u{a0}measured".into(), duration)
-        }
-    }
+    let seconds = row.and_then(|row| row.seconds[measurement as usize]);
+    seconds.map_or("–".into(), duration)
 }
 
 /// Formats a duration with a suitable unit.

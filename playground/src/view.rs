@@ -8,9 +8,10 @@ use crate::palette;
 /// The smallest and largest visible width, and the largest distance of its middle from 0.
 const WIDTHS: [f64; 2] = [1e-3, 40.0];
 const MAX_X: f64 = 20.0;
-/// The smallest visible height, and the largest in heights of the initial view.
-const MIN_HEIGHT: f64 = 1e-3;
-const MAX_HEIGHT: f64 = 10.0;
+/// The smallest and largest visible height, in heights of the initial view.
+const HEIGHTS: [f64; 2] = [2e-4, 10.0];
+/// Values from here on are out of reach of a plot. They are far below the largest float32.
+pub(crate) const HUGE: f64 = 1e30;
 
 /// The bounds after a zoom or a move. `None` is the initial view.
 #[derive(Default)]
@@ -38,7 +39,7 @@ impl View {
             let (pinch, wheel) = plot
                 .ctx()
                 .input(|input| (input.zoom_delta(), input.smooth_scroll_delta.y));
-            let factor = pinch * (wheel / 200.0).exp();
+            let factor = (pinch * (wheel / 200.0).exp()).clamp(0.1, 10.0);
             if factor != 1.0 {
                 bounds.zoom(Vec2::splat(factor), pointer);
                 self.0 = Some(bounds);
@@ -89,16 +90,15 @@ pub(crate) fn plot<'a>(
 fn limit(bounds: PlotBounds, initial_height: f64, curve: impl Fn(f64) -> f64) -> PlotBounds {
     let center = bounds.center();
     let width = bounds.width().clamp(WIDTHS[0], WIDTHS[1]);
-    let height = bounds
-        .height()
-        .clamp(MIN_HEIGHT, MAX_HEIGHT * initial_height);
+    let [min_height, max_height] = HEIGHTS.map(|height| height * initial_height);
+    let height = bounds.height().clamp(min_height, max_height);
     let x = center.x.clamp(-MAX_X, MAX_X);
-    // The curve crosses the middle of the picture, a tenth of the height or more from its edges. If it has no finite
-    // value there, nothing could be in sight.
+    // The curve crosses the middle of the picture, a tenth of the height or more from its edges. If its value there is
+    // out of reach, the middle stays near 0.
     let (value, reach) = (curve(x), 0.4 * height);
-    let y = match value.is_finite() {
+    let y = match value.abs() < HUGE {
         true => center.y.clamp(value - reach, value + reach),
-        false => center.y,
+        false => center.y.clamp(-max_height, max_height),
     };
     PlotBounds::from_min_max(
         [x - 0.5 * width, y - 0.5 * height],
@@ -129,6 +129,28 @@ mod tests {
             assert!(
                 limited.width() >= 0.99e-3 && limited.width() <= 40.01,
                 "{limited:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_view_is_never_smaller_than_floats() {
+        for (alpha, initial_height) in [(1e6, 2.2e6), (1e29, 2.2e29), (1e300, 5.4)] {
+            let elu = |x: f64| if x < 0.0 { alpha * x.exp_m1() } else { x };
+            let (y, size) = (elu(-2.0), 1e-9);
+            let bounds = PlotBounds::from_min_max([-2.0 - size, y - size], [-2.0 + size, y + size]);
+            let limited = limit(bounds, initial_height, elu);
+            let ([left, bottom], [right, top]) = (limited.min(), limited.max());
+            for (low, high) in [(left, right), (bottom, top)] {
+                // More than a hundred floats are visible.
+                let step = (high - low) as f32 / 100.0;
+                let is_fine = |end: f64| (end as f32).next_up() - (end as f32) < step;
+                assert!(is_fine(low) && is_fine(high), "{alpha:e}: {limited:?}");
+            }
+            let value = elu(0.5 * (left + right));
+            assert!(
+                alpha == 1e300 || (bottom..top).contains(&value),
+                "{alpha:e}: {limited:?}"
             );
         }
     }

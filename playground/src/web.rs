@@ -88,6 +88,12 @@ impl Playground {
         Some(edges(self.runner.app_mut::<App>()?.slider()))
     }
 
+    /// Returns the same of the space for the device's name, and of the links to the README and the source.
+    pub fn bar(&self) -> Option<Vec<f32>> {
+        let places = self.runner.app_mut::<App>()?.bar_places();
+        Some(places.into_iter().flat_map(edges).collect())
+    }
+
     /// Returns the same of the switch for the rounding, of the button that resets the view, and of the plot of curves.
     pub fn places(&self) -> Option<Vec<f32>> {
         let places = self.runner.app_mut::<App>()?.places();
@@ -109,8 +115,9 @@ impl Playground {
         Some(self.runner.app_mut::<App>()?.errors().into())
     }
 
-    /// Reads back the plotted points: all x, then all y of ELU, of its gradient, of SELU and of CELU. A hidden curve
-    /// has the y of its last visible frame.
+    /// Reads back the plotted points: all x, then all y of ELU, of its gradient, of SELU and of CELU. With WebGPU, a curve
+    /// that is not drawn keeps the y of its last visible frame. Without, only a curve that refuses alpha has no numbers:
+    /// NaN.
     pub async fn plotted(&self) -> Result<Vec<f32>, JsValue> {
         let reading = match self.runner.app_mut::<App>() {
             Some(app) => app.plotted(),

@@ -169,9 +169,9 @@ fn the_example_draws_elu() {
     let test = env::current_exe().expect("the test has a path");
     let folder = test.ancestors().nth(2).expect("cargo has folders");
     if under_xvfb("the_example_draws_elu", &[]) {
-        let mut example = Command::new(folder.join("examples/egui"))
-            .spawn()
-            .expect("cargo has built the example");
+        let mut example = Command::new(folder.join("examples/egui")).spawn().expect(
+            "the example is built: run cargo test without --test, or cargo build --example egui",
+        );
         let (x, screen) = x11rb::connect(None).expect("the X server is available");
         let root = x.setup().roots[screen].root;
         let start = Instant::now();
@@ -190,7 +190,25 @@ fn the_example_draws_elu() {
         drawn.write(&artifact("example"));
         let count = drawn.count([214, 94, 0]);
         assert!(count >= 100, "the line has {count} pixels");
+        // At the left edge, x is -5 and ELU -0.99. The line of y = x would begin below the window, and one of zeros at
+        // row 311.
+        let row = (0..600).find(|row| is_near(drawn.pixel(5, *row), [214, 94, 0]));
+        assert!(
+            row.is_some_and(|row| row.abs_diff(383) <= 4),
+            "the line begins at row {row:?}"
+        );
     }
+}
+
+#[test]
+fn the_guide_shows_a_part_of_the_example() {
+    let guide = include_str!("../../docs/embedding.md");
+    let (_, section) = guide.split_once("## egui").expect("the guide has it");
+    let (_, code) = section.split_once("```rust,ignore\n").expect("it has code");
+    let (code, _) = code.split_once("```").expect("the code ends");
+    let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let example = trimmed(include_str!("../examples/egui.rs"));
+    assert!(example.contains(&trimmed(code)), "{code}");
 }
 
 #[test]
@@ -479,13 +497,23 @@ struct Picture {
     rgb: Vec<u8>,
 }
 
+fn is_near(pixel: [u8; 3], color: [u8; 3]) -> bool {
+    std::iter::zip(pixel, color).all(|(a, b)| a.abs_diff(b) <= 2)
+}
+
 impl Picture {
     /// Returns the number of pixels with this colour, or one that is almost the same.
     fn count(&self, color: [u8; 3]) -> usize {
         let (pixels, _) = self.rgb.as_chunks::<3>();
-        let is_near =
-            |pixel: &&[u8; 3]| std::iter::zip(*pixel, color).all(|(a, b)| a.abs_diff(b) <= 2);
-        pixels.iter().filter(is_near).count()
+        pixels
+            .iter()
+            .filter(|pixel| is_near(**pixel, color))
+            .count()
+    }
+
+    fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+        let (pixels, _) = self.rgb.as_chunks::<3>();
+        pixels[y * usize::from(SIZE[0]) + x]
     }
 
     /// Returns the share of the pixels that differ, from 0 to 1.

@@ -1,36 +1,28 @@
 //! ELU in bevy's render graph: [`EluPlugin`] computes an [`EluPass`] in every frame, before the cameras draw, in the
 //! command encoders and on the device of bevy's renderer. Nothing is read back.
 //!
-//! ```no_run
-//! use bevy::{prelude::*, render::storage::ShaderBuffer};
-//! use wgpu_elu_bevy::{EluPass, EluPlugin};
-//!
-//! fn main() {
-//!     App::new().add_plugins((DefaultPlugins, EluPlugin)).add_systems(Startup, start).run();
-//! }
-//!
-//! fn start(mut commands: Commands, mut buffers: ResMut<Assets<ShaderBuffer>>) {
-//!     let x = buffers.add(ShaderBuffer::from(vec![-2.0f32, -0.5, 0.0, 1.5]));
-//!     let y = buffers.add(ShaderBuffer::from(vec![0.0f32; 4])); // a material can bind it
-//!     commands.spawn(EluPass::new(1.0, x, y)); // an alpha, or `Elu::selu()` and so on
-//! }
-//! ```
+//! The README shows an app.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use bevy_app::{App, Plugin};
 use bevy_asset::Handle;
 use bevy_ecs::prelude::*;
 use bevy_log::error;
 use bevy_render::{
-    Extract, ExtractSchedule, Render, RenderApp, RenderSystems,
+    Extract, ExtractSchedule, GpuResourceAppExt, Render, RenderApp, RenderSystems,
     render_asset::RenderAssets,
     render_resource::{Buffer, BufferId, ComputePassDescriptor},
     renderer::{FlushCommands, RenderContext, RenderDevice, RenderGraph, RenderGraphSystems},
     storage::{GpuShaderBuffer, ShaderBuffer},
 };
 pub use wgpu_elu;
-use wgpu_elu::{DType, Elu, Kernel, Step};
+use wgpu_elu::{DType, Elu, Kernel, Rounding, Step};
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// Computes every [`EluPass`] in every frame. It needs bevy's `RenderPlugin`; without it, as in an app without a GPU,
 /// it does nothing.
@@ -41,6 +33,9 @@ pub struct EluPlugin;
 ///
 /// A pass begins as soon as its buffers are on the GPU. If it fails, for example because the buffers' lengths differ,
 /// the reason is logged once as an error, and it is tried again when the pass or a buffer has changed.
+///
+/// Passes run in the order of their entities. A pass that reads what another writes may see the results of the frame
+/// before.
 #[derive(Clone, Component, Debug)]
 pub struct EluPass {
     /// The function: ELU, SELU or CELU, and how it rounds.
@@ -49,7 +44,8 @@ pub struct EluPass {
     pub dtype: DType,
     /// The buffer with the inputs.
     pub x: Handle<ShaderBuffer>,
-    /// The buffer for the results. If it is `x`, they replace the inputs, in every frame anew.
+    /// The buffer for the results. If `y` is `x`, each frame applies the function again to the results of the frame
+    /// before.
     pub y: Handle<ShaderBuffer>,
 }
 
@@ -76,7 +72,7 @@ impl Plugin for EluPlugin {
             return;
         };
         app.init_resource::<Passes>()
-            .init_resource::<Steps>()
+            .init_gpu_resource::<Steps>()
             .add_systems(ExtractSchedule, extract)
             .add_systems(Render, prepare.in_set(RenderSystems::PrepareBindGroups))
             .add_systems(
@@ -95,20 +91,40 @@ impl Plugin for EluPlugin {
 #[derive(Default, Resource)]
 struct Passes(Vec<(Entity, EluPass)>);
 
-/// What is prepared for the passes.
+/// What is prepared for the passes. It belongs to bevy's device, so bevy creates it again after it has recovered from a
+/// lost device.
 #[derive(Default, Resource)]
 struct Steps {
     kernels: HashMap<DType, Kernel>,
-    steps: HashMap<Entity, Prepared>,
+    steps: BTreeMap<Entity, Prepared>,
 }
 
 /// A prepared pass.
 struct Prepared {
-    elu: Elu,
-    dtype: DType,
-    buffers: [BufferId; 2],
+    key: Key,
     /// `None` if it has failed.
     step: Option<Step>,
+}
+
+/// What a step depends on. The factors are compared by their bits, so that NaN equals itself.
+#[derive(Debug, PartialEq)]
+struct Key {
+    factors: [u64; 3],
+    rounding: Rounding,
+    dtype: DType,
+    buffers: [BufferId; 2],
+}
+
+impl Key {
+    fn new(pass: &EluPass, buffers: [BufferId; 2]) -> Self {
+        let factors = pass.elu.factors();
+        Self {
+            factors: [factors.alpha(), factors.scale(), factors.input_scale()].map(f64::to_bits),
+            rounding: pass.elu.rounding(),
+            dtype: pass.dtype,
+            buffers,
+        }
+    }
 }
 
 fn extract(mut passes: ResMut<Passes>, query: Extract<Query<(Entity, &EluPass)>>) {
@@ -130,23 +146,15 @@ fn prepare(
         let (Some(x), Some(y)) = (buffers.get(&pass.x), buffers.get(&pass.y)) else {
             continue; // bevy has not uploaded them yet
         };
-        let ids = [x.buffer.id(), y.buffer.id()];
-        let is_same = |prepared: &Prepared| {
-            (prepared.elu, prepared.dtype, prepared.buffers) == (pass.elu, pass.dtype, ids)
-        };
-        let prepared = match previous.remove(entity).filter(is_same) {
-            Some(prepared) => prepared,
-            None => {
-                let step = step(kernels, &device, pass, &x.buffer, &y.buffer);
-                Prepared {
-                    elu: pass.elu,
-                    dtype: pass.dtype,
-                    buffers: ids,
-                    step: step
-                        .inspect_err(|error| error!("ELU of entity {entity}: {error}"))
-                        .ok(),
-                }
-            }
+        let key = Key::new(pass, [x.buffer.id(), y.buffer.id()]);
+        let prepared = match previous.remove(entity) {
+            Some(prepared) if prepared.key == key => prepared,
+            _ => Prepared {
+                key,
+                step: step(kernels, &device, pass, &x.buffer, &y.buffer)
+                    .inspect_err(|error| error!("ELU of entity {entity}: {error}"))
+                    .ok(),
+            },
         };
         steps.insert(*entity, prepared);
     }
@@ -188,7 +196,24 @@ fn record(prepared: Res<Steps>, mut context: RenderContext) {
     }
 }
 
-/// Submits what is recorded. bevy's `CorePipelinePlugin` does the same, but an app without cameras may not have it.
+/// Submits bevy's pending command encoders, so that an app without `CorePipelinePlugin` works, too. That plugin submits
+/// in the same system set, and the second of the two then submits nothing.
 fn submit(mut commands: FlushCommands) {
     commands.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_with_nan_is_prepared_once() {
+        let buffers = [BufferId::new(), BufferId::new()];
+        let key = |alpha: f64| {
+            let pass = EluPass::new(alpha, Handle::default(), Handle::default());
+            Key::new(&pass, buffers)
+        };
+        assert_eq!(key(f64::NAN), key(f64::NAN));
+        assert_ne!(key(0.0), key(-0.0));
+    }
 }
