@@ -13,6 +13,8 @@ process.chdir(fileURLToPath(new URL("../..", import.meta.url)));
 const ARTIFACTS = "target/web-artifacts";
 /** Pictures of the playground that the tests compare. With PLAYGROUND_PICTURE=keep, they are replaced instead. */
 const PICTURES = "tests/web/pictures";
+/** The largest share of the pixels that may differ in two pictures. native.rs has the same limit. */
+const TOLERANCE = 0.0002;
 const SOURCE = "https://example.org/wgpu-elu";
 mkdirSync(ARTIFACTS, { recursive: true });
 /** The timeout of each test, in milliseconds. It includes the playground's build. */
@@ -63,6 +65,7 @@ test("the playground works", { timeout: TIMEOUT }, async (t) => {
   });
   await t.test("takes any alpha", (t) => alphas(t, url));
   await t.test("keeps the curves in sight, and resets the view", (t) => views(t, url));
+  await t.test("zooms and moves with fingers", (t) => touches(t, url));
   await t.test("rounds to the nearest float", (t) => nearest(t, url));
   await t.test("shows single floats", (t) => floats(t, url));
   await t.test("looks as before on screens of several sizes", (t) => pictures(t, url));
@@ -154,6 +157,7 @@ async function views(t, url) {
     [plot.left + 20, plot.top + 20, 0],
   ];
   for (const [x, y, wheel] of moves) {
+    const before = await bounds();
     await page.mouse.move(x, y);
     if (wheel) {
       await page.mouse.wheel(0, wheel);
@@ -168,7 +172,7 @@ async function views(t, url) {
     }
     // The wheel's effect is spread over several frames.
     for (let i = 0; i < 3; i += 1) await frames(page);
-    assert.notDeepEqual(await bounds(), initial);
+    assert.notDeepEqual(await bounds(), before);
     await page.mouse.move(5, 5);
     const { colors } = await pixels(page, PICTURE, "view");
     assert((colors[LINES.ELU] ?? 0) > 50, `after ${[x, y, wheel]}, ELU is out of sight: ${await bounds()}`);
@@ -181,6 +185,41 @@ async function views(t, url) {
   for (let i = 0; i < 3; i += 1) await frames(page);
   assert.notDeepEqual(await bounds(), initial);
   await page.mouse.dblclick(...middle);
+  await frames(page);
+  assert.deepEqual(await bounds(), initial);
+  assert.deepEqual(complaints, []);
+}
+
+async function touches(t, url) {
+  const screen = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 3, hasTouch: true };
+  const { page, complaints } = await open(t, url, WEBGPU, screen);
+  await started(page);
+  const bounds = () => page.evaluate(() => [...window.playground.bounds()]);
+  const [, reset, plot] = await places(page);
+  const [x, y] = center(plot);
+  const session = await page.context().newCDPSession(page);
+  const touch = async (type, ...points) => {
+    const touchPoints = points.map(([x, y], id) => ({ x, y, id }));
+    await session.send("Input.dispatchTouchEvent", { type, touchPoints });
+    await frames(page);
+  };
+
+  const initial = await bounds();
+  await touch("touchStart", [x - 30, y], [x + 30, y]);
+  for (const reach of [40, 50, 60]) await touch("touchMove", [x - reach, y], [x + reach, y]);
+  await touch("touchEnd");
+  const zoomed = await bounds();
+  const width = ([left, , right]) => right - left;
+  assert(width(zoomed) < 0.75 * width(initial), `the width is ${width(zoomed)} after a pinch, and was ${width(initial)}`);
+
+  await touch("touchStart", [x, y]);
+  for (const distance of [20, 40, 60]) await touch("touchMove", [x + distance, y]);
+  await touch("touchEnd");
+  const moved = await bounds();
+  assert(moved[0] < zoomed[0] - 0.1 * width(zoomed), `the left end is ${moved[0]} after a drag, and was ${zoomed[0]}`);
+  await page.screenshot({ path: `${ARTIFACTS}/touch.png` });
+
+  await page.touchscreen.tap(...center(reset));
   await frames(page);
   assert.deepEqual(await bounds(), initial);
   assert.deepEqual(complaints, []);
@@ -232,14 +271,26 @@ async function pictures(t, url) {
         await page.goto(`${url}/#${panel}`);
         await started(page);
         const png = await page.screenshot({ path: `${ARTIFACTS}/${name}` });
+        if (panel === "field" && width === 390) await filled(page);
         if (panel === "field" || (colorScheme === "dark" && width !== 390)) continue;
         if (process.env.PLAYGROUND_PICTURE === "keep") writeFileSync(`${PICTURES}/${name}`, png);
-        const share = await distance(page, png, readFileSync(`${PICTURES}/${name}`));
-        assert(share <= 0.002, `${ARTIFACTS}/${name} differs from ${PICTURES}/${name} in ${share} of the pixels`);
+        // The device's name depends on the browser.
+        const [device] = await places(page, "bar");
+        const share = await distance(page, png, readFileSync(`${PICTURES}/${name}`), device);
+        assert(share <= TOLERANCE, `${ARTIFACTS}/${name} differs from ${PICTURES}/${name} in ${share} of the pixels`);
       }
       assert.deepEqual(complaints, []);
       await browser.close();
     }
+  }
+}
+
+/** Checks that the field reaches the last row, and the last column beside its colour bar, on a screen of 390 x 844. */
+async function filled(page) {
+  // The margin is 8 pixels wide, and the colour bar 84, as in field.rs.
+  for (const area of [{ x: 8, y: 834, width: 290, height: 1 }, { x: 296, y: 300, width: 1, height: 536 }]) {
+    const count = Object.keys((await pixels(page, area)).colors).length;
+    assert(count > 20, `${JSON.stringify(area)} has only ${count} colours`);
   }
 }
 
@@ -260,10 +311,11 @@ async function progress(t, url) {
 async function links(t, url) {
   const { page } = await open(t, url, WEBGPU);
   await page.context().route("https://example.org/**", (route) => route.fulfill({ body: "the source" }));
-  for (const [x, address] of [[993, SOURCE], [944, `${SOURCE}#readme`]]) {
+  for (const [place, address] of [[1, `${SOURCE}#readme`], [2, SOURCE]]) {
     await page.goto(url);
     await started(page);
-    await page.mouse.click(x, 16);
+    const bar = await places(page, "bar");
+    await page.mouse.click(...center(bar[place]));
     await page.waitForURL(address);
   }
 }
@@ -290,6 +342,9 @@ async function withoutWebgpu(t, url, args, reason) {
   await page.waitForFunction(() => window.playground.comparison_progress() === 1, null, { timeout: 120_000 });
   await frames(page);
   await page.screenshot({ path: `${ARTIFACTS}/webgl-comparison.png` });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await frames(page);
+  await page.screenshot({ path: `${ARTIFACTS}/webgl-comparison-390x844.png` });
   const expected = args === WEBGL ? ["warning: No available adapters."] : [];
   assert.deepEqual(complaints, expected);
 }
@@ -349,12 +404,12 @@ const WEBGPU = [
 const WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-features=WebGPU"];
 
 /** Opens a browser with a page, and collects the page's errors and warnings in `complaints`. */
-async function open(t, url, args) {
+async function open(t, url, args, screen = { viewport: { width: 1100, height: 720 } }) {
   const hosts = "--host-resolver-rules=MAP elsewhere.test 127.0.0.1";
   const sandbox = process.getuid() === 0 ? ["--no-sandbox"] : [];
   const browser = await chromium.launch({ executablePath: program(), args: [hosts, ...sandbox, ...args] });
   t.after(() => browser.close());
-  const page = await browser.newPage({ viewport: { width: 1100, height: 720 } });
+  const page = await browser.newPage(screen);
   const complaints = [];
   page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
   page.on("console", (message) => {
@@ -473,14 +528,15 @@ async function pixels(page, { x, y, width, height }, name) {
   return { rgb, colors };
 }
 
-/** Returns the share of the pixels that clearly differ in two PNGs, without the bar, which names the device. */
-function distance(page, one, other) {
-  return page.evaluate(async (pngs) => {
+/** Returns the share of the pixels outside the place `hidden` that clearly differ in two PNGs. */
+function distance(page, one, other, hidden) {
+  return page.evaluate(async ([hidden, ...pngs]) => {
     const [one, other] = await Promise.all(pngs.map(async (png) => {
       const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
       const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
       context.drawImage(image, 0, 0);
-      return context.getImageData(0, 62, image.width, image.height - 62);
+      context.clearRect(hidden.left, hidden.top, hidden.right - hidden.left, hidden.bottom - hidden.top);
+      return context.getImageData(0, 0, image.width, image.height);
     }));
     if (one.width !== other.width || one.height !== other.height) return 1;
     let count = 0;
@@ -488,12 +544,15 @@ function distance(page, one, other) {
       count += [0, 1, 2].some((j) => Math.abs(one.data[i + j] - other.data[i + j]) > 64) ? 1 : 0;
     }
     return count / (one.width * one.height);
-  }, [one.toString("base64"), other.toString("base64")]);
+  }, [hidden, one.toString("base64"), other.toString("base64")]);
 }
 
-/** Returns the places of the switch for the rounding, of the button that resets the view, and of the plot. */
-async function places(page) {
-  const edges = await page.evaluate(() => [...window.playground.places()]);
+/**
+ * Returns the places of the switch for the rounding, of the button that resets the view, and of the plot; or those in the
+ * `bar`: the device's name, and the links to the README and the source.
+ */
+async function places(page, what = "places") {
+  const edges = await page.evaluate((what) => [...window.playground[what]()], what);
   return [0, 4, 8].map((i) => {
     const [left, top, right, bottom] = edges.slice(i, i + 4);
     return { left, top, right, bottom };
