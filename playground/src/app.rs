@@ -165,9 +165,9 @@ impl App {
         self.floats.errors()
     }
 
-    /// Reads back the plotted points: all x, then all y of each curve in the order of [`Curve::ALL`]. On the GPU, a curve
-    /// that is not drawn keeps the y of its last visible frame. On the CPU, only a curve that refuses alpha has no
-    /// numbers: NaN.
+    /// Reads back the plotted points: all x, then all y of each curve in the order of [`Curve::ALL`]. On the GPU, a
+    /// curve that is not drawn keeps the y of its last visible frame. On the CPU, only a curve that refuses alpha has
+    /// no numbers: NaN.
     ///
     /// [`Curve::ALL`]: crate::Curve::ALL
     pub fn plotted(&self) -> impl Future<Output = Result<Vec<f32>, String>> + use<> {

@@ -112,23 +112,28 @@ impl Curves {
                 "Every curve is computed by the CPU path. Wheel or pinch: zoom. Drag: move. Double click: reset."
             }
         };
-        let slider = alpha::show(ui, alpha, [note, ""], |ui| {
-            let mut nearest = *rounding == Rounding::Nearest;
-            let switch = ui.checkbox(&mut nearest, "nearest").on_hover_text(
+        let slider = alpha::show(
+            ui,
+            alpha,
+            [note, "Wheel or pinch: zoom. Drag: move."],
+            |ui| {
+                let mut nearest = *rounding == Rounding::Nearest;
+                let switch = ui.checkbox(&mut nearest, "nearest").on_hover_text(
                 "Rounding::Nearest: every result is the float nearest to the exact value, so that all devices agree in \
                  every bit. A pixel is thousands of floats wide: the panel \"Floats\" shows the difference.",
             );
-            *rounding = if nearest {
-                Rounding::Nearest
-            } else {
-                Rounding::Faithful
-            };
-            let reset = ui.add_enabled(!view.is_initial(), Button::new("Reset view"));
-            if reset.clicked() {
-                view.reset();
-            }
-            places[..2].copy_from_slice(&[switch.rect, reset.rect]);
-        });
+                *rounding = if nearest {
+                    Rounding::Nearest
+                } else {
+                    Rounding::Faithful
+                };
+                let reset = ui.add_enabled(!view.is_initial(), Button::new("Reset view"));
+                if reset.clicked() {
+                    view.reset();
+                }
+                places[..2].copy_from_slice(&[switch.rect, reset.rect]);
+            },
+        );
 
         let colors = palette::lines(ui.visuals());
         let entries: Vec<Entry> = std::iter::zip(Curve::ALL, colors)
@@ -177,8 +182,8 @@ impl Curves {
         self.places
     }
 
-    /// Returns the plotted points: all x, then all y of each curve. On the GPU, a curve that is not drawn keeps the y of
-    /// its last visible frame. On the CPU, only a curve that refuses alpha has no numbers: NaN.
+    /// Returns the plotted points: all x, then all y of each curve. On the GPU, a curve that is not drawn keeps the y
+    /// of its last visible frame. On the CPU, only a curve that refuses alpha has no numbers: NaN.
     pub(crate) fn read(&self, alpha: f64) -> impl Future<Output = Result<Vec<f32>>> + use<> {
         let reading = self.gpu.as_ref().map(OnGpu::read);
         let (bounds, rounding) = (self.bounds, self.rounding);

@@ -45,8 +45,8 @@ impl Floats {
     /// Shows the panel. Returns the position of the slider for alpha.
     pub(crate) fn show(&mut self, ui: &mut Ui, alpha: &mut f64) -> Rect {
         let (curve, x) = (&mut self.curve, &mut self.x);
-        let note = "One unit on either axis is one float32. Computed by the CPU path. naive: the formula with exp(x) - 1 \
-            (the gradient: exp(x)), in float32.";
+        let note = "One unit on either axis is one float32. Computed by the CPU path. naive: the formula with exp(x) \
+            - 1 (the gradient: exp(x)), in float32.";
         let slider = alpha::show(ui, alpha, [note, ""], |ui| {
             ComboBox::from_id_salt("curve")
                 .selected_text(curve.name())
@@ -272,8 +272,8 @@ impl Results {
     }
 }
 
-/// Returns the factors as the kernels round them. Dividing by `scale` and multiplying by it again changes the product by
-/// at most 1 ULP of f64.
+/// Returns the factors as the kernels round them. Dividing by `scale` and multiplying by it again changes the product
+/// by at most 1 ULP of f64.
 fn rounded(factors: Factors) -> Result<Factors> {
     let round = |factor: f64| f64::from(factor as f32);
     let negative = round(factors.alpha() * factors.scale());

@@ -115,9 +115,9 @@ impl Playground {
         Some(self.runner.app_mut::<App>()?.errors().into())
     }
 
-    /// Reads back the plotted points: all x, then all y of ELU, of its gradient, of SELU and of CELU. With WebGPU, a curve
-    /// that is not drawn keeps the y of its last visible frame. Without, only a curve that refuses alpha has no numbers:
-    /// NaN.
+    /// Reads back the plotted points: all x, then all y of ELU, of its gradient, of SELU and of CELU. With WebGPU, a
+    /// curve that is not drawn keeps the y of its last visible frame. Without, only a curve that refuses alpha has no
+    /// numbers: NaN.
     pub async fn plotted(&self) -> Result<Vec<f32>, JsValue> {
         let reading = match self.runner.app_mut::<App>() {
             Some(app) => app.plotted(),

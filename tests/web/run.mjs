@@ -210,7 +210,8 @@ async function touches(t, url) {
   await touch("touchEnd");
   const zoomed = await bounds();
   const width = ([left, , right]) => right - left;
-  assert(width(zoomed) < 0.75 * width(initial), `the width is ${width(zoomed)} after a pinch, and was ${width(initial)}`);
+  const message = `the width is ${width(zoomed)} after a pinch, and was ${width(initial)}`;
+  assert(width(zoomed) < 0.75 * width(initial), message);
 
   await touch("touchStart", [x, y]);
   for (const distance of [20, 40, 60]) await touch("touchMove", [x + distance, y]);
@@ -535,7 +536,8 @@ function distance(page, one, other, hidden) {
       const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
       const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
       context.drawImage(image, 0, 0);
-      context.clearRect(hidden.left, hidden.top, hidden.right - hidden.left, hidden.bottom - hidden.top);
+      const [left, top] = [hidden.left, hidden.top].map(Math.floor);
+      context.clearRect(left, top, Math.ceil(hidden.right) - left, Math.ceil(hidden.bottom) - top);
       return context.getImageData(0, 0, image.width, image.height);
     }));
     if (one.width !== other.width || one.height !== other.height) return 1;
@@ -548,8 +550,8 @@ function distance(page, one, other, hidden) {
 }
 
 /**
- * Returns the places of the switch for the rounding, of the button that resets the view, and of the plot; or those in the
- * `bar`: the device's name, and the links to the README and the source.
+ * Returns the places of the switch for the rounding, of the button that resets the view, and of the plot; or those in
+ * the `bar`: the device's name, and the links to the README and the source.
  */
 async function places(page, what = "places") {
   const edges = await page.evaluate((what) => [...window.playground[what]()], what);
