@@ -14,9 +14,9 @@ use crate::{
 /// A note on times in a browser, as measured in Chromium.
 const BROWSER_WAITS: &str = " Browsers check only every few milliseconds whether GPU work is done, so short times are \
     rounded up.";
-/// The heights of the table's head and of its other rows, in points.
-const HEAD: f32 = 52.0;
+/// The height of a row of the table, and of its head if the names have two lines, in points.
 const ROW: f32 = 18.0;
+const HEAD: f32 = 3.0 * ROW;
 /// The heights of the notes, in a wide and in a narrow window, in points.
 const NOTES: [f32; 2] = [56.0, 122.0];
 /// The smallest height of the chart, in points. If there is less room, the panel scrolls.
@@ -194,6 +194,8 @@ fn show_speeds(ui: &mut Ui, results: &Results, height: f32) {
 fn show_times(ui: &mut Ui, results: &Results, measurements: &[Measurement], width: f32) {
     let colors: [Color32; 4] = palette::lines(ui.visuals());
     let column = ((width - FIRST) / measurements.len() as f32 - GAPS.x).max(1.0);
+    // At its full width, a column has room for every name in one line.
+    let names = if column < COLUMN - GAPS.x { 2.0 } else { 1.0 } * ROW;
     let cell = |ui: &mut Ui, width, height, add: &dyn Fn(&mut Ui)| {
         ui.allocate_ui_with_layout(vec2(width, height), Layout::bottom_up(Align::LEFT), |ui| {
             ui.set_min_size(vec2(width, height));
@@ -205,15 +207,15 @@ fn show_times(ui: &mut Ui, results: &Results, measurements: &[Measurement], widt
         .min_col_width(0.0)
         .spacing(GAPS)
         .show(ui, |ui| {
-            cell(ui, FIRST, HEAD, &|ui| {
+            cell(ui, FIRST, names + ROW, &|ui| {
                 ui.strong("elements");
             });
             for ((measurement, color), (_, marker)) in
                 std::iter::zip(std::iter::zip(measurements, colors), MARKERS)
             {
-                cell(ui, column, HEAD, &|ui| {
-                    // All names are as high as one of two lines, so that all markers are at the same height.
-                    cell(ui, column, HEAD - ROW, &|ui| {
+                cell(ui, column, names + ROW, &|ui| {
+                    // All names have the same height, so that all markers are in a row.
+                    cell(ui, column, names, &|ui| {
                         ui.strong(measurement.name())
                             .on_hover_text(measurement.description());
                     });
