@@ -82,7 +82,7 @@ impl Floats {
                 marker: MARKERS[i].1,
                 color: colors[i],
                 name: format!(
-                    "{}\n{} of {} not nearest, max error {:.*} ULP",
+                    "{}\n{} of {} not nearest\nmax error {:.*} ULP",
                     NAMES[i],
                     results.count_not_nearest(i),
                     results.x.len(),

@@ -25,7 +25,7 @@ const MIN_CHART: f32 = 180.0;
 const GAPS: Vec2 = vec2(8.0, 4.0);
 /// The width of the table's first column, and the largest of the others, in points.
 const FIRST: f32 = 56.0;
-const COLUMN: f32 = 136.0;
+const COLUMN: f32 = 132.0;
 
 /// Shows the panel. `device` is the name of the device that computes.
 pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
@@ -88,9 +88,11 @@ pub(crate) fn show(ui: &mut Ui, comparison: &Comparison, device: &str) {
             format!("{}: {}. ", measurement.name(), measurement.description())
         };
         let mut notes: String = measurements.iter().map(describe).collect();
-        notes += "–: not measured.";
-        if cfg!(target_arch = "wasm32") && comparison.has_gpu() {
-            notes += BROWSER_WAITS;
+        if comparison.has_gpu() {
+            notes += "–: not measured.";
+            if cfg!(target_arch = "wasm32") {
+                notes += BROWSER_WAITS;
+            }
         }
         ui.weak(notes);
     });
