@@ -26,7 +26,10 @@ use winit::platform::x11::EventLoopBuilderExtX11;
 use x11rb::{
     connection::Connection,
     protocol::{
-        xproto::{self, ConnectionExt as _, ImageFormat, InputFocus},
+        xproto::{
+            self, AutoRepeatMode, ChangeKeyboardControlAux, ConnectionExt as _, ImageFormat,
+            InputFocus,
+        },
         xtest::ConnectionExt as _,
     },
     rust_connection::RustConnection,
@@ -451,6 +454,11 @@ impl Window {
             .position(|key| key[0] == symbol)
             .expect("the keyboard has the key");
         let key = first + u8::try_from(key).expect("a key code has 8 bits");
+        // Otherwise the server repeats a key that a busy machine releases late.
+        let once = ChangeKeyboardControlAux::new().auto_repeat_mode(AutoRepeatMode::OFF);
+        self.x
+            .change_keyboard_control(&once)
+            .expect("the request is sent");
         self.input(xproto::KEY_PRESS_EVENT, key, Pos2::ZERO);
         self.input(xproto::KEY_RELEASE_EVENT, key, Pos2::ZERO);
         self.settle();
