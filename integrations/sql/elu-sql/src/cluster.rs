@@ -1,0 +1,268 @@
+//! A query on a cluster.
+//!
+//! Ballista survives the loss of an executor in a query of one stage. In later stages it was seen to wait without end.
+//! So a query without progress is canceled, and a query that lost an executor is run again as a whole.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use ballista::prelude::SessionContextExt;
+use ballista_core::{
+    config::BALLISTA_JOB_NAME,
+    execution_plans::DistributedQueryExec,
+    serde::protobuf::{CancelJobParams, scheduler_grpc_client::SchedulerGrpcClient},
+};
+use datafusion::{physical_plan::execute_stream, prelude::SessionContext};
+use datafusion_proto::protobuf::LogicalPlanNode;
+use futures::StreamExt;
+use tokio::time::sleep;
+
+use crate::{
+    api::{self, Executor, Tasks},
+    args::QueryArgs,
+    identity::{Client, check_executor},
+    lease,
+    output::{Sink, Target},
+    progress::Progress,
+    query::{TICK, configure, explained, plan},
+    session,
+};
+
+/// How long the scheduler may take to notice that an executor is dead. Its default is 8 s, and 2 s between looks.
+const NOTICE_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long canceling a job may take.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+/// The cluster of a scheduler.
+pub(crate) struct Cluster {
+    /// The scheduler's host and port.
+    scheduler: String,
+    client: Client,
+    /// The job that runs.
+    job: Mutex<Option<String>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(scheduler: &str, args: &QueryArgs) -> Result<Self> {
+        let port = scheduler
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            bail!("--cluster needs HOST:PORT, found {scheduler:?}");
+        }
+        configure(session::cluster_config(), args)?;
+        Ok(Self {
+            scheduler: scheduler.into(),
+            client: Client::new(),
+            job: Mutex::default(),
+        })
+    }
+
+    /// Runs a query, again if an executor was lost or if there was no progress.
+    pub(crate) async fn query(&self, args: &QueryArgs, target: &Target) -> Result<()> {
+        let mut progress = Progress::new(args.quiet);
+        self.wait_for_executors(args.wait_for_executors, &mut progress)
+            .await?;
+        let _lease = lease::keep(&self.scheduler, &self.client);
+        let mut retries = 0;
+        loop {
+            let executors = self.executors().await?;
+            let failure = match self.attempt(args, target, &mut progress).await {
+                Ok(sink) => {
+                    progress.clear();
+                    return sink.finish();
+                }
+                Err(failure) => failure,
+            };
+            self.cancel().await;
+            let lost = lost(&executors).await;
+            let executor = lost.first().map(|lost| format!("executor {lost} was lost"));
+            let reason = match (failure, executor) {
+                (Failure::Error(error), None) => return Err(error), // the query is to blame
+                (Failure::Error(error), Some(executor)) => format!("{executor}: {error:#}"),
+                (Failure::NoProgress, executor) => {
+                    let seconds = args.no_progress_limit.as_secs_f64();
+                    let executor = executor.map_or(String::new(), |executor| executor + ", then ");
+                    format!("{executor}no task finished and no row arrived for {seconds} s")
+                }
+            };
+            if retries == args.retries {
+                bail!("gave up after {retries} retries: {reason}");
+            }
+            retries += 1;
+            progress.event(&format!("{reason}; running the query again"));
+            self.wait_until_noticed(&lost).await?;
+            self.wait_for_executors(args.wait_for_executors, &mut progress)
+                .await?;
+        }
+    }
+
+    /// Cancels the job that runs, if one does.
+    pub(crate) async fn cancel(&self) {
+        let job = self.job().take();
+        let Some(job_id) = job else { return };
+        let cancel = async {
+            let client = SchedulerGrpcClient::connect(format!("http://{}", self.scheduler)).await;
+            if let Ok(mut client) = client {
+                let _ = client.cancel_job(CancelJobParams { job_id }).await;
+            }
+        };
+        // If the scheduler does not answer, it ends the job itself when the lease has expired.
+        let _ = tokio::time::timeout(CANCEL_LIMIT, cancel).await;
+    }
+}
+
+// ---- Internals ----
+
+enum Failure {
+    Error(anyhow::Error),
+    NoProgress,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl Cluster {
+    fn job(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.job.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the executors, if all have the functions of this program.
+    async fn executors(&self) -> Result<Vec<Executor>> {
+        let executors = api::executors(&self.scheduler).await?;
+        for executor in &executors {
+            check_executor(&executor.id, &executor.address)?;
+        }
+        Ok(executors)
+    }
+
+    async fn wait_for_executors(&self, limit: Duration, progress: &mut Progress) -> Result<()> {
+        let start = Instant::now();
+        while self.executors().await?.is_empty() {
+            if start.elapsed() >= limit {
+                bail!(
+                    "scheduler {} has no executor after {} s: start elu-sql executor --scheduler {}",
+                    self.scheduler,
+                    limit.as_secs_f64(),
+                    self.scheduler
+                );
+            }
+            progress.update("waiting for an executor");
+            sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the scheduler gives no more work to executors that are lost.
+    async fn wait_until_noticed(&self, lost: &[String]) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < NOTICE_LIMIT {
+            let executors = self.executors().await?;
+            if !executors
+                .iter()
+                .any(|executor| lost.contains(&executor.address))
+            {
+                break;
+            }
+            sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    async fn context(&self, args: &QueryArgs) -> Result<SessionContext> {
+        let mut config = configure(session::cluster_config(), args)?;
+        let options = config.options_mut();
+        options.extensions.insert(self.client.clone());
+        options
+            .set(BALLISTA_JOB_NAME, &self.client.id)
+            .map_err(explained)?;
+        let runtime = session::runtime(args.root.as_deref()).map_err(explained)?;
+        let state = session::local_state(config, runtime).map_err(explained)?;
+        let url = format!("df://{}", self.scheduler);
+        let context = SessionContext::remote_with_state(&url, state)
+            .await
+            .map_err(explained)?;
+        let mut context = context.enable_url_table();
+        // `remote_with_state` has replaced the functions of the state.
+        wgpu_elu_datafusion::register(&mut context).map_err(explained)?;
+        Ok(context)
+    }
+
+    /// Runs the query once.
+    async fn attempt(
+        &self,
+        args: &QueryArgs,
+        target: &Target,
+        progress: &mut Progress,
+    ) -> Result<Sink, Failure> {
+        let context = self.context(args).await?;
+        let plan = plan(&context, &args.sql).await?;
+        let mut sink = target.open(plan.schema())?;
+        let mut stream =
+            execute_stream(Arc::clone(&plan), context.task_ctx()).map_err(explained)?;
+        let mut tick = tokio::time::interval(TICK);
+        let (mut tasks, mut last) = (Tasks::default(), Instant::now());
+        loop {
+            tokio::select! {
+                batch = stream.next() => match batch {
+                    Some(Ok(batch)) => {
+                        sink.write(batch)?;
+                        last = Instant::now();
+                    }
+                    Some(Err(error)) => return Err(self.blamed(explained(error)).await),
+                    None => return Ok(sink),
+                },
+                _ = tick.tick() => {
+                    let exec = plan.downcast_ref::<DistributedQueryExec<LogicalPlanNode>>();
+                    let job = exec.and_then(|exec| exec.job_id()).map(|job| job.to_string());
+                    *self.job() = job.clone();
+                    let executors = self.executors().await.context("lost the scheduler during the query")?;
+                    // Before its first stage runs, a job has no tasks.
+                    if let Some(job) = &job
+                        && let Ok(found) = api::tasks(&self.scheduler, job).await
+                        && found != tasks
+                    {
+                        (tasks, last) = (found, Instant::now());
+                    }
+                    if last.elapsed() >= args.no_progress_limit {
+                        return Err(Failure::NoProgress);
+                    }
+                    progress.update(&format!(
+                        "{} of {} tasks on {} executor{}, {} rows",
+                        tasks.finished,
+                        tasks.known,
+                        executors.len(),
+                        if executors.len() == 1 { "" } else { "s" },
+                        sink.rows()
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Explains an error of a query by that of the scheduler, if there is one.
+    async fn blamed(&self, error: anyhow::Error) -> Failure {
+        match self.executors().await {
+            Ok(_) => Failure::Error(error),
+            Err(cause) => Failure::Error(cause.context("lost the scheduler during the query")),
+        }
+    }
+}
+
+/// Returns the addresses of the executors that accept no connections any more.
+async fn lost(executors: &[Executor]) -> Vec<String> {
+    let mut lost = vec![];
+    for executor in executors {
+        if !api::accepts(&executor.address).await {
+            lost.push(executor.address.clone());
+        }
+    }
+    lost
+}

@@ -1,0 +1,233 @@
+use std::net::TcpListener;
+
+use ballista_core::{
+    BALLISTA_PROTOCOL_VERSION,
+    serde::protobuf::{
+        ExecutorOperatingSystemSpecification, ExecutorRegistration, ExecutorSpecification,
+        RegisterExecutorParams, scheduler_grpc_client::SchedulerGrpcClient,
+    },
+};
+
+use crate::support::{Process, elu_sql, message, ports, stderr, wait_for_port, write};
+
+struct Cluster {
+    address: String,
+    _scheduler: Process,
+    _executor: Process,
+}
+
+fn scheduler(port: u16) -> Process {
+    let scheduler = Process::start(&["scheduler", "--port", &port.to_string()]);
+    wait_for_port(port);
+    scheduler
+}
+
+fn cluster() -> Cluster {
+    let port = ports();
+    let scheduler = scheduler(port);
+    let address = format!("127.0.0.1:{port}");
+    let args = [
+        "executor",
+        "--scheduler",
+        &address,
+        "--port",
+        &(port + 1).to_string(),
+        "--tasks",
+        "1",
+    ];
+    let mut executor = Process::start(&args);
+    let log = executor.wait_for("Executor registration succeed");
+    assert!(
+        log.contains(&format!(
+            "elu-sql {} executor 127.0.0.1:{} with elu, selu, celu, elu_backward, elu_backward_from_output, elu_nearest",
+            env!("CARGO_PKG_VERSION"),
+            port + 1
+        )),
+        "{log}"
+    );
+    wait_for_port(port + 1);
+    Cluster {
+        address,
+        _scheduler: scheduler,
+        _executor: executor,
+    }
+}
+
+#[test]
+fn a_cluster_gives_the_bits_of_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_string();
+    for part in 0..3 {
+        let sql = format!(
+            "SELECT value AS id, arrow_cast(sin(value * 12.9898) * 9, 'Float32') AS x, [value * -0.001, NULL] AS v, \
+             arrow_cast(arrow_cast(value % 5 - 3, 'Float32'), 'Dictionary(Int32, Float32)') AS d \
+             FROM generate_series({}, {})",
+            part * 1000,
+            part * 1000 + 999
+        );
+        write(&sql, &directory.path().join(format!("x{part}.parquet")));
+    }
+    let cluster = cluster();
+    let files = at("x*.parquet");
+    for sql in [
+        "SELECT id, elu(x) AS y, selu(x), celu(x, 0.3), elu(v, 0.5), elu_backward(x, x) FROM t ORDER BY id",
+        "SELECT id, elu(x, id % 3) AS y, elu_backward_from_output(x, 1) FROM t ORDER BY id",
+        "SELECT id % 7 AS k, max(elu(x)) AS y, min(array_length(elu(v))) FROM t GROUP BY 1 ORDER BY k",
+        "SELECT elu(d) AS d, count(*) FROM t GROUP BY 1 ORDER BY 1",
+        "SELECT id FROM t WHERE elu(x) < -0.9 ORDER BY elu(x), id",
+    ] {
+        let sql = sql.replace("FROM t", &format!("FROM '{files}'"));
+        for rounding in ["faithful", "nearest"] {
+            let print = |more: &[&str]| {
+                let args = ["query", &sql, "--rounding", rounding, "--rows", "4000"];
+                let output = elu_sql(args.iter().chain(more).copied()).output().unwrap();
+                assert!(output.status.success(), "{}", stderr(&output));
+                String::from_utf8(output.stdout).unwrap()
+            };
+            let (one, many) = (print(&[]), print(&["--cluster", &cluster.address]));
+            assert!(one.lines().count() > 5);
+            assert_eq!(one, many, "{sql}, {rounding}");
+        }
+    }
+    let sql = format!("SELECT celu(x, id - 1000) FROM '{files}'");
+    let message = message(
+        &[
+            "query",
+            &sql,
+            "--cluster",
+            &cluster.address,
+            "-o",
+            &at("y.parquet"),
+        ],
+        1,
+    );
+    assert!(
+        message.contains("celu: alpha must be between 2^-64 and 2^64, found -1000"),
+        "{message}"
+    );
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(!directory.path().join("y.parquet").exists());
+}
+
+#[test]
+fn a_scheduler_without_executors() {
+    let port = ports();
+    let _scheduler = scheduler(port);
+    let address = format!("127.0.0.1:{port}");
+    let args = [
+        "query",
+        "SELECT elu(1.0)",
+        "--cluster",
+        &address,
+        "--wait-for-executors",
+        "1",
+        "-q",
+    ];
+    assert_eq!(
+        message(&args, 1),
+        format!(
+            "elu-sql: scheduler {address} has no executor after 1 s: start elu-sql executor --scheduler {address}\n"
+        )
+    );
+}
+
+/// Registers an executor that has this id and does nothing.
+async fn register(scheduler: &str, id: &str, port: u16) {
+    let mut client = SchedulerGrpcClient::connect(format!("http://{scheduler}"))
+        .await
+        .unwrap();
+    let metadata = ExecutorRegistration {
+        id: id.into(),
+        host: Some("127.0.0.1".into()),
+        port: port.into(),
+        grpc_port: port.into(),
+        specification: Some(ExecutorSpecification { resources: vec![] }),
+        os_info: Some(ExecutorOperatingSystemSpecification::default()),
+        ballista_protocol_version: BALLISTA_PROTOCOL_VERSION,
+    };
+    let params = RegisterExecutorParams {
+        metadata: Some(metadata),
+    };
+    assert!(
+        client
+            .register_executor(params)
+            .await
+            .unwrap()
+            .into_inner()
+            .success
+    );
+}
+
+#[tokio::test]
+async fn an_executor_of_another_version_is_an_error_that_names_it() {
+    let port = ports();
+    let _scheduler = scheduler(port);
+    let address = format!("127.0.0.1:{port}");
+    let listener = TcpListener::bind(("127.0.0.1", port + 1)).unwrap();
+    for (id, expected) in [
+        (
+            "elu-sql_0.0.9_1",
+            format!(
+                "executor 127.0.0.1:{} is elu-sql 0.0.9, this is 0.1.0: start the same version on every machine",
+                port + 1
+            ),
+        ),
+        (
+            "another",
+            format!(
+                "executor 127.0.0.1:{} is not elu-sql 0.1.0 and may lack its functions: it registered as \"another\"",
+                port + 1
+            ),
+        ),
+    ] {
+        register(&address, id, port + 1).await;
+        let query = ["query", "SELECT elu(1.0)", "--cluster", &address];
+        let found = message(&query, 1);
+        // Both are registered in the second round.
+        assert!(
+            found == format!("elu-sql: {expected}\n")
+                || (id == "another" && found.contains("elu-sql 0.0.9")),
+            "{found}"
+        );
+    }
+    drop(listener);
+}
+
+#[test]
+fn every_port_is_on_loopback() {
+    let port = ports();
+    let scheduler = scheduler(port);
+    let address = format!("127.0.0.1:{port}");
+    let mut executor = Process::start(&[
+        "executor",
+        "--scheduler",
+        &address,
+        "--port",
+        &(port + 1).to_string(),
+    ]);
+    executor.wait_for("Executor registration succeed");
+    wait_for_port(port + 1);
+    assert_eq!(listening(scheduler.id()), [format!("0100007F:{port:04X}")]);
+    let ports = [port + 1, port + 2].map(|port| format!("0100007F:{port:04X}"));
+    assert_eq!(listening(executor.id()), ports);
+}
+
+/// Returns the addresses that a process listens on, as /proc/net/tcp writes them.
+fn listening(process: u32) -> Vec<String> {
+    let sockets: Vec<_> = std::fs::read_dir(format!("/proc/{process}/fd"))
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .map(|link| link.to_string_lossy().into_owned())
+        .collect();
+    let mut found = vec![];
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in std::fs::read_to_string(table).unwrap().lines().skip(1) {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            if fields[3] == "0A" && sockets.contains(&format!("socket:[{}]", fields[9])) {
+                found.push(fields[1].to_string());
+            }
+        }
+    }
+    found.sort();
+    found
+}
