@@ -8,7 +8,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -40,8 +40,8 @@ pub(crate) struct Executors {
 }
 
 impl Executors {
-    fn held(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn with_held<T>(&self, work: impl FnOnce(&mut HashMap<String, u32>) -> T) -> T {
+        work(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -57,23 +57,23 @@ impl ClusterState for Executors {
         let tasks = inner
             .bind_schedulable_tasks(distribution, active_jobs, executors)
             .await?;
-        let mut held = self.held();
-        for (executor, task) in &tasks {
-            *held.entry(executor.clone()).or_default() += task.vcores_consumed;
-        }
-        drop(held);
+        self.with_held(|held| {
+            for (executor, task) in &tasks {
+                *held.entry(executor.clone()).or_default() += task.vcores_consumed;
+            }
+        });
         Ok(tasks)
     }
 
     /// Gives slots back, but never more than tasks hold.
     async fn unbind_tasks(&self, mut slots: Vec<ExecutorSlot>) -> Result<()> {
-        let mut held = self.held();
-        for (executor, count) in &mut slots {
-            let held = held.entry(executor.clone()).or_default();
-            *count = (*count).min(*held);
-            *held -= *count;
-        }
-        drop(held);
+        self.with_held(|held| {
+            for (executor, count) in &mut slots {
+                let held = held.entry(executor.clone()).or_default();
+                *count = (*count).min(*held);
+                *held -= *count;
+            }
+        });
         self.inner.unbind_tasks(slots).await
     }
 
@@ -106,10 +106,10 @@ impl ClusterState for Executors {
 
     async fn remove_executor(&self, id: &str) -> Result<()> {
         self.inner.remove_executor(id).await?;
-        let mut held = self.held();
-        held.remove(id);
-        let all: Vec<ExecutorSlot> = held.drain().collect();
-        drop(held);
+        let all = self.with_held(|held| {
+            held.remove(id);
+            held.drain().collect()
+        });
         self.inner.unbind_tasks(all).await
     }
 
