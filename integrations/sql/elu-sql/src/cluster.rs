@@ -15,10 +15,9 @@ use ballista_core::{
     execution_plans::DistributedQueryExec,
     serde::protobuf::{CancelJobParams, scheduler_grpc_client::SchedulerGrpcClient},
 };
-use datafusion::{physical_plan::execute_stream, prelude::SessionContext};
+use datafusion::{error::DataFusionError, prelude::SessionContext};
 use datafusion_proto::protobuf::LogicalPlanNode;
-use futures::StreamExt;
-use tokio::time::sleep;
+use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
     api::{self, Executor, Tasks},
@@ -27,7 +26,7 @@ use crate::{
     lease,
     output::{Sink, Target},
     progress::Progress,
-    query::{TICK, configure, explained, plan},
+    query::{TICK, configure, execute, explained, plan},
     session,
 };
 
@@ -63,7 +62,12 @@ impl Cluster {
     }
 
     /// Runs a query, again if an executor was lost or if there was no progress.
-    pub(crate) async fn query(&self, args: &QueryArgs, target: &Target) -> Result<()> {
+    pub(crate) async fn query(
+        &self,
+        args: &QueryArgs,
+        target: &Target,
+        engine: &Handle,
+    ) -> Result<()> {
         let mut progress = Progress::new(args.quiet);
         self.wait_for_executors(args.wait_for_executors, &mut progress)
             .await?;
@@ -71,7 +75,7 @@ impl Cluster {
         let mut retries = 0;
         loop {
             let executors = self.executors().await?;
-            let failure = match self.attempt(args, target, &mut progress).await {
+            let failure = match self.attempt(args, target, engine, &mut progress).await {
                 Ok(sink) => {
                     progress.clear();
                     return sink.finish();
@@ -177,12 +181,10 @@ impl Cluster {
     }
 
     async fn context(&self, args: &QueryArgs) -> Result<SessionContext> {
-        let mut config = configure(session::cluster_config(), args)?;
-        let options = config.options_mut();
-        options.extensions.insert(self.client.clone());
-        options
-            .set(BALLISTA_JOB_NAME, &self.client.id)
-            .map_err(explained)?;
+        let config = session::cluster_config()
+            .with_option_extension(self.client.clone())
+            .set_str(BALLISTA_JOB_NAME, &self.client.id);
+        let config = configure(config, args)?;
         let runtime = session::runtime(args.root.as_deref()).map_err(explained)?;
         let state = session::local_state(config, runtime).map_err(explained)?;
         let url = format!("df://{}", self.scheduler);
@@ -200,23 +202,23 @@ impl Cluster {
         &self,
         args: &QueryArgs,
         target: &Target,
+        engine: &Handle,
         progress: &mut Progress,
     ) -> Result<Sink, Failure> {
         let context = self.context(args).await?;
-        let plan = plan(&context, &args.sql).await?;
+        let plan = plan(&context, args).await?;
         let mut sink = target.open(plan.schema())?;
-        let mut stream =
-            execute_stream(Arc::clone(&plan), context.task_ctx()).map_err(explained)?;
+        let mut batches = execute(Arc::clone(&plan), context.task_ctx(), engine);
         let mut tick = tokio::time::interval(TICK);
         let (mut tasks, mut last) = (Tasks::default(), Instant::now());
         loop {
             tokio::select! {
-                batch = stream.next() => match batch {
+                batch = batches.recv() => match batch {
                     Some(Ok(batch)) => {
                         sink.write(batch)?;
                         last = Instant::now();
                     }
-                    Some(Err(error)) => return Err(self.blamed(explained(error)).await),
+                    Some(Err(error)) => return Err(self.blamed(local_table(error)).await),
                     None => return Ok(sink),
                 },
                 _ = tick.tick() => {
@@ -253,6 +255,20 @@ impl Cluster {
             Ok(_) => Failure::Error(error),
             Err(cause) => Failure::Error(cause.context("lost the scheduler during the query")),
         }
+    }
+}
+
+/// Explains why a query cannot be sent to a cluster.
+fn local_table(error: DataFusionError) -> anyhow::Error {
+    let error = explained(error);
+    match error
+        .to_string()
+        .contains("failed to serialize logical plan")
+    {
+        true => anyhow::anyhow!(
+            "a cluster reads files, but the query reads another table, such as generate_series"
+        ),
+        false => error,
     }
 }
 

@@ -20,6 +20,7 @@ use std::{
 };
 
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use args::{Cli, Command};
 
@@ -47,18 +48,18 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let result = runtime.block_on(async {
-        match command {
-            Command::Query(args) => query::run(&args).await,
-            Command::Scheduler(args) => scheduler::run(&args).await,
-            Command::Executor(args) => executor::run(&args).await,
+    let engine = Builder::new_multi_thread().enable_all().build()?;
+    let result = match command {
+        // The engine may compute for minutes without a pause on all of its threads. Time limits and signals need a thread
+        // of their own.
+        Command::Query(args) => {
+            let control = Builder::new_current_thread().enable_all().build()?;
+            control.block_on(query::run(&args, engine.handle()))
         }
-    });
-    // Does not wait for threads that still read a file.
-    runtime.shutdown_background();
+        Command::Scheduler(args) => engine.block_on(scheduler::run(&args)),
+        Command::Executor(args) => engine.block_on(executor::run(&args)),
+    };
+    engine.shutdown_background(); // does not wait
     result
 }
 

@@ -4,12 +4,18 @@ use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use datafusion::{
-    execution::SendableRecordBatchStream,
+    arrow::array::RecordBatch,
+    error::DataFusionError,
+    execution::TaskContext,
     physical_plan::{ExecutionPlan, execute_stream},
     prelude::{SessionConfig, SessionContext},
 };
 use futures::StreamExt;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc::Receiver,
+};
 
 use crate::{
     args::QueryArgs,
@@ -23,7 +29,7 @@ use crate::{
 pub(crate) const TICK: Duration = Duration::from_millis(500);
 
 /// Runs a query. Returns 130 or 143 if a signal stopped it.
-pub(crate) async fn run(args: &QueryArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: &QueryArgs, engine: &Handle) -> Result<ExitCode> {
     let target = Target::new(args.output.as_deref(), args.rows)?;
     let cluster = match &args.cluster {
         None => None,
@@ -32,8 +38,8 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<ExitCode> {
     let outcome = {
         let query = async {
             match &cluster {
-                None => local(args, &target).await,
-                Some(cluster) => cluster.query(args, &target).await,
+                None => local(args, &target, engine).await,
+                Some(cluster) => cluster.query(args, &target, engine).await,
             }
         };
         tokio::select! {
@@ -56,8 +62,21 @@ pub(crate) async fn run(args: &QueryArgs) -> Result<ExitCode> {
 }
 
 /// Plans a query.
-pub(crate) async fn plan(context: &SessionContext, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
-    let frame = context.sql(sql).await.map_err(explained)?;
+pub(crate) async fn plan(
+    context: &SessionContext,
+    args: &QueryArgs,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let frame = context.sql(&args.sql).await.map_err(|error| {
+        let error = explained(error);
+        match &args.root {
+            // DataFusion does not say why a file is not found.
+            Some(root) if error.to_string().ends_with("not found") => anyhow::anyhow!(
+                "{error}; files outside of {} are not found either (--root)",
+                root.display()
+            ),
+            _ => error,
+        }
+    })?;
     frame.create_physical_plan().await.map_err(explained)
 }
 
@@ -86,8 +105,33 @@ pub(crate) fn configure(mut config: SessionConfig, args: &QueryArgs) -> Result<S
     Ok(config)
 }
 
+/// Executes a plan on the threads of the engine. Dropping the receiver stops it.
+pub(crate) fn execute(
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    engine: &Handle,
+) -> Receiver<Result<RecordBatch, DataFusionError>> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(2);
+    engine.spawn(async move {
+        let mut stream = match execute_stream(plan, context) {
+            Ok(stream) => stream,
+            Err(error) => return drop(sender.send(Err(error)).await),
+        };
+        loop {
+            tokio::select! {
+                () = sender.closed() => return,
+                batch = stream.next() => match batch {
+                    Some(batch) => drop(sender.send(batch).await),
+                    None => return,
+                },
+            }
+        }
+    });
+    receiver
+}
+
 /// Converts an error of DataFusion, without a backtrace.
-pub(crate) fn explained(error: datafusion::error::DataFusionError) -> anyhow::Error {
+pub(crate) fn explained(error: DataFusionError) -> anyhow::Error {
     anyhow::anyhow!("{}", error.strip_backtrace())
 }
 
@@ -112,27 +156,27 @@ enum Stopped {
     Failed(anyhow::Error),
 }
 
-async fn local(args: &QueryArgs, target: &Target) -> Result<()> {
+async fn local(args: &QueryArgs, target: &Target, engine: &Handle) -> Result<()> {
     let config = configure(session::local_config(), args)?;
     let runtime = session::runtime(args.root.as_deref()).map_err(explained)?;
     let state = session::local_state(config, runtime).map_err(explained)?;
     let context = SessionContext::new_with_state(state).enable_url_table();
-    let plan = plan(&context, &args.sql).await?;
+    let plan = plan(&context, args).await?;
     let sink = target.open(plan.schema())?;
-    let stream = execute_stream(plan, context.task_ctx()).map_err(explained)?;
-    drain(stream, sink, Progress::new(args.quiet)).await
+    let batches = execute(plan, context.task_ctx(), engine);
+    drain(batches, sink, Progress::new(args.quiet)).await
 }
 
 /// Writes all batches, and shows how many rows they have.
 async fn drain(
-    mut stream: SendableRecordBatchStream,
+    mut batches: Receiver<Result<RecordBatch, DataFusionError>>,
     mut sink: Sink,
     mut progress: Progress,
 ) -> Result<()> {
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            batch = stream.next() => match batch {
+            batch = batches.recv() => match batch {
                 Some(batch) => sink.write(batch.map_err(explained)?)?,
                 None => break,
             },

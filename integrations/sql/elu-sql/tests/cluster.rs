@@ -10,6 +10,8 @@ use ballista_core::{
 
 use crate::support::{Process, elu_sql, message, ports, stderr, wait_for_port, write};
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 struct Cluster {
     address: String,
     _scheduler: Process,
@@ -40,7 +42,7 @@ fn cluster() -> Cluster {
     assert!(
         log.contains(&format!(
             "elu-sql {} executor 127.0.0.1:{} with elu, selu, celu, elu_backward, elu_backward_from_output, elu_nearest",
-            env!("CARGO_PKG_VERSION"),
+            VERSION,
             port + 1
         )),
         "{log}"
@@ -131,66 +133,76 @@ fn a_scheduler_without_executors() {
     );
 }
 
-/// Registers an executor that has this id and does nothing.
-async fn register(scheduler: &str, id: &str, port: u16) {
-    let mut client = SchedulerGrpcClient::connect(format!("http://{scheduler}"))
-        .await
-        .unwrap();
-    let metadata = ExecutorRegistration {
-        id: id.into(),
-        host: Some("127.0.0.1".into()),
-        port: port.into(),
-        grpc_port: port.into(),
-        specification: Some(ExecutorSpecification { resources: vec![] }),
-        os_info: Some(ExecutorOperatingSystemSpecification::default()),
-        ballista_protocol_version: BALLISTA_PROTOCOL_VERSION,
-    };
-    let params = RegisterExecutorParams {
-        metadata: Some(metadata),
-    };
-    assert!(
-        client
-            .register_executor(params)
-            .await
-            .unwrap()
-            .into_inner()
-            .success
-    );
-}
-
 #[tokio::test]
-async fn an_executor_of_another_version_is_an_error_that_names_it() {
+async fn an_executor_of_another_version_is_refused() {
     let port = ports();
     let _scheduler = scheduler(port);
-    let address = format!("127.0.0.1:{port}");
-    let listener = TcpListener::bind(("127.0.0.1", port + 1)).unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    let mut scheduler = SchedulerGrpcClient::connect(url).await.unwrap();
+    let other = port + 1;
+    let _listener = TcpListener::bind(("127.0.0.1", other)).unwrap(); // the scheduler connects to the executor
     for (id, expected) in [
         (
             "elu-sql_0.0.9_1",
             format!(
-                "executor 127.0.0.1:{} is elu-sql 0.0.9, this is 0.1.0: start the same version on every machine",
-                port + 1
+                "executor 127.0.0.1:{other} is elu-sql 0.0.9, this is {VERSION}: start the same version on every machine"
             ),
         ),
         (
             "another",
             format!(
-                "executor 127.0.0.1:{} is not elu-sql 0.1.0 and may lack its functions: it registered as \"another\"",
-                port + 1
+                "executor 127.0.0.1:{other} is not elu-sql {VERSION} and may lack its functions: it registered as \
+                 \"another\""
             ),
         ),
     ] {
-        register(&address, id, port + 1).await;
-        let query = ["query", "SELECT elu(1.0)", "--cluster", &address];
-        let found = message(&query, 1);
-        // Both are registered in the second round.
+        let metadata = ExecutorRegistration {
+            id: id.into(),
+            host: Some("127.0.0.1".into()),
+            port: other.into(),
+            grpc_port: other.into(),
+            specification: Some(ExecutorSpecification { resources: vec![] }),
+            os_info: Some(ExecutorOperatingSystemSpecification::default()),
+            ballista_protocol_version: BALLISTA_PROTOCOL_VERSION,
+        };
+        let metadata = Some(metadata);
+        let answer = scheduler.register_executor(RegisterExecutorParams { metadata });
+        let status = answer.await.unwrap_err();
         assert!(
-            found == format!("elu-sql: {expected}\n")
-                || (id == "another" && found.contains("elu-sql 0.0.9")),
-            "{found}"
+            status.message().ends_with(&expected),
+            "{}",
+            status.message()
         );
     }
-    drop(listener);
+}
+
+#[test]
+fn queries_that_a_cluster_cannot_run() {
+    let cluster = cluster();
+    let sql = "SELECT elu(value) FROM generate_series(1, 2)";
+    assert_eq!(
+        message(&["query", sql, "--cluster", &cluster.address], 1),
+        "elu-sql: a cluster reads files, but the query reads another table, such as generate_series\n"
+    );
+
+    // A client of another version is one whose settings say so.
+    let directory = tempfile::tempdir().unwrap();
+    write("SELECT 1.0 AS x", &directory.path().join("x.parquet"));
+    let sql = format!(
+        "SELECT elu(x) FROM '{}/x.parquet'",
+        directory.path().display()
+    );
+    let query = ["query", &sql, "--cluster", &cluster.address];
+    let found = message(
+        &[&query[..], &["--set", "elu_sql.version=0.0.9"]].concat(),
+        1,
+    );
+    let expected = format!(
+        "scheduler {} is elu-sql {VERSION}, the client is 0.0.9: start the same version on every machine",
+        cluster.address
+    );
+    assert!(found.contains(&expected), "{found}");
+    assert_eq!(found.lines().count(), 1, "{found}");
 }
 
 #[test]

@@ -39,11 +39,11 @@ fn columns() {
         rows(&[&format!(
             "SELECT elu(x, CASE WHEN x < -0.7 THEN 1 ELSE 2 END) AS y FROM {TABLE}"
         )]),
-        ["-0.63212055", "", "2.0", "-0.7869387"]
+        ["-0.63212055", "", "2.0", "-0.78693867"]
     );
     assert_eq!(
         rows(&[&format!("SELECT elu_backward(x, elu(x)) AS y FROM {TABLE}")]),
-        ["-0.23254414", "", "2.0", "-0.2386512"]
+        ["-0.23254415", "", "2.0", "-0.23865122"]
     );
 }
 
