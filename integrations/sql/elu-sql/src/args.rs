@@ -51,8 +51,9 @@ pub(crate) struct QueryArgs {
     /// Stop the query after this time in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) time_limit: Option<Duration>,
-    /// On a cluster, cancel the query and run it again if no task finishes and no row arrives for this time
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    /// On a cluster, cancel the query and run it again if no task finishes and no row arrives for this time. It must be
+    /// longer than the longest task; more --partitions make tasks shorter
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "300")]
     pub(crate) no_progress_limit: Duration,
     /// On a cluster, how often a query is run again after the loss of an executor or without progress
     #[arg(long, value_name = "N", default_value_t = 2)]

@@ -91,7 +91,9 @@ impl Cluster {
                 (Failure::NoProgress, executor) => {
                     let seconds = args.no_progress_limit.as_secs_f64();
                     let executor = executor.map_or(String::new(), |executor| executor + ", then ");
-                    format!("{executor}no task finished and no row arrived for {seconds} s")
+                    format!(
+                        "{executor}no task finished and no row arrived for {seconds} s (--no-progress-limit)"
+                    )
                 }
             };
             if retries == args.retries {

@@ -4,7 +4,8 @@
 //! the task. If an executor is lost, later stages are taken back, and their tasks on the other executors are canceled.
 //! When those end, their stage no longer knows them, and their slots are never given back: the other executors seem to
 //! be busy forever, and the job hangs. So this counts the slots that tasks hold, and gives all of them back when an
-//! executor is lost. The canceled tasks end soon, so an executor has too many tasks for a short time only.
+//! executor is lost. Tasks of other jobs then hold no slots any more, so an executor may have more tasks than slots until
+//! it has been idle once.
 
 use std::{
     collections::{HashMap, HashSet},
