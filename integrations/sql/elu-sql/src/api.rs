@@ -49,6 +49,38 @@ pub(crate) async fn executors(scheduler: &str) -> Result<Vec<Executor>> {
         .with_context(|| format!("scheduler {scheduler} listed its executors in an unknown form"))
 }
 
+/// A job that the scheduler knows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Job {
+    pub(crate) id: String,
+    pub(crate) state: JobState,
+}
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum JobState {
+    /// It waits or runs.
+    Active,
+    /// Its results lie on the executors.
+    Complete,
+    Failed,
+}
+
+/// Returns the jobs that have this name.
+pub(crate) async fn jobs(scheduler: &str, name: &str) -> Result<Vec<Job>> {
+    let answer = get(scheduler, "/api/jobs").await?;
+    let jobs = answer.as_array().into_iter().flatten();
+    let jobs = jobs.filter(|job| job["job_name"] == name).map(|job| Job {
+        id: job["job_id"].as_str().unwrap_or_default().into(),
+        state: match job["status"].as_str() {
+            Some("Queued" | "Running") => JobState::Active,
+            Some("Completed") => JobState::Complete,
+            _ => JobState::Failed,
+        },
+    });
+    Ok(jobs.collect())
+}
+
 /// Returns the number of tasks of a job that have finished.
 pub(crate) async fn tasks(scheduler: &str, job: &str) -> Result<Tasks> {
     let answer = get(scheduler, &format!("/api/job/{job}/stages")).await?;

@@ -1,10 +1,11 @@
 //! A query on a cluster.
 //!
-//! Ballista survives the loss of an executor in a query of one stage. In later stages it was seen to wait without end.
-//! So a query without progress is canceled, and a query that lost an executor is run again as a whole.
+//! Ballista survives the loss of an executor in a query of one stage. If it must take later stages back, our scheduler
+//! cancels the job: see [`crate::stages`]. So a query that lost an executor is run again as a whole, in a new job, and so
+//! is a query without progress.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,14 +14,17 @@ use ballista::prelude::SessionContextExt;
 use ballista_core::{
     config::BALLISTA_JOB_NAME,
     execution_plans::DistributedQueryExec,
-    serde::protobuf::{CancelJobParams, scheduler_grpc_client::SchedulerGrpcClient},
+    serde::protobuf::{
+        CancelJobParams, CleanJobDataParams, GetJobStatusParams, job_status::Status,
+        scheduler_grpc_client::SchedulerGrpcClient,
+    },
 };
-use datafusion::{error::DataFusionError, prelude::SessionContext};
+use datafusion::{error::DataFusionError, physical_plan::ExecutionPlan, prelude::SessionContext};
 use datafusion_proto::protobuf::LogicalPlanNode;
 use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
-    api::{self, Executor, Tasks},
+    api::{self, Executor, JobState, Tasks},
     args::QueryArgs,
     identity::{Client, check_executor},
     lease,
@@ -33,16 +37,15 @@ use crate::{
 /// How long the scheduler may take to notice that an executor is dead. Its default is 8 s, and 2 s between looks.
 const NOTICE_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long canceling a job may take.
+/// How long canceling jobs may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// The cluster of a scheduler.
 pub(crate) struct Cluster {
     /// The scheduler's host and port.
     scheduler: String,
+    /// Its id is the name of our jobs.
     client: Client,
-    /// The job that runs.
-    job: Mutex<Option<String>>,
 }
 
 impl Cluster {
@@ -57,7 +60,6 @@ impl Cluster {
         Ok(Self {
             scheduler: scheduler.into(),
             client: Client::new(),
-            job: Mutex::default(),
         })
     }
 
@@ -78,11 +80,13 @@ impl Cluster {
             let failure = match self.attempt(args, target, engine, &mut progress).await {
                 Ok(sink) => {
                     progress.clear();
-                    return sink.finish();
+                    sink.finish()?;
+                    self.end().await;
+                    return Ok(());
                 }
                 Err(failure) => failure,
             };
-            self.cancel().await;
+            self.end().await;
             let lost = lost(&executors).await;
             let executor = lost.first().map(|lost| format!("executor {lost} was lost"));
             let reason = match (failure, executor) {
@@ -107,18 +111,31 @@ impl Cluster {
         }
     }
 
-    /// Cancels the job that runs, if one does.
-    pub(crate) async fn cancel(&self) {
-        let job = self.job().take();
-        let Some(job_id) = job else { return };
-        let cancel = async {
-            let client = SchedulerGrpcClient::connect(format!("http://{}", self.scheduler)).await;
-            if let Ok(mut client) = client {
-                let _ = client.cancel_job(CancelJobParams { job_id }).await;
+    /// Cancels our job if it runs, and removes its results from the executors if it is complete.
+    pub(crate) async fn end(&self) {
+        let end = async {
+            let jobs = api::jobs(&self.scheduler, &self.client.id).await?;
+            let url = format!("http://{}", self.scheduler);
+            let mut client = SchedulerGrpcClient::connect(url).await?;
+            for job in jobs {
+                let job_id = job.id;
+                match job.state {
+                    JobState::Active => drop(client.cancel_job(CancelJobParams { job_id }).await?),
+                    JobState::Complete => {
+                        let remove_stage_ids = vec![]; // all
+                        let params = CleanJobDataParams {
+                            job_id,
+                            remove_stage_ids,
+                        };
+                        client.clean_job_data(params).await?;
+                    }
+                    JobState::Failed => {}
+                }
             }
+            Ok::<_, anyhow::Error>(())
         };
         // If the scheduler does not answer, it ends the job itself when the lease has expired.
-        let _ = tokio::time::timeout(CANCEL_LIMIT, cancel).await;
+        let _ = tokio::time::timeout(CANCEL_LIMIT, end).await;
     }
 }
 
@@ -136,10 +153,6 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 impl Cluster {
-    fn job(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.job.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns the executors, if all have the functions of this program.
     async fn executors(&self) -> Result<Vec<Executor>> {
         let executors = api::executors(&self.scheduler).await?;
@@ -221,16 +234,14 @@ impl Cluster {
                         last = Instant::now();
                     }
                     Some(Err(error)) => return Err(self.blamed(local_table(error)).await),
-                    None => return Ok(sink),
+                    None => {
+                        self.check_rows(plan.as_ref(), sink.rows()).await?;
+                        return Ok(sink);
+                    }
                 },
                 _ = tick.tick() => {
-                    let exec = plan.downcast_ref::<DistributedQueryExec<LogicalPlanNode>>();
-                    let job = exec.and_then(|exec| exec.job_id()).map(|job| job.to_string());
-                    *self.job() = job.clone();
                     let executors = self.executors().await.context("lost the scheduler during the query")?;
-                    // Before its first stage runs, a job has no tasks.
-                    if let Some(job) = &job
-                        && let Ok(found) = api::tasks(&self.scheduler, job).await
+                    if let Ok(Some(found)) = self.tasks().await
                         && found != tasks
                     {
                         (tasks, last) = (found, Instant::now());
@@ -248,6 +259,41 @@ impl Cluster {
                     ));
                 }
             }
+        }
+    }
+
+    /// Fails if fewer rows arrived than the executors wrote. Ballista counts rows when it writes them, and does not
+    /// compare.
+    async fn check_rows(&self, plan: &dyn ExecutionPlan, arrived: u64) -> Result<()> {
+        let exec = plan.downcast_ref::<DistributedQueryExec<LogicalPlanNode>>();
+        let Some(job) = exec.and_then(|exec| exec.job_id()) else {
+            return Ok(()); // what Ballista executes in this process, such as a query of the catalog
+        };
+        let url = format!("http://{}", self.scheduler);
+        let mut client = SchedulerGrpcClient::connect(url).await?;
+        let job_id = job.to_string();
+        let answer = client.get_job_status(GetJobStatusParams { job_id }).await?;
+        let status = answer.into_inner().status.and_then(|job| job.status);
+        let Some(Status::Successful(job)) = status else {
+            bail!("the cluster reports no success, although all rows arrived");
+        };
+        let rows = job.partition_location.iter().map(|partition| {
+            let stats = partition.partition_stats.as_ref();
+            stats.and_then(|stats| u64::try_from(stats.num_rows).ok())
+        });
+        match rows.sum::<Option<u64>>() {
+            Some(written) if written == arrived => Ok(()),
+            Some(written) => bail!("the executors wrote {written} rows, but {arrived} arrived"),
+            None => bail!("the executors did not count the rows that they wrote"),
+        }
+    }
+
+    /// Returns how far our job is, if it runs.
+    async fn tasks(&self) -> Result<Option<Tasks>> {
+        let jobs = api::jobs(&self.scheduler, &self.client.id).await?;
+        match jobs.iter().find(|job| job.state == JobState::Active) {
+            Some(job) => Ok(Some(api::tasks(&self.scheduler, &job.id).await?)),
+            None => Ok(None),
         }
     }
 

@@ -26,8 +26,8 @@ const HEARTBEAT_SECONDS: u64 = 2;
 /// How long an executor waits for its scheduler to start.
 const CONNECT_SECONDS: u16 = 10;
 
-/// How long intermediate results are kept, and how often old ones are removed, if their job does not end well.
-const RESULTS_SECONDS: u64 = 24 * 3600;
+/// How long results are kept at most, and how often old ones are removed, if their job or its client does not end well.
+pub(crate) const RESULTS_SECONDS: u64 = 24 * 3600;
 const CLEAN_UP_SECONDS: u64 = 600;
 
 /// Runs an executor until a signal or its scheduler stops it.

@@ -12,7 +12,7 @@ mod query;
 mod root;
 mod scheduler;
 mod session;
-mod slots;
+mod stages;
 
 use std::{
     io::{self, Write},

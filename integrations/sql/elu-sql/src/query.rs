@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &QueryArgs, engine: &Handle) -> Result<ExitCode> {
         Err(error) => error,
     };
     if let Some(cluster) = &cluster {
-        cluster.cancel().await;
+        cluster.end().await;
     }
     match error {
         Stopped::Signal(code) => Ok(ExitCode::from(code)),

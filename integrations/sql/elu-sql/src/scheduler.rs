@@ -14,12 +14,12 @@ use wgpu_elu_datafusion::VERSION;
 
 use crate::{
     args::SchedulerArgs,
-    executor::host,
+    executor::{RESULTS_SECONDS, host},
     identity::{Client, functions},
     lease::Leases,
     query::{explained, stopped},
     session,
-    slots::Executors,
+    stages::Executors,
 };
 
 /// How often the scheduler looks for executors that are dead.
@@ -59,15 +59,27 @@ pub(crate) async fn run(args: &SchedulerArgs) -> Result<ExitCode> {
     config.executor_timeout_seconds = args.executor_timeout;
     config.expire_dead_executor_interval_seconds = LOOK_SECONDS;
     config.no_executors_grace_period_seconds = args.executor_timeout;
+    // Our clients remove their results themselves, when they have read them.
+    config.finished_job_data_clean_up_interval_seconds = RESULTS_SECONDS;
     // No web page may call the REST API, and none is fetched.
     config.cors_allowed_origins = "null".into();
     config.web_tui_route = "/web-tui".into();
 
     let jobs = BallistaCluster::new_from_config(&config).await?.job_state();
-    let cluster = BallistaCluster::new(Arc::new(Executors::default()), jobs);
+    let (executors, mut to_cancel) = Executors::new();
+    let cluster = BallistaCluster::new(Arc::new(executors), jobs);
     let scheduler =
         create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config)).await?;
     tokio::spawn(leases.watch(scheduler.clone()));
+    let canceler = scheduler.clone();
+    tokio::spawn(async move {
+        while let Some(job) = to_cancel.recv().await {
+            log::warn!("canceling job {job}: stages that had started lost their input");
+            if let Err(error) = canceler.cancel_job(job.clone()).await {
+                log::error!("cannot cancel job {job}: {error}");
+            }
+        }
+    });
     tokio::select! {
         result = start_grpc_service_with_listener(listener, scheduler) => {
             result?;
