@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -57,6 +58,10 @@ impl Target {
     pub(crate) fn open(&self, schema: SchemaRef) -> Result<Sink> {
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix(".elu-sql-").suffix(".tmp");
+        // The permissions of any new file or directory. Without this, only its owner may read it.
+        let is_directory = matches!(self, Self::Directory(_));
+        let mode = if is_directory { 0o777 } else { 0o666 };
+        let builder = builder.permissions(fs::Permissions::from_mode(mode));
         let in_directory = |path: &Path| format!("cannot write to {}", parent(path).display());
         let kind = match self {
             Self::Print(limit) => Kind::Print {
@@ -303,6 +308,21 @@ mod tests {
                 path.display()
             )
         );
+    }
+
+    #[test]
+    fn results_have_the_permissions_of_new_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("file"), "").unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        for (result, like) in [("y.parquet", "file"), ("y/", "directory")] {
+            let target = Target::new(Some(&at(result)), 0).unwrap();
+            let sink = target.open(batch(vec![]).schema()).unwrap();
+            sink.finish().unwrap();
+            let mode = |name| at(name).metadata().unwrap().permissions().mode();
+            assert_eq!(mode(result), mode(like));
+        }
     }
 
     #[test]
