@@ -1,4 +1,7 @@
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use ballista_core::{
     BALLISTA_PROTOCOL_VERSION,
@@ -125,12 +128,14 @@ fn a_scheduler_without_executors() {
         "1",
         "-q",
     ];
+    let start = Instant::now();
     assert_eq!(
         message(&args, 1),
         format!(
             "elu-sql: scheduler {address} has no executor after 1 s: start elu-sql executor --scheduler {address}\n"
         )
     );
+    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]

@@ -1,4 +1,8 @@
-use std::{process::Stdio, thread::sleep, time::Duration};
+use std::{
+    process::Stdio,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use crate::support::{elu_sql, message};
 
@@ -75,8 +79,10 @@ fn a_message_has_one_line() {
 
 #[test]
 fn a_time_limit() {
+    let start = Instant::now();
     let message = message(&["query", LONG, "--time-limit", "0.5", "--quiet"], 1);
     assert_eq!(message, "elu-sql: stopped after 0.5 s (--time-limit)\n");
+    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[test]
