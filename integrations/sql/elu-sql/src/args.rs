@@ -67,7 +67,7 @@ pub(crate) struct QueryArgs {
     /// Read and write files of queries only below this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    /// Set an option of DataFusion or Ballista, such as datafusion.execution.batch_size=65536
+    /// Set an option of DataFusion or Ballista, as the SQL statement SET does
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) settings: Vec<String>,
     /// Print no progress
