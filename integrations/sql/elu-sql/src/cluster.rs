@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use ballista::prelude::SessionContextExt;
 use ballista_core::{
     config::BALLISTA_JOB_NAME,
@@ -226,19 +226,29 @@ impl Cluster {
         let mut batches = execute(Arc::clone(&plan), context.task_ctx(), engine);
         let mut tick = tokio::time::interval(TICK);
         let (mut tasks, mut last) = (Tasks::default(), Instant::now());
+        let mut written = None;
         loop {
             tokio::select! {
-                batch = batches.recv() => match batch {
-                    Some(Ok(batch)) => {
-                        sink.write(batch)?;
-                        last = Instant::now();
+                batch = batches.recv() => {
+                    let batch = match batch.transpose() {
+                        Ok(batch) => batch,
+                        Err(error) => return Err(self.blamed(local_table(error)).await),
+                    };
+                    // The first row arrives when the job is complete. The scheduler forgets complete jobs after an hour.
+                    let written = match written {
+                        Some(written) => written,
+                        None => *written.insert(self.written_rows(plan.as_ref()).await?),
+                    };
+                    match (batch, written) {
+                        (Some(batch), _) => sink.write(batch)?,
+                        (None, Some(written)) if written != sink.rows() => {
+                            let arrived = sink.rows();
+                            return Err(anyhow!("the executors wrote {written} rows, but {arrived} arrived").into());
+                        }
+                        (None, _) => return Ok(sink),
                     }
-                    Some(Err(error)) => return Err(self.blamed(local_table(error)).await),
-                    None => {
-                        self.check_rows(plan.as_ref(), sink.rows()).await?;
-                        return Ok(sink);
-                    }
-                },
+                    last = Instant::now();
+                }
                 _ = tick.tick() => {
                     let executors = self.executors().await.context("lost the scheduler during the query")?;
                     if let Ok(Some(found)) = self.tasks().await
@@ -262,12 +272,13 @@ impl Cluster {
         }
     }
 
-    /// Fails if fewer rows arrived than the executors wrote. Ballista counts rows when it writes them, and does not
-    /// compare.
-    async fn check_rows(&self, plan: &dyn ExecutionPlan, arrived: u64) -> Result<()> {
+    /// Returns the number of rows that the executors wrote for our job, which must be complete. Ballista counts rows when
+    /// it writes them, but does not compare. Returns `None` for what is not executed on the cluster, such as a query of
+    /// the catalog.
+    async fn written_rows(&self, plan: &dyn ExecutionPlan) -> Result<Option<u64>> {
         let exec = plan.downcast_ref::<DistributedQueryExec<LogicalPlanNode>>();
         let Some(job) = exec.and_then(|exec| exec.job_id()) else {
-            return Ok(()); // what Ballista executes in this process, such as a query of the catalog
+            return Ok(None);
         };
         let url = format!("http://{}", self.scheduler);
         let mut client = SchedulerGrpcClient::connect(url).await?;
@@ -275,17 +286,16 @@ impl Cluster {
         let answer = client.get_job_status(GetJobStatusParams { job_id }).await?;
         let status = answer.into_inner().status.and_then(|job| job.status);
         let Some(Status::Successful(job)) = status else {
-            bail!("the cluster reports no success, although all rows arrived");
+            bail!("rows arrived, but the scheduler reports no success");
         };
         let rows = job.partition_location.iter().map(|partition| {
             let stats = partition.partition_stats.as_ref();
             stats.and_then(|stats| u64::try_from(stats.num_rows).ok())
         });
-        match rows.sum::<Option<u64>>() {
-            Some(written) if written == arrived => Ok(()),
-            Some(written) => bail!("the executors wrote {written} rows, but {arrived} arrived"),
-            None => bail!("the executors did not count the rows that they wrote"),
-        }
+        let rows = rows.sum::<Option<u64>>();
+        Ok(Some(rows.context(
+            "the executors did not count the rows that they wrote",
+        )?))
     }
 
     /// Returns how far our job is, if it runs.
@@ -313,7 +323,7 @@ fn local_table(error: DataFusionError) -> anyhow::Error {
         .to_string()
         .contains("failed to serialize logical plan")
     {
-        true => anyhow::anyhow!(
+        true => anyhow!(
             "a cluster reads files, but the query reads another table, such as generate_series"
         ),
         false => error,
