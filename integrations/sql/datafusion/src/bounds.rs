@@ -1,5 +1,7 @@
 //! What DataFusion's planner may assume about results: their range and their order.
 
+use std::ops::Neg;
+
 use arrow::datatypes::DataType;
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::{
@@ -36,10 +38,9 @@ pub(crate) fn bounds(kind: Kind, rounding: Rounding, inputs: &[&Interval]) -> Re
                     lower.unwrap_or(f64::NEG_INFINITY),
                     upper.unwrap_or(f64::INFINITY),
                 ];
-                let (down, up) = (
-                    |y: f64| y.next_down().next_down(),
-                    |y: f64| y.next_up().next_up(),
-                );
+                // The results at the ends and those between them may each be 2 ULP off.
+                let down = |y| (0..4).fold(y, |y, _| f64::next_down(y));
+                let up = |y| (0..4).fold(y, |y, _| f64::next_up(y));
                 let ends = ends(kind, rounding, &alphas, x, down, up);
                 ends.map(|ends| ends.map(|end| ScalarValue::Float64(Some(end))))
             }
@@ -69,7 +70,7 @@ pub(crate) fn ordering(
     };
     let intervals: Vec<_> = alpha.iter().map(|alpha| &alpha.range).collect();
     let alpha_is_not_negative =
-        alphas(&intervals).is_some_and(|[least, _]| least.is_sign_positive());
+        alphas(&intervals).is_some_and(|[least, _]| least >= 0.0 && least.is_sign_positive());
     let is_ordered = rounding == Rounding::Nearest
         && !kind.has_grad()
         && x.range.data_type().is_floating()
@@ -97,8 +98,9 @@ fn alphas(intervals: &[&Interval]) -> Option<[f64; 2]> {
     }
 }
 
-/// Returns the least and the greatest result for `x` between these numbers.
-fn ends<E: Element + PartialOrd + From<i8>>(
+/// Returns the least and the greatest result for `x` between these numbers. A zero is the one that contains both zeros,
+/// because DataFusion compares by `total_cmp`, in which -0 is less than 0.
+fn ends<E: Element + PartialOrd + From<i8> + Neg<Output = E>>(
     kind: Kind,
     rounding: Rounding,
     alphas: &[f64; 2],
@@ -129,5 +131,9 @@ fn ends<E: Element + PartialOrd + From<i8>>(
             };
         }
     }
-    results.filter(|[least, greatest]| least <= greatest) // not if a result is NaN
+    let [least, greatest] = results.filter(|[least, greatest]| least <= greatest)?; // not if a result is NaN
+    Some([
+        if least == zero { -zero } else { least },
+        if greatest == zero { zero } else { greatest },
+    ])
 }

@@ -93,7 +93,8 @@ impl Call<'_> {
         }
         // Where an argument is NULL, the result is NULL, and any alpha will do.
         let null = inputs.iter().fold(alpha.nulls().cloned(), |null, input| {
-            NullBuffer::union(null.as_ref(), input.nulls())
+            // The values of a dictionary may be NULL, too.
+            NullBuffer::union(null.as_ref(), input.logical_nulls().as_ref())
         });
         let mut spans: Vec<Span> = vec![];
         for (row, &alpha) in alpha.values().iter().enumerate() {
@@ -244,6 +245,13 @@ impl Call<'_> {
         grad: Option<ArrayRef>,
     ) -> Result<ArrayRef> {
         let rows = x.len();
+        let (x, grad) = match grad {
+            Some(grad) if has_lists(x.data_type()) => {
+                let (x, grad) = without_null_rows(&x, &grad)?;
+                (x, Some(grad))
+            }
+            grad => (x, grad),
+        };
         let (field, size, x, nulls) = owned(x, |x| x.as_fixed_size_list()).into_parts();
         let (grad, nulls) = match grad {
             None => (None, nulls),
@@ -282,18 +290,37 @@ impl Call<'_> {
             };
             lengths(x).zip(lengths(grad)).find(|(x, grad)| x != grad)
         };
-        if difference(&x, &grad).is_none() {
+        if difference(&x, &grad).is_none() && !has_lists(x.as_list::<O>().values().data_type()) {
             return Ok((x, grad));
         }
-        let valid = NullBuffer::union(x.nulls(), grad.nulls());
-        let rows = UInt64Array::new((0..x.len() as u64).collect(), valid);
-        let (x, grad) = (take(&x, &rows, None)?, take(&grad, &rows, None)?); // NULL becomes an empty list
+        let (x, grad) = without_null_rows(&x, &grad)?;
         match difference(&x, &grad) {
             None => Ok((x, grad)),
             Some((x, grad)) => exec_err!(
                 "{}: the lists of a row must have the same length, found {x} and {grad}",
                 self.name
             ),
+        }
+    }
+}
+
+/// Returns whether values of this type contain lists, whose lengths may differ.
+fn has_lists(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(_) | DataType::LargeList(_) => true,
+        DataType::FixedSizeList(field, _) => has_lists(field.data_type()),
+        _ => false,
+    }
+}
+
+/// Returns the arrays with NULL in both of them where one of them is NULL. Such a row is an empty list, or has NULL as its
+/// elements.
+fn without_null_rows(x: &ArrayRef, grad: &ArrayRef) -> Result<(ArrayRef, ArrayRef)> {
+    match NullBuffer::union(x.nulls(), grad.nulls()) {
+        None => Ok((Arc::clone(x), Arc::clone(grad))),
+        valid => {
+            let rows = UInt64Array::new((0..x.len() as u64).collect(), valid);
+            Ok((take(x, &rows, None)?, take(grad, &rows, None)?))
         }
     }
 }

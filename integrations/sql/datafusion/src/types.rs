@@ -44,7 +44,11 @@ pub(crate) fn coerced(kind: Kind, rounding: Rounding, found: &[DataType]) -> Res
     };
     let mut types: Vec<_> = inputs.iter().filter_map(|_| common.clone()).collect();
     for alpha in alpha {
-        if !alpha.is_numeric() && !alpha.is_null() {
+        let numbers = match alpha {
+            DataType::Dictionary(_, values) => values,
+            alpha => alpha,
+        };
+        if !numbers.is_numeric() && !numbers.is_null() {
             return plan_err!("{name}: alpha must be a number, found {alpha}");
         }
         types.push(DataType::Float64);

@@ -1,7 +1,7 @@
 use arrow::{
     array::AsArray,
     compute::SortOptions,
-    datatypes::{DataType, Float32Type},
+    datatypes::{DataType, Float32Type, Float64Type},
 };
 use datafusion_common::ScalarValue;
 use datafusion_expr::{
@@ -9,7 +9,7 @@ use datafusion_expr::{
     sort_properties::{ExprProperties, SortProperties},
 };
 
-use crate::support::{array, call, f32s, function};
+use crate::support::{array, call, f32s, f64s, function};
 
 fn interval(lower: Option<f32>, upper: Option<f32>) -> Interval {
     Interval::try_new(ScalarValue::Float32(lower), ScalarValue::Float32(upper)).unwrap()
@@ -60,9 +60,22 @@ fn a_negative_alpha_turns_at_zero() {
     );
 }
 
+/// Ranges of the numbers from -400 / 37 to 400 / 37. The numbers 400 and 401 are -0 and 0.
+const RANGES: [(usize, usize); 8] = [
+    (0, 801),
+    (0, 400),
+    (0, 401),
+    (100, 300),
+    (390, 410),
+    (401, 402),
+    (500, 501),
+    (7, 7),
+];
+
 #[test]
 fn bounds_contain_every_result() {
-    let x: Vec<f32> = (-400..=400i16).map(|i| f32::from(i) / 37.0).collect();
+    let mut x: Vec<f32> = (-400..=400i16).map(|i| f32::from(i) / 37.0).collect();
+    x.insert(400, -0.0);
     for (name, alphas) in [
         ("elu", vec![-2.0, 0.0, 0.5, 1.0, 3.0]),
         ("elu_nearest", vec![-2.0, 0.5]),
@@ -71,26 +84,72 @@ fn bounds_contain_every_result() {
         for &value in &alphas {
             let y = array(call!(name, f32s(x.clone()), value));
             let y = y.as_primitive::<Float32Type>().values();
-            for (from, to) in [
-                (0, 800),
-                (0, 400),
-                (100, 300),
-                (390, 410),
-                (500, 501),
-                (7, 7),
-            ] {
+            for (from, to) in RANGES {
                 let x = interval(Some(x[from]), Some(x[to]));
                 let [least, greatest] = bounds(name, &[&x, &alpha(value, value)]);
-                for &y in &y[from..=to] {
-                    assert!(least.is_none_or(|least| least <= y), "{name}({x}, {value})");
-                    assert!(
-                        greatest.is_none_or(|greatest| y <= greatest),
-                        "{name}({x}, {value})"
-                    );
+                for y in &y[from..=to] {
+                    let fits = least.is_none_or(|least| least.total_cmp(y).is_le())
+                        && greatest.is_none_or(|greatest| y.total_cmp(&greatest).is_le());
+                    assert!(fits, "{name}({x}, {value})");
                 }
             }
         }
     }
+}
+
+#[test]
+fn bounds_contain_every_double() {
+    let mut x: Vec<f64> = (-400..=400i16).map(|i| f64::from(i) / 37.0).collect();
+    x.insert(400, -0.0);
+    for (name, alphas) in [
+        (
+            "elu",
+            vec![Some(-2.0), Some(0.0), Some(0.5), Some(1.0), Some(3.0)],
+        ),
+        ("elu_nearest", vec![Some(-2.0), Some(0.5)]),
+        ("celu", vec![Some(0.25), Some(1.0), Some(3.0)]),
+        ("selu", vec![None]),
+    ] {
+        for value in alphas {
+            let y = array(match value {
+                Some(value) => call!(name, f64s(x.clone()), value),
+                None => call!(name, f64s(x.clone())),
+            });
+            let y = y.as_primitive::<Float64Type>().values();
+            for (from, to) in RANGES {
+                let range = alpha(x[from], x[to]);
+                let value = value.map(|value| alpha(value, value));
+                let inputs: Vec<_> = [&range].into_iter().chain(&value).collect();
+                let bounds = function(name).evaluate_bounds(&inputs).unwrap();
+                let (ScalarValue::Float64(least), ScalarValue::Float64(greatest)) =
+                    (bounds.lower(), bounds.upper())
+                else {
+                    panic!("{bounds}");
+                };
+                for y in &y[from..=to] {
+                    let fits = least.is_none_or(|least| least.total_cmp(y).is_le())
+                        && greatest.is_none_or(|greatest| y.total_cmp(&greatest).is_le());
+                    assert!(fits, "{name}({range}, {value:?})");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_zero_at_an_end_includes_the_other_zero() {
+    let bits = |ends: [Option<f32>; 2]| ends.map(|end| end.map(f32::to_bits));
+    let [minus, plus] = [Some((-0f32).to_bits()), Some(0f32.to_bits())];
+    for x in [
+        interval(Some(0.0), Some(0.0)),
+        interval(Some(-0.0), Some(-0.0)),
+    ] {
+        assert_eq!(bits(bounds("elu", &[&x])), [minus, plus]);
+    }
+    // An alpha of -0 turns negative x into 0, and -0 stays.
+    let x = interval(Some(-1.0), Some(-0.0));
+    let found = bounds("elu_nearest", &[&x, &alpha(-0.0, -0.0)]);
+    assert_eq!(bits(found), [minus, plus]);
 }
 
 #[test]
@@ -137,6 +196,7 @@ fn only_nearest_results_keep_the_order() {
         ("elu", vec![x()]),
         ("elu_nearest", vec![x(), literal(-0.5)]),
         ("elu_nearest", vec![x(), literal(-0.0)]),
+        ("elu_nearest", vec![x(), literal(f64::NAN)]),
         ("elu_nearest", vec![x(), (unordered, alpha(1.0, 2.0))]),
         ("elu_nearest", vec![x(), (ASCENDING, alpha(1.0, 2.0))]),
         ("elu_nearest", vec![(unordered, interval(None, None))]),

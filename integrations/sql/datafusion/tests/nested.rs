@@ -248,3 +248,76 @@ fn gradients_of_dictionaries_are_columns() {
     let y = array(call!("elu_backward", x, f32s([1.0, 1.0])));
     assert_same(&y, &f32s([Some(0.36787945), None]));
 }
+
+#[test]
+fn null_in_the_values_of_a_dictionary_needs_no_alpha() {
+    let x = dictionary::<Int8Type>(Int8Array::from(vec![0]), vec![None]);
+    let y = array(call!("celu", x, f64s([0.0]))); // 0 is no alpha of CELU
+    assert_eq!(y.logical_null_count(), 1);
+}
+
+#[test]
+fn a_dictionary_of_alphas() {
+    let keys = Int8Array::from(vec![Some(1), Some(0), None]);
+    let alphas = dictionary::<Int8Type>(keys, vec![Some(0.5), Some(2.0)]);
+    let y = array(call!("elu", f32s([-1.0, -1.0, -1.0]), alphas));
+    assert_same(
+        &y,
+        &f32s([Some(elu(2.0, -1.0)), Some(elu(0.5, -1.0)), None]),
+    );
+}
+
+/// Rows that are NULL may contain anything, for example inner lists of other lengths.
+#[test]
+fn gradients_of_lists_of_lists_with_null() {
+    let inner = |lengths: [usize; 3]| list(lengths.map(|len| Some(vec![Some(-1.0); len])).to_vec());
+    let field = Arc::new(Field::new_list_field(
+        inner([0; 3]).data_type().clone(),
+        true,
+    ));
+    let lists = |lengths, valid: bool| -> ArrayRef {
+        let nulls = NullBuffer::from(vec![true, valid]);
+        let offsets = OffsetBuffer::from_lengths([1, 2]);
+        Arc::new(ListArray::new(
+            Arc::clone(&field),
+            offsets,
+            inner(lengths),
+            Some(nulls),
+        ))
+    };
+    let fixed = |lengths, valid: bool| -> ArrayRef {
+        let nulls = NullBuffer::from(vec![true, valid, true]);
+        Arc::new(FixedSizeListArray::new(
+            Arc::clone(&field),
+            1,
+            inner(lengths),
+            Some(nulls),
+        ))
+    };
+    for (x, grad) in [
+        (lists([1, 2, 3], true), lists([1, 3, 2], false)),
+        (lists([1, 2, 3], false), lists([1, 3, 2], true)),
+        (fixed([1, 2, 3], true), fixed([1, 3, 3], false)),
+    ] {
+        let y = array(call!("elu_backward", x.clone(), grad));
+        assert_eq!(
+            (y.data_type(), y.len(), y.null_count()),
+            (x.data_type(), x.len(), 1)
+        );
+        assert!(y.is_null(1));
+        let first = match y.data_type() {
+            DataType::List(_) => y.as_list::<i32>().value(0),
+            _ => y.as_fixed_size_list().value(0),
+        };
+        assert_same(&first, &list(vec![Some(vec![Some(-0.36787945)])]));
+    }
+    // Rows that are not NULL must have equal lengths.
+    let error = call!(
+        "elu_backward",
+        lists([1, 2, 3], true),
+        lists([1, 3, 2], true)
+    )
+    .unwrap_err();
+    let expected = "elu_backward: the lists of a row must have the same length, found 2 and 3";
+    assert!(error.to_string().contains(expected), "{error}");
+}

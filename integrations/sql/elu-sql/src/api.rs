@@ -17,7 +17,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// No answer is longer.
 const MAX_ANSWER: u64 = 256 << 20;
 
-/// An executor that the scheduler takes for alive.
+/// An executor that the scheduler considers alive.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Executor {
     pub(crate) id: String,
@@ -36,16 +36,7 @@ pub(crate) struct Tasks {
 /// Returns the executors of a scheduler.
 pub(crate) async fn executors(scheduler: &str) -> Result<Vec<Executor>> {
     let answer = get(scheduler, "/api/executors").await?;
-    let executor = |value: &Value| {
-        let (host, port) = (value["host"].as_str()?, value["port"].as_u64()?);
-        Some(Executor {
-            id: value["id"].as_str()?.into(),
-            address: address(host, port),
-        })
-    };
-    let executors = answer.as_array().map(|list| list.iter().map(executor));
-    executors
-        .and_then(Iterator::collect)
+    executors_of(&answer)
         .with_context(|| format!("scheduler {scheduler} listed its executors in an unknown form"))
 }
 
@@ -69,27 +60,15 @@ pub(crate) enum JobState {
 /// Returns the jobs that have this name.
 pub(crate) async fn jobs(scheduler: &str, name: &str) -> Result<Vec<Job>> {
     let answer = get(scheduler, "/api/jobs").await?;
-    let jobs = answer.as_array().into_iter().flatten();
-    let jobs = jobs.filter(|job| job["job_name"] == name).map(|job| Job {
-        id: job["job_id"].as_str().unwrap_or_default().into(),
-        state: match job["status"].as_str() {
-            Some("Queued" | "Running") => JobState::Active,
-            Some("Completed") => JobState::Complete,
-            _ => JobState::Failed,
-        },
-    });
-    Ok(jobs.collect())
+    jobs_of(&answer, name)
+        .with_context(|| format!("scheduler {scheduler} listed its jobs in an unknown form"))
 }
 
 /// Returns the number of tasks of a job that have finished.
 pub(crate) async fn tasks(scheduler: &str, job: &str) -> Result<Tasks> {
     let answer = get(scheduler, &format!("/api/job/{job}/stages")).await?;
-    let stages = answer["stages"].as_array().into_iter().flatten();
-    let tasks = stages.flat_map(|stage| stage["tasks"].as_array().into_iter().flatten());
-    Ok(tasks.fold(Tasks::default(), |tasks, task| Tasks {
-        finished: tasks.finished + usize::from(task["status"] == "Successful"),
-        known: tasks.known + 1,
-    }))
+    tasks_of(&answer)
+        .with_context(|| format!("scheduler {scheduler} listed stages in an unknown form"))
 }
 
 /// Returns whether a process accepts connections.
@@ -100,14 +79,54 @@ pub(crate) async fn accepts(address: &str) -> bool {
     )
 }
 
+/// Returns a host as addresses with a port contain it. An IPv6 address needs brackets.
+pub(crate) fn in_address(host: &str) -> String {
+    match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]"),
+        false => host.into(),
+    }
+}
+
 // ---- Internals ----
 
-/// Joins a host and a port. An IPv6 address needs brackets.
-fn address(host: &str, port: u64) -> String {
-    match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
+fn executors_of(answer: &Value) -> Option<Vec<Executor>> {
+    let executors = answer.as_array()?.iter().map(|value| {
+        let (host, port) = (value["host"].as_str()?, value["port"].as_u64()?);
+        Some(Executor {
+            id: value["id"].as_str()?.into(),
+            address: format!("{}:{port}", in_address(host)),
+        })
+    });
+    executors.collect()
+}
+
+/// Returns the jobs of this name.
+fn jobs_of(answer: &Value, name: &str) -> Option<Vec<Job>> {
+    let jobs = answer.as_array()?.iter();
+    let jobs = jobs.filter(|job| job["job_name"] == name).map(|job| {
+        Some(Job {
+            id: job["job_id"].as_str()?.into(),
+            state: match job["status"].as_str()? {
+                "Queued" | "Running" => JobState::Active,
+                "Completed" => JobState::Complete,
+                "Failed" | "Invalid" => JobState::Failed,
+                _ => return None,
+            },
+        })
+    });
+    jobs.collect()
+}
+
+fn tasks_of(answer: &Value) -> Option<Tasks> {
+    let mut found = Tasks::default();
+    for stage in answer["stages"].as_array()? {
+        let tasks = stage["tasks"].as_array()?;
+        for task in tasks.iter().filter(|task| !task.is_null()) {
+            found.known += 1;
+            found.finished += usize::from(task["status"].as_str()? == "Successful");
+        }
     }
+    Some(found)
 }
 
 /// Sends a request in HTTP 1.0, in which the answer ends with the connection.
@@ -145,13 +164,15 @@ fn parse(answer: &[u8]) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn answers() {
         assert_eq!(
             parse(b"HTTP/1.0 200 OK\r\na: b\r\n\r\n[1]"),
-            Some(serde_json::json!([1]))
+            Some(json!([1]))
         );
         for answer in [
             &b"HTTP/1.0 404 Not Found\r\n\r\n[1]"[..],
@@ -161,6 +182,71 @@ mod tests {
             b"",
         ] {
             assert_eq!(parse(answer), None);
+        }
+    }
+
+    #[test]
+    fn lists_of_the_scheduler() {
+        let executor = |id: &str, address: &str| Executor {
+            id: id.into(),
+            address: address.into(),
+        };
+        assert_eq!(
+            executors_of(&json!([
+                {"id": "a", "host": "127.0.0.1", "port": 1, "other": null},
+                {"id": "b", "host": "::1", "port": 2},
+            ])),
+            Some(vec![executor("a", "127.0.0.1:1"), executor("b", "[::1]:2")])
+        );
+        for unknown in [json!({}), json!([{"id": "a", "host": "b"}])] {
+            assert_eq!(executors_of(&unknown), None);
+        }
+
+        let job =
+            |id: &str, status: &str| json!({"job_name": "me", "job_id": id, "status": status});
+        let other = json!({"job_name": "other"});
+        let jobs = json!([
+            job("a", "Queued"),
+            job("b", "Running"),
+            job("c", "Completed"),
+            job("d", "Failed"),
+            other
+        ]);
+        let found = jobs_of(&jobs, "me").unwrap();
+        let states: Vec<_> = found.iter().map(|job| (&*job.id, job.state)).collect();
+        assert_eq!(
+            states,
+            [
+                ("a", JobState::Active),
+                ("b", JobState::Active),
+                ("c", JobState::Complete),
+                ("d", JobState::Failed),
+            ]
+        );
+        for unknown in [
+            json!({}),
+            json!([job("a", "Paused")]),
+            json!([{"job_name": "me"}]),
+        ] {
+            assert_eq!(jobs_of(&unknown, "me"), None);
+        }
+
+        let stages = json!({"stages": [
+            {"tasks": [{"status": "Successful"}, {"status": "Running"}, null]},
+            {"tasks": []},
+            {"tasks": [{"status": "Successful"}]},
+        ]});
+        let tasks = Tasks {
+            finished: 2,
+            known: 3,
+        };
+        assert_eq!(tasks_of(&stages), Some(tasks));
+        for unknown in [
+            json!([]),
+            json!({"stages": [{}]}),
+            json!({"stages": [{"tasks": [{}]}]}),
+        ] {
+            assert_eq!(tasks_of(&unknown), None);
         }
     }
 

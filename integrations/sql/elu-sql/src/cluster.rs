@@ -1,8 +1,8 @@
 //! A query on a cluster.
 //!
-//! Ballista survives the loss of an executor in a query of one stage. If it must take later stages back, our scheduler
+//! Ballista survives the loss of an executor in a query of one stage. If it must roll later stages back, our scheduler
 //! cancels the job: see [`crate::stages`]. So a query that lost an executor is run again as a whole, in a new job, and so
-//! is a query without progress.
+//! is a query without progress. A query that writes files itself is not run again.
 
 use std::{
     sync::Arc,
@@ -21,16 +21,17 @@ use ballista_core::{
 };
 use datafusion::{error::DataFusionError, physical_plan::ExecutionPlan, prelude::SessionContext};
 use datafusion_proto::protobuf::LogicalPlanNode;
+use futures::future::join_all;
 use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
     api::{self, Executor, JobState, Tasks},
-    args::QueryArgs,
+    args::{HostPort, QueryArgs},
     identity::{Client, check_executor},
     lease,
     output::{Sink, Target},
     progress::Progress,
-    query::{TICK, configure, execute, explained, plan},
+    query::{NO_END, Plan, TICK, configure, execute, explained, plan},
     session,
 };
 
@@ -49,16 +50,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(scheduler: &str, args: &QueryArgs) -> Result<Self> {
-        let port = scheduler
-            .rsplit_once(':')
-            .map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(_))) {
-            bail!("--cluster needs HOST:PORT, found {scheduler:?}");
-        }
+    /// Fails if the settings of the command line are wrong.
+    pub(crate) fn new(scheduler: &HostPort, args: &QueryArgs) -> Result<Self> {
         configure(session::cluster_config(), args)?;
         Ok(Self {
-            scheduler: scheduler.into(),
+            scheduler: scheduler.to_string(),
             client: Client::new(),
         })
     }
@@ -76,21 +72,33 @@ impl Cluster {
         let _lease = lease::keep(&self.scheduler, &self.client);
         let mut retries = 0;
         loop {
-            let executors = self.executors().await?;
-            let failure = match self.attempt(args, target, engine, &mut progress).await {
+            let context = self.context(args).await?;
+            let plan = plan(&context, args).await?;
+            let mut executors = self.executors().await?;
+            let attempt = self.attempt(
+                &context,
+                &plan,
+                target.open(plan.physical.schema())?,
+                engine,
+                args.no_progress_limit,
+                &mut executors,
+                &mut progress,
+            );
+            let outcome = attempt.await;
+            self.end().await;
+            let failure = match outcome {
                 Ok(sink) => {
+                    // The output appears last, so that no signal can report a failure after it.
                     progress.clear();
-                    sink.finish()?;
-                    self.end().await;
-                    return Ok(());
+                    return sink.finish();
                 }
                 Err(failure) => failure,
             };
-            self.end().await;
-            let lost = lost(&executors).await;
-            let executor = lost.first().map(|lost| format!("executor {lost} was lost"));
+            let lost = self.lost(executors).await;
+            let executor = lost.first();
+            let executor = executor.map(|lost| format!("executor {} was lost", lost.address));
             let reason = match (failure, executor) {
-                (Failure::Error(error), None) => return Err(error), // the query is to blame
+                (Failure::Error(error), None) => return Err(error), // the query itself failed
                 (Failure::Error(error), Some(executor)) => format!("{executor}: {error:#}"),
                 (Failure::NoProgress, executor) => {
                     let seconds = args.no_progress_limit.as_secs_f64();
@@ -100,6 +108,11 @@ impl Cluster {
                     )
                 }
             };
+            if plan.writes_files {
+                bail!(
+                    "{reason}: not run again, because the query writes files; remove what it wrote"
+                );
+            }
             if retries == args.retries {
                 bail!("gave up after {retries} retries: {reason}");
             }
@@ -180,14 +193,11 @@ impl Cluster {
     }
 
     /// Waits until the scheduler gives no more work to executors that are lost.
-    async fn wait_until_noticed(&self, lost: &[String]) -> Result<()> {
+    async fn wait_until_noticed(&self, lost: &[Executor]) -> Result<()> {
         let start = Instant::now();
         while start.elapsed() < NOTICE_LIMIT {
             let executors = self.executors().await?;
-            if !executors
-                .iter()
-                .any(|executor| lost.contains(&executor.address))
-            {
+            if !lost.iter().any(|lost| has(&executors, lost)) {
                 break;
             }
             sleep(TICK).await;
@@ -195,11 +205,23 @@ impl Cluster {
         Ok(())
     }
 
+    /// Returns the executors that the scheduler does not list any more, or that accept no connections.
+    async fn lost(&self, executors: Vec<Executor>) -> Vec<Executor> {
+        // If the scheduler does not answer, the next call of it fails.
+        let listed = api::executors(&self.scheduler).await;
+        let listed = listed.unwrap_or_else(|_| executors.clone());
+        let accept = executors
+            .iter()
+            .map(|executor| api::accepts(&executor.address));
+        let accept = join_all(accept).await;
+        let executors = executors.into_iter().zip(accept);
+        let lost = executors.filter(|(executor, accepts)| !accepts || !has(&listed, executor));
+        lost.map(|(executor, _)| executor).collect()
+    }
+
     async fn context(&self, args: &QueryArgs) -> Result<SessionContext> {
-        let config = session::cluster_config()
-            .with_option_extension(self.client.clone())
-            .set_str(BALLISTA_JOB_NAME, &self.client.id);
-        let config = configure(config, args)?;
+        let config = session::cluster_config().with_option_extension(self.client.clone());
+        let config = configure(config, args)?.set_str(BALLISTA_JOB_NAME, &self.client.id);
         let runtime = session::runtime(args.root.as_deref()).map_err(explained)?;
         let state = session::local_state(config, runtime).map_err(explained)?;
         let url = format!("df://{}", self.scheduler);
@@ -212,32 +234,33 @@ impl Cluster {
         Ok(context)
     }
 
-    /// Runs the query once.
+    /// Runs the query once. Adds the executors that register meanwhile to `known`.
+    #[expect(clippy::too_many_arguments, reason = "all of them differ")]
     async fn attempt(
         &self,
-        args: &QueryArgs,
-        target: &Target,
+        context: &SessionContext,
+        plan: &Plan,
+        mut sink: Sink,
         engine: &Handle,
+        no_progress_limit: Duration,
+        known: &mut Vec<Executor>,
         progress: &mut Progress,
     ) -> Result<Sink, Failure> {
-        let context = self.context(args).await?;
-        let plan = plan(&context, args).await?;
-        let mut sink = target.open(plan.schema())?;
-        let mut batches = execute(Arc::clone(&plan), context.task_ctx(), engine);
+        let mut batches = execute(Arc::clone(&plan.physical), context.task_ctx(), engine);
         let mut tick = tokio::time::interval(TICK);
         let (mut tasks, mut last) = (Tasks::default(), Instant::now());
         let mut written = None;
         loop {
             tokio::select! {
                 batch = batches.recv() => {
-                    let batch = match batch.transpose() {
+                    let batch = match batch.context(NO_END)? {
                         Ok(batch) => batch,
                         Err(error) => return Err(self.blamed(local_table(error)).await),
                     };
                     // The first row arrives when the job is complete. The scheduler forgets complete jobs after an hour.
                     let written = match written {
                         Some(written) => written,
-                        None => *written.insert(self.written_rows(plan.as_ref()).await?),
+                        None => *written.insert(self.written_rows(plan.physical.as_ref()).await?),
                     };
                     match (batch, written) {
                         (Some(batch), _) => sink.write(batch)?,
@@ -256,7 +279,9 @@ impl Cluster {
                     {
                         (tasks, last) = (found, Instant::now());
                     }
-                    if last.elapsed() >= args.no_progress_limit {
+                    let new = executors.iter().filter(|executor| !has(known, executor));
+                    known.extend(new.cloned().collect::<Vec<_>>());
+                    if last.elapsed() >= no_progress_limit {
                         return Err(Failure::NoProgress);
                     }
                     progress.update(&format!(
@@ -330,13 +355,6 @@ fn local_table(error: DataFusionError) -> anyhow::Error {
     }
 }
 
-/// Returns the addresses of the executors that accept no connections any more.
-async fn lost(executors: &[Executor]) -> Vec<String> {
-    let mut lost = vec![];
-    for executor in executors {
-        if !api::accepts(&executor.address).await {
-            lost.push(executor.address.clone());
-        }
-    }
-    lost
+fn has(executors: &[Executor], executor: &Executor) -> bool {
+    executors.iter().any(|other| other.id == executor.id)
 }

@@ -1,7 +1,7 @@
 //! `elu-sql executor`.
 
 use std::{
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -20,7 +20,7 @@ use crate::{
     session,
 };
 
-/// Between two heartbeats. The scheduler takes an executor for dead after 8 s by default.
+/// Between two heartbeats. The scheduler considers an executor dead after 8 s without one by default.
 const HEARTBEAT_SECONDS: u64 = 2;
 
 /// How long an executor waits for its scheduler to start.
@@ -32,25 +32,10 @@ const CLEAN_UP_SECONDS: u64 = 600;
 
 /// Runs an executor until a signal or its scheduler stops it.
 pub(crate) async fn run(args: &ExecutorArgs) -> Result<ExitCode> {
-    let Some((scheduler_host, Ok(scheduler_port))) = args
-        .scheduler
-        .rsplit_once(':')
-        .map(|(host, port)| (host, port.parse::<u16>()))
-    else {
-        bail!("--scheduler needs HOST:PORT, found {:?}", args.scheduler);
-    };
-    let Some(task_port) = args.port.checked_add(1) else {
-        bail!("--port must be below 65535, since the next port is used as well, found 65535");
-    };
+    let task_port = args.port + 1; // the command line allows no greater port than 65534
     for port in [args.port, task_port] {
-        let address = SocketAddr::new(args.bind, port);
+        let address = SocketAddr::new(args.address.bind, port);
         TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
-    }
-    if args.tasks == Some(0) {
-        bail!("--tasks must be at least 1, found 0");
-    }
-    if args.memory == 0 {
-        bail!("--memory must be at least 1 MiB, found 0");
     }
     let work_dir = match &args.work_dir {
         Some(directory) => WorkDir::Given(directory.clone()),
@@ -71,7 +56,7 @@ pub(crate) async fn run(args: &ExecutorArgs) -> Result<ExitCode> {
     let tasks = args
         .tasks
         .or_else(|| thread::available_parallelism().ok().map(usize::from));
-    let host = host(args.host.as_deref(), args.bind);
+    let host = args.address.host();
     log::info!(
         "elu-sql {VERSION} executor {host}:{} with {}",
         args.port,
@@ -81,12 +66,12 @@ pub(crate) async fn run(args: &ExecutorArgs) -> Result<ExitCode> {
     let (root, spill) = (args.root.clone(), directory.clone());
     let config = ExecutorProcessConfig {
         executor_id: new_executor_id(),
-        bind_host: args.bind.to_string(),
+        bind_host: args.address.bind_host(),
         external_host: Some(host),
         port: args.port,
         grpc_port: task_port,
-        scheduler_host: scheduler_host.into(),
-        scheduler_port,
+        scheduler_host: args.scheduler.host.clone(),
+        scheduler_port: args.scheduler.port,
         scheduler_connect_timeout_seconds: CONNECT_SECONDS,
         vcores: tasks.unwrap_or(1),
         work_dir: Some(directory_name.into()),
@@ -107,14 +92,6 @@ pub(crate) async fn run(args: &ExecutorArgs) -> Result<ExitCode> {
     start_executor_process(Arc::new(config)).await?;
     drop(work_dir);
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the name by which others reach a process.
-pub(crate) fn host(given: Option<&str>, bind: IpAddr) -> String {
-    match given {
-        Some(host) => host.into(),
-        None => bind.to_string(),
-    }
 }
 
 // ---- Internals ----

@@ -1,11 +1,10 @@
 //! Jobs end with their client.
 //!
-//! Ballista runs a job to its end even if its client is gone. So a client tells the scheduler every two seconds that it
-//! still waits, by Ballista's call that updates a session. The scheduler cancels the jobs of a client that has not done
-//! so for ten seconds. Jobs of clients other than elu-sql are left alone.
+//! Ballista runs a job to its end even if its client is gone. So a client renews a lease every two seconds, by Ballista's
+//! call that updates a session. The scheduler cancels the jobs of a client whose lease was not renewed for ten seconds. Jobs of clients other than elu-sql are left alone.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,12 +22,15 @@ use crate::identity::Client;
 const RENEWAL: Duration = Duration::from_secs(2);
 const TERM: Duration = Duration::from_secs(10);
 
-/// When each client was last heard of.
+/// How long an expired lease is kept. A job that waits to be planned is canceled when it runs.
+const MEMORY: Duration = Duration::from_secs(3600);
+
+/// When each client renewed its lease.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leases(Arc<Mutex<HashMap<String, Instant>>>);
 
 impl Leases {
-    /// Notes that a client waits for its jobs.
+    /// Renews the lease of a client.
     pub(crate) fn renew(&self, client: &str) {
         if !client.is_empty() {
             self.lock().insert(client.into(), Instant::now());
@@ -39,7 +41,7 @@ impl Leases {
     pub(crate) async fn watch(self, scheduler: SchedulerServer<LogicalPlanNode, PhysicalPlanNode>) {
         loop {
             sleep(RENEWAL).await;
-            let gone = self.take_expired(Instant::now());
+            let gone = self.expired(Instant::now());
             if gone.is_empty() {
                 continue;
             }
@@ -48,12 +50,12 @@ impl Leases {
                 let name = job.execution_graph.read().await.job_name().to_string();
                 if gone.contains(&name) {
                     log::warn!(
-                        "canceling job {id}: its client has not been heard of for {} s",
+                        "canceling job {id}: its client has not renewed its lease for {} s",
                         TERM.as_secs()
                     );
+                    // If this fails, the next look tries again.
                     if let Err(error) = scheduler.cancel_job(id.clone()).await {
                         log::error!("cannot cancel job {id}: {error}");
-                        self.renew(&name); // tries again
                     }
                 }
             }
@@ -66,12 +68,13 @@ impl Leases {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes and returns the clients whose leases have expired.
-    fn take_expired(&self, now: Instant) -> Vec<String> {
+    /// Returns the clients whose leases have expired, and forgets those that expired long ago.
+    fn expired(&self, now: Instant) -> HashSet<String> {
         let mut leases = self.lock();
-        let is_expired = |renewed: &Instant| now.saturating_duration_since(*renewed) > TERM;
-        let expired = leases.extract_if(|_, renewed| is_expired(renewed));
-        expired.map(|(client, _)| client).collect()
+        let age = |renewed: &Instant| now.saturating_duration_since(*renewed);
+        leases.retain(|_, renewed| age(renewed) <= MEMORY);
+        let expired = leases.iter().filter(|(_, renewed)| age(renewed) > TERM);
+        expired.map(|(client, _)| client.clone()).collect()
     }
 }
 
@@ -123,8 +126,14 @@ mod tests {
         leases.renew("a");
         leases.renew("");
         let later = Instant::now() + TERM + RENEWAL;
-        assert_eq!(leases.take_expired(Instant::now()), [""; 0]);
-        assert_eq!(leases.take_expired(later), ["a"]);
-        assert_eq!(leases.take_expired(later), [""; 0]);
+        let expired = |now| leases.expired(now).into_iter().collect::<Vec<_>>();
+        assert_eq!(expired(Instant::now()), [""; 0]);
+        // A job that was queued at first is found at a later look.
+        assert_eq!(expired(later), ["a"]);
+        assert_eq!(expired(later), ["a"]);
+        leases.renew("a");
+        assert_eq!(expired(Instant::now()), [""; 0]);
+        assert_eq!(expired(Instant::now() + MEMORY + RENEWAL), [""; 0]);
+        assert!(leases.lock().is_empty());
     }
 }

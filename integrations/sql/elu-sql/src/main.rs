@@ -19,14 +19,13 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
 use tokio::runtime::Builder;
 
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
-        Ok(cli) => cli.command,
+    let command = match Cli::command_line() {
+        Ok(command) => command,
         Err(error) => {
             let _ = error.print(); // if the stream is closed, only the exit code is left
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });

@@ -5,16 +5,18 @@ use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context, Result, bail};
 use datafusion::{
     arrow::array::RecordBatch,
+    common::tree_node::TreeNode,
     error::DataFusionError,
     execution::TaskContext,
+    logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream},
     prelude::{SessionConfig, SessionContext},
 };
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
-    sync::mpsc::Receiver,
+    sync::mpsc::{Receiver, Sender, channel},
 };
 
 use crate::{
@@ -27,6 +29,12 @@ use crate::{
 
 /// Between two looks at a running query.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
+
+/// The batches of a result, then `None`. The engine has failed if there is no `None`.
+pub(crate) type Batches = Receiver<Result<Option<RecordBatch>, DataFusionError>>;
+
+/// The error of a result without its end, for example after a panic.
+pub(crate) const NO_END: &str = "the engine stopped before the end of the query";
 
 /// Runs a query. Returns 130 or 143 if a signal stopped it.
 pub(crate) async fn run(args: &QueryArgs, engine: &Handle) -> Result<ExitCode> {
@@ -61,11 +69,15 @@ pub(crate) async fn run(args: &QueryArgs, engine: &Handle) -> Result<ExitCode> {
     }
 }
 
+/// A query that is ready to run.
+pub(crate) struct Plan {
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    /// Whether it writes files itself, as COPY and INSERT do.
+    pub(crate) writes_files: bool,
+}
+
 /// Plans a query.
-pub(crate) async fn plan(
-    context: &SessionContext,
-    args: &QueryArgs,
-) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) async fn plan(context: &SessionContext, args: &QueryArgs) -> Result<Plan> {
     let frame = context.sql(&args.sql).await.map_err(|error| {
         let error = explained(error);
         match &args.root {
@@ -77,7 +89,14 @@ pub(crate) async fn plan(
             _ => error,
         }
     })?;
-    frame.create_physical_plan().await.map_err(explained)
+    let writes =
+        |plan: &LogicalPlan| Ok(matches!(plan, LogicalPlan::Copy(_) | LogicalPlan::Dml(_)));
+    let writes_files = frame.logical_plan().exists(writes).map_err(explained)?;
+    let physical = frame.create_physical_plan().await.map_err(explained)?;
+    Ok(Plan {
+        physical,
+        writes_files,
+    })
 }
 
 /// Applies the settings of the command line.
@@ -86,20 +105,11 @@ pub(crate) fn configure(mut config: SessionConfig, args: &QueryArgs) -> Result<S
         let result = config.options_mut().set(name, value);
         result.map_err(|error| anyhow::anyhow!("{name}={value}: {}", error.strip_backtrace()))
     };
-    match &*args.rounding {
-        "faithful" | "nearest" => set(&mut config, "wgpu_elu.rounding", &args.rounding)?,
-        found => bail!("--rounding must be faithful or nearest, found {found:?}"),
-    }
+    set(&mut config, "wgpu_elu.rounding", args.rounding.name())?;
     if let Some(partitions) = args.partitions {
-        if partitions == 0 {
-            bail!("--partitions must be at least 1, found 0");
-        }
         config = config.with_target_partitions(partitions);
     }
-    for setting in &args.settings {
-        let parts = setting.split_once('=');
-        let (name, value) =
-            parts.with_context(|| format!("--set needs NAME=VALUE, found {setting:?}"))?;
+    for (name, value) in &args.settings {
         set(&mut config, name, value)?;
     }
     Ok(config)
@@ -110,21 +120,12 @@ pub(crate) fn execute(
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     engine: &Handle,
-) -> Receiver<Result<RecordBatch, DataFusionError>> {
-    let (sender, receiver) = tokio::sync::mpsc::channel(2);
+) -> Batches {
+    let (sender, receiver) = channel(2);
     engine.spawn(async move {
-        let mut stream = match execute_stream(plan, context) {
-            Ok(stream) => stream,
-            Err(error) => return drop(sender.send(Err(error)).await),
-        };
-        loop {
-            tokio::select! {
-                () = sender.closed() => return,
-                batch = stream.next() => match batch {
-                    Some(batch) => drop(sender.send(batch).await),
-                    None => return,
-                },
-            }
+        match execute_stream(plan, context) {
+            Ok(stream) => send(stream, sender).await,
+            Err(error) => drop(sender.send(Err(error)).await),
         }
     });
     receiver
@@ -139,12 +140,10 @@ pub(crate) fn explained(error: DataFusionError) -> anyhow::Error {
 pub(crate) fn stopped() -> Result<impl Future<Output = u8>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => 130,
             _ = terminate.recv() => 143,
-            _ = hangup.recv() => 129,
         }
     })
 }
@@ -162,22 +161,35 @@ async fn local(args: &QueryArgs, target: &Target, engine: &Handle) -> Result<()>
     let state = session::local_state(config, runtime).map_err(explained)?;
     let context = SessionContext::new_with_state(state).enable_url_table();
     let plan = plan(&context, args).await?;
-    let sink = target.open(plan.schema())?;
-    let batches = execute(plan, context.task_ctx(), engine);
+    let sink = target.open(plan.physical.schema())?;
+    let batches = execute(plan.physical, context.task_ctx(), engine);
     drain(batches, sink, Progress::new(args.quiet)).await
 }
 
+/// Sends all batches, then `None`. Stops when the receiver is dropped.
+async fn send(
+    mut stream: impl Stream<Item = Result<RecordBatch, DataFusionError>> + Unpin,
+    sender: Sender<Result<Option<RecordBatch>, DataFusionError>>,
+) {
+    loop {
+        let batch = tokio::select! {
+            () = sender.closed() => return,
+            batch = stream.next() => batch.transpose(),
+        };
+        let is_last = !matches!(batch, Ok(Some(_)));
+        if sender.send(batch).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
 /// Writes all batches, and shows how many rows they have.
-async fn drain(
-    mut batches: Receiver<Result<RecordBatch, DataFusionError>>,
-    mut sink: Sink,
-    mut progress: Progress,
-) -> Result<()> {
+async fn drain(mut batches: Batches, mut sink: Sink, mut progress: Progress) -> Result<()> {
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            batch = batches.recv() => match batch {
-                Some(batch) => sink.write(batch.map_err(explained)?)?,
+            batch = batches.recv() => match batch.context(NO_END)?.map_err(explained)? {
+                Some(batch) => sink.write(batch)?,
                 None => break,
             },
             _ = tick.tick() => progress.update(&format!("{} rows", sink.rows())),
@@ -194,5 +206,58 @@ async fn limited(limit: Option<Duration>, query: impl Future<Output = Result<()>
             Ok(result) => result,
             Err(_) => bail!("stopped after {} s (--time-limit)", limit.as_secs_f64()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::{
+        array::{ArrayRef, Int32Array},
+        datatypes::SchemaRef,
+    };
+    use futures::stream;
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        let values: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        RecordBatch::try_from_iter([("a", values)]).unwrap()
+    }
+
+    async fn drained(
+        target: &Target,
+        schema: SchemaRef,
+        stream: impl Stream<Item = Result<RecordBatch, DataFusionError>> + Send + Unpin + 'static,
+    ) -> Result<()> {
+        let (sender, batches) = channel(2);
+        tokio::spawn(send(stream, sender));
+        drain(batches, target.open(schema)?, Progress::new(true)).await
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_engine_is_not_the_end_of_the_result() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("y.parquet");
+        let target = Target::new(Some(&path), 0).unwrap();
+        let schema = batch().schema();
+        let broken = stream::iter([0, 1]).map(|number| match number {
+            0 => Ok(batch()),
+            _ => panic!("a panic of the engine"),
+        });
+        let error = drained(&target, schema.clone(), broken).await.unwrap_err();
+        assert_eq!(error.to_string(), NO_END);
+        assert!(!path.exists());
+
+        let failed = stream::iter([
+            Ok(batch()),
+            Err(DataFusionError::Execution("it failed".into())),
+        ]);
+        let error = drained(&target, schema.clone(), failed).await.unwrap_err();
+        assert_eq!(error.to_string(), "Execution error: it failed");
+        assert!(!path.exists());
+
+        let complete = stream::iter([Ok(batch()), Ok(batch())]);
+        drained(&target, schema, complete).await.unwrap();
+        assert!(path.exists());
     }
 }

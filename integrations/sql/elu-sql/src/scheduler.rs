@@ -14,7 +14,7 @@ use wgpu_elu_datafusion::VERSION;
 
 use crate::{
     args::SchedulerArgs,
-    executor::{RESULTS_SECONDS, host},
+    executor::RESULTS_SECONDS,
     identity::{Client, functions},
     lease::Leases,
     query::{explained, stopped},
@@ -22,16 +22,16 @@ use crate::{
     stages::Executors,
 };
 
-/// How often the scheduler looks for executors that are dead.
+/// How often the scheduler looks for dead executors.
 const LOOK_SECONDS: u64 = 2;
 
 /// Runs a scheduler until a signal stops it.
 pub(crate) async fn run(args: &SchedulerArgs) -> Result<ExitCode> {
-    let address = SocketAddr::new(args.bind, args.port);
+    let address = SocketAddr::new(args.address.bind, args.port);
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
-    let host = host(args.host.as_deref(), args.bind);
+    let host = args.address.host();
     let me = format!("{host}:{}", args.port);
 
     let leases = Leases::default();
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &SchedulerArgs) -> Result<ExitCode> {
             }
             session::scheduler_state(config, session::runtime(root.as_deref())?)
         }));
-    config.bind_host = args.bind.to_string();
+    config.bind_host = args.address.bind_host();
     config.bind_port = args.port;
     config.external_host = host;
     config.executor_timeout_seconds = args.executor_timeout;
@@ -61,8 +61,8 @@ pub(crate) async fn run(args: &SchedulerArgs) -> Result<ExitCode> {
     config.no_executors_grace_period_seconds = args.executor_timeout;
     // Our clients remove their results themselves, when they have read them.
     config.finished_job_data_clean_up_interval_seconds = RESULTS_SECONDS;
-    // No web page may call the REST API, and none is fetched.
-    config.cors_allowed_origins = "null".into();
+    // No web page may read an answer of the REST API: an origin is a URL, or "null" for a sandboxed page.
+    config.cors_allowed_origins = "none".into();
     config.web_tui_route = "/web-tui".into();
 
     let jobs = BallistaCluster::new_from_config(&config).await?.job_state();
@@ -85,6 +85,6 @@ pub(crate) async fn run(args: &SchedulerArgs) -> Result<ExitCode> {
             result?;
             Ok(ExitCode::SUCCESS)
         }
-        code = stopped()? => Ok(ExitCode::from(code)),
+        _ = stopped()? => Ok(ExitCode::SUCCESS),
     }
 }

@@ -1,6 +1,6 @@
 //! The executors of the scheduler, their free slots, and the rule that no stage of a job runs twice.
 //!
-//! If an executor is lost while a later stage runs, Ballista 55 takes the stage back and runs it again, together with the
+//! If an executor is lost while a later stage runs, Ballista 55 rolls the stage back and runs it again, together with the
 //! tasks whose results are lost. That has three faults, which were seen in the tests of this project:
 //!
 //! - The canceled tasks of the first run may still end, and write to the files of the second run, because the names of
@@ -8,11 +8,11 @@
 //! - The slots of the canceled tasks are never given back. The other executors seem to be busy forever.
 //! - The adaptive planner fails to note the results of a stage that runs again, so the job hangs.
 //!
-//! So the tasks of a job whose stages were taken back get no slots any more, the job is canceled, and the client runs the
+//! So the tasks of a job whose stages were rolled back get no slots any more, the job is canceled, and the client runs the
 //! query again in a new job, whose files have other names. Tasks that run again within the first run of their stage are
 //! safe: they get new numbers, which are part of the names of their files. A query of one stage is such a case.
 //!
-//! This also counts the slots that tasks hold, and gives all of them back when an executor is lost or stages are taken
+//! This also counts the slots that tasks hold, and gives all of them back when an executor is lost or stages are rolled
 //! back. Tasks of other jobs then hold no slots any more, so an executor may have more tasks than slots until it has been
 //! idle once.
 
@@ -43,15 +43,15 @@ use ballista_scheduler::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::identity::check_executor;
+use crate::{api::in_address, identity::check_executor};
 
 /// The executors of a cluster, in memory. Refuses executors that have other functions than this program.
 pub(crate) struct Executors {
     inner: InMemoryClusterState,
     /// The slots that the tasks of each executor hold.
     held: Mutex<HashMap<String, u32>>,
-    /// The jobs whose stages were taken back.
-    taken_back: Mutex<HashSet<JobId>>,
+    /// The jobs whose stages were rolled back.
+    rolled_back: Mutex<HashSet<JobId>>,
     to_cancel: UnboundedSender<JobId>,
 }
 
@@ -62,7 +62,7 @@ impl Executors {
         let executors = Self {
             inner: InMemoryClusterState::default(),
             held: Mutex::default(),
-            taken_back: Mutex::default(),
+            rolled_back: Mutex::default(),
             to_cancel,
         };
         (executors, jobs)
@@ -77,19 +77,19 @@ impl Executors {
         self.inner.unbind_tasks(all).await
     }
 
-    /// Returns the jobs without those whose stages were taken back, which it reports once.
+    /// Returns the jobs without those whose stages were rolled back, which it reports once.
     async fn of_first_runs(
         &self,
         jobs: &HashMap<JobId, JobInfoCache>,
     ) -> Result<Arc<HashMap<JobId, JobInfoCache>>> {
         let mut first_runs = HashMap::new();
         for (id, job) in jobs {
-            if !is_taken_back(&*job.execution_graph.read().await) {
+            if !is_rolled_back(&*job.execution_graph.read().await) {
                 first_runs.insert(id.clone(), job.clone());
                 continue;
             }
-            let taken_back = self.taken_back.lock();
-            let is_new = taken_back
+            let rolled_back = self.rolled_back.lock();
+            let is_new = rolled_back
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(id.clone());
             if is_new {
@@ -102,7 +102,7 @@ impl Executors {
 }
 
 /// Returns whether a stage of the job has run before, or was about to.
-fn is_taken_back(job: &ExecutionGraphBox) -> bool {
+fn is_rolled_back(job: &ExecutionGraphBox) -> bool {
     job.stages().values().any(|stage| {
         let attempt = match stage {
             ExecutionStage::UnResolved(stage) => stage.stage_attempt_num,
@@ -153,7 +153,7 @@ impl ClusterState for Executors {
         metadata: ExecutorMetadata,
         data: ExecutorData,
     ) -> Result<()> {
-        let address = format!("{}:{}", metadata.host, metadata.port);
+        let address = format!("{}:{}", in_address(&metadata.host), metadata.port);
         check_executor(&metadata.id, &address)
             .map_err(|error| BallistaError::Configuration(error.to_string()))?;
         self.inner.register_executor(metadata, data).await
@@ -190,5 +190,101 @@ impl ClusterState for Executors {
 
     async fn cluster_state_events(&self) -> Result<ClusterStateEventStream> {
         self.inner.cluster_state_events().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ballista_core::serde::scheduler::{
+        ExecutorOperatingSystemSpecification, ExecutorSpecification,
+    };
+
+    use super::*;
+    use crate::identity::new_executor_id;
+
+    async fn register(executors: &Executors) -> String {
+        let id = new_executor_id();
+        let metadata = ExecutorMetadata {
+            id: id.clone(),
+            host: "127.0.0.1".into(),
+            port: 1,
+            grpc_port: 2,
+            specification: ExecutorSpecification::default().with_vcores(4),
+            os_info: ExecutorOperatingSystemSpecification::default(),
+        };
+        let data = ExecutorData {
+            executor_id: id.clone(),
+            total_vcores: 4,
+            available_vcores: 4,
+        };
+        executors.register_executor(metadata, data).await.unwrap();
+        id
+    }
+
+    fn held(executors: &Executors, id: &str) -> u32 {
+        executors.with_held(|held| held.get(id).copied().unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn no_more_slots_are_given_back_than_tasks_hold() {
+        let (executors, _jobs) = Executors::new();
+        let id = register(&executors).await;
+        executors.with_held(|held| held.insert(id.clone(), 3));
+        executors.unbind_tasks(vec![(id.clone(), 2)]).await.unwrap();
+        assert_eq!(held(&executors, &id), 1);
+        let more = vec![(id.clone(), 1), (id.clone(), 5)];
+        executors.unbind_tasks(more).await.unwrap();
+        assert_eq!(held(&executors, &id), 0);
+        executors.unbind_tasks(vec![(id.clone(), 1)]).await.unwrap();
+        assert_eq!(held(&executors, &id), 0);
+    }
+
+    #[tokio::test]
+    async fn the_loss_of_an_executor_gives_all_slots_back() {
+        let (executors, _jobs) = Executors::new();
+        let (lost, other) = (register(&executors).await, register(&executors).await);
+        executors.with_held(|held| {
+            held.insert(lost.clone(), 1);
+            held.insert(other.clone(), 2)
+        });
+        executors.remove_executor(&lost).await.unwrap();
+        assert_eq!((held(&executors, &lost), held(&executors, &other)), (0, 0));
+        let left = executors.registered_executor_metadata().await;
+        let left: Vec<_> = left.into_iter().map(|executor| executor.id).collect();
+        assert_eq!(left, [other.clone()]);
+        // A task of the other executor that ends now gives nothing back once more.
+        executors
+            .unbind_tasks(vec![(other.clone(), 2)])
+            .await
+            .unwrap();
+        assert_eq!(held(&executors, &other), 0);
+    }
+
+    #[tokio::test]
+    async fn an_executor_with_other_functions_is_refused() {
+        let (executors, _jobs) = Executors::new();
+        let metadata = ExecutorMetadata {
+            id: "another".into(),
+            host: "::1".into(),
+            port: 1,
+            grpc_port: 2,
+            specification: ExecutorSpecification::default(),
+            os_info: ExecutorOperatingSystemSpecification::default(),
+        };
+        let data = ExecutorData {
+            executor_id: "another".into(),
+            total_vcores: 4,
+            available_vcores: 4,
+        };
+        let error = executors
+            .register_executor(metadata, data)
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("executor [::1]:1 is not elu-sql"),
+            "{error}"
+        );
     }
 }
