@@ -20,7 +20,7 @@ of -o appears complete or not at all.";
 
 /// Run SQL with elu, selu, celu and the gradients of elu, in one process or on a cluster
 #[derive(Parser)]
-#[command(name = "elu-sql", version, long_version = LONG_VERSION, after_long_help = AFTER_HELP)]
+#[command(name = "elu-sql", version, long_version = LONG_VERSION.as_str(), after_long_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -114,7 +114,11 @@ impl Cluster {
                 );
             }
             if retries == args.retries {
-                bail!("gave up after {retries} retries: {reason}");
+                let runs = retries + 1;
+                bail!(
+                    "gave up after {runs} run{}: {reason}",
+                    if runs == 1 { "" } else { "s" }
+                );
             }
             retries += 1;
             progress.event(&format!("{reason}; running the query again"));

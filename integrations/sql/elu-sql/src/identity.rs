@@ -3,10 +3,11 @@
 //! Ballista looks functions up by their names and compares only its own version. So an executor carries our version in
 //! its id, which the scheduler lists, and a client in its session's settings.
 
-use std::any::Any;
+use std::{any::Any, sync::LazyLock};
 
-use ballista_core::ids::new_instance_id;
+use ballista_core::{BALLISTA_VERSION, ids::new_instance_id};
 use datafusion::{
+    DATAFUSION_VERSION,
     common::{
         DataFusionError, Result,
         config::{ConfigEntry, ConfigExtension, ExtensionOptions},
@@ -16,11 +17,12 @@ use datafusion::{
 use wgpu_elu_datafusion::VERSION;
 
 /// What `--version` prints.
-pub(crate) const LONG_VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    "\nfunctions: elu, selu, celu, elu_backward, elu_backward_from_output, and each with _nearest",
-    "\nDataFusion 55, Ballista 55"
-);
+pub(crate) static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{VERSION}\nfunctions: elu, selu, celu, elu_backward, elu_backward_from_output, and each with _nearest\n\
+         DataFusion {DATAFUSION_VERSION}, Ballista {BALLISTA_VERSION}"
+    )
+});
 
 /// Returns the id for a new executor.
 pub(crate) fn new_executor_id() -> String {
@@ -52,7 +54,7 @@ pub(crate) fn functions(registry: &dyn FunctionRegistry) -> String {
     names.join(", ")
 }
 
-/// What a client says about itself: the settings `elu_sql.version` and `elu_sql.client`.
+/// How a client identifies itself: the settings `elu_sql.version` and `elu_sql.client`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Client {
     /// The version of the client's functions. Empty for a client that is not elu-sql.
@@ -126,7 +128,7 @@ impl ExtensionOptions for Client {
             entry(
                 "client",
                 &self.id,
-                "Id of the client, for which it asks to keep its jobs",
+                "Id of the client, whose lease it renews",
             ),
         ]
     }

@@ -17,30 +17,42 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 struct Cluster {
     address: String,
-    _scheduler: Process,
-    _executor: Process,
+    scheduler: Process,
+    executor: Process,
 }
 
 fn scheduler(port: u16) -> Process {
-    let scheduler = Process::start(&["scheduler", "--port", &port.to_string()]);
+    scheduler_with(port, &[])
+}
+
+fn scheduler_with(port: u16, options: &[&str]) -> Process {
+    let port_option = port.to_string();
+    let args = [&["scheduler", "--port", &port_option], options].concat();
+    let scheduler = Process::start(&args);
     wait_for_port(port);
     scheduler
 }
 
 fn cluster() -> Cluster {
+    cluster_with(&[], &[])
+}
+
+/// Starts a scheduler and an executor with these options.
+fn cluster_with(scheduler_options: &[&str], executor_options: &[&str]) -> Cluster {
     let port = ports();
-    let scheduler = scheduler(port);
+    let scheduler = scheduler_with(port, scheduler_options);
     let address = format!("127.0.0.1:{port}");
+    let data_port = (port + 1).to_string();
     let args = [
         "executor",
         "--scheduler",
         &address,
         "--port",
-        &(port + 1).to_string(),
+        &data_port,
         "--tasks",
         "1",
     ];
-    let mut executor = Process::start(&args);
+    let mut executor = Process::start(&[&args, executor_options].concat());
     let log = executor.wait_for("Executor registration succeed");
     assert!(
         log.contains(&format!(
@@ -53,8 +65,8 @@ fn cluster() -> Cluster {
     wait_for_port(port + 1);
     Cluster {
         address,
-        _scheduler: scheduler,
-        _executor: executor,
+        scheduler,
+        executor,
     }
 }
 
@@ -208,6 +220,144 @@ fn queries_that_a_cluster_cannot_run() {
     );
     assert!(found.contains(&expected), "{found}");
     assert_eq!(found.lines().count(), 1, "{found}");
+}
+
+#[test]
+fn root_confines_scheduler_and_executors() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = directory.path().canonicalize().unwrap();
+    let (root, outside) = (base.join("root"), base.join("outside"));
+    for directory in [&root, &outside] {
+        std::fs::create_dir(directory).unwrap();
+        write("SELECT 1.0 AS x", &directory.join("x.parquet"));
+    }
+    let root_option = ["--root", root.to_str().unwrap()];
+    // The scheduler looks for the files of a query. Executors read them, and write those of COPY.
+    for (scheduler_options, executor_options) in [(&root_option[..], &[][..]), (&[], &root_option)]
+    {
+        let cluster = cluster_with(scheduler_options, executor_options);
+        let query = |sql: &str| {
+            let args = ["query", "-q", sql, "--cluster", &cluster.address];
+            elu_sql(args).output().unwrap()
+        };
+        for (table, works) in [(&root, true), (&outside, false)] {
+            let sql = format!("SELECT elu(x) FROM '{}/x.parquet'", table.display());
+            let output = query(&sql);
+            let message = stderr(&output);
+            assert_eq!(output.status.success(), works, "{message}");
+            assert_eq!(message.contains("(--root)"), !works, "{message}");
+        }
+        if executor_options.is_empty() {
+            continue;
+        }
+        let target = outside.join("y.parquet");
+        let sql = format!(
+            "COPY (SELECT x FROM '{}/x.parquet') TO '{}'",
+            root.display(),
+            target.display()
+        );
+        let output = query(&sql);
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains("(--root)"), "{}", stderr(&output));
+        assert!(!target.exists());
+    }
+}
+
+#[test]
+fn a_query_without_progress_is_run_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_string();
+    let numbers = directory.path().join("x.parquet");
+    write(
+        "SELECT value AS x FROM generate_series(1, 1000000)",
+        &numbers,
+    );
+    let cluster = cluster();
+    let x = at("x.parquet");
+    let long = format!("SELECT sum(elu(a.x * -0.5) + b.x) AS y FROM '{x}' a CROSS JOIN '{x}' b");
+    let run = |sql: &str, retries: &str| {
+        let args = [
+            "query",
+            sql,
+            "--cluster",
+            &cluster.address,
+            "--no-progress-limit",
+            "1",
+            "--retries",
+            retries,
+        ];
+        message(&args, 1)
+    };
+    let reason = "no task finished and no row arrived for 1 s (--no-progress-limit)";
+    assert_eq!(
+        run(&long, "1"),
+        format!(
+            "elu-sql: {reason}; running the query again\nelu-sql: gave up after 2 runs: {reason}\n"
+        )
+    );
+    // What a query has written itself would be there twice.
+    assert_eq!(
+        run(&format!("COPY ({long}) TO '{}'", at("y.parquet")), "1"),
+        format!(
+            "elu-sql: {reason}: not run again, because the query writes files; remove what it wrote\n"
+        )
+    );
+}
+
+/// SIGTERM is how service managers stop servers, so it is no failure. The executor leaves the cluster.
+#[test]
+fn servers_end_well_by_sigterm() {
+    let cluster = cluster();
+    assert_eq!(cluster.executor.terminate(), Some(0));
+    let args = [
+        "query",
+        "SELECT 1",
+        "--cluster",
+        &cluster.address,
+        "--wait-for-executors",
+        "1",
+        "-q",
+    ];
+    let message = message(&args, 1);
+    assert!(message.contains("has no executor after 1 s"), "{message}");
+    assert_eq!(cluster.scheduler.terminate(), Some(0));
+}
+
+#[test]
+fn a_cluster_on_ipv6() {
+    if std::net::TcpListener::bind(("::1", 0)).is_err() {
+        eprintln!("this machine has no IPv6 loopback: not tested");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    write("SELECT -1.0 AS x", &directory.path().join("x.parquet"));
+    let port = ports();
+    let address = format!("[::1]:{port}");
+    let mut scheduler =
+        Process::start(&["scheduler", "--bind", "::1", "--port", &port.to_string()]);
+    scheduler.wait_for(&format!("scheduler on {address}"));
+    let data_port = (port + 1).to_string();
+    let args = [
+        "executor",
+        "--scheduler",
+        &address,
+        "--bind",
+        "::1",
+        "--port",
+        &data_port,
+    ];
+    let mut executor = Process::start(&args);
+    executor.wait_for("Executor registration succeed");
+    let sql = format!(
+        "SELECT elu(x) FROM '{}/x.parquet'",
+        directory.path().display()
+    );
+    let output = elu_sql(["query", &sql, "--cluster", &address])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("-0.6321205588285577"), "{text}");
 }
 
 #[test]

@@ -14,20 +14,9 @@ const LONG: &str = "SELECT sum(elu(a.value * -0.5) + b.value) FROM generate_seri
 fn wrong_arguments() {
     for (args, expected) in [
         (
-            &["SELECT 1", "--rounding", "up"][..],
-            "--rounding must be faithful or nearest, found \"up\"",
-        ),
-        (
-            &["SELECT 1", "--partitions", "0"],
-            "--partitions must be at least 1, found 0",
-        ),
-        (
-            &["SELECT 1", "--set", "a"],
-            "--set needs NAME=VALUE, found \"a\"",
-        ),
-        (
-            &["SELECT 1", "--cluster", "host"],
-            "--cluster needs HOST:PORT, found \"host\"",
+            &["SELECT 1", "--set", "wgpu_elu.rounding=up"][..],
+            "wgpu_elu.rounding=up: Invalid or Unsupported Configuration: wgpu_elu.rounding must be faithful or nearest, \
+             found \"up\"",
         ),
         (
             &["SELECT 1", "--cluster", "127.0.0.1:1"],
@@ -45,27 +34,64 @@ fn wrong_arguments() {
         let args: Vec<_> = ["query"].iter().chain(args).copied().collect();
         assert_eq!(message(&args, 1), format!("elu-sql: {expected}\n"));
     }
-    for (args, expected) in [
+}
+
+#[test]
+fn wrong_command_lines() {
+    let executor = &["executor", "--scheduler", "host:1"][..];
+    let no_host = |address: &str| {
+        format!("error: --bind {address} needs --host: the name by which others reach this machine")
+    };
+    let host_port = "needed HOST:PORT, or [ADDRESS]:PORT for an IPv6 address";
+    for (command, args, expected) in [
         (
-            &["executor", "--scheduler", "host"][..],
-            "--scheduler needs HOST:PORT, found \"host\"",
+            &["query", "SELECT 1"][..],
+            &["--rounding", "up"][..],
+            "[possible values: faithful, nearest]",
         ),
         (
-            &["executor", "--scheduler", "host:1", "--tasks", "0"],
-            "--tasks must be at least 1, found 0",
+            &["query", "SELECT 1"],
+            &["--partitions", "0"],
+            "0 is not in 1..",
+        ),
+        (&["query", "SELECT 1"], &["--set", "a"], "needed NAME=VALUE"),
+        (&["query", "SELECT 1"], &["--cluster", "host"], host_port),
+        (
+            &["query", "SELECT 1"],
+            &["--cluster", "::1:50050"],
+            host_port,
         ),
         (
-            &["executor", "--scheduler", "host:1", "--port", "65535"],
-            "--port must be below 65535, since the next port is used as well, found 65535",
+            &["query", "SELECT 1"],
+            &["--cluster", "host:70000"],
+            host_port,
+        ),
+        (
+            &["query", "SELECT 1"],
+            &["--time-limit", "0"],
+            "needed a number of seconds above 0, found \"0\"",
+        ),
+        (&["executor"], &["--scheduler", "host"], host_port),
+        (executor, &["--tasks", "0"], "0 is not in 1.."),
+        (executor, &["--memory", "0"], "0 is not in 1..=1073741824"),
+        (
+            executor,
+            &["--memory", "1073741825"],
+            "1073741825 is not in 1..=1073741824",
+        ),
+        (executor, &["--port", "65535"], "65535 is not in 1..=65534"),
+        (executor, &["--bind", "0.0.0.0"], &no_host("0.0.0.0")),
+        (&["scheduler"], &["--bind", "::"], &no_host("::")),
+        (
+            &["scheduler"],
+            &["--executor-timeout", "4"],
+            "4 is not in 5..",
         ),
     ] {
-        assert_eq!(message(args, 1), format!("elu-sql: {expected}\n"));
+        let args = [command, args].concat();
+        let message = message(&args, 2);
+        assert!(message.contains(expected), "{args:?}: {message}");
     }
-    let message = message(&["query", "SELECT 1", "--time-limit", "0"], 2);
-    assert!(
-        message.contains("needed a number of seconds above 0, found \"0\""),
-        "{message}"
-    );
 }
 
 #[test]
@@ -89,7 +115,7 @@ fn a_time_limit() {
 fn signals() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("y.parquet");
-    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let mut command = elu_sql(["query", "--quiet", LONG, "-o", path.to_str().unwrap()]);
         let mut query = command.stderr(Stdio::piped()).spawn().unwrap();
         while std::fs::read_dir(directory.path()).unwrap().count() == 0 {

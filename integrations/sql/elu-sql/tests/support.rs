@@ -78,6 +78,14 @@ impl Process {
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
+
+    /// Sends SIGTERM and returns the exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let id = self.id().to_string();
+        let kill = Command::new("kill").arg(id).status();
+        assert!(kill.unwrap().success());
+        self.0.wait().unwrap().code()
+    }
 }
 
 impl Drop for Process {
