@@ -251,7 +251,7 @@ mod tests {
         assert_eq!((held(&executors, &lost), held(&executors, &other)), (0, 0));
         let left = executors.registered_executor_metadata().await;
         let left: Vec<_> = left.into_iter().map(|executor| executor.id).collect();
-        assert_eq!(left, [other.clone()]);
+        assert_eq!(left, std::slice::from_ref(&other));
         // A task of the other executor that ends now gives nothing back once more.
         executors
             .unbind_tasks(vec![(other.clone(), 2)])

@@ -1,5 +1,6 @@
 use std::{
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -325,7 +326,7 @@ fn servers_end_well_by_sigterm() {
 
 #[test]
 fn a_cluster_on_ipv6() {
-    if std::net::TcpListener::bind(("::1", 0)).is_err() {
+    if TcpListener::bind(("::1", 0)).is_err() {
         eprintln!("this machine has no IPv6 loopback: not tested");
         return;
     }
@@ -358,6 +359,28 @@ fn a_cluster_on_ipv6() {
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("-0.6321205588285577"), "{text}");
+}
+
+/// A browser lets a page read an answer only if it names the page's origin. That of a sandboxed page is `null`.
+#[test]
+fn no_web_page_may_read_the_rest_api() {
+    let port = ports();
+    let _scheduler = scheduler(port);
+    for origin in ["null", "http://localhost:8080", "https://example.com"] {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        write!(
+            stream,
+            "GET /api/executors HTTP/1.0\r\nOrigin: {origin}\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        let allowed = answer
+            .lines()
+            .find(|line| line.starts_with("access-control-allow-origin"));
+        assert_eq!(allowed, None);
+    }
 }
 
 #[test]
