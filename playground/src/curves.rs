@@ -1,5 +1,5 @@
-//! The panel with the curves of ELU, its gradient, SELU and CELU. They are computed on the GPU, or on the CPU if the GPU
-//! cannot compute.
+//! The panel with the curves of ELU, its gradient, SELU and CELU. They are computed on the GPU, or on the CPU if the
+//! GPU cannot compute.
 
 mod on_gpu;
 

@@ -119,7 +119,8 @@ const MARKERS: [(MarkerShape, &str); 3] = [
     (MarkerShape::Square, "■"),
 ];
 
-/// The results for neighbouring inputs. In the plot, floats are numbered in their order, with 0 for those in the middle.
+/// The results for neighbouring inputs. In the plot, floats are numbered in their order, with 0 for those in the
+/// middle.
 struct Results {
     x: Vec<f32>,
     exact: Vec<f64>,

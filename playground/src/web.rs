@@ -24,8 +24,8 @@ impl Playground {
     }
 
     /// Starts the app on the canvas, with the named panel, or with the first one if no panel has this name. If
-    /// `has_webgpu`, WebGPU computes and draws, and `browser` is the GPU's name; if the GPU is lost, dispatches an event
-    /// `gpulost` to the window. Otherwise the CPU computes, WebGL draws, and `browser` is the reason.
+    /// `has_webgpu`, WebGPU computes and draws, and `browser` is the GPU's name; if the GPU is lost, an event `gpulost`
+    /// is dispatched to the window. Otherwise the CPU computes, WebGL draws, and `browser` is the reason.
     pub async fn start(
         &self,
         canvas: HtmlCanvasElement,
