@@ -27,6 +27,10 @@
 //! The functions check the tensor and return an [`Error`]. If the device fails later, the result carries the error, as
 //! that of burn's own kernels does: reading the result, or anything computed from it, returns the error.
 
+// The support of the integration tests, which unit tests use, too, names the crate.
+#[cfg(test)]
+extern crate self as wgpu_elu_burn;
+
 mod backend;
 mod error;
 mod layout;

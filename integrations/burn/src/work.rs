@@ -48,7 +48,7 @@ pub(crate) fn apply(op: Op, elu: Elu, x: CubeTensor, grad: Option<CubeTensor>) -
 
 // ---- Internals ----
 
-/// Returns a tensor for the result: the incoming gradient or `x` if burn says that nothing else uses it, else a new one.
+/// Returns a tensor for the result: the incoming gradient or `x`, if burn says that nothing else uses it, or a new one.
 fn output(x: &CubeTensor, grad: Option<&CubeTensor>) -> CubeTensor {
     let mut inputs = grad.into_iter().chain([x]);
     let in_place = inputs.find(|tensor| tensor.can_mut() && tensor.dtype == x.dtype);

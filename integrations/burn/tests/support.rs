@@ -48,8 +48,12 @@ pub(crate) fn tensor(device: &Device, dtype: DType, bits: &[u64]) -> Tensor<1> {
 
 /// Returns the bits of the elements in order.
 pub(crate) fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u64> {
-    let size = tensor.dtype().size();
-    let data = tensor.try_into_data().unwrap();
+    bits_of(&tensor.try_into_data().unwrap())
+}
+
+/// Returns the bits of the elements in order.
+pub(crate) fn bits_of(data: &TensorData) -> Vec<u64> {
+    let size = data.dtype().size();
     let bits = |bytes: &[u8]| {
         let mut all = [0; 8];
         all[..size].copy_from_slice(bytes);

@@ -2,31 +2,20 @@
 
 use burn::{
     backend::{ops::FloatTensorOps, wgpu::CubeBackend},
-    tensor::{Device, TensorData},
+    tensor::TensorData,
 };
 use burn_cubecl::CubeDevice;
 
 use super::*;
 
+#[path = "../../tests/support.rs"]
+#[allow(dead_code, reason = "the integration tests use the rest")]
+mod support;
+
 /// Returns burn's name of the default wgpu device, registered, or `None` without an adapter.
 fn device() -> Option<CubeDevice> {
-    static DEVICE: std::sync::OnceLock<Option<CubeDevice>> = std::sync::OnceLock::new();
-    let made = DEVICE.get_or_init(|| {
-        if std::env::var("WGPU_ELU_GPU").is_ok_and(|value| value == "skip") {
-            eprintln!("SKIPPED: WGPU_ELU_GPU is skip");
-            return None;
-        }
-        let made = Device::wgpu_options().init_with_setup();
-        if let Err(error) = &made {
-            let required = std::env::var("WGPU_ELU_GPU").is_ok_and(|value| value == "require");
-            assert!(!required, "{error}");
-            eprintln!("SKIPPED: {error}");
-        }
-        let (device, setup) = made.ok()?;
-        registry::init(&device, &setup).unwrap();
-        Some(registry::wgpu_device(&device).unwrap())
-    });
-    made.clone()
+    let device = support::device()?;
+    Some(registry::wgpu_device(&device).unwrap())
 }
 
 fn tensor(device: &CubeDevice, shape: [usize; 2]) -> CubeTensor {
@@ -157,27 +146,17 @@ fn pending_work_of_another_stream_reads_a_tensor_before_the_result_takes_its_mem
 #[test]
 fn gradients_of_every_dtype_are_within_the_documented_bound() {
     use burn::tensor::DType;
-    use wgpu_elu::accuracy::{Extent, Judge, Sample};
+    use wgpu_elu::accuracy::Extent;
 
     let Some(device) = device() else { return };
     let mut computed = Vec::new();
-    for (burn_dtype, dtype) in [
-        (DType::F32, wgpu_elu::DType::F32),
-        (DType::F16, wgpu_elu::DType::F16),
-        (DType::BF16, wgpu_elu::DType::BF16),
-        (DType::F64, wgpu_elu::DType::F64),
-    ] {
+    for (burn_dtype, dtype) in support::DTYPES {
         match registry::kernel(&device, burn_dtype) {
             Err(Error::Elu(wgpu_elu::Error::MissingFeature { .. })) => continue,
             kernel => drop(kernel.unwrap()),
         }
-        let judge = Judge {
-            op: Op::Backward,
-            dtype,
-            elu: Elu::new(0.3),
-        };
-        let sample = Sample::new(judge, Extent::Few);
-        let (x, grad): (Vec<_>, Vec<_>) = (0..sample.len()).map(|i| sample.pair(i)).unzip();
+        let elu = Elu::new(0.3);
+        let (judge, x, grad) = support::sample(Op::Backward, dtype, elu, Extent::Few);
         let (x, grad) = (&x[1..], &grad[1..]); // the last word of 16-bit numbers may be half full
         let tensor = |numbers: &[u64]| {
             let bytes = numbers
@@ -188,24 +167,13 @@ fn gradients_of_every_dtype_are_within_the_documented_bound() {
         };
         // Into a new tensor, and into the memory of the incoming gradient.
         let (a, b) = (tensor(x), tensor(grad));
-        let new = apply(Op::Backward, judge.elu, a.clone(), Some(b.clone()));
+        let new = apply(Op::Backward, elu, a.clone(), Some(b.clone()));
         assert!(!share_memory(&new, &b));
-        let in_place = apply(Op::Backward, judge.elu, a, Some(b));
+        let in_place = apply(Op::Backward, elu, a, Some(b));
         for result in [new, in_place] {
             let data = CubeBackend::float_into_data(result);
             let data = burn_cubecl::cubecl::future::block_on(data).unwrap();
-            let results = data.as_bytes().chunks_exact(dtype.size());
-            assert_eq!(results.len(), x.len());
-            for ((&x, &grad), bytes) in x.iter().zip(grad).zip(results) {
-                let mut y = [0; 8];
-                y[..bytes.len()].copy_from_slice(bytes);
-                let y = u64::from_le_bytes(y);
-                let verdict = judge.judge(x, grad, y);
-                assert!(
-                    verdict.is_allowed,
-                    "{judge:?}: x {x:#x}, grad {grad:#x}: {y:#x}"
-                );
-            }
+            support::check(judge, x, grad, &support::bits_of(&data));
         }
         computed.push(burn_dtype);
     }
