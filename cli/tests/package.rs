@@ -1,7 +1,7 @@
 //! Tests that the packages that `cargo package` creates contain every file that they need, build, and pass their
 //! doctests.
 
-use std::{path::Path, process::Command};
+use std::{fs::OpenOptions, io::Write, path::Path, process::Command};
 
 /// Runs cargo in `folder` with the target folder of this build, in which most dependencies are already compiled.
 fn cargo(folder: &Path, args: &[&str]) {
@@ -39,7 +39,14 @@ fn the_packages_stand_by_themselves() {
             .current_dir(folder.path())
             .status();
         assert!(done.unwrap().success(), "{}", file.display());
-        folder.path().join(format!("{name}-{VERSION}"))
+        let package = folder.path().join(format!("{name}-{VERSION}"));
+        // A workspace of its own: cargo must not look for one in the folders above, which are not ours.
+        let mut manifest = OpenOptions::new()
+            .append(true)
+            .open(package.join("Cargo.toml"))
+            .unwrap();
+        manifest.write_all(b"\n[workspace]\n").unwrap();
+        package
     };
     let command = unpacked("elu-cli");
     let library = unpacked("wgpu-elu");
