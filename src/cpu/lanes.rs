@@ -99,7 +99,7 @@ macro_rules! floats {
                 x: Self::Elements,
                 grad: Self::Elements,
             ) -> Self::Elements {
-                formula.apply(simd, x, grad)
+                apply(simd, formula, x, grad)
             }
 
             #[inline(always)]
@@ -148,7 +148,7 @@ macro_rules! floats {
                 formula: F,
                 x: Self::Elements,
             ) -> Self::Floats {
-                formula.apply(simd, x, x)
+                apply(simd, formula, x, x)
             }
 
             #[inline(always)]
@@ -185,7 +185,7 @@ macro_rules! halves {
                 elements.store_slice(bytemuck::cast_slice_mut(to));
             }
 
-            #[inline(always)]
+            #[cfg_attr(not(unoptimized), inline(always))]
             fn apply<F: Formula<S, Self::Floats>>(
                 simd: S,
                 formula: F,
@@ -200,15 +200,15 @@ macro_rules! halves {
                 if is_nan.any_true() {
                     let (x, grad) = ($widen(simd, x), $widen(simd, grad));
                     let results = [
-                        formula.apply(simd, x[0], grad[0]),
-                        formula.apply(simd, x[1], grad[1]),
+                        apply(simd, formula, x[0], grad[0]),
+                        apply(simd, formula, x[1], grad[1]),
                     ];
                     return $narrow(simd, results);
                 }
                 let (x, grad) = ($widen_numbers(simd, x), $widen_numbers(simd, grad));
                 let results = [
-                    formula.apply(simd, x[0], grad[0]),
-                    formula.apply(simd, x[1], grad[1]),
+                    apply(simd, formula, x[0], grad[0]),
+                    apply(simd, formula, x[1], grad[1]),
                 ];
                 $narrow_numbers(simd, results)
             }
@@ -270,7 +270,7 @@ macro_rules! halves {
                 x: Self::Elements,
             ) -> Self::Floats {
                 let [a, b] = $widen_numbers(simd, x);
-                formula.apply(simd, a, a) + formula.apply(simd, b, b)
+                apply(simd, formula, a, a) + apply(simd, formula, b, b)
             }
 
             #[inline(always)]
@@ -380,6 +380,15 @@ pub(super) fn map_with_grad<S: Simd, E: Lanes<S>, F: Formula<S, E::Floats>>(
 }
 
 // ---- Internals ----
+
+/// Applies the formula to two vectors of floats.
+///
+/// Without optimization, the variables of each call of an inlined function take their own part of the stack: up to 4 MiB,
+/// where most threads have 2 MiB or less.
+#[cfg_attr(not(unoptimized), inline(always))]
+fn apply<S: Simd, V, F: Formula<S, V>>(simd: S, formula: F, x: V, grad: V) -> V {
+    formula.apply(simd, x, grad)
+}
 
 /// Adds the two halves of a vector in `f64`.
 #[inline(always)]
