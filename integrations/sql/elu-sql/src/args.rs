@@ -79,7 +79,7 @@ pub(crate) struct QueryArgs {
     /// other jobs counts. It must be longer than the longest task; more --partitions make tasks shorter
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "300")]
     pub(crate) no_progress_limit: Duration,
-    /// On a cluster, how often a query is run again after the loss of an executor or without progress
+    /// On a cluster, run the query again at most N times after the loss of an executor or without progress
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) retries: usize,
     /// Wait this long for the first executor of a cluster
