@@ -30,7 +30,6 @@ use std::{
     ffi::OsString,
     io::{self, Write},
     panic,
-    process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -71,7 +70,7 @@ enum Command {
 /// Runs the command and returns its exit code. The first of `args` is the program's name.
 ///
 /// Installs a panic hook and signal handlers, and a logger unless the process already has one.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     // Only a panic that ends the command is printed. The library turns panics of drivers into errors.
     panic::set_hook(Box::new(|panic| {
         log::error!("{panic}\n{}", Backtrace::capture());
@@ -79,19 +78,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         *PANIC_PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place.unwrap_or_default();
     }));
     match catch_panic(|| run(args)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         // The reader of a pipe, such as `head`, has read what it needs.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => {
             if let Some(error) = error.downcast_ref::<clap::Error>() {
                 return print(error);
             }
             report(&format!("{error:#}"));
-            if is_usage_error(&error) {
-                ExitCode::from(2)
-            } else {
-                ExitCode::FAILURE
-            }
+            if is_usage_error(&error) { 2 } else { 1 }
         }
     }
 }
@@ -142,18 +137,18 @@ fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
 }
 
 /// Prints help, the version or a usage error as clap formats it, and returns the exit code.
-fn print(error: &clap::Error) -> ExitCode {
+fn print(error: &clap::Error) -> u8 {
     if error.use_stderr() {
         let _ = error.print(); // if standard error is closed or full, only the exit code is left
-        return ExitCode::from(2);
+        return 2;
     }
     let printed = output::Output::stdout().and_then(|_| Ok(error.print()?));
     match printed {
         Err(error) if !is_broken_pipe(&error) => {
             report(&format!("{error:#}"));
-            ExitCode::FAILURE
+            1
         }
-        _ => ExitCode::SUCCESS,
+        _ => 0,
     }
 }
 

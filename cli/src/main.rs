@@ -5,7 +5,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     without_wayland_message();
-    elu_cli::main(std::env::args_os())
+    elu_cli::main(std::env::args_os()).into()
 }
 
 /// Starts the command again with a valid `XDG_RUNTIME_DIR`, if the variable is not set or not an absolute path. It is

@@ -1,0 +1,216 @@
+//! The operations on contiguous NumPy arrays.
+
+use bytemuck::{cast_slice, cast_slice_mut};
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+};
+use wgpu_elu::{
+    DType, Device, Element, Elu, Error, Op, Rounding, Tensor, cpu,
+    half::{bf16, f16},
+};
+
+use crate::{
+    device,
+    error::{catch_panic, exception},
+    threads,
+};
+
+/// Alpha of all elements, or alpha of each row: the arrays then consist of that many rows of the same length.
+#[derive(FromPyObject)]
+pub(crate) enum Alpha {
+    All(f64),
+    Rows(Vec<f64>),
+}
+
+/// Applies the operation `op` to `x` and `grad`, and writes the result to `out`. If the last input that `op` takes is
+/// `None`, `out` holds it.
+///
+/// The arrays are contiguous, aligned and in this machine's byte order, and have the same layout: float16, float32,
+/// float64, or uint16 for the bits of bfloat16. `out` shares no memory with another array.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "called from one place, in Python")]
+pub(crate) fn apply<'py>(
+    op: &str,
+    function: &str,
+    alpha: Alpha,
+    rounding: &str,
+    device: &str,
+    x: Option<&Bound<'py, PyAny>>,
+    grad: Option<&Bound<'py, PyAny>>,
+    out: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    catch_panic(|| {
+        let op = by_name("op", op, &Op::ALL, Op::name)?;
+        let roundings = [Rounding::Faithful, Rounding::Nearest];
+        let rounding = by_name("rounding", rounding, &roundings, Rounding::name)?;
+        let elu = |alpha| make(function, alpha).map(|elu| elu.with_rounding(rounding));
+        let elus = match alpha {
+            Alpha::All(alpha) => vec![elu(alpha)?],
+            Alpha::Rows(alphas) => alphas.into_iter().map(elu).collect::<PyResult<_>>()?,
+        };
+        let task = Task { op, elus, device };
+        if let Ok(out) = out.cast() {
+            task.apply::<f32, f32>(x, grad, out)
+        } else if let Ok(out) = out.cast() {
+            task.apply::<f64, f64>(x, grad, out)
+        } else if let Ok(out) = out.cast() {
+            task.apply::<f16, f16>(x, grad, out)
+        } else {
+            task.apply::<u16, bf16>(x, grad, out.cast()?)
+        }
+    })
+}
+
+// ---- Internals ----
+
+struct Task<'a> {
+    op: Op,
+    /// The functions of the rows.
+    elus: Vec<Elu>,
+    device: &'a str,
+}
+
+impl Task<'_> {
+    /// Applies the operation to arrays of `T`, whose bytes are elements of `E`.
+    fn apply<'py, T: numpy::Element + bytemuck::Pod, E: Element>(
+        &self,
+        x: Option<&Bound<'py, PyAny>>,
+        grad: Option<&Bound<'py, PyAny>>,
+        out: &Bound<'py, PyArrayDyn<T>>,
+    ) -> PyResult<()> {
+        let py = out.py();
+        let (x, grad) = (readonly::<T>(x)?, readonly::<T>(grad)?);
+        let mut out = out.try_readwrite().map_err(in_use)?;
+        let (x, grad) = (slice::<T, E>(x.as_ref())?, slice::<T, E>(grad.as_ref())?);
+        let out = cast_slice_mut(out.as_slice_mut()?);
+        let device = self.device(py, E::DTYPE)?;
+        let result = match &device {
+            Device::Cpu => threads::run(py, out.len(), || self.rows(x, grad, out, on_cpu)),
+            gpu => py.detach(|| {
+                self.rows(x, grad, out, |op, elu, x, grad, out| {
+                    on_gpu(gpu, op, elu, x, grad, out)
+                })
+            }),
+        };
+        if let Err(Error::DeviceLost { .. }) = result {
+            device::forget(py, self.device);
+        }
+        result.map_err(|error| exception(&error))
+    }
+
+    /// Returns the device. The device `auto` is the CPU if the GPU cannot compute.
+    fn device(&self, py: Python<'_>, dtype: DType) -> PyResult<Device> {
+        let device = device::named(py, self.device)?;
+        let nearest = self.elus.iter().any(|elu| elu.rounding() == Rounding::Nearest);
+        match &device {
+            Device::Gpu(gpu) if self.device == "auto" => {
+                let can = gpu.supports(dtype) && !(nearest && dtype == DType::F64);
+                Ok(if can { device } else { Device::Cpu })
+            }
+            _ => Ok(device),
+        }
+    }
+
+    /// Calls `apply` for each row.
+    fn rows<E: Element>(
+        &self,
+        x: Option<&[E]>,
+        grad: Option<&[E]>,
+        out: &mut [E],
+        apply: impl Fn(Op, Elu, Option<&[E]>, Option<&[E]>, &mut [E]) -> wgpu_elu::Result<()>,
+    ) -> wgpu_elu::Result<()> {
+        if let [elu] = self.elus[..] {
+            return apply(self.op, elu, x, grad, out);
+        }
+        let len = out.len() / self.elus.len().max(1);
+        for (i, &elu) in self.elus.iter().enumerate() {
+            let row = i * len..(i + 1) * len;
+            let [x, grad] = [x, grad].map(|input| input.map(|input| &input[row.clone()]));
+            apply(self.op, elu, x, grad, &mut out[row])?;
+        }
+        Ok(())
+    }
+}
+
+fn on_cpu<E: Element>(
+    op: Op,
+    elu: Elu,
+    x: Option<&[E]>,
+    grad: Option<&[E]>,
+    out: &mut [E],
+) -> wgpu_elu::Result<()> {
+    match x {
+        Some(x) if grad.is_some() || !op.has_grad() => cpu::apply(op, elu, x, grad, out),
+        _ => cpu::apply_in_place(op, elu, x, out),
+    }
+}
+
+fn on_gpu<E: Element>(
+    device: &Device,
+    op: Op,
+    elu: Elu,
+    x: Option<&[E]>,
+    grad: Option<&[E]>,
+    out: &mut [E],
+) -> wgpu_elu::Result<()> {
+    let tensor = |values: &[E]| Tensor::from_slice(device, values, &[values.len()]);
+    let x = tensor(x.unwrap_or(out))?;
+    let grad = op.has_grad().then(|| tensor(grad.unwrap_or(out))).transpose()?;
+    let y = elu.apply(op, &x, grad.as_ref())?.into_vec_blocking()?;
+    out.copy_from_slice(&y);
+    Ok(())
+}
+
+fn make(function: &str, alpha: f64) -> PyResult<Elu> {
+    match function {
+        "elu" => Ok(Elu::new(alpha)),
+        "selu" => Ok(Elu::selu()),
+        "celu" => Elu::celu(alpha).map_err(|error| exception(&error)),
+        found => Err(PyValueError::new_err(format!(
+            "function: needed elu, selu or celu, found {found:?}"
+        ))),
+    }
+}
+
+/// Returns the value with this name.
+fn by_name<T: Copy>(
+    argument: &str,
+    found: &str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> PyResult<T> {
+    let value = all.iter().copied().find(|&value| name(value) == found);
+    value.ok_or_else(|| {
+        let names: Vec<String> = all.iter().map(|&value| format!("{:?}", name(value))).collect();
+        PyValueError::new_err(format!("{argument}: needed {}, found {found:?}", names.join(" or ")))
+    })
+}
+
+fn readonly<'py, T: numpy::Element>(
+    array: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<PyReadonlyArrayDyn<'py, T>>> {
+    let Some(array) = array else {
+        return Ok(None);
+    };
+    let array = array.cast::<PyArrayDyn<T>>()?;
+    array.try_readonly().map(Some).map_err(in_use)
+}
+
+fn slice<'a, T: numpy::Element + bytemuck::Pod, E: Element>(
+    array: Option<&'a PyReadonlyArrayDyn<'_, T>>,
+) -> PyResult<Option<&'a [E]>> {
+    let slice = array.map(PyReadonlyArrayDyn::as_slice).transpose()?;
+    Ok(slice.map(cast_slice))
+}
+
+/// Returns the exception for memory that cannot be borrowed. rust-numpy keeps account of the borrows of all threads.
+fn in_use(error: numpy::BorrowError) -> PyErr {
+    match error {
+        numpy::BorrowError::NotWriteable => PyValueError::new_err("out is read-only"),
+        _ => PyRuntimeError::new_err(
+            "another thread writes to an input or to `out`, or reads `out`, at the same time",
+        ),
+    }
+}

@@ -1,0 +1,82 @@
+//! The devices by their names, each of which is opened once.
+
+use std::{
+    collections::HashMap,
+    process,
+    sync::{
+        LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use pyo3::{exceptions::PyRuntimeError, prelude::*};
+use wgpu_elu::{
+    Device,
+    device::{self, Request},
+};
+
+use crate::error::{catch_panic, exception};
+
+/// Returns the device with this name.
+pub(crate) fn named(py: Python<'_>, name: &str) -> PyResult<Device> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    check_process()?;
+    // Another thread may hold the lock and wait for the interpreter, so this thread detaches before it waits.
+    py.detach(|| {
+        let mut devices = devices();
+        if let Some(device) = devices.get(name) {
+            return Ok(device.clone());
+        }
+        let request = match name {
+            "auto" => Request::Auto,
+            "gpu" => Request::Gpu,
+            name => Request::Named(name.into()),
+        };
+        let (device, _) = Device::select_blocking(&request)?;
+        devices.insert(name.into(), device.clone());
+        Ok(device)
+    })
+    .map_err(|error| exception(&error))
+}
+
+/// Forgets a lost device, so that the next call opens it again.
+pub(crate) fn forget(py: Python<'_>, name: &str) {
+    py.detach(|| devices().remove(name));
+}
+
+/// Returns the names of the adapters that can compute, best first.
+#[pyfunction]
+pub(crate) fn adapters(py: Python<'_>) -> PyResult<Vec<String>> {
+    catch_panic(|| {
+        check_process()?;
+        let adapters = py.detach(|| pollster::block_on(device::adapters()));
+        Ok(adapters
+            .iter()
+            .filter(|adapter| device::can_compute(adapter))
+            .map(|adapter| device::full_name(&adapter.get_info()))
+            .collect())
+    })
+}
+
+// ---- Internals ----
+
+fn devices() -> MutexGuard<'static, HashMap<String, Device>> {
+    static DEVICES: LazyLock<Mutex<HashMap<String, Device>>> = LazyLock::new(Mutex::default);
+    DEVICES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fails if this process was forked from one that uses wgpu: the child has the driver's memory, but neither its threads
+/// nor its connections.
+fn check_process() -> PyResult<()> {
+    static USER: AtomicU32 = AtomicU32::new(0);
+    let this = process::id();
+    match USER.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(user) if user != this => Err(PyRuntimeError::new_err(format!(
+            "process {this} was forked from process {user}, which uses a GPU, and a GPU device cannot be carried over: \
+             start the process with multiprocessing's method \"spawn\", or use device=\"cpu\""
+        ))),
+        _ => Ok(()),
+    }
+}

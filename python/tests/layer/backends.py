@@ -1,0 +1,59 @@
+"""The same few operations for each backend of Keras."""
+
+import keras
+import numpy as np
+
+BACKEND = keras.backend.backend()
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    def compiled(function):
+        return tf.function(function)
+
+    def gradient(function):
+        def result(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = function(x)
+            return tape.gradient(y, x)
+
+        return result
+
+elif BACKEND == "jax":
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    def compiled(function):
+        return jax.jit(function)
+
+    def gradient(function):
+        return jax.grad(lambda x: function(x).sum())
+
+else:
+    import torch
+
+    def compiled(function):
+        return torch.compile(function, backend="aot_eager", fullgraph=True)
+
+    def gradient(function):
+        def result(x):
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(function(x).sum(), x, create_graph=True)[0]
+
+        return result
+
+
+def tensor(x):
+    """Return a tensor of the backend with the same bits."""
+    return keras.ops.convert_to_tensor(x, dtype=x.dtype.name)
+
+
+def array(x):
+    """Return a NumPy array with the same bits."""
+    if BACKEND == "torch" and x.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return x.detach().cpu().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return np.asarray(x.detach().cpu() if BACKEND == "torch" else x)

@@ -1,0 +1,254 @@
+"""The layer on one backend, which the variable KERAS_BACKEND selects."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import oracle
+import pytest
+from backends import BACKEND, array, compiled, gradient, tensor
+from keras.src import testing
+
+import wgpu_elu
+from wgpu_elu.keras import ELU
+
+MODES = [lambda function: function, compiled]
+MODE_IDS = ["eager", "compiled"]
+
+
+def assert_bits(result, expected):
+    result = array(result)
+    assert result.dtype == expected.dtype and result.shape == expected.shape
+    assert np.array_equal(oracle.bits(result), oracle.bits(expected))
+
+
+class LayerChecks(testing.TestCase):
+    """The checks that Keras makes of its own layers."""
+
+    def test_elu(self):
+        for init in ({}, {"alpha": 0.3}, {"alpha": [0.1, 0.2, 0.3, 0.4]}, {"activity_regularizer": "l2"}):
+            self.run_layer_test(
+                ELU,
+                init_kwargs=init,
+                input_shape=(2, 3, 4),
+                expected_output_shape=(2, 3, 4),
+                expected_num_trainable_weights=0,
+                expected_num_non_trainable_weights=0,
+                expected_num_seed_generators=0,
+                expected_num_losses=1 if "activity_regularizer" in init else 0,
+                supports_masking=True,
+                assert_built_after_instantiation=True,
+            )
+
+    def test_correctness(self):
+        x = np.array([-1.0, 0.0, 1.0, 2.0], np.float32)
+        self.assertAllClose(ELU()(x), keras.layers.ELU()(x))
+
+
+@pytest.mark.parametrize("mode", MODES, ids=MODE_IDS)
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=oracle.IDS)
+@pytest.mark.parametrize("alpha", [1.0, 0.3, [0.5, 1.0, 2.0]])
+def test_the_bits_are_those_of_the_function(mode, dtype, alpha):
+    layer = ELU(alpha, dtype=dtype.name)
+    for x in [
+        oracle.sample(dtype, 291).reshape(10, 10, 3),
+        np.zeros((0, 3), dtype),
+        *([] if isinstance(alpha, list) else [np.array(-0.5, dtype)]),
+    ]:
+        grad = np.full_like(x, 1)
+        assert_bits(mode(layer)(tensor(x)), wgpu_elu.elu(x, alpha))
+        assert_bits(mode(gradient(layer))(tensor(x)), wgpu_elu.elu_backward(x, grad, alpha))
+
+
+@pytest.mark.parametrize("mode", MODES, ids=MODE_IDS)
+def test_large_tensors(mode):
+    x = np.random.default_rng(0).normal(0, 2, (1000, 2000)).astype(np.float32)
+    for _ in range(3):
+        assert_bits(mode(ELU())(tensor(x)), wgpu_elu.elu(x))
+        assert_bits(mode(gradient(ELU()))(tensor(x)), wgpu_elu.elu_backward(x, np.ones_like(x)))
+
+
+@pytest.mark.parametrize("mode", MODES, ids=MODE_IDS)
+def test_second_and_third_derivatives(mode):
+    x = np.array([-3.0, -0.5, -1e-3, 0.5, 2.0])
+    layer = ELU(0.3, dtype="float64")
+    function = gradient(layer)
+    for _ in range(2):
+        function = gradient(function)
+        assert np.allclose(array(mode(function)(tensor(x))), np.where(x > 0, 0, 0.3 * np.exp(x)), rtol=1e-15)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    layer = ELU(0.3, dtype=policy)
+    x = oracle.sample(layer.compute_dtype)
+    assert_bits(layer(tensor(x.astype(np.float32))), wgpu_elu.elu(x, 0.3))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype=policy), ELU(dtype=policy)])
+    model.compile("sgd", "mse")
+    history = model.fit(np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32), epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def digits(activation):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((8,)),
+            keras.layers.Dense(16, activation=activation()),
+            activation(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", True, False])
+@pytest.mark.filterwarnings("ignore:Model doesn't support `jit_compile=True`")
+def test_training_follows_that_of_keras(jit_compile):
+    if BACKEND == "torch" and jit_compile is True:
+        pytest.skip("torch's default compiler needs a C++ compiler and minutes")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 1, (64, 8)).astype(np.float32), rng.integers(0, 3, 64)
+    losses = []
+    for activation in (ELU, keras.layers.ELU):
+        model = digits(activation)
+        model.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
+        losses.append(model.fit(x, y, epochs=5, shuffle=False, verbose=0).history["loss"])
+        assert model.predict(x, verbose=0).shape == (64, 3)
+    assert np.allclose(losses[0], losses[1], rtol=1e-4)
+    assert losses[0][-1] < losses[0][0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"alpha": 0.3}, {"alpha": [0.1, 0.2]}, {"dtype": "mixed_bfloat16", "activity_regularizer": "l1"}],
+)
+def test_the_configuration_is_that_of_keras(arguments):
+    arguments = {"name": "activation", **arguments}
+    layer, original = ELU(**arguments), keras.layers.ELU(**arguments)
+    assert json.dumps(layer.get_config()) == json.dumps(original.get_config())
+    assert json.dumps(ELU.from_config(original.get_config()).get_config()) == json.dumps(layer.get_config())
+    assert json.dumps(keras.layers.ELU.from_config(layer.get_config()).get_config()) == json.dumps(layer.get_config())
+    assert keras.saving.serialize_keras_object(layer)["registered_name"] == "wgpu_elu>ELU"
+
+
+def test_a_saved_model_loads_with_either(tmp_path):
+    path = tmp_path / "model.keras"
+    model = digits(ELU)
+    model.save(path)
+    x = np.linspace(-3, 3, 16, dtype=np.float32).reshape(2, 8)
+    loaded = keras.saving.load_model(path)
+    assert type(loaded.layers[1]) is ELU and type(loaded.layers[0].activation) is ELU
+    assert_bits(loaded(x), array(model(x)))
+    loaded = keras.saving.load_model(path, custom_objects={"wgpu_elu>ELU": keras.layers.ELU})
+    assert type(loaded.layers[1]) is keras.layers.ELU and type(loaded.layers[0].activation) is keras.layers.ELU
+    assert np.allclose(array(loaded(x)), array(model(x)), atol=1e-6)
+
+
+def test_a_mask_is_passed_on():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Embedding(5, 2, mask_zero=True), ELU()])
+    y = model(np.array([[1, 0, 2]]))
+    assert np.array_equal(array(keras.src.backend.get_keras_mask(y)), [[True, False, True]])
+
+
+@pytest.mark.parametrize("alpha", [None, "0.5", 1j, {}])
+def test_alpha_must_be_a_number(alpha):
+    with pytest.raises(TypeError) as error:
+        ELU(alpha)
+    assert str(error.value) == f"alpha: needed a number or an array of numbers, found {alpha!r}"
+
+
+def test_alpha_must_broadcast():
+    with pytest.raises(Exception, match=r"alpha: shape \(3,\) does not broadcast to shape \(2, 4\) of the input"):
+        array(ELU([1.0, 2.0, 3.0])(np.ones((2, 4), np.float32)))
+
+
+def test_integers_are_refused():
+    with pytest.raises(Exception, match="x: needed elements of float16, bfloat16, float32 or float64, found int32"):
+        array(ELU()(np.ones((2, 4), np.int32)))
+
+
+def test_other_backends_are_refused():
+    done = subprocess.run(
+        [sys.executable, "-c", "import wgpu_elu.keras"],
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.endswith(
+        "ImportError: wgpu_elu.keras needs the backend jax, tensorflow or torch of Keras, found numpy\n"
+    )
+
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    def test_the_static_shape_is_kept():
+        layer = ELU()
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 3))])
+        def function(x):
+            y = layer(x)
+            assert y.shape.as_list() == [None, 3]
+            return y
+
+        assert function(tf.ones((2, 3))).shape == (2, 3)
+
+    def test_xla_is_not_used():
+        model = digits(ELU)
+        model.compile("sgd", "mse")
+        assert not model.jit_compile
+
+    @pytest.mark.parametrize("save", [lambda m, p: m.export(p, verbose=False), tf.saved_model.save])
+    def test_a_saved_model_of_tensorflow_is_refused(save, tmp_path):
+        layer = ELU(name="activation")
+        for part in (layer, keras.layers.Dense(2, activation=layer)):
+            model = keras.Sequential([keras.Input((3,)), part])
+            with pytest.raises(ValueError) as error:
+                save(model, str(tmp_path / "model"))
+            assert str(error.value) == (
+                "layer 'activation' cannot be part of a SavedModel, because it calls Python: use "
+                "model.save('model.keras'), or replace the layer by keras.layers.ELU"
+            )
+
+
+if BACKEND == "jax":
+    import jax
+    import jax.numpy as jnp
+
+    @pytest.mark.parametrize("alpha", [0.3, [0.5, 1.0, 2.0]])
+    def test_vmap(alpha):
+        layer = ELU(alpha, dtype="float64")
+        x = np.random.default_rng(0).normal(0, 2, (4, 5, 3))
+        expected = wgpu_elu.elu(x, alpha)
+        assert_bits(jax.vmap(layer)(x), expected)
+        assert_bits(jax.vmap(jax.vmap(layer, 1, 1))(x), expected)
+        assert_bits(jax.jit(jax.vmap(layer, 2, 2))(x) if alpha == 0.3 else layer(x), expected)
+        slopes = wgpu_elu.elu_backward(x, np.ones_like(x), alpha)
+        assert_bits(jax.vmap(jax.grad(lambda x: layer(x).sum()))(jnp.asarray(x)), slopes)
+
+    def test_forward_mode_is_refused():
+        with pytest.raises(TypeError, match="custom_vjp"):
+            jax.jvp(ELU(), (jnp.ones(3),), (jnp.ones(3),))
+
+
+if BACKEND == "torch":
+    import torch
+
+    from wgpu_elu.keras import _torch
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+    def test_opcheck(dtype):
+        x = torch.randn(3, 4, dtype=dtype)
+        for operator, inputs in [(_torch._forward, [x]), (_torch._backward, [x, torch.randn(3, 4, dtype=dtype)])]:
+            for alpha, shape in [((0.5,), ()), ((0.5, 1.0, 1.5, 2.0), (4,))]:
+                for require in (False, True):
+                    arguments = [tensor.clone().requires_grad_(require) for tensor in inputs]
+                    torch.library.opcheck(operator, (*arguments, alpha, shape))
+
+    def test_strided_tensors():
+        x = torch.randn(4, 6)
+        for view in (x.T, x[::2], x[:, ::3], x.expand(2, 4, 6)):
+            assert_bits(ELU()(view), wgpu_elu.elu(view.numpy()))

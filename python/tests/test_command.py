@@ -1,0 +1,50 @@
+"""The command `elu` that the package installs."""
+
+import os
+import shutil
+import subprocess
+import sysconfig
+
+import numpy as np
+
+import wgpu_elu
+
+ELU = shutil.which("elu", path=sysconfig.get_path("scripts"))
+
+
+def run(*args, **kwargs):
+    return subprocess.run([ELU, *args], capture_output=True, text=True, **kwargs)
+
+
+def test_run(tmp_path):
+    x = np.array([-2.0, -1e-8, 1.5], np.float32)
+    np.save(tmp_path / "x.npy", x)
+    done = run("run", "x.npy", "-o", "y.npy", "--device", "cpu", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 float32 on CPU")
+    assert np.array_equal(np.load(tmp_path / "y.npy"), wgpu_elu.elu(x))
+
+
+def test_exit_codes(tmp_path):
+    assert run("--version").stdout == f"elu {run('--version').stdout.split()[1]}\n"
+    done = run("run", "absent.npy", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("elu: absent.npy: ")
+    done = run("bogus")
+    assert done.returncode == 2 and done.stderr.startswith("error: unrecognized subcommand 'bogus'")
+
+
+def test_an_interrupted_command_ends_with_130_and_leaves_nothing(tmp_path):
+    import signal
+
+    if not hasattr(signal, "pthread_kill"):
+        return
+    command = subprocess.Popen(
+        [ELU, "run", "-", "--raw", "float32", "-o", "y.raw"], stdin=subprocess.PIPE, cwd=tmp_path
+    )
+    command.stdin.write(bytes(1 << 20))
+    command.stdin.flush()
+    while not os.listdir(tmp_path):
+        assert command.poll() is None
+    command.send_signal(signal.SIGINT)
+    assert command.wait(60) == 130
+    assert os.listdir(tmp_path) == []

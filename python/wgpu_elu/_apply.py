@@ -1,0 +1,135 @@
+"""Applies operations to arrays of any layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wgpu_elu import _core
+from wgpu_elu._arguments import alpha_array, is_bfloat16, type_name, unwrap
+
+
+def apply(op: str, function: str, alpha: Any, x: Any, grad: Any, out: Any, device: str, rounding: str) -> Any:
+    """Apply an operation. Forward has no `grad`."""
+    array, wrap = unwrap("y" if op == "backward-from-output" else "x", x)
+    arrays = [array]
+    if op != "forward":
+        arrays.append(_like(array, "grad", grad))
+    if type(alpha) is not float:
+        alpha = _alpha(alpha, array.shape)
+    if out is None:
+        result = None
+    else:
+        result = _target(array, x, out)
+    if type(alpha) is float and _are_direct(arrays if out is None else [*arrays, result]):
+        if out is None:
+            result = np.empty_like(array)
+        else:
+            arrays = _without_overlap(arrays, result)
+        _run(op, function, alpha, rounding, device, arrays, result)
+    else:
+        if out is None:
+            result = np.empty_like(array, dtype=array.dtype.newbyteorder("="))
+        _run_on_copies(op, function, alpha, rounding, device, arrays, result)
+    return wrap(result) if out is None else out
+
+
+def _run(
+    op: str,
+    function: str,
+    alpha: float | list[float],
+    rounding: str,
+    device: str,
+    arrays: list[np.ndarray | None],
+    out: np.ndarray,
+) -> None:
+    """Apply an operation to arrays of the same contiguous layout. If the last is None, `out` holds it."""
+    if is_bfloat16(out.dtype):
+        # A view, because the dtype belongs to a package that need not be installed.
+        arrays = [None if array is None else array.view(np.uint16) for array in arrays]
+        out = out.view(np.uint16)
+    grad = arrays[1] if len(arrays) == 2 else None
+    _core.apply(op, function, alpha, rounding, device, arrays[0], grad, out)
+
+
+def _run_on_copies(
+    op: str,
+    function: str,
+    alpha: float | np.ndarray,
+    rounding: str,
+    device: str,
+    arrays: list[np.ndarray],
+    out: np.ndarray,
+) -> None:
+    """Apply an operation to arrays of any layout, with alpha for all elements or broadcast to them.
+
+    The axes along which alpha differs become the first, so that the elements with the same alpha are one row of a
+    contiguous copy.
+    """
+    if out.size == 0:
+        return
+    alphas = np.broadcast_to(alpha, out.shape)
+    axes = sorted(range(out.ndim), key=lambda axis: alphas.strides[axis] == 0)
+    rows = alphas[tuple(0 if stride == 0 else slice(None) for stride in alphas.strides)]
+    native = out.dtype.newbyteorder("=")
+    *others, last = [np.array(array.transpose(axes), dtype=native, order="C") for array in arrays]
+    _run(op, function, rows.ravel().tolist(), rounding, device, [*others, None], last)
+    out.transpose(axes)[...] = last
+
+
+def _like(x: np.ndarray, name: str, value: Any) -> np.ndarray:
+    """Return the array of an argument that must have the dtype and the shape of `x`."""
+    array, wrap = unwrap(name, value)
+    if array.dtype.newbyteorder("=") != x.dtype.newbyteorder("="):
+        raise TypeError(f"{name}: needed elements of {x.dtype.name}, as the input has, found {array.dtype.name}")
+    if array.shape != x.shape:
+        raise ValueError(f"{name}: needed shape {x.shape}, as the input has, found {array.shape}")
+    return array
+
+
+def _target(x: np.ndarray, argument: Any, out: Any) -> np.ndarray:
+    """Return the array of `out`. `argument` is the argument of which `x` is the array."""
+    if argument is not x and hasattr(argument, "__arrow_c_array__"):
+        raise TypeError("out: an Arrow array cannot be changed, and another kind of array would lose its nulls")
+    if not isinstance(out, np.ndarray) and not hasattr(out, "__dlpack__"):
+        raise TypeError(f"out: needed a NumPy array, or an object with __dlpack__, found {type_name(out)}")
+    array = _like(x, "out", out)
+    if not array.flags.writeable:
+        raise ValueError("out: needed an array that can be written, found a read-only one")
+    return array
+
+
+def _alpha(alpha: Any, shape: tuple[int, ...]) -> float | np.ndarray:
+    """Return alpha as a number, or as an array of numbers that broadcasts to `shape`."""
+    array = alpha_array(alpha)
+    if array.size == 1:
+        return array.item()
+    try:
+        np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"alpha: shape {array.shape} does not broadcast to shape {shape} of the input") from None
+    return array
+
+
+def _are_direct(arrays: list[np.ndarray]) -> bool:
+    """Return whether the core can work on the memory of the arrays."""
+    flags = [array.flags for array in arrays]
+    return (all(f.c_contiguous for f in flags) or all(f.f_contiguous for f in flags)) and all(
+        f.aligned and array.dtype.isnative for f, array in zip(flags, arrays)
+    )
+
+
+def _without_overlap(arrays: list[np.ndarray], out: np.ndarray) -> list[np.ndarray | None]:
+    """Return copies of those arrays that share memory with `out`, and None for the last if it is `out`."""
+
+    def apart(array: np.ndarray) -> np.ndarray:
+        return array.copy(order="K") if np.may_share_memory(array, out) else array
+
+    *others, last = arrays
+    in_place = last is out or (np.may_share_memory(last, out) and _address(last) == _address(out))
+    return [*map(apart, others), None if in_place else apart(last)]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

@@ -1,0 +1,129 @@
+"""The ELU layer for Keras 3, on TensorFlow, JAX and PyTorch.
+
+>>> import keras, numpy as np
+>>> from wgpu_elu.keras import ELU
+>>> model = keras.Sequential([keras.Input((3,)), ELU(alpha=0.5)])
+>>> np.asarray(model(np.array([[-1e-8, -1, 2]], dtype=np.float32)))
+array([[-5.0000000e-09, -3.1606027e-01,  2.0000000e+00]], dtype=float32)
+
+The activation and its gradients are computed on the CPU path of wgpu-elu, so each backend gives the same bits.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import keras
+
+from wgpu_elu import _core
+from wgpu_elu._arguments import alpha_array
+from wgpu_elu.keras._replace import Replacement
+
+__all__ = ["ELU", "replace"]
+
+_BACKENDS = ("jax", "tensorflow", "torch")
+if keras.backend.backend() not in _BACKENDS:
+    raise ImportError(
+        f"wgpu_elu.keras needs the backend jax, tensorflow or torch of Keras, found {keras.backend.backend()}"
+    )
+_elu = importlib.import_module(f"wgpu_elu.keras._{keras.backend.backend()}").elu
+
+# The threads of XLA and TensorFlow flush subnormal numbers to zero. The threads of wgpu_elu do not, if the thread that
+# imports this module does not.
+_core.start_threads()
+
+
+@keras.saving.register_keras_serializable(package="wgpu_elu")
+class ELU(keras.layers.ELU):
+    """
+    ELU: ``x`` where ``x >= 0``, else ``alpha * (exp(x) - 1)``.
+
+    It takes the place of ``keras.layers.ELU``, of which it is a subclass with the same configuration. It is also an
+    activation: ``keras.layers.Dense(3, activation=ELU())``.
+
+    Parameters
+    ----------
+    alpha : number or array_like, optional
+        The negative side tends to ``-alpha``. An array broadcasts to the input: alpha of each channel.
+    **kwargs
+        The arguments of every layer, such as `name`, `dtype` and `activity_regularizer`.
+
+    Notes
+    -----
+    Results are within 1 ULP of the exact value (float64: 2 ULP). Gradients of any order can be computed in reverse
+    mode.
+
+    The computation is a call from the backend back into Python. Under TensorFlow it is not compiled by XLA, and a model
+    that contains it cannot be exported as a SavedModel; ``model.save("model.keras")`` works everywhere.
+
+    To read a model with ELU layers of this class where this package is not installed, use
+    ``keras.saving.load_model(path, custom_objects={"wgpu_elu>ELU": keras.layers.ELU})``.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from wgpu_elu.keras import ELU
+    >>> layer = ELU(alpha=0.5, name="activation")
+    >>> layer.get_config() == keras.layers.ELU(alpha=0.5, name="activation").get_config()
+    True
+    >>> float(layer(-1e-8)) == -5e-09
+    False
+    """
+
+    def __init__(self, alpha: Any = 1.0, **kwargs: Any) -> None:
+        super().__init__(alpha=alpha, **kwargs)
+        values = alpha_array(alpha)
+        self._alpha = tuple(values.ravel().tolist())
+        self._alpha_shape = values.shape
+        if keras.backend.backend() == "tensorflow":
+            self.supports_jit = False
+
+    def call(self, inputs: Any) -> Any:
+        """Return ELU of the inputs."""
+        return _elu(keras.ops.convert_to_tensor(inputs), self._alpha, self._alpha_shape)
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> Any:
+        """Refuse what TensorFlow would save without an error and then fail to load."""
+        if save_type == "savedmodel":
+            raise ValueError(
+                f"layer {self.name!r} cannot be part of a SavedModel, because it calls Python: "
+                "use model.save('model.keras'), or replace the layer by keras.layers.ELU"
+            )
+        return super()._trackable_children(save_type, **kwargs)
+
+
+def replace(model: keras.Model) -> keras.Model:
+    """
+    Return a copy of a model with every ELU replaced by `ELU`, which shares the weights of the model.
+
+    These are replaced, also in nested models and within layers such as ``TimeDistributed``: layers of the class
+    ``keras.layers.ELU``, ``activation="elu"`` and the like of any layer, and ``keras.ops.elu`` on symbolic tensors. A
+    call of ``keras.activations.elu`` within a layer's own code is not seen.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A Functional or Sequential model.
+
+    Returns
+    -------
+    copy : keras.Model
+        Layers without an ELU belong to both models. If the model is compiled, the copy is, too.
+
+    Raises
+    ------
+    ValueError
+        If `model` is another kind of model, or has not been built.
+
+    Examples
+    --------
+    >>> import keras, wgpu_elu.keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="elu"), keras.layers.ELU()])
+    >>> copy = wgpu_elu.keras.replace(model)
+    >>> [type(copy.layers[0].activation).__module__, type(copy.layers[1]).__module__]
+    ['wgpu_elu.keras', 'wgpu_elu.keras']
+    >>> copy.layers[0].kernel is model.layers[0].kernel
+    True
+    """
+    return Replacement(ELU).model(model)
