@@ -3,8 +3,9 @@
 use bytemuck::{cast_slice, cast_slice_mut};
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::{
-    exceptions::{PyRuntimeError, PyValueError},
+    exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
+    types::PyString,
 };
 use wgpu_elu::{
     DType, Device, Element, Elu, Error, Op, Rounding, Tensor, cpu,
@@ -30,19 +31,23 @@ pub(crate) enum Alpha {
 /// The arrays are contiguous, aligned and in this machine's byte order, and have the same layout: float16, float32,
 /// float64, or uint16 for the bits of bfloat16. `out` shares no memory with another array.
 #[pyfunction]
-#[expect(clippy::too_many_arguments, reason = "called from one place, in Python")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "called from one place, in Python"
+)]
 pub(crate) fn apply<'py>(
     op: &str,
     function: &str,
     alpha: Alpha,
-    rounding: &str,
-    device: &str,
+    rounding: &Bound<'py, PyAny>,
+    device: &Bound<'py, PyAny>,
     x: Option<&Bound<'py, PyAny>>,
     grad: Option<&Bound<'py, PyAny>>,
     out: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     catch_panic(|| {
         let op = by_name("op", op, &Op::ALL, Op::name)?;
+        let (rounding, device) = (text("rounding", rounding)?, text("device", device)?);
         let roundings = [Rounding::Faithful, Rounding::Nearest];
         let rounding = by_name("rounding", rounding, &roundings, Rounding::name)?;
         let elu = |alpha| make(function, alpha).map(|elu| elu.with_rounding(rounding));
@@ -103,7 +108,10 @@ impl Task<'_> {
     /// Returns the device. The device `auto` is the CPU if the GPU cannot compute.
     fn device(&self, py: Python<'_>, dtype: DType) -> PyResult<Device> {
         let device = device::named(py, self.device)?;
-        let nearest = self.elus.iter().any(|elu| elu.rounding() == Rounding::Nearest);
+        let nearest = self
+            .elus
+            .iter()
+            .any(|elu| elu.rounding() == Rounding::Nearest);
         match &device {
             Device::Gpu(gpu) if self.device == "auto" => {
                 let can = gpu.supports(dtype) && !(nearest && dtype == DType::F64);
@@ -157,7 +165,10 @@ fn on_gpu<E: Element>(
 ) -> wgpu_elu::Result<()> {
     let tensor = |values: &[E]| Tensor::from_slice(device, values, &[values.len()]);
     let x = tensor(x.unwrap_or(out))?;
-    let grad = op.has_grad().then(|| tensor(grad.unwrap_or(out))).transpose()?;
+    let grad = op
+        .has_grad()
+        .then(|| tensor(grad.unwrap_or(out)))
+        .transpose()?;
     let y = elu.apply(op, &x, grad.as_ref())?.into_vec_blocking()?;
     out.copy_from_slice(&y);
     Ok(())
@@ -174,6 +185,17 @@ fn make(function: &str, alpha: f64) -> PyResult<Elu> {
     }
 }
 
+/// Returns the text of an argument.
+fn text<'a>(argument: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    match value.cast::<PyString>() {
+        Ok(text) => text.to_str(),
+        Err(_) => Err(PyTypeError::new_err(format!(
+            "{argument}: needed a string, found {}",
+            value.get_type().name()?
+        ))),
+    }
+}
+
 /// Returns the value with this name.
 fn by_name<T: Copy>(
     argument: &str,
@@ -183,8 +205,14 @@ fn by_name<T: Copy>(
 ) -> PyResult<T> {
     let value = all.iter().copied().find(|&value| name(value) == found);
     value.ok_or_else(|| {
-        let names: Vec<String> = all.iter().map(|&value| format!("{:?}", name(value))).collect();
-        PyValueError::new_err(format!("{argument}: needed {}, found {found:?}", names.join(" or ")))
+        let names: Vec<String> = all
+            .iter()
+            .map(|&value| format!("{:?}", name(value)))
+            .collect();
+        PyValueError::new_err(format!(
+            "{argument}: needed {}, found {found:?}",
+            names.join(" or ")
+        ))
     })
 }
 

@@ -14,7 +14,9 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::{apply::apply, arrow::ArrowFloats, command, device::adapters, threads::start_threads};
+    use super::{
+        apply::apply, arrow::ArrowFloats, command, device::adapters, threads::start_threads,
+    };
 }
 
 /// Runs the command `elu` and returns its exit code. The first of `args` is the program's name.

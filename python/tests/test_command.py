@@ -20,8 +20,8 @@ def test_run(tmp_path):
     x = np.array([-2.0, -1e-8, 1.5], np.float32)
     np.save(tmp_path / "x.npy", x)
     done = run("run", "x.npy", "-o", "y.npy", "--device", "cpu", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("3 float32 on CPU")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("3 float32 on CPU")
     assert np.array_equal(np.load(tmp_path / "y.npy"), wgpu_elu.elu(x))
 
 

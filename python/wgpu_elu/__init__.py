@@ -81,12 +81,12 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
 
     Examples
     --------
-    >>> wgpu_elu.elu(-1e-8)
-    -9.99999995e-09
+    >>> wgpu_elu.elu(-0.5)
+    -0.3934693402873666
     >>> x = np.array([[-1, 2], [-3, -4]], dtype=np.float32)
-    >>> wgpu_elu.elu(x, [0.5, 2.0])
+    >>> wgpu_elu.elu(x, [0.5, 2.0], rounding="nearest")
     array([[-0.31606027,  2.        ],
-           [-0.47510645, -1.9633687 ]], dtype=float32)
+           [-0.47510648, -1.9633688 ]], dtype=float32)
     >>> wgpu_elu.elu(x, out=x) is x
     True
     """
