@@ -56,4 +56,6 @@ def array(x):
         import ml_dtypes
 
         return x.detach().cpu().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    if BACKEND == "tensorflow":
+        return np.asarray(x.numpy())
     return np.asarray(x.detach().cpu() if BACKEND == "torch" else x)

@@ -16,7 +16,7 @@ def sequential():
         [
             keras.Input((6,)),
             layers.Dense(5, activation="elu"),
-            layers.ELU(alpha=0.3, name="mine", activity_regularizer=keras.regularizers.L2(0.1)),
+            layers.ELU(alpha=0.3, name="mine", activity_regularizer="l2"),
             layers.Dense(4, activation="relu"),
             layers.Activation("elu"),
         ]
@@ -118,7 +118,7 @@ def test_what_has_no_elu_is_kept():
     copy = replace(model)
     assert copy.layers[2] is model.layers[2]
     mine = copy.layers[1]
-    assert (mine.name, mine.alpha, float(mine.activity_regularizer.l2)) == ("mine", 0.3, pytest.approx(0.1))
+    assert (mine.name, mine.alpha, mine.activity_regularizer) == ("mine", 0.3, model.layers[1].activity_regularizer)
     assert copy.name == model.name
     assert replace(functional()).inputs[0].shape == (None, 6)
 
