@@ -35,14 +35,20 @@ else:
     import torch
 
     def compiled(function):
+        torch._dynamo.reset()  # else it counts the compilations of all tests, and stops
         return torch.compile(function, backend="aot_eager", fullgraph=True)
 
     def gradient(function):
         def result(x):
-            x = x.detach().requires_grad_()
+            x = x if x.requires_grad else x.detach().requires_grad_()
             return torch.autograd.grad(function(x).sum(), x, create_graph=True)[0]
 
         return result
+
+
+def compiled_gradient(function):
+    """Return the gradient of a function, compiled: PyTorch does not compile the call of a gradient."""
+    return gradient(compiled(function)) if BACKEND == "torch" else compiled(gradient(function))
 
 
 def tensor(x):
