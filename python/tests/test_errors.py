@@ -137,3 +137,11 @@ def test_after_an_error_out_is_unchanged():
 def test_a_number_that_is_no_float():
     with pytest.raises(OverflowError, match="^int too large to convert to float$"):
         wgpu_elu.elu(10**400)
+
+
+def test_a_panic_is_an_exception():
+    """The core checks nothing that the package guarantees, such as the alignment of new values."""
+    floats = wgpu_elu._core.ArrowFloats(pa.array(X))
+    with pytest.raises(RuntimeError, match="^internal error: Memory pointer .*not aligned"):
+        floats.with_values(np.zeros(9, np.uint8)[1:])
+    assert wgpu_elu.elu(pa.array(X)).to_pylist() == wgpu_elu.elu(X).tolist()

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from wgpu_elu import _core
-from wgpu_elu._apply import apply as _apply
+from wgpu_elu._apply import apply as _call
 
 __all__ = ["adapters", "celu", "elu", "elu_backward", "elu_backward_from_output", "selu"]
 
@@ -90,7 +90,7 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
     >>> wgpu_elu.elu(x, out=x) is x
     True
     """
-    return _apply("forward", "elu", alpha, x, None, out, device, rounding)
+    return _call("forward", "elu", alpha, x, None, out, device, rounding)
 
 
 def selu(x: Any, *, out: Any = None, device: str = "cpu", rounding: str = "faithful") -> Any:
@@ -112,7 +112,7 @@ def selu(x: Any, *, out: Any = None, device: str = "cpu", rounding: str = "faith
     >>> wgpu_elu.selu(np.array([-1.0, 1.0]))
     array([-1.11133074,  1.05070099])
     """
-    return _apply("forward", "selu", 1.0, x, None, out, device, rounding)
+    return _call("forward", "selu", 1.0, x, None, out, device, rounding)
 
 
 def celu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", rounding: str = "faithful") -> Any:
@@ -141,7 +141,7 @@ def celu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", roun
     >>> wgpu_elu.celu(np.array([-1.0, 1.0]), 2.0)
     array([-0.78693868,  1.        ])
     """
-    return _apply("forward", "celu", alpha, x, None, out, device, rounding)
+    return _call("forward", "celu", alpha, x, None, out, device, rounding)
 
 
 def elu_backward(
@@ -171,7 +171,7 @@ def elu_backward(
     >>> wgpu_elu.elu_backward(np.array([-1.0, 1.0]), np.array([2.0, 2.0]))
     array([0.73575888, 2.        ])
     """
-    return _apply("backward", "elu", alpha, x, grad, out, device, rounding)
+    return _call("backward", "elu", alpha, x, grad, out, device, rounding)
 
 
 def elu_backward_from_output(
@@ -207,7 +207,7 @@ def elu_backward_from_output(
     >>> wgpu_elu.elu_backward_from_output(y, np.array([2.0, 2.0]))
     array([0.73575888, 2.        ])
     """
-    return _apply("backward-from-output", "elu", alpha, y, grad, out, device, rounding)
+    return _call("backward-from-output", "elu", alpha, y, grad, out, device, rounding)
 
 
 def adapters() -> list[str]:

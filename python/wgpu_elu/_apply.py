@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,14 @@ def apply(op: str, function: str, alpha: Any, x: Any, grad: Any, out: Any, devic
     if op != "forward":
         arrays.append(_like(array, "grad", grad))
     if type(alpha) is not float:
-        alpha = _alpha(alpha, array.shape)
-    if out is None:
-        result = None
+        alpha = float(alpha) if type(alpha) is int else _alpha(alpha, array.shape)
+    target = None if out is None else _target(array, x, out)
+    if type(alpha) is float and _are_direct(arrays if target is None else [*arrays, target]):
+        result = np.empty_like(array) if target is None else target
+        inputs = arrays if target is None else _without_overlap(arrays, target)
+        _run(op, function, alpha, rounding, device, inputs, result)
     else:
-        result = _target(array, x, out)
-    if type(alpha) is float and _are_direct(arrays if out is None else [*arrays, result]):
-        if out is None:
-            result = np.empty_like(array)
-        else:
-            arrays = _without_overlap(arrays, result)
-        _run(op, function, alpha, rounding, device, arrays, result)
-    else:
-        if out is None:
-            result = np.empty_like(array, dtype=array.dtype.newbyteorder("="))
+        result = np.empty_like(array, dtype=array.dtype.newbyteorder("=")) if target is None else target
         _run_on_copies(op, function, alpha, rounding, device, arrays, result)
     return wrap(result) if out is None else out
 
@@ -41,7 +36,7 @@ def _run(
     alpha: float | list[float],
     rounding: str,
     device: str,
-    arrays: list[np.ndarray | None],
+    arrays: Sequence[np.ndarray | None],
     out: np.ndarray,
 ) -> None:
     """Apply an operation to arrays of the same contiguous layout. If the last is None, `out` holds it."""
@@ -104,7 +99,7 @@ def _alpha(alpha: Any, shape: tuple[int, ...]) -> float | np.ndarray:
     """Return alpha as a number, or as an array of numbers that broadcasts to `shape`."""
     array = alpha_array(alpha)
     if array.size == 1:
-        return array.item()
+        return float(array.item())
     try:
         np.broadcast_to(array, shape)
     except ValueError:
@@ -114,10 +109,14 @@ def _alpha(alpha: Any, shape: tuple[int, ...]) -> float | np.ndarray:
 
 def _are_direct(arrays: list[np.ndarray]) -> bool:
     """Return whether the core can work on the memory of the arrays."""
-    flags = [array.flags for array in arrays]
-    return (all(f.c_contiguous for f in flags) or all(f.f_contiguous for f in flags)) and all(
-        f.aligned and array.dtype.isnative for f, array in zip(flags, arrays)
-    )
+    c = f = True
+    for array in arrays:
+        flags = array.flags
+        if not flags.aligned or not array.dtype.isnative:
+            return False
+        c = c and flags.c_contiguous
+        f = f and flags.f_contiguous
+    return c or f
 
 
 def _without_overlap(arrays: list[np.ndarray], out: np.ndarray) -> list[np.ndarray | None]:
@@ -132,4 +131,4 @@ def _without_overlap(arrays: list[np.ndarray], out: np.ndarray) -> list[np.ndarr
 
 
 def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
+    return int(array.__array_interface__["data"][0])

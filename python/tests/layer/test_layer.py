@@ -117,7 +117,7 @@ def test_training_follows_that_of_keras(jit_compile):
     for activation in (ELU, keras.layers.ELU):
         model = digits(activation)
         model.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
-        losses.append(model.fit(x, y, epochs=5, shuffle=False, verbose=0).history["loss"])
+        losses.append(model.fit(x, y, epochs=5, batch_size=64, shuffle=False, verbose=0).history["loss"])
         assert model.predict(x, verbose=0).shape == (64, 3)
     assert np.allclose(losses[0], losses[1], rtol=1e-4)
     assert losses[0][-1] < losses[0][0]
@@ -125,7 +125,13 @@ def test_training_follows_that_of_keras(jit_compile):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"alpha": 2}, {"alpha": [0.1, 0.2]}, {"trainable": False, "autocast": False}, {"dtype": "mixed_bfloat16", "activity_regularizer": "l1"}],
+    [
+        {},
+        {"alpha": 2},
+        {"alpha": [0.1, 0.2]},
+        {"trainable": False, "autocast": False},
+        {"dtype": "mixed_bfloat16", "activity_regularizer": "l1"},
+    ],
 )
 def test_the_configuration_is_that_of_keras(arguments):
     arguments = {"name": "activation", **arguments}

@@ -48,7 +48,7 @@ def wrapped():
     y = layers.Reshape((3, 2))(x)
     y = layers.TimeDistributed(layers.Dense(4, activation="elu"))(y)
     y = layers.Bidirectional(layers.SimpleRNN(3, activation="elu", return_sequences=True))(y)
-    y = layers.RNN([layers.GRUCell(3, activation="elu"), layers.LSTMCell(2, activation="elu")])(y)
+    y = layers.RNN([layers.SimpleRNNCell(3, activation="elu"), layers.SimpleRNNCell(2, activation="elu")])(y)
     return keras.Model(x, y)
 
 
