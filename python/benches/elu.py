@@ -1,25 +1,26 @@
-"""Time the package next to other libraries. Every time is the median of its samples, all of one round after the other.
+"""Time the package next to other libraries, and next to this library without Python.
 
-Usage: python python/benches/elu.py [--command PATH/TO/elu]. The variable KERAS_BACKEND selects the backend of Keras.
+Usage: python python/benches/elu.py [keras]. With `keras`, times the layer on the backend that KERAS_BACKEND selects.
+Every time is the median of its samples. All functions are called in turns, so that a busy minute slows all of them.
 """
 
-import argparse
 import importlib
 import json
+import shutil
 import subprocess
+import sys
+import sysconfig
 import time
 
 import numpy as np
 
 import wgpu_elu
 
-LEN = 1 << 22
+SMALL, LARGE = 1000, 1 << 22
 
 
 def medians(functions, *, calls, rounds):
     """Return the median time of one call of each function, in seconds."""
-    for function in functions.values():
-        function()
     samples = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
@@ -34,87 +35,91 @@ def report(title, times, base):
     """Print a table of times and their ratios to that of `base`."""
     print(f"\n| {title} | microseconds | ratio |\n|---|--:|--:|")
     for name, seconds in times.items():
-        print(f"| {name} | {seconds * 1e6:,.3g} | {seconds / times[base]:.2f} |")
+        print(f"| {name} | {seconds * 1e6:,.4g} | {seconds / times[base]:.2f} |")
 
 
-def expm1_formula(x):
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+def inputs(length):
+    return np.random.default_rng(0).uniform(-2.5, 1.5, length).astype(np.float32)
 
 
-def library(command):
-    """Return the time of the library's CPU path, from slice to slice, as `elu bench` measures it."""
-    arguments = ["bench", "--device", "cpu", "--sizes", str(LEN), "--json"]
-    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
-
-
-def numpy_functions(x, y):
+def numpy_functions(x):
+    y = np.empty_like(x)
     return {
         "np.negative(x)": lambda: np.negative(x),
         "np.negative(x, out=y)": lambda: np.negative(x, out=y),
         "wgpu_elu.elu(x)": lambda: wgpu_elu.elu(x),
         "wgpu_elu.elu(x, out=y)": lambda: wgpu_elu.elu(x, out=y),
-        "np.where(x > 0, x, np.expm1(np.minimum(x, 0)))": lambda: expm1_formula(x),
+        "np.where(x > 0, x, np.expm1(np.minimum(x, 0)))": lambda: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
     }
 
 
-def peers(x):
-    functions = {}
-    try:
-        torch = importlib.import_module("torch")
-        tensor = torch.from_numpy(x)
-        functions["torch.nn.functional.elu"] = lambda: torch.nn.functional.elu(tensor)
-        functions["wgpu_elu.elu of a torch.Tensor"] = lambda: wgpu_elu.elu(tensor)
-    except ImportError:
-        pass
-    try:
-        jax = importlib.import_module("jax")
-        array = jax.numpy.asarray(x)
-        elu = jax.jit(jax.nn.elu)
-        functions["jax.nn.elu, jitted"] = lambda: elu(array).block_until_ready()
-        functions["wgpu_elu.elu of a jax.Array"] = lambda: wgpu_elu.elu(array).block_until_ready()
-    except ImportError:
-        pass
-    return functions
+def torch_functions(x):
+    torch = importlib.import_module("torch")
+    tensor = torch.from_numpy(x)
+    return {
+        "torch.nn.functional.elu": lambda: torch.nn.functional.elu(tensor),
+        "wgpu_elu.elu of a torch.Tensor": lambda: wgpu_elu.elu(tensor),
+    }
+
+
+def jax_functions(x):
+    jax = importlib.import_module("jax")
+    array, elu = jax.numpy.asarray(x), jax.jit(jax.nn.elu)
+    return {
+        "jax.nn.elu, compiled": lambda: elu(array).block_until_ready(),
+        "wgpu_elu.elu of a jax.Array": lambda: wgpu_elu.elu(array).block_until_ready(),
+    }
 
 
 def keras_functions(x):
     keras = importlib.import_module("keras")
-    ours = importlib.import_module("wgpu_elu.keras").ELU()
     backend = keras.backend.backend()
-    theirs = keras.layers.ELU()
+    module = importlib.import_module(backend)
     tensor = keras.ops.convert_to_tensor(x)
-
-    def wait(y):
-        return y.block_until_ready() if backend == "jax" else y
-
+    compiled = {"tensorflow": "function", "jax": "jit"}.get(backend)
     functions = {}
-    compiled = {"tensorflow": lambda f: importlib.import_module("tensorflow").function(f)}
-    compiled["jax"] = lambda f: importlib.import_module("jax").jit(f)
-    for name, layer in (("keras.layers.ELU", theirs), ("wgpu_elu.keras.ELU", ours)):
-        functions[f"{name}, {backend}"] = lambda layer=layer: wait(layer(tensor))
-        if backend in compiled:
-            function = compiled[backend](layer)
-            functions[f"{name}, {backend}, compiled"] = lambda function=function: wait(function(tensor))
+    for name, kind in [
+        ("keras.layers.ELU", keras.layers.ELU),
+        ("wgpu_elu.keras.ELU", importlib.import_module("wgpu_elu.keras").ELU),
+    ]:
+        calls = {name: kind()}
+        if compiled:
+            calls[f"{name}, compiled"] = getattr(module, compiled)(kind())
+        for title, call in calls.items():
+            wait = "block_until_ready" if backend == "jax" else "__len__"
+            functions[f"{title}, {backend}"] = lambda call=call, wait=wait: getattr(call(tensor), wait)()
     return functions
 
 
+def compare_with_the_library():
+    """Print the ratio to the time of `cpu::forward` from slice to slice, which the command measures, in five runs."""
+    x = inputs(LARGE)
+    y = np.empty_like(x)
+    command = shutil.which("elu", path=sysconfig.get_path("scripts"))
+    print(
+        f"\n| {LARGE:,} float32 | milliseconds of elu(x, out=y) | of the library | share of its speed |\n|---|--:|--:|--:|"
+    )
+    for run in range(5):
+        python = medians({"elu": lambda: wgpu_elu.elu(x, out=y)}, calls=1, rounds=101)["elu"]
+        arguments = ["bench", "--device", "cpu", "--max", str(LARGE), "--json", "-"]
+        done = subprocess.run([command, *arguments], capture_output=True, text=True, check=True)
+        library = json.loads(done.stdout)["sizes"][-1]["measurements"]["cpu"]["seconds"]["median"]
+        print(f"| run {run + 1} | {python * 1e3:.2f} | {library * 1e3:.2f} | {library / python:.2f} |")
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--command", help="the command `elu`, to time the library without Python")
-    parser.add_argument("--keras", action="store_true", help="time the layer on the backend KERAS_BACKEND instead")
-    arguments = parser.parse_args()
-    for length, calls, rounds in ((1000, 1000, 51), (LEN, 1, 51)):
-        x = np.random.default_rng(0).normal(0, 2, length).astype(np.float32)
-        y = np.empty_like(x)
-        if arguments.keras:
-            functions = {**numpy_functions(x, y), **keras_functions(x)}
-            calls = min(calls, 50)
-        else:
-            functions = {**numpy_functions(x, y), **peers(x)}
+    for length, calls, rounds in ((SMALL, 100, 301), (LARGE, 1, 51)):
+        x = inputs(length)
+        functions = numpy_functions(x)
+        for add in (keras_functions,) if sys.argv[1:] == ["keras"] else (torch_functions, jax_functions):
+            try:
+                functions |= add(x)
+            except ImportError as error:
+                print(f"left out: {error}")
+        medians(functions, calls=1, rounds=3)
         report(f"{length:,} float32", medians(functions, calls=calls, rounds=rounds), "np.negative(x)")
-    if arguments.command:
-        print(library(arguments.command))
+    if sys.argv[1:] != ["keras"]:
+        compare_with_the_library()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! The operations on contiguous NumPy arrays.
 
 use bytemuck::{cast_slice, cast_slice_mut};
-use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
+use numpy::{AsSliceError, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
@@ -26,15 +26,12 @@ pub(crate) enum Alpha {
 }
 
 /// Applies the operation `op` to `x` and `grad`, and writes the result to `out`. If the last input that `op` takes is
-/// `None`, `out` holds it.
+/// `None`, `out` holds it. `out` shares no memory with an input.
 ///
-/// The arrays are contiguous, aligned and in this machine's byte order, and have the same layout: float16, float32,
-/// float64, or uint16 for the bits of bfloat16. `out` shares no memory with another array.
+/// Returns whether it did so: only if all arrays have the same dtype float16, float32 or float64 in this machine's byte
+/// order, the same shape, and the same contiguous layout.
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "called from one place, in Python"
-)]
+#[expect(clippy::too_many_arguments, reason = "called from Python")]
 pub(crate) fn apply<'py>(
     op: &str,
     function: &str,
@@ -44,18 +41,9 @@ pub(crate) fn apply<'py>(
     x: Option<&Bound<'py, PyAny>>,
     grad: Option<&Bound<'py, PyAny>>,
     out: &Bound<'py, PyAny>,
-) -> PyResult<()> {
+) -> PyResult<bool> {
     catch_panic(|| {
-        let op = by_name("op", op, &Op::ALL, Op::name)?;
-        let (rounding, device) = (text("rounding", rounding)?, text("device", device)?);
-        let roundings = [Rounding::Faithful, Rounding::Nearest];
-        let rounding = by_name("rounding", rounding, &roundings, Rounding::name)?;
-        let elu = |alpha| make(function, alpha).map(|elu| elu.with_rounding(rounding));
-        let elus = match alpha {
-            Alpha::All(alpha) => vec![elu(alpha)?],
-            Alpha::Rows(alphas) => alphas.into_iter().map(elu).collect::<PyResult<_>>()?,
-        };
-        let task = Task { op, elus, device };
+        let task = Task::new(op, function, alpha, rounding, device)?;
         if let Ok(out) = out.cast() {
             task.apply::<f32, f32>(x, grad, out)
         } else if let Ok(out) = out.cast() {
@@ -63,8 +51,27 @@ pub(crate) fn apply<'py>(
         } else if let Ok(out) = out.cast() {
             task.apply::<f16, f16>(x, grad, out)
         } else {
-            task.apply::<u16, bf16>(x, grad, out.cast()?)
+            Ok(false)
         }
+    })
+}
+
+/// Works as [`apply`], on arrays of uint16 with the bits of bfloat16.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "called from Python")]
+pub(crate) fn apply_bfloat16<'py>(
+    op: &str,
+    function: &str,
+    alpha: Alpha,
+    rounding: &Bound<'py, PyAny>,
+    device: &Bound<'py, PyAny>,
+    x: Option<&Bound<'py, PyAny>>,
+    grad: Option<&Bound<'py, PyAny>>,
+    out: &Bound<'py, PyAny>,
+) -> PyResult<bool> {
+    catch_panic(|| {
+        let task = Task::new(op, function, alpha, rounding, device)?;
+        task.apply::<u16, bf16>(x, grad, out.cast()?)
     })
 }
 
@@ -77,19 +84,56 @@ struct Task<'a> {
     device: &'a str,
 }
 
-impl Task<'_> {
-    /// Applies the operation to arrays of `T`, whose bytes are elements of `E`.
+impl<'a> Task<'a> {
+    fn new(
+        op: &str,
+        function: &str,
+        alpha: Alpha,
+        rounding: &Bound<'_, PyAny>,
+        device: &'a Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let op = by_name("op", op, &Op::ALL, Op::name)?;
+        let (rounding, device) = (text("rounding", rounding)?, text("device", device)?);
+        let roundings = [Rounding::Faithful, Rounding::Nearest];
+        let rounding = by_name("rounding", rounding, &roundings, Rounding::name)?;
+        let elu = |alpha| make(function, alpha).map(|elu| elu.with_rounding(rounding));
+        let elus = match alpha {
+            Alpha::All(alpha) => vec![elu(alpha)?],
+            Alpha::Rows(alphas) => alphas.into_iter().map(elu).collect::<PyResult<_>>()?,
+        };
+        Ok(Self { op, elus, device })
+    }
+
+    /// Applies the operation to arrays of `T`, whose bytes are elements of `E`, if their layouts allow it.
     fn apply<'py, T: numpy::Element + bytemuck::Pod, E: Element>(
         &self,
         x: Option<&Bound<'py, PyAny>>,
         grad: Option<&Bound<'py, PyAny>>,
         out: &Bound<'py, PyArrayDyn<T>>,
-    ) -> PyResult<()> {
+    ) -> PyResult<bool> {
         let py = out.py();
-        let (x, grad) = (readonly::<T>(x)?, readonly::<T>(grad)?);
+        let [x, grad] = [x, grad].map(|input| input.map(|input| input.cast::<PyArrayDyn<T>>()));
+        let (Ok(x), Ok(grad)) = (x.transpose(), grad.transpose()) else {
+            return Ok(false);
+        };
+        let alike = |input: &Bound<'py, PyArrayDyn<T>>| {
+            let c_order = input.is_c_contiguous() && out.is_c_contiguous();
+            let f_order = input.is_fortran_contiguous() && out.is_fortran_contiguous();
+            input.shape() == out.shape() && (c_order || f_order)
+        };
+        if ![x, grad].into_iter().flatten().all(alike) {
+            return Ok(false);
+        }
+        let (x, grad) = (readonly(x)?, readonly(grad)?);
         let mut out = out.try_readwrite().map_err(in_use)?;
-        let (x, grad) = (slice::<T, E>(x.as_ref())?, slice::<T, E>(grad.as_ref())?);
-        let out = cast_slice_mut(out.as_slice_mut()?);
+        let (Ok(x), Ok(grad), Ok(out)) = (
+            slice::<T, E>(x.as_ref()),
+            slice(grad.as_ref()),
+            out.as_slice_mut(),
+        ) else {
+            return Ok(false);
+        };
+        let out: &mut [E] = cast_slice_mut(out);
         let device = self.device(py, E::DTYPE)?;
         let result = match &device {
             Device::Cpu => threads::run(py, out.len(), || self.rows(x, grad, out, on_cpu)),
@@ -102,7 +146,8 @@ impl Task<'_> {
         if let Err(Error::DeviceLost { .. }) = result {
             device::forget(py, self.device);
         }
-        result.map_err(|error| exception(&error))
+        result.map_err(|error| exception(&error))?;
+        Ok(true)
     }
 
     /// Returns the device. The device `auto` is the CPU if the GPU cannot compute.
@@ -217,18 +262,15 @@ fn by_name<T: Copy>(
 }
 
 fn readonly<'py, T: numpy::Element>(
-    array: Option<&Bound<'py, PyAny>>,
+    array: Option<&Bound<'py, PyArrayDyn<T>>>,
 ) -> PyResult<Option<PyReadonlyArrayDyn<'py, T>>> {
-    let Some(array) = array else {
-        return Ok(None);
-    };
-    let array = array.cast::<PyArrayDyn<T>>()?;
-    array.try_readonly().map(Some).map_err(in_use)
+    let array = array.map(|array| array.try_readonly());
+    array.transpose().map_err(in_use)
 }
 
 fn slice<'a, T: numpy::Element + bytemuck::Pod, E: Element>(
     array: Option<&'a PyReadonlyArrayDyn<'_, T>>,
-) -> PyResult<Option<&'a [E]>> {
+) -> Result<Option<&'a [E]>, AsSliceError> {
     let slice = array.map(PyReadonlyArrayDyn::as_slice).transpose()?;
     Ok(slice.map(cast_slice))
 }

@@ -15,7 +15,11 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::{
-        apply::apply, arrow::ArrowFloats, command, device::adapters, threads::start_threads,
+        apply::{apply, apply_bfloat16},
+        arrow::ArrowFloats,
+        command,
+        device::adapters,
+        threads::start_threads,
     };
 }
 

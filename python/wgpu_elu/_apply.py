@@ -13,6 +13,11 @@ from wgpu_elu._arguments import alpha_array, is_bfloat16, type_name, unwrap
 
 def apply(op: str, function: str, alpha: Any, x: Any, grad: Any, out: Any, device: str, rounding: str) -> Any:
     """Apply an operation. Forward has no `grad`."""
+    if type(x) is np.ndarray and type(alpha) is float and out is None and op == "forward":
+        # The usual case, without the steps that others need. np.empty_like would take longer.
+        result = np.empty(x.shape, x.dtype)
+        if _core.apply(op, function, alpha, rounding, device, x, None, result):
+            return result
     array, wrap = unwrap("y" if op == "backward-from-output" else "x", x)
     arrays = [array]
     if op != "forward":
@@ -20,12 +25,9 @@ def apply(op: str, function: str, alpha: Any, x: Any, grad: Any, out: Any, devic
     if type(alpha) is not float:
         alpha = float(alpha) if type(alpha) is int else _alpha(alpha, array.shape)
     target = None if out is None else _target(array, x, out)
-    if type(alpha) is float and _are_direct(arrays if target is None else [*arrays, target]):
-        result = np.empty_like(array) if target is None else target
-        inputs = arrays if target is None else _without_overlap(arrays, target)
-        _run(op, function, alpha, rounding, device, inputs, result)
-    else:
-        result = np.empty_like(array, dtype=array.dtype.newbyteorder("=")) if target is None else target
+    result = np.empty_like(array, dtype=array.dtype.newbyteorder("=")) if target is None else target
+    inputs = arrays if target is None else _without_overlap(arrays, target)
+    if type(alpha) is not float or not _run(op, function, alpha, rounding, device, inputs, result):
         _run_on_copies(op, function, alpha, rounding, device, arrays, result)
     return wrap(result) if out is None else out
 
@@ -38,14 +40,15 @@ def _run(
     device: str,
     arrays: Sequence[np.ndarray | None],
     out: np.ndarray,
-) -> None:
-    """Apply an operation to arrays of the same contiguous layout. If the last is None, `out` holds it."""
+) -> bool:
+    """Apply an operation if the arrays have the same contiguous layout. If the last is None, `out` holds it."""
+    run = _core.apply
     if is_bfloat16(out.dtype):
-        # A view, because the dtype belongs to a package that need not be installed.
-        arrays = [None if array is None else array.view(np.uint16) for array in arrays]
-        out = out.view(np.uint16)
-    grad = arrays[1] if len(arrays) == 2 else None
-    _core.apply(op, function, alpha, rounding, device, arrays[0], grad, out)
+        # As bits, because the dtype belongs to a package that need not be installed.
+        run = _core.apply_bfloat16
+        arrays = [None if array is None else _bits(array) for array in arrays]
+        out = _bits(out)
+    return run(op, function, alpha, rounding, device, arrays[0], arrays[1] if len(arrays) == 2 else None, out)
 
 
 def _run_on_copies(
@@ -107,18 +110,6 @@ def _alpha(alpha: Any, shape: tuple[int, ...]) -> float | np.ndarray:
     return array
 
 
-def _are_direct(arrays: list[np.ndarray]) -> bool:
-    """Return whether the core can work on the memory of the arrays."""
-    c = f = True
-    for array in arrays:
-        flags = array.flags
-        if not flags.aligned or not array.dtype.isnative:
-            return False
-        c = c and flags.c_contiguous
-        f = f and flags.f_contiguous
-    return c or f
-
-
 def _without_overlap(arrays: list[np.ndarray], out: np.ndarray) -> list[np.ndarray | None]:
     """Return copies of those arrays that share memory with `out`, and None for the last if it is `out`."""
 
@@ -126,8 +117,12 @@ def _without_overlap(arrays: list[np.ndarray], out: np.ndarray) -> list[np.ndarr
         return array.copy(order="K") if np.may_share_memory(array, out) else array
 
     *others, last = arrays
-    in_place = last is out or (np.may_share_memory(last, out) and _address(last) == _address(out))
-    return [*map(apart, others), None if in_place else apart(last)]
+    same = last.dtype == out.dtype and last.strides == out.strides and _address(last) == _address(out)
+    return [*map(apart, others), None if same else apart(last)]
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    return array.view(np.uint16)
 
 
 def _address(array: np.ndarray) -> int:

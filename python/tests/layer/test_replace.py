@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from backends import array
+from backends import BACKEND, array
 
 from wgpu_elu.keras import ELU, replace
 
@@ -147,3 +147,13 @@ def test_other_models_are_refused():
     with pytest.raises(ValueError) as error:
         replace(keras.Sequential([layers.Dense(2, activation="elu", name="first")]))
     assert str(error.value) == "replace: layer 'first' has no weights to share yet: build the model first"
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="only TensorFlow has XLA and SavedModel")
+@pytest.mark.parametrize("make", [sequential, functional, nested, wrapped, custom])
+def test_xla_and_saved_models_are_refused(make, tmp_path):
+    copy = replace(make())
+    copy.compile("sgd", "mse")
+    assert not copy.jit_compile
+    with pytest.raises(ValueError, match="cannot be part of a SavedModel, because it calls Python"):
+        copy.export(tmp_path / "model", verbose=False)
