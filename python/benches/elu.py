@@ -96,9 +96,7 @@ def compare_with_the_library():
     x = inputs(LARGE)
     y = np.empty_like(x)
     command = shutil.which("elu", path=sysconfig.get_path("scripts"))
-    print(
-        f"\n| {LARGE:,} float32 | milliseconds of elu(x, out=y) | of the library | share of its speed |\n|---|--:|--:|--:|"
-    )
+    print(f"\n| {LARGE:,} float32 | elu(x, out=y), ms | the library, ms | share of its speed |\n|---|--:|--:|--:|")
     for run in range(5):
         python = medians({"elu": lambda: wgpu_elu.elu(x, out=y)}, calls=1, rounds=101)["elu"]
         arguments = ["bench", "--device", "cpu", "--max", str(LARGE), "--json", "-"]

@@ -8,6 +8,8 @@ import keras
 
 # The attributes that say where and how a layer was used.
 _USES = {"_inbound_nodes": list, "_outbound_nodes": list, "_losses": list, "_loss_ids": set}
+# Where TensorFlow keeps the attributes that it saves: a list and a dictionary.
+_TRACKED = ("_self_unconditional_checkpoint_dependencies", "_self_unconditional_dependency_names")
 # How a call of `keras.ops.elu` on a symbolic tensor is kept in a model.
 _ELU_OPERATION = type(keras.ops.elu(keras.KerasTensor((1,)))._keras_history.operation)
 
@@ -51,7 +53,7 @@ class Replacement:
 
     def _layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         """Return a copy of a layer that has an ELU in one of its attributes. The copy shares the other attributes."""
-        attributes = {name: value for name, value in vars(layer).items() if name not in _USES}
+        attributes = {name: value for name, value in vars(layer).items() if name not in (*_USES, *_TRACKED)}
         replaced = {name: self._value(value) for name, value in attributes.items()}
         if all(value is attributes[name] for name, value in replaced.items()):
             return layer
@@ -61,13 +63,13 @@ class Replacement:
         vars(copy).update(replaced)
         vars(copy).update({name: kind() for name, kind in _USES.items() if name in vars(layer)})
         # What Keras does where an attribute is set, which it does not allow after the layer is built.
-        activations = {n: v for n, v in replaced.items() if attributes[n] is keras.activations.elu}
-        vars(copy)["_layers"] = [*copy._layers, *activations.values()]
+        activations = [value for name, value in replaced.items() if attributes[name] is keras.activations.elu]
+        vars(copy)["_layers"] = [*copy._layers, *activations]
         if keras.backend.backend() == "tensorflow":
-            for name in ("_self_unconditional_checkpoint_dependencies", "_self_unconditional_dependency_names"):
-                vars(copy)[name] = type(vars(copy)[name])(vars(copy)[name])
-            for name, activation in activations.items():
-                copy._track_trackable(activation, name)
+            vars(copy).update({name: type(value)(value) for name, value in vars(layer).items() if name in _TRACKED})
+            for name, value in replaced.items():
+                if value is not attributes[name] and isinstance(value, keras.layers.Layer):
+                    copy._track_trackable(value, name, overwrite=True)
         return copy
 
     def _value(self, value: Any) -> Any:
