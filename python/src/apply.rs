@@ -1,7 +1,10 @@
 //! The operations on contiguous NumPy arrays.
 
 use bytemuck::{cast_slice, cast_slice_mut};
-use numpy::{AsSliceError, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{
+    AsSliceError, BorrowError, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods,
+};
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
@@ -25,11 +28,35 @@ pub(crate) enum Alpha {
     Rows(Vec<f64>),
 }
 
+/// Returns the function of `x` in a new array, or `None` if `x` is not contiguous or has another dtype than [`apply`]
+/// takes. For short arrays this takes less time than [`apply`]; long ones would be filled with zeros first.
+#[pyfunction]
+pub(crate) fn forward<'py>(
+    x: &Bound<'py, PyAny>,
+    function: &str,
+    alpha: f64,
+    rounding: &Bound<'py, PyAny>,
+    device: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    catch_panic(|| {
+        let task = Task::new("forward", function, Alpha::All(alpha), rounding, device)?;
+        if let Ok(array) = x.cast() {
+            task.forward::<f32>(x, array)
+        } else if let Ok(array) = x.cast() {
+            task.forward::<f64>(x, array)
+        } else if let Ok(array) = x.cast() {
+            task.forward::<f16>(x, array)
+        } else {
+            Ok(None)
+        }
+    })
+}
+
 /// Applies the operation `op` to `x` and `grad`, and writes the result to `out`. If the last input that `op` takes is
-/// `None`, `out` holds it. `out` shares no memory with an input.
+/// `None`, `out` holds it. It may also be `out`.
 ///
 /// Returns whether it did so: only if all arrays have the same dtype float16, float32 or float64 in this machine's byte
-/// order, the same shape, and the same contiguous layout.
+/// order, the same shape, and the same contiguous layout, and if `out` can be written and overlaps no other input.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "called from Python")]
 pub(crate) fn apply<'py>(
@@ -104,6 +131,20 @@ impl<'a> Task<'a> {
         Ok(Self { op, elus, device })
     }
 
+    /// Returns the result for `x`, which is `array`, in a new array in C order.
+    fn forward<'py, E: numpy::Element + Element>(
+        &self,
+        x: &Bound<'py, PyAny>,
+        array: &Bound<'py, PyArrayDyn<E>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if !array.is_c_contiguous() {
+            return Ok(None);
+        }
+        let out = PyArrayDyn::<E>::zeros(x.py(), array.dims(), false);
+        let done = self.apply::<E, E>(Some(x), None, &out)?;
+        Ok(done.then(|| out.into_any()))
+    }
+
     /// Applies the operation to arrays of `T`, whose bytes are elements of `E`, if their layouts allow it.
     fn apply<'py, T: numpy::Element + bytemuck::Pod, E: Element>(
         &self,
@@ -124,8 +165,28 @@ impl<'a> Task<'a> {
         if ![x, grad].into_iter().flatten().all(alike) {
             return Ok(false);
         }
+        let (mut x, mut grad) = (x, grad);
+        let last = if self.op.has_grad() {
+            &mut grad
+        } else {
+            &mut x
+        };
+        if last.is_some_and(|last| last.data() == out.data()) {
+            *last = None;
+        }
+        // Arrays of different owners may share memory, which rust-numpy does not see.
+        let overlaps = |input: &Bound<'py, PyArrayDyn<T>>| {
+            let distance = (input.data() as usize).abs_diff(out.data() as usize);
+            distance < out.len() * size_of::<T>()
+        };
+        if [x, grad].into_iter().flatten().any(overlaps) {
+            return Ok(false);
+        }
         let (x, grad) = (readonly(x)?, readonly(grad)?);
-        let mut out = out.try_readwrite().map_err(in_use)?;
+        let mut out = match out.try_readwrite() {
+            Err(BorrowError::NotWriteable) => return Ok(false),
+            out => out.map_err(in_use)?,
+        };
         let (Ok(x), Ok(grad), Ok(out)) = (
             slice::<T, E>(x.as_ref()),
             slice(grad.as_ref()),
@@ -276,11 +337,8 @@ fn slice<'a, T: numpy::Element + bytemuck::Pod, E: Element>(
 }
 
 /// Returns the exception for memory that cannot be borrowed. rust-numpy keeps account of the borrows of all threads.
-fn in_use(error: numpy::BorrowError) -> PyErr {
-    match error {
-        numpy::BorrowError::NotWriteable => PyValueError::new_err("out is read-only"),
-        _ => PyRuntimeError::new_err(
-            "another thread writes to an input or to `out`, or reads `out`, at the same time",
-        ),
-    }
+fn in_use(_: BorrowError) -> PyErr {
+    PyRuntimeError::new_err(
+        "another thread writes to an input or to `out`, or reads `out`, at the same time",
+    )
 }

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::{
-        apply::{apply, apply_bfloat16},
+        apply::{apply, apply_bfloat16, forward},
         arrow::ArrowFloats,
         command,
         device::adapters,

@@ -13,10 +13,16 @@ from wgpu_elu._arguments import alpha_array, is_bfloat16, type_name, unwrap
 
 def apply(op: str, function: str, alpha: Any, x: Any, grad: Any, out: Any, device: str, rounding: str) -> Any:
     """Apply an operation. Forward has no `grad`."""
-    if type(x) is np.ndarray and type(alpha) is float and out is None and op == "forward":
-        # The usual case, without the steps that others need. np.empty_like would take longer.
-        result = np.empty(x.shape, x.dtype)
-        if _core.apply(op, function, alpha, rounding, device, x, None, result):
+    if op == "forward" and out is None and type(alpha) is float and type(x) is np.ndarray and x.size < 4096:
+        # Saves most of the time of a short array.
+        result = _core.forward(x, function, alpha, rounding, device)
+        if result is not None:
+            return result
+    is_array = type(x) is np.ndarray and (op == "forward" or type(grad) is np.ndarray)
+    if is_array and type(alpha) is float and (out is None or type(out) is np.ndarray):
+        # The usual case, without the steps that others need.
+        result = np.empty(x.shape, x.dtype) if out is None else out
+        if _core.apply(op, function, alpha, rounding, device, x, grad, result):
             return result
     array, wrap = unwrap("y" if op == "backward-from-output" else "x", x)
     arrays = [array]
@@ -24,10 +30,11 @@ def apply(op: str, function: str, alpha: Any, x: Any, grad: Any, out: Any, devic
         arrays.append(_like(array, "grad", grad))
     if type(alpha) is not float:
         alpha = float(alpha) if type(alpha) is int else _alpha(alpha, array.shape)
-    target = None if out is None else _target(array, x, out)
-    result = np.empty_like(array, dtype=array.dtype.newbyteorder("=")) if target is None else target
-    inputs = arrays if target is None else _without_overlap(arrays, target)
-    if type(alpha) is not float or not _run(op, function, alpha, rounding, device, inputs, result):
+    if out is None:
+        result = np.empty_like(array, dtype=array.dtype.newbyteorder("="))
+    else:
+        result = _target(array, x, out)
+    if type(alpha) is not float or not _run(op, function, alpha, rounding, device, arrays, result):
         _run_on_copies(op, function, alpha, rounding, device, arrays, result)
     return wrap(result) if out is None else out
 
@@ -110,20 +117,5 @@ def _alpha(alpha: Any, shape: tuple[int, ...]) -> float | np.ndarray:
     return array
 
 
-def _without_overlap(arrays: list[np.ndarray], out: np.ndarray) -> list[np.ndarray | None]:
-    """Return copies of those arrays that share memory with `out`, and None for the last if it is `out`."""
-
-    def apart(array: np.ndarray) -> np.ndarray:
-        return array.copy(order="K") if np.may_share_memory(array, out) else array
-
-    *others, last = arrays
-    same = last.dtype == out.dtype and last.strides == out.strides and _address(last) == _address(out)
-    return [*map(apart, others), None if same else apart(last)]
-
-
 def _bits(array: np.ndarray) -> np.ndarray:
     return array.view(np.uint16)
-
-
-def _address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
