@@ -249,6 +249,16 @@ if BACKEND == "jax":
         slopes = wgpu_elu.elu_backward(x, np.ones_like(x), alpha)
         assert_bits(jax.vmap(jax.grad(lambda x: layer(x).sum()))(jnp.asarray(x)), slopes)
 
+    def test_a_second_call_compiles_nothing():
+        first, second = ELU(0.25), ELU(0.25)
+        x = jnp.ones((3, 5))
+        first(x)
+        jax.config.update("jax_no_tracing", True)
+        try:
+            assert np.array_equal(second(x), x)
+        finally:
+            jax.config.update("jax_no_tracing", False)
+
     def test_forward_mode_is_refused():
         with pytest.raises(TypeError, match="custom_vjp"):
             jax.jvp(ELU(), (jnp.ones(3),), (jnp.ones(3),))

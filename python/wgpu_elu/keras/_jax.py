@@ -12,31 +12,31 @@ import numpy as np
 from wgpu_elu.keras import _numpy
 
 
-def elu(x: jax.Array, alpha: Sequence[float], shape: Sequence[int]) -> jax.Array:
-    """Return ELU."""
-    return _forward(x, alpha, shape)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _forward(x, alpha, shape):
+def _forward(x: jax.Array, alpha: Sequence[float], shape: Sequence[int]) -> jax.Array:
     return _call(lambda x: _numpy.forward(x, alpha, shape), x)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _backward(x, grad, alpha, shape):
+def _backward(x: jax.Array, grad: jax.Array, alpha: Sequence[float], shape: Sequence[int]) -> jax.Array:
     return _call(lambda x, grad: _numpy.backward(x, grad, alpha, shape), x, grad)
+
+
+# Compiled once for each alpha. Otherwise JAX would compile the callback in every call that is not itself compiled.
+elu = jax.jit(_forward, static_argnums=(1, 2))
+_elu_backward = jax.jit(_backward, static_argnums=(2, 3))
 
 
 def _backward_gradients(alpha, shape, inputs, v):
     x, grad = inputs
     # Where x < 0, the slope alpha * exp(x) is its own derivative. Elsewhere the slope is constant.
-    by_x = jnp.where(x > 0, jnp.zeros_like(x), _backward(x, v * grad, alpha, shape))
-    return by_x, _backward(x, v, alpha, shape)
+    by_x = jnp.where(x > 0, jnp.zeros_like(x), _elu_backward(x, v * grad, alpha, shape))
+    return by_x, _elu_backward(x, v, alpha, shape)
 
 
 _forward.defvjp(
     lambda x, alpha, shape: (_forward(x, alpha, shape), x),
-    lambda alpha, shape, x, grad: (_backward(x, grad, alpha, shape),),
+    lambda alpha, shape, x, grad: (_elu_backward(x, grad, alpha, shape),),
 )
 _backward.defvjp(
     lambda x, grad, alpha, shape: (_backward(x, grad, alpha, shape), (x, grad)),
