@@ -20,7 +20,7 @@ pub(crate) fn exception(error: &Error) -> PyErr {
     }
 }
 
-/// Calls `work`. A panic becomes a `RuntimeError`. PyO3 would make it an exception that `except Exception` does not
+/// Calls `work`. A panic becomes a `RuntimeError`. `pyo3` would make it one that `except Exception` does not
 /// catch.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
