@@ -77,7 +77,38 @@ impl ArrowFloats {
     }
 }
 
+/// Returns whether two arrays have lists of the same types and lengths. `None` has no lists. The lengths of arrays without
+/// lists are not compared.
+#[pyfunction]
+pub(crate) fn same_lists(a: Option<&ArrowFloats>, b: Option<&ArrowFloats>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => alike(&a.array, &b.array),
+        (a, b) => !a.or(b).is_some_and(|one| is_list(&one.array)),
+    }
+}
+
 // ---- Internals ----
+
+fn is_list(array: &ArrayRef) -> bool {
+    array.data_type().is_nested()
+}
+
+/// Returns whether the lists are the same, at every depth.
+fn alike(a: &ArrayRef, b: &ArrayRef) -> bool {
+    fn lists<O: OffsetSizeTrait>(a: &ArrayRef, b: &ArrayRef) -> bool {
+        let (a, b) = (a.as_list::<O>(), b.as_list::<O>());
+        a.offsets().lengths().eq(b.offsets().lengths()) && alike(&elements(a), &elements(b))
+    }
+    match (a.data_type(), b.data_type()) {
+        (DataType::List(_), DataType::List(_)) => lists::<i32>(a, b),
+        (DataType::LargeList(_), DataType::LargeList(_)) => lists::<i64>(a, b),
+        (DataType::FixedSizeList(_, m), DataType::FixedSizeList(_, n)) => {
+            let [x, y] = [a, b].map(|array| array.as_fixed_size_list().values());
+            m == n && a.len() == b.len() && alike(x, y)
+        }
+        _ => !is_list(a) && !is_list(b),
+    }
+}
 
 /// Returns the floats, or `None` if the array contains something else.
 fn leaf(array: &ArrayRef) -> Option<ArrayRef> {

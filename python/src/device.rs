@@ -60,6 +60,17 @@ pub(crate) fn adapters(py: Python<'_>) -> PyResult<Vec<String>> {
     })
 }
 
+/// Destroys the device with this name, after which it is lost, as it is after a fault of the driver. Tests call this.
+#[pyfunction]
+pub(crate) fn destroy(py: Python<'_>, name: &str) -> PyResult<()> {
+    catch_panic(|| {
+        if let Device::Gpu(gpu) = named(py, name)? {
+            gpu.device().destroy();
+        }
+        Ok(())
+    })
+}
+
 // ---- Internals ----
 
 fn devices() -> MutexGuard<'static, HashMap<String, Device>> {

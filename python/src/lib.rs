@@ -16,9 +16,9 @@ mod _core {
     #[pymodule_export]
     use super::{
         apply::{apply, apply_bfloat16, forward},
-        arrow::ArrowFloats,
+        arrow::{ArrowFloats, same_lists},
         command,
-        device::adapters,
+        device::{adapters, destroy},
         threads::start_threads,
     };
 }

@@ -19,6 +19,10 @@ const MIN_LEN_FOR_THREADS: usize = 1 << 18;
 /// long as computing 100 elements.
 const MIN_LEN_TO_DETACH: usize = 1 << 12;
 
+/// The stack of each thread, as large as that of most main threads. Without optimization, the vector code of `wgpu_elu`
+/// needs more than the 2 MiB that rayon's threads otherwise have.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Calls `work`, which computes `len` elements, on the calling thread or in the pool.
 pub(crate) fn run<R: Send>(py: Python<'_>, len: usize, work: impl FnOnce() -> R + Send) -> R {
     let flushes = flushes_subnormals();
@@ -49,8 +53,9 @@ pub(crate) fn start_threads() {
 /// thread.
 ///
 /// The pool is not rayon's global pool, because a process that was forked has none of its parent's threads, and would
-/// wait for them forever. The lock is held only while the thread is attached to the interpreter, which a thread that
-/// forks is, too. So the child never inherits a locked lock.
+/// wait for them forever. The lock is held only while the thread is attached to the interpreter. Before it forks, Python
+/// waits until no other thread runs attached: with the GIL always, and without it by stopping all threads. So the child
+/// never inherits a locked lock. Code that is not Python's must not fork while other threads call this module.
 fn pool() -> Option<Arc<ThreadPool>> {
     static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +65,7 @@ fn pool() -> Option<Arc<ThreadPool>> {
     }
     let new = ThreadPoolBuilder::new()
         .num_threads(wanted())
+        .stack_size(STACK_BYTES)
         .build()
         .map(Arc::new)
         .ok()?;
@@ -79,7 +85,8 @@ fn wanted() -> usize {
         .min(wgpu_elu::cpu::max_threads())
 }
 
-/// Returns whether the calling thread replaces subnormal numbers by zero, as the threads of XLA and TensorFlow do.
+/// Returns whether the calling thread replaces subnormal numbers by zero, as the threads of XLA and TensorFlow do: in
+/// operands, in results, or in both.
 fn flushes_subnormals() -> bool {
-    black_box(f32::MIN_POSITIVE) * black_box(0.5) == 0.0
+    black_box(f32::from_bits(3)) * black_box(0.5) == 0.0
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -180,9 +181,50 @@ def test_alpha_must_be_a_number(alpha):
     assert str(error.value) == f"alpha: needed a number or an array of numbers, found {alpha!r}"
 
 
-def test_alpha_must_broadcast():
-    with pytest.raises(Exception, match=r"alpha: shape \(3,\) does not broadcast to shape \(2, 4\) of the input"):
-        array(ELU([1.0, 2.0, 3.0])(np.ones((2, 4), np.float32)))
+@pytest.mark.parametrize(("alpha", "shape"), [((3,), (2, 4)), ((2, 1), (2, 3, 4)), ((1, 1, 4), (2, 4)), ((4,), (4, 2))])
+def test_alpha_must_broadcast(alpha, shape):
+    """The error comes before the callback, whose errors the backends wrap."""
+    layer = ELU(np.ones(alpha))
+
+    def message(shape):
+        return re.escape(f"alpha: shape {alpha} does not broadcast to shape {shape} of the input")
+
+    for function in [layer] if BACKEND == "torch" else [layer, compiled(layer)]:  # torch.compile hides the error
+        with pytest.raises(Exception, match=message(shape)):
+            function(tensor(np.ones(shape)))
+    with pytest.raises(ValueError, match=message(shape)):
+        layer(np.ones(shape))
+    symbolic = (None, *shape[1:])
+    with pytest.raises(ValueError, match=message(symbolic)):
+        layer(keras.Input(batch_shape=symbolic))
+
+
+def test_unknown_sizes_are_not_compared():
+    layer = ELU(np.ones((5, 1)))
+    assert layer(keras.Input((None, 3))).shape == (None, None, 3)
+    model = keras.Sequential([keras.Input((None, 3)), layer])
+    assert model(np.ones((2, 5, 3), np.float32)).shape == (2, 5, 3)
+
+
+def test_alpha_can_be_set():
+    layer = ELU(0.3)
+    x = np.array([[-1.0, -2.0]], np.float32)
+    model = keras.Sequential([keras.Input((2,)), layer])
+    for alpha in (0.5, 2, [1.0, 3.0], np.array([0.5, 0.25]), 1):
+        layer.alpha = alpha
+        assert_bits(model(x), wgpu_elu.elu(x, alpha))
+        assert layer.get_config()["alpha"] == layer.alpha == np.asarray(alpha).tolist()
+    with pytest.raises(TypeError, match="^alpha: needed a number or an array of numbers, found None$"):
+        layer.alpha = None
+    assert layer.alpha == 1
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_without_autocast_the_dtype_is_that_of_the_input(policy):
+    for autocast, expected in [(False, "float64"), (True, keras.DTypePolicy(policy).compute_dtype)]:
+        layer = ELU(dtype=policy, autocast=autocast)
+        assert keras.backend.standardize_dtype(layer(tensor(np.ones(3))).dtype) == expected
+        assert layer(keras.Input((3,), dtype="float64")).dtype == expected
 
 
 def test_integers_are_refused():
@@ -215,6 +257,25 @@ if BACKEND == "tensorflow":
             return y
 
         assert function(tf.ones((2, 3))).shape == (2, 3)
+
+    @pytest.mark.parametrize(
+        ("x", "kind"),
+        [
+            (tf.sparse.from_dense([[1.0, 0.0]]), "SparseTensor"),
+            (tf.ragged.constant([[1.0], [2.0, 3.0]]), "RaggedTensor"),
+            (tf.IndexedSlices(tf.ones((1, 2)), tf.constant([0]), tf.constant([3, 2])), "IndexedSlices"),
+        ],
+        ids=["sparse", "ragged", "slices"],
+    )
+    def test_tensors_that_are_not_dense_are_refused(x, kind):
+        with pytest.raises(TypeError, match=f"x: needed a dense tensor, found tf.{kind}"):
+            ELU()(x)
+
+    def test_forward_mode():
+        x = tf.constant([-1.0, 2.0])
+        with tf.autodiff.ForwardAccumulator(x, tf.constant([2.0, 3.0])) as accumulator:
+            y = ELU()(x)
+        assert_bits(accumulator.jvp(y), wgpu_elu.elu_backward(x.numpy(), np.array([2, 3], np.float32)))
 
     def test_xla_is_not_used():
         model = digits(ELU)
@@ -249,6 +310,16 @@ if BACKEND == "jax":
         slopes = wgpu_elu.elu_backward(x, np.ones_like(x), alpha)
         assert_bits(jax.vmap(jax.grad(lambda x: layer(x).sum()))(jnp.asarray(x)), slopes)
 
+    def test_vmap_does_not_broadcast_alpha_to_the_mapped_axis():
+        with pytest.raises(ValueError, match=r"alpha: shape \(4, 1, 1\) does not broadcast to shape \(5, 3\)"):
+            jax.vmap(ELU(np.ones((4, 1, 1))))(jnp.ones((4, 5, 3)))
+
+    def test_sparse_arrays_are_refused():
+        from jax.experimental import sparse
+
+        with pytest.raises(TypeError, match="x: needed a dense array, found BCOO"):
+            ELU()(sparse.BCOO.fromdense(jnp.ones((2, 2))))
+
     def test_a_second_call_compiles_nothing():
         first, second = ELU(0.25), ELU(0.25)
         x = jnp.ones((3, 5))
@@ -282,3 +353,34 @@ if BACKEND == "torch":
         x = torch.randn(4, 6)
         for view in (x.T, x[::2], x[:, ::3], x.expand(2, 4, 6)):
             assert_bits(ELU()(view), wgpu_elu.elu(view.numpy()))
+
+    @pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr"])
+    @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
+    def test_sparse_tensors_are_refused(layout):
+        x = torch.ones(2, 2).to_sparse(layout=getattr(torch, layout))
+        with pytest.raises(TypeError, match=f"x: needed a dense tensor, found one with layout torch.{layout}"):
+            ELU()(x)
+
+    def test_forward_mode_is_refused():
+        """PyTorch would take the tangent for zero."""
+        x, layer = torch.tensor([-1.0, 2.0]), ELU()
+        message = "wgpu_elu.keras.ELU has no derivative in PyTorch's forward mode: use reverse mode"
+        for call in (
+            lambda: torch.func.jvp(layer, (x,), (x,)),
+            lambda: torch.func.jacfwd(layer)(x),
+            lambda: torch.compile(lambda: torch.func.jvp(layer, (x,), (x,)), backend="aot_eager")(),
+        ):
+            with pytest.raises(NotImplementedError, match=message):
+                call()
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(x, x)
+            with pytest.raises(NotImplementedError, match=message):
+                layer(dual)
+
+    @pytest.mark.filterwarnings("ignore:There is a performance drop")
+    def test_function_transforms():
+        x = torch.tensor([[-1.0, 2.0], [-3.0, 0.5]])
+        alpha = [0.5, 2.0]
+        assert_bits(torch.func.vmap(ELU(alpha))(x), wgpu_elu.elu(x.numpy(), alpha))
+        with pytest.raises(RuntimeError, match="functorch transforms"):
+            torch.func.grad(lambda x: ELU()(x).sum())(x)

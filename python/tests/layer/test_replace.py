@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from backends import BACKEND, array
 
+import wgpu_elu
 from wgpu_elu.keras import ELU, replace
 
 layers = keras.layers
@@ -52,11 +53,12 @@ def wrapped():
     return keras.Model(x, y)
 
 
+@keras.saving.register_keras_serializable()
 class Block(layers.Layer):
     """A layer of layers."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
         self.parts = [layers.Dense(4, activation="elu"), {"last": layers.ELU(0.5)}]
 
     def build(self, shape):
@@ -113,10 +115,92 @@ def test_every_elu_is_replaced_and_weights_are_shared(make, replaced, tmp_path):
             assert np.array_equal(one, other)
 
 
+@pytest.mark.parametrize("activation", ["elu", keras.activations.elu, keras.ops.elu])
+def test_activations_that_are_functions(activation):
+    class Layer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.functions = {"last": [activation if callable(activation) else keras.activations.get(activation)]}
+
+        def call(self, x):
+            return self.functions["last"][0](x)
+
+    copy = replace(keras.Sequential([keras.Input((6,)), layers.Dense(3, activation=activation), Layer()]))
+    assert count(copy) == (2, 0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "mixed_float16", "mixed_bfloat16", "float64"])
+def test_dtypes_are_kept(dtype):
+    policy = keras.DTypePolicy(dtype)
+    x = keras.Input((6,), dtype=policy.compute_dtype)
+    y = layers.Dense(4, activation="elu", dtype=policy)(x)
+    model = keras.Model(x, [y, keras.ops.elu(y), layers.ELU(dtype=policy)(y), layers.ELU()(y)])
+    copy = replace(model)
+    tensor = keras.ops.cast(X, policy.compute_dtype)
+    for new, old, one, other in zip(copy(tensor), model(tensor), copy.outputs, model.outputs):
+        assert new.dtype == old.dtype
+        assert one.dtype == other.dtype == keras.backend.standardize_dtype(new.dtype)
+        assert np.allclose(array(new).astype(float), array(old).astype(float), atol=2e-2 if "16" in dtype else 1e-6)
+    y, again, *_ = map(array, copy(tensor))
+    assert np.array_equal(again, wgpu_elu.elu(y))
+
+
+@pytest.mark.parametrize("make", [sequential, functional, wrapped, custom])
+def test_layers_belong_to_the_copy(make):
+    model = make()
+    copy = replace(model)
+    for other in [layer for layer in model.layers if not isinstance(layer, layers.InputLayer)]:
+        one = copy.get_layer(other.name)
+        assert len(one._inbound_nodes) == len(other._inbound_nodes)
+        if len(one._inbound_nodes) == 1:
+            features = keras.Model(copy.inputs, one.output)(X)
+            assert np.allclose(array(features), array(keras.Model(model.inputs, other.output)(X)), atol=1e-6)
+
+
+def test_models_without_an_elu_belong_to_the_copy():
+    x = keras.Input((6,))
+    inner = keras.Sequential([keras.Input((6,)), layers.Dense(3)])
+    model = keras.Model(x, layers.Dense(2, activation="elu")(inner(x)))
+    copy = replace(model)
+    assert copy.layers[1].layers[0].kernel is inner.layers[0].kernel
+    keras.Model(copy.layers[1].inputs, copy.layers[1].layers[0].output)
+    assert len(inner._inbound_nodes) == 1
+
+
+def test_a_layer_of_the_copy_is_quantized_alone():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(4, activation="elu"), layers.Dense(3)])
+    copy = replace(model)
+    before = values(model)[0]
+    for layer in (copy.layers[0], copy.layers[1]):
+        layer.quantize("int8")
+        assert layer.quantization_mode == "int8" and layer.kernel.dtype == "int8"
+    assert [layer.quantization_mode for layer in model.layers] == [None, None]
+    assert len(model.weights) == 4 and np.array_equal(values(model)[0], before)
+    assert np.allclose(values(copy)[0], before, atol=0.1)
+
+
+def test_a_model_that_was_saved_with_the_layer_of_keras_is_replaced_after_loading(tmp_path):
+    model = sequential()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert count(loaded) == (0, 1)
+    assert count(replace(loaded)) == (3, 0)
+
+
+def test_a_layer_with_its_own_code_is_saved_as_it_was(tmp_path):
+    """Its configuration does not say what was replaced in it, so `replace` follows loading."""
+    copy = replace(custom())
+    copy.save(tmp_path / "copy.keras")
+    loaded = keras.saving.load_model(tmp_path / "copy.keras")
+    assert (count(copy), count(loaded), count(replace(loaded))) == ((2, 0), (0, 1), (2, 0))
+    assert np.array_equal(values(replace(loaded))[0], values(copy)[0])
+
+
 def test_what_has_no_elu_is_kept():
     model = sequential()
     copy = replace(model)
-    assert copy.layers[2] is model.layers[2]
+    assert copy.layers[2].kernel is model.layers[2].kernel
+    assert copy.layers[2].get_config() == model.layers[2].get_config()
     mine = copy.layers[1]
     assert (mine.name, mine.alpha, mine.activity_regularizer) == ("mine", 0.3, model.layers[1].activity_regularizer)
     assert copy.name == model.name

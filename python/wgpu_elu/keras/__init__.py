@@ -46,17 +46,28 @@ class ELU(keras.layers.ELU):
     Parameters
     ----------
     alpha : number or array_like, optional
-        The negative side tends to ``-alpha``. An array broadcasts to the input: alpha of each channel.
+        The negative side tends to ``-alpha``. An array broadcasts to the input: alpha of each channel. The axes along
+        which it differs need sizes that are the same in every call. It can be changed by ``layer.alpha = ...``; what
+        was compiled before keeps the old value.
     **kwargs
         The arguments of every layer, such as `name`, `dtype` and `activity_regularizer`.
 
     Notes
     -----
     Results are within 1 ULP of the exact value (float64: 2 ULP). Gradients of any order can be computed in reverse
-    mode.
+    mode. Inputs are dense: sparse and ragged tensors are refused.
 
-    The computation is a call from the backend back into Python. Under TensorFlow it is not compiled by XLA, and a model
-    that contains it cannot be exported as a SavedModel; ``model.save("model.keras")`` works everywhere.
+    The computation is a call from the backend back into Python, on the CPU. A tensor on a GPU is copied to the CPU, and
+    the result is copied back. These are not possible:
+
+    - TensorFlow: XLA (Keras compiles a model with this layer without it), and the export as a SavedModel.
+      ``model.save("model.keras")`` works everywhere.
+    - JAX: forward mode (``jax.jvp``, ``jax.jacfwd``).
+    - PyTorch: forward mode (``torch.func.jvp``), ``torch.func.grad`` and what is made of it, and compiled second
+      derivatives. ``torch.func.vmap`` calls the layer for each slice.
+
+    A file says of which class its layers are: a model that was saved with ``keras.layers.ELU`` loads with that class.
+    ``replace(keras.saving.load_model(path))`` replaces it.
 
     To read a model with ELU layers of this class where this package is not installed, use
     ``keras.saving.load_model(path, custom_objects={"wgpu_elu>ELU": keras.layers.ELU})``.
@@ -74,20 +85,50 @@ class ELU(keras.layers.ELU):
 
     def __init__(self, alpha: Any = 1.0, **kwargs: Any) -> None:
         super().__init__(alpha=alpha, **kwargs)
-        values = alpha_array(alpha)
-        self._alpha = tuple(values.ravel().tolist())
-        self._alpha_shape = values.shape
         if keras.backend.backend() == "tensorflow":
             self.supports_jit = False
 
+    @property
+    def alpha(self) -> Any:
+        """Alpha as a float or as lists of floats. It can be set. Functions compiled before keep the old value."""
+        return np.reshape(self._alpha, self._alpha_shape).tolist()
+
+    @alpha.setter
+    def alpha(self, alpha: Any) -> None:
+        values = alpha_array(alpha)
+        self._alpha = tuple(values.ravel().tolist())
+        self._alpha_shape = values.shape
+
     def call(self, inputs: Any) -> Any:
         """Return ELU of the inputs."""
-        return _elu(keras.ops.convert_to_tensor(inputs), self._alpha, self._alpha_shape)
+        x = keras.ops.convert_to_tensor(inputs)
+        self._check_broadcast(x.shape)
+        return _elu(x, self._alpha, self._alpha_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the input."""
+        self._check_broadcast(input_shape)
+        return input_shape
+
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the shape and the dtype of the output: without autocast, the dtype of the input."""
+        dtype = self.compute_dtype if self.autocast else inputs.dtype
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=dtype)
+
+    def _check_broadcast(self, shape: Any) -> None:
+        """Fail if alpha does not broadcast to a shape, of which sizes or all may be unknown (None)."""
+        if len(self._alpha) == 1 or getattr(shape, "rank", 0) is None:
+            return
+        sizes = [*zip(reversed(self._alpha_shape), reversed(tuple(shape)))]
+        if len(sizes) < len(self._alpha_shape) or any(a != 1 and n is not None and a != n for a, n in sizes):
+            raise ValueError(
+                f"alpha: shape {self._alpha_shape} does not broadcast to shape {tuple(shape)} of the input"
+            )
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor, as ``keras.layers.ELU`` does."""
         config = super().get_config()
-        config["alpha"] = np.reshape(self._alpha, self._alpha_shape).tolist()
+        config["alpha"] = self.alpha
         if not self.autocast:
             config["autocast"] = False
         return config
@@ -108,7 +149,11 @@ def replace(model: keras.Model) -> keras.Model:
 
     These are replaced, also in nested models and within layers such as ``TimeDistributed``: layers of the class
     ``keras.layers.ELU``, ``activation="elu"`` and the like of any layer, and ``keras.ops.elu`` on symbolic tensors. A
-    call of ``keras.activations.elu`` within a layer's own code is not seen.
+    call of ``keras.activations.elu`` within a layer's own code is not seen. The copy computes in the same dtypes.
+
+    If the copy is saved, what was replaced within a layer of a class of your own is lost, unless that layer's
+    ``get_config`` describes it: loading calls the class's constructor, which makes the layers of Keras again. In this
+    case save `model`, and replace after loading.
 
     Parameters
     ----------
@@ -118,7 +163,8 @@ def replace(model: keras.Model) -> keras.Model:
     Returns
     -------
     copy : keras.Model
-        Layers without an ELU belong to both models. If the model is compiled, the copy is, too.
+        Its layers are new, and share the variables of the layers of `model`. If the model is compiled, the copy is,
+        too.
 
     Raises
     ------

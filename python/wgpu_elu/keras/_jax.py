@@ -22,8 +22,15 @@ def _backward(x: jax.Array, grad: jax.Array, alpha: Sequence[float], shape: Sequ
     return _call(lambda x, grad: _numpy.backward(x, grad, alpha, shape), x, grad)
 
 
+def elu(x: jax.Array, alpha: Sequence[float], shape: Sequence[int]) -> jax.Array:
+    """Return ELU."""
+    if not isinstance(x, jax.Array):
+        raise TypeError(f"x: needed a dense array, found {type(x).__name__}")
+    return _elu(x, alpha, shape)
+
+
 # Compiled once for each alpha. Otherwise JAX would compile the callback in every call that is not itself compiled.
-elu = jax.jit(_forward, static_argnums=(1, 2))
+_elu = jax.jit(_forward, static_argnums=(1, 2))
 _elu_backward = jax.jit(_backward, static_argnums=(2, 3))
 
 

@@ -8,6 +8,8 @@ import keras
 
 # The attributes that say where and how a layer was used.
 _USES = {"_inbound_nodes": list, "_outbound_nodes": list, "_losses": list, "_loss_ids": set}
+# What each layer has of its own: the functions refer to the layer, the tracker to its lists of variables and layers.
+_OWN = ("build", "quantize", "_lock", "_tracker")
 # Where TensorFlow keeps the attributes that it saves: a list and a dictionary.
 _TRACKED = ("_self_unconditional_checkpoint_dependencies", "_self_unconditional_dependency_names")
 # How a call of `keras.ops.elu` on a symbolic tensor is kept in a model.
@@ -20,10 +22,25 @@ class Replacement:
     def __init__(self, kind: type[keras.layers.ELU]) -> None:
         self.kind = kind
         self.done: dict[int, Any] = {}
+        self.activations: list[Any] = []
 
     def model(self, model: keras.Model) -> keras.Model:
         """Return a copy of a model."""
-        return keras.models.clone_model(model, clone_function=self.operation)
+        return keras.models.clone_model(model, clone_function=self.part)
+
+    def part(self, operation: Any) -> Any:
+        """Return what takes the place of a layer or another operation in the copy of a model.
+
+        Layers are copied even if they have no ELU, since a layer knows the model that it is part of by its tensors.
+        """
+        new = self.operation(operation)
+        if new is operation:
+            if _parts(operation) is not None:
+                new = self.model(operation)
+            elif isinstance(operation, keras.layers.Layer) and not isinstance(operation, keras.Model):
+                new = self._copy(operation, vars(operation), [])
+            self.done[id(operation)] = new
+        return new
 
     def operation(self, operation: Any) -> Any:
         """Return what replaces a layer or another operation, which may be itself."""
@@ -43,39 +60,50 @@ class Replacement:
                 activity_regularizer=operation.activity_regularizer,
             )
         if type(operation) is _ELU_OPERATION:
-            return self.kind(alpha=operation.alpha, name=operation.name)
-        parts = getattr(operation, "operations", None)  # of a Functional model
-        if isinstance(operation, keras.Sequential):
-            parts = operation.layers
+            return self.kind(alpha=operation.alpha, name=operation.name, autocast=False)
+        parts = _parts(operation)
         if parts is not None:
             return self.model(operation) if any(self.operation(part) is not part for part in parts) else operation
         return self._layer(operation) if isinstance(operation, keras.layers.Layer) else operation
 
     def _layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
-        """Return a copy of a layer that has an ELU in one of its attributes. The copy shares the other attributes."""
-        attributes = {name: value for name, value in vars(layer).items() if name not in (*_USES, *_TRACKED)}
-        replaced = {name: self._value(value) for name, value in attributes.items()}
-        if all(value is attributes[name] for name, value in replaced.items()):
+        """Return a copy of a layer if it has an ELU in one of its attributes, else the layer."""
+        outer, self.activations = self.activations, []
+        attributes = {name: self._value(value) for name, value in vars(layer).items() if name not in _USES}
+        activations, self.activations = self.activations, outer
+        if all(value is getattr(layer, name) for name, value in attributes.items()):
             return layer
+        return self._copy(layer, attributes, activations)
+
+    def _copy(self, layer: keras.layers.Layer, attributes: dict[str, Any], activations: list[Any]) -> Any:
+        """Return a copy of a layer with these attributes and new activations. It shares the weights."""
         if not layer.built:
             raise ValueError(f"replace: layer {layer.name!r} has no weights to share yet: build the model first")
-        copy = object.__new__(type(layer))
-        vars(copy).update(replaced)
+        copy = type(layer).__new__(type(layer))
+        stores = copy._tracker.config
+        own = {*_OWN, *_USES, *_TRACKED, *(f"_{name}" for name in stores)}
+        vars(copy).update({name: value for name, value in attributes.items() if name not in own})
         vars(copy).update({name: kind() for name, kind in _USES.items() if name in vars(layer)})
-        # What Keras does where an attribute is set, which it does not allow after the layer is built.
-        activations = [value for name, value in replaced.items() if attributes[name] is keras.activations.elu]
-        vars(copy)["_layers"] = [*copy._layers, *activations]
+        vars(copy)["_lock"] = layer._lock
+        # What Keras does where an attribute is set.
+        for name, (_, store) in stores.items():
+            store += [self._value(value) for value in layer._tracker.config[name][1]]
+            store += activations if name == "layers" else []
+            copy._tracker.stored_ids[name].update(map(id, store))
+        if layer._tracker.locked:
+            copy._tracker.lock(layer._tracker._lock_violation_msg)
         if keras.backend.backend() == "tensorflow":
             vars(copy).update({name: type(value)(value) for name, value in vars(layer).items() if name in _TRACKED})
-            for name, value in replaced.items():
-                if value is not attributes[name] and isinstance(value, keras.layers.Layer):
+            for name, value in attributes.items():
+                if value is not vars(layer)[name] and isinstance(value, keras.layers.Layer):
                     copy._track_trackable(value, name, overwrite=True)
         return copy
 
     def _value(self, value: Any) -> Any:
         """Return what replaces the value of an attribute, which may be itself."""
-        if value is keras.activations.elu:
-            return self.kind()
+        if value is keras.activations.elu or value is keras.ops.elu:
+            self.activations.append(self.kind(autocast=False))  # as a function, it computes in the dtype of its input
+            return self.activations[-1]
         if isinstance(value, (keras.layers.Layer, _ELU_OPERATION)):
             return self.operation(value)
         if isinstance(value, dict):
@@ -87,3 +115,8 @@ class Replacement:
                 return value
             return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
         return value
+
+
+def _parts(operation: Any) -> list[Any] | None:
+    """Return the layers and other operations of a Sequential or Functional model, or None for anything else."""
+    return operation.layers if isinstance(operation, keras.Sequential) else getattr(operation, "operations", None)

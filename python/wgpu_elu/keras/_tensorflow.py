@@ -11,6 +11,8 @@ from wgpu_elu.keras import _numpy
 
 def elu(x: tf.Tensor, alpha: Sequence[float], shape: Sequence[int]) -> tf.Tensor:
     """Return ELU."""
+    if not isinstance(x, tf.Tensor):
+        raise TypeError(f"x: needed a dense tensor, found tf.{type(x).__name__}")
     if x.shape.rank == 0:  # TensorFlow makes no array of a scalar of bfloat16
         return tf.reshape(elu(tf.reshape(x, [1]), alpha, shape), [])
 

@@ -50,7 +50,15 @@ def _save(ctx, inputs, output):
 _forward.register_autograd(_forward_gradient, setup_context=_save)
 _backward.register_autograd(_backward_gradients, setup_context=_save)
 
-elu = _forward
+
+def elu(x: torch.Tensor, alpha: Sequence[float], shape: Sequence[int]) -> torch.Tensor:
+    """Return ELU."""
+    if x.layout != torch.strided:
+        raise TypeError(f"x: needed a dense tensor, found one with layout {x.layout}")
+    # A custom operator has no tangent, and PyTorch would take it for zero without an error.
+    if torch.autograd.forward_ad.unpack_dual(x).tangent is not None:
+        raise NotImplementedError("wgpu_elu.keras.ELU has no derivative in PyTorch's forward mode: use reverse mode")
+    return _forward(x, alpha, shape)
 
 
 def _array(x: torch.Tensor) -> np.ndarray:
