@@ -148,11 +148,13 @@ def test_dtypes_are_kept(dtype):
 @pytest.mark.parametrize("make", [sequential, functional, wrapped, custom])
 def test_layers_belong_to_the_copy(make):
     model = make()
+    originals = [layer for layer in model.layers if not isinstance(layer, layers.InputLayer)]
+    uses = [len(layer._inbound_nodes) for layer in originals]
     copy = replace(model)
-    for other in [layer for layer in model.layers if not isinstance(layer, layers.InputLayer)]:
+    for other, count in zip(originals, uses):
         one = copy.get_layer(other.name)
-        assert len(one._inbound_nodes) == len(other._inbound_nodes)
-        if len(one._inbound_nodes) == 1:
+        assert len(one._inbound_nodes) == len(other._inbound_nodes) == count
+        if count == 1:
             features = keras.Model(copy.inputs, one.output)(X)
             assert np.allclose(array(features), array(keras.Model(model.inputs, other.output)(X)), atol=1e-6)
 
