@@ -1,5 +1,7 @@
 """Layouts, dtypes, `out` and alpha of channels."""
 
+import tracemalloc
+
 import numpy as np
 import oracle
 import pytest
@@ -115,16 +117,34 @@ def test_gradients_in_place():
     assert np.array_equal(both, wgpu_elu.elu_backward(x, x))
 
 
-def test_a_contiguous_array_is_not_copied():
-    """A copy of 64 MB would show in the peak of the traced memory, to which NumPy reports."""
-    import tracemalloc
-
-    x = np.zeros(16_000_000, np.float32)
+def peak(function, *arguments, **keywords):
+    """Return how many bytes NumPy allocates during a call, at most."""
     tracemalloc.start()
-    wgpu_elu.elu(x, out=x)
-    wgpu_elu.elu(x.reshape(4000, 4000).T, out=x.reshape(4000, 4000).T)
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    result = function(*arguments, **keywords)
+    size = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    assert result is not None
+    return size
+
+
+def test_no_copy_is_made():
+    x = np.zeros((4000, 2000), np.float32)
+    rows = np.linspace(0.5, 2, 4000)[:, None]
+    for view, alpha in [(x, 1.0), (x, 2), (x.T, 1.0), (x.T, 2), (x, rows), (x[None], rows)]:
+        assert peak(wgpu_elu.elu, view, alpha, out=view) < 0.1 * x.nbytes
+        assert peak(wgpu_elu.elu, view, alpha) < 1.1 * x.nbytes
+        assert peak(wgpu_elu.elu_backward, view, view, alpha) < 1.1 * x.nbytes
+    grad = np.zeros_like(x)
+    assert peak(wgpu_elu.elu_backward, x, grad, out=grad) < 0.1 * x.nbytes
+
+
+def test_where_copies_are_made():
+    """As the documentation says."""
+    x = np.zeros((400, 200), np.float32)
+    grad = np.zeros_like(x)
+    assert peak(wgpu_elu.elu_backward, x, grad, out=x) > x.nbytes
+    assert peak(wgpu_elu.elu, x, np.ones(200), out=x) > x.nbytes
+    assert peak(wgpu_elu.elu, x[::-1], out=x[::-1]) > x.nbytes
 
 
 def test_a_read_only_array_can_be_read():

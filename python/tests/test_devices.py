@@ -77,6 +77,16 @@ def test_nearest_float64_needs_the_cpu():
     assert wgpu_elu.elu(x, device="auto", rounding="nearest") == wgpu_elu.elu(x, rounding="nearest")
 
 
+@needs_gpu
+def test_a_lost_device_is_opened_again():
+    x = oracle.sample(np.float32)
+    expected = wgpu_elu.elu(x, device="gpu")
+    wgpu_elu._core.destroy("gpu")
+    with pytest.raises(RuntimeError, match="lost"):
+        wgpu_elu.elu(x, device="gpu")
+    assert np.array_equal(wgpu_elu.elu(x, device="gpu"), expected)
+
+
 def test_auto_always_computes():
     for dtype in oracle.DTYPES:
         x = oracle.sample(dtype)

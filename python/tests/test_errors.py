@@ -1,6 +1,7 @@
 """Errors, word for word."""
 
 import numpy as np
+import oracle
 import pyarrow as pa
 import pytest
 
@@ -86,6 +87,21 @@ def read_only():
         (lambda: wgpu_elu.elu(X, None), TypeError, "alpha: needed a number or an array of numbers, found None"),
         (lambda: wgpu_elu.elu(X, 1j), TypeError, "alpha: needed a number or an array of numbers, found 1j"),
         (
+            lambda: wgpu_elu.elu(X, np.ma.array([1.0, 2.0], mask=[True, False])),
+            TypeError,
+            "alpha: a masked array would lose its mask: pass its data",
+        ),
+        (
+            lambda: wgpu_elu.elu(X, [[1.0], [1.0, 2.0]]),
+            TypeError,
+            "alpha: needed a number or an array of numbers, found [[1.0], [1.0, 2.0]]",
+        ),
+        (
+            lambda: wgpu_elu.elu(pa.array(X), [1.0, 2.0]),
+            ValueError,
+            "alpha: needed a number, because the input is an Arrow array, found shape (2,)",
+        ),
+        (
             lambda: wgpu_elu.elu(X, [1.0, 2.0, 3.0]),
             ValueError,
             "alpha: shape (3,) does not broadcast to shape (2,) of the input",
@@ -125,6 +141,45 @@ def test_messages(call, error, message):
         call()
     assert type(raised.value) is error
     assert str(raised.value) == message
+
+
+LISTS = pa.array([[1.0, -2.0], [-3.0]], pa.list_(pa.float32()))
+
+
+@pytest.mark.parametrize(
+    ("x", "grad"),
+    [
+        (LISTS, pa.array([[1.0], [2.0, 3.0]], LISTS.type)),
+        (LISTS, pa.array([[1.0, 2.0], [], [3.0]], LISTS.type)),
+        (LISTS, LISTS.cast(pa.large_list(pa.float32()))),
+        (LISTS, pa.array(np.ones(3, np.float32))),
+        (LISTS, np.ones(3, np.float32)),
+        (np.ones(3, np.float32), LISTS),
+        (pa.array([[[1.0], []]], pa.list_(LISTS.type)), pa.array([[[], [1.0]]], pa.list_(LISTS.type))),
+        (pa.array([[1, 2]] * 3, pa.list_(pa.float32(), 2)), pa.array([[1, 2, 3]] * 2, pa.list_(pa.float32(), 3))),
+    ],
+)
+def test_a_gradient_needs_the_lists_of_the_input(x, grad):
+    with pytest.raises(ValueError, match="^grad: needed the same lists as the input has$"):
+        wgpu_elu.elu_backward(x, grad)
+
+
+@pytest.mark.parametrize("alpha", [1.0, [0.5, 2.0], np.ones((0, 2))])
+@pytest.mark.parametrize("dtype", [*oracle.DTYPES, np.dtype(">f4")], ids=[*oracle.IDS, "swapped"])
+def test_an_empty_array_is_checked_too(alpha, dtype):
+    x = np.empty((0, 2), dtype)
+    assert wgpu_elu.elu(x, alpha).shape == (0, 2)
+    for call, error, message in [
+        (lambda: wgpu_elu.elu(x, alpha, rounding="up"), ValueError, 'rounding: needed "faithful" or "nearest"'),
+        (lambda: wgpu_elu.elu(x, alpha, device=1), TypeError, "device: needed a string"),
+        (lambda: wgpu_elu.elu(x, alpha, device="no such"), RuntimeError, 'found no adapter named "no such"'),
+        (lambda: wgpu_elu.celu(x, [1.0, 0.0]), ValueError, "alpha must be between 2^-64 and 2^64, found 0"),
+        (lambda: wgpu_elu.celu(x, 0.0), ValueError, "alpha must be between 2^-64 and 2^64, found 0"),
+        (lambda: wgpu_elu.elu_backward_from_output(x, x, [1.0, -1.0]), ValueError, "backward-from-output needs a"),
+    ]:
+        with pytest.raises(error) as raised:
+            call()
+        assert str(raised.value).startswith(message)
 
 
 def test_after_an_error_out_is_unchanged():

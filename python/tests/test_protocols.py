@@ -1,5 +1,8 @@
 """Python numbers, DLPack and Arrow."""
 
+import sys
+import types
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -30,6 +33,29 @@ class Tensor:
 
     def __dlpack_device__(self):
         return self.array.__dlpack_device__()
+
+
+def test_subclasses_of_a_library():
+    """The class of a library is looked for in the classes that the type is derived from."""
+    torch = pytest.importorskip("torch")
+
+    class Weight(torch.Tensor):
+        pass
+
+    y = wgpu_elu.elu(torch.from_numpy(X).as_subclass(Weight))
+    assert isinstance(y, torch.Tensor) and np.array_equal(y.numpy(), Y)
+
+
+def test_dlpack_of_a_derived_class(monkeypatch):
+    library = types.ModuleType("library")
+    library.from_dlpack = lambda array: ("library", array)
+    monkeypatch.setitem(sys.modules, "library", library)
+    base = type("Base", (Tensor,), {"__module__": "library.tensors"})
+    for derived in (base, type("Derived", (base,), {}), type("Lost", (base,), {"__module__": "not.imported"})):
+        kind, y = wgpu_elu.elu(derived(X))
+        assert kind == "library" and np.array_equal(y, Y)
+    lost = type("Lost", (Tensor,), {"__module__": "not.imported"})
+    assert type(wgpu_elu.elu(lost(X))) is np.ndarray
 
 
 def test_dlpack_without_a_library():
@@ -126,6 +152,13 @@ def test_arrow_without_a_library():
 def test_arrow_gradients():
     x, grad = pa.array(X), pa.array(np.full(6, 2, np.float32))
     assert np.array_equal(wgpu_elu.elu_backward(x, grad), wgpu_elu.elu_backward(X, np.full(6, 2, np.float32)))
+
+
+def test_arrow_gradients_of_lists():
+    x = pa.array([[9.0], [-2.0, 1.5], [], [-0.5]], pa.list_(pa.float32()))[1:]
+    grad = pa.array([[2.0, 2.0], [], [2.0]], pa.list_(pa.float32()))
+    expected = wgpu_elu.elu_backward(np.array([-2.0, 1.5, -0.5], np.float32), np.full(3, 2, np.float32)).tolist()
+    assert wgpu_elu.elu_backward(x, grad).to_pylist() == [expected[:2], [], expected[2:]]
 
 
 def test_arrow_is_not_copied():

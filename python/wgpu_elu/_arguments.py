@@ -26,7 +26,7 @@ def unwrap(name: str, value: Any) -> tuple[np.ndarray, Callable[[np.ndarray], An
         return _checked(name, np.asarray(value)), lambda y: y[()]
     if isinstance(value, (float, int)) and not isinstance(value, bool):
         return np.asarray(float(value)), float
-    if hasattr(value, "__arrow_c_array__"):
+    if is_arrow(value):
         return _unwrap_arrow(name, value)
     if hasattr(value, "__dlpack__"):
         return _unwrap_dlpack(name, value)
@@ -35,10 +35,28 @@ def unwrap(name: str, value: Any) -> tuple[np.ndarray, Callable[[np.ndarray], An
 
 def alpha_array(alpha: Any) -> np.ndarray:
     """Return alpha as an array of float64, which may be a number."""
-    array = np.asarray(alpha)
+    if isinstance(alpha, np.ma.MaskedArray):
+        raise TypeError("alpha: a masked array would lose its mask: pass its data")
+    try:
+        array = np.asarray(alpha)
+    except ValueError:  # lists of different lengths
+        array = np.empty((), object)
     if array.dtype.kind not in "bfiu" and not is_bfloat16(array.dtype):
         raise TypeError(f"alpha: needed a number or an array of numbers, found {alpha!r}")
     return array.astype(np.float64)
+
+
+def is_arrow(value: Any) -> bool:
+    """Return whether a value is read as an Arrow array."""
+    return hasattr(value, "__arrow_c_array__") and not isinstance(value, np.ndarray)
+
+
+def check_lists(name: str, value: Any, x: Any) -> None:
+    """Fail if two arguments are Arrow arrays whose floats are divided into lists in different ways."""
+    if is_arrow(value) or is_arrow(x):
+        value, x = [_core.ArrowFloats(one) if is_arrow(one) else None for one in (value, x)]
+        if not _core.same_lists(value, x):
+            raise ValueError(f"{name}: needed the same lists as the input has")
 
 
 def is_bfloat16(dtype: np.dtype) -> bool:
@@ -63,12 +81,19 @@ def _unwrap_dlpack(name: str, value: Any) -> tuple[np.ndarray, Callable[[np.ndar
     except Exception as error:  # each library has its own
         elements = f" with elements of {value.dtype}" if hasattr(value, "dtype") else ""
         raise TypeError(f"{name}: NumPy cannot read a {type_name(value)}{elements} through DLPack: {error}") from error
+    return _checked(name, array), _from_dlpack(value)
+
+
+def _from_dlpack(value: Any) -> Callable[[np.ndarray], Any]:
+    """Return the function `from_dlpack` of the library of a value, whose class may be derived from one of the library.
+
+    If there is none, the result is the array, which has the same protocol.
+    """
     if hasattr(value, "__array_namespace__"):
-        namespace = value.__array_namespace__()
+        namespaces = [value.__array_namespace__()]
     else:
-        namespace = sys.modules[type(value).__module__.partition(".")[0]]
-    # A library without from_dlpack gets the array, which has the same protocol.
-    return _checked(name, array), getattr(namespace, "from_dlpack", _unchanged)
+        namespaces = [sys.modules.get(kind.__module__.partition(".")[0]) for kind in type(value).__mro__]
+    return next((one.from_dlpack for one in namespaces if hasattr(one, "from_dlpack")), _unchanged)
 
 
 def _unwrap_arrow(name: str, value: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:

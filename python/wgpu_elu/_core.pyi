@@ -1,7 +1,19 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
+
+__all__ = [
+    "ArrowFloats",
+    "adapters",
+    "apply",
+    "apply_bfloat16",
+    "command",
+    "destroy",
+    "forward",
+    "same_lists",
+    "start_threads",
+]
 
 def apply(
     op: str,
@@ -29,8 +41,9 @@ def destroy(name: str) -> None: ...
 def command(args: Sequence[str]) -> int: ...
 def start_threads() -> None: ...
 
+@final
 class ArrowFloats:
-    def __init__(self, array: Any) -> None: ...
+    def __new__(cls, array: Any) -> ArrowFloats: ...
     @property
     def dtype(self) -> str: ...
     @property

@@ -127,7 +127,7 @@ class ELU(keras.layers.ELU):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor, as ``keras.layers.ELU`` does."""
-        config = super().get_config()
+        config: dict[str, Any] = super().get_config()
         config["alpha"] = self.alpha
         if not self.autocast:
             config["autocast"] = False

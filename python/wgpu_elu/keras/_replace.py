@@ -79,7 +79,8 @@ class Replacement:
         """Return a copy of a layer with these attributes and new activations. It shares the weights."""
         if not layer.built:
             raise ValueError(f"replace: layer {layer.name!r} has no weights to share yet: build the model first")
-        copy = type(layer).__new__(type(layer))
+        kind: Any = type(layer)
+        copy = kind.__new__(kind)
         stores = copy._tracker.config
         own = {*_OWN, *_USES, *_TRACKED, *(f"_{name}" for name in stores)}
         vars(copy).update({name: value for name, value in attributes.items() if name not in own})
@@ -110,10 +111,10 @@ class Replacement:
             items = {key: self._value(item) for key, item in value.items()}
             return value if all(items[key] is item for key, item in value.items()) else type(value)(items)
         if isinstance(value, (list, tuple)):
-            items = [self._value(item) for item in value]
-            if all(new is old for new, old in zip(items, value)):
+            parts = [self._value(part) for part in value]
+            if all(new is old for new, old in zip(parts, value)):
                 return value
-            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
         return value
 
 

@@ -65,8 +65,10 @@ def _array(x: torch.Tensor) -> np.ndarray:
     """Return the elements in C order, since the results are."""
     x = x.detach().cpu().contiguous()
     if x.dtype == torch.bfloat16:  # NumPy has no bfloat16, so PyTorch makes no array of it
-        return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return x.numpy()
+        array: np.ndarray = x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    else:
+        array = x.numpy()
+    return array
 
 
 def _tensor(y: np.ndarray, x: torch.Tensor) -> torch.Tensor:
