@@ -83,7 +83,7 @@ def test_subnormal_results_are_kept(dtype):
     precision, smallest = oracle.FORMATS[dtype.name]
     x = np.array([-(2.0 ** (smallest - precision + 1)), -(2.0 ** (smallest - 1))], dtype)
     assert np.array_equal(wgpu_elu.elu(x), x)
-    assert mpmath.mpf(float(x[0])) < 0
+    assert mpmath.mpf(float(x[0])) < 0  # else x and the results would be zeros, which compare equal
 
 
 def test_the_same_number_gives_the_same_bits_everywhere():

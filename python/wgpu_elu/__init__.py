@@ -34,11 +34,11 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
     x : number, array_like with a protocol
         A NumPy array of float16, float32, float64 or ``ml_dtypes.bfloat16``; a Python number; or an object with
         ``__dlpack__`` (such as a tensor of PyTorch or JAX) or ``__arrow_c_array__`` (such as an array of pyarrow: of
-        floats or of lists of floats, with nulls). Contiguous memory in this machine's byte order is read without a
-        copy.
+        floats or of lists of floats, with nulls). See Notes for what is copied.
     alpha : number or array_like, optional
         The negative side tends to ``-alpha``. An array broadcasts to `x`, as in ``alpha * x``: for channels on the last
-        axis it has the shape ``(channels,)``, for channels on the second of four axes ``(channels, 1, 1)``.
+        axis it has the shape ``(channels,)``, for channels on the second of four axes ``(channels, 1, 1)``. For an
+        Arrow array it is a number.
     out : array, optional
         Where to write the result. It must have the shape and the dtype of `x`. It may be `x`, or share memory with it.
     device : str, optional
@@ -57,13 +57,17 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
     Raises
     ------
     TypeError
-        If `x` or `alpha` has another type or dtype. Integers are not converted: ``x.astype(np.float32)`` does that.
+        If `x` or `alpha` has another type or dtype. Arrays of integers are not converted: ``x.astype(np.float32)``
+        does that.
     ValueError
         If `out` or `alpha` has an unsuitable shape, `out` is read-only, or `rounding` is unknown. If no GPU can compute
         it: nearest float64.
+    OverflowError
+        If `x` or `alpha` is a Python integer that is too large for a float.
     RuntimeError
         If there is no such device, or it fails; if the device lacks float64; or in a process that was forked from one
-        that uses a GPU, unless `device` is ``"cpu"``.
+        that uses a GPU, unless `device` is ``"cpu"``. If another thread calls a function of this package with memory
+        that one of the two calls writes.
 
     See Also
     --------
@@ -73,6 +77,11 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
     Notes
     -----
     ``x >= 0``, -0, +infinity and NaN are returned unchanged in every bit, and -infinity gives ``-alpha``.
+
+    Contiguous memory in this machine's byte order is read and written without a copy, except in two cases: `out` is
+    the first argument of a gradient, or alpha is an array and the axes along which it differs are not the first. Each
+    number of such an array takes a call of its own. For channels this costs little, but an alpha for each of 10^6
+    float64 took 0.2 s, and one alpha for all of them 0.002 s.
 
     The default device is the CPU, because copying to a GPU and back takes longer than ELU on the CPU, which is about as
     fast as copying memory. With an NVIDIA H200, 2^28 float32 took 1.24 s on the GPU, upload and download included, and
