@@ -19,10 +19,6 @@ const MIN_LEN_FOR_THREADS: usize = 1 << 18;
 /// long as computing 100 elements.
 const MIN_LEN_TO_DETACH: usize = 1 << 12;
 
-/// The stack of each thread, as large as that of most main threads. Without optimization, the vector code of `wgpu_elu`
-/// needs more than the 2 MiB that rayon's threads otherwise have.
-const STACK_BYTES: usize = 8 << 20;
-
 /// Calls `work`, which computes `len` elements, on the calling thread or in the pool.
 pub(crate) fn run<R: Send>(py: Python<'_>, len: usize, work: impl FnOnce() -> R + Send) -> R {
     let flushes = flushes_subnormals();
@@ -65,7 +61,6 @@ fn pool() -> Option<Arc<ThreadPool>> {
     }
     let new = ThreadPoolBuilder::new()
         .num_threads(wanted())
-        .stack_size(STACK_BYTES)
         .build()
         .map(Arc::new)
         .ok()?;
