@@ -9,9 +9,12 @@ use std::{
     },
 };
 
-use pyo3::{exceptions::PyRuntimeError, prelude::*};
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+};
 use wgpu_elu::{
-    Device,
+    Device, Error,
     device::{self, Request},
 };
 
@@ -22,7 +25,12 @@ pub(crate) fn named(py: Python<'_>, name: &str) -> PyResult<Device> {
     if name == "cpu" {
         return Ok(Device::Cpu);
     }
-    check_process()?;
+    if name.trim().is_empty() {
+        return Err(PyValueError::new_err(format!(
+            "device: needed \"cpu\", \"gpu\", \"auto\" or a part of an adapter's name, found {name:?}"
+        )));
+    }
+    check_process(py)?;
     // Another thread may hold the lock and wait for the interpreter, so this thread detaches before it waits.
     py.detach(|| {
         let mut devices = devices();
@@ -38,7 +46,12 @@ pub(crate) fn named(py: Python<'_>, name: &str) -> PyResult<Device> {
         devices.insert(name.into(), device.clone());
         Ok(device)
     })
-    .map_err(|error| exception(&error))
+    .map_err(|error| match error {
+        Error::NoAdapter { .. } if !["auto", "gpu"].contains(&name) => PyRuntimeError::new_err(
+            format!("{error}; device also takes \"cpu\", \"gpu\" and \"auto\""),
+        ),
+        error => exception(&error),
+    })
 }
 
 /// Forgets a lost device, so that the next call opens it again.
@@ -50,7 +63,7 @@ pub(crate) fn forget(py: Python<'_>, name: &str) {
 #[pyfunction]
 pub(crate) fn adapters(py: Python<'_>) -> PyResult<Vec<String>> {
     catch_panic(|| {
-        check_process()?;
+        check_process(py)?;
         let adapters = py.detach(|| pollster::block_on(device::adapters()));
         Ok(adapters
             .iter()
@@ -78,9 +91,19 @@ fn devices() -> MutexGuard<'static, HashMap<String, Device>> {
     DEVICES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Fails if this process was forked from one that uses wgpu: the child has the driver's memory, but neither its threads
-/// nor its connections.
-fn check_process() -> PyResult<()> {
+/// Fails if this process cannot use a GPU driver: if it was forked from one that uses wgpu, since the child has the
+/// driver's memory, but neither its threads nor its connections; or if TensorFlow is loaded on Linux, where Mesa's drivers
+/// then call the LLVM of TensorFlow instead of their own, and crash.
+fn check_process(py: Python<'_>) -> PyResult<()> {
+    if cfg!(target_os = "linux") {
+        let modules = py.import("sys")?.getattr("modules")?;
+        if modules.contains("tensorflow")? {
+            return Err(PyRuntimeError::new_err(
+                "TensorFlow is loaded, and drivers of Mesa would crash together with it: use device=\"cpu\", or a process \
+                 without TensorFlow",
+            ));
+        }
+    }
     static USER: AtomicU32 = AtomicU32::new(0);
     let this = process::id();
     match USER.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {

@@ -21,6 +21,10 @@ mod _core {
         device::{adapters, destroy},
         threads::start_threads,
     };
+
+    /// The version of the package.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
 }
 
 /// Runs the command `elu` and returns its exit code. The first of `args` is the program's name.

@@ -1,5 +1,6 @@
 """The command `elu` that the package installs."""
 
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -25,6 +26,11 @@ def test_run(tmp_path):
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("3 float32 on CPU")
     assert np.array_equal(np.load(tmp_path / "y.npy"), wgpu_elu.elu(x))
+
+
+def test_versions():
+    assert wgpu_elu.__version__ == importlib.metadata.version("wgpu-elu")
+    assert run("--version").stdout == f"elu {wgpu_elu.__version__}\n"
 
 
 def test_exit_codes(tmp_path):

@@ -99,7 +99,7 @@ def test_an_unknown_adapter_is_named():
         wgpu_elu.elu(1.0, device="no such")
     adapters = ", ".join(wgpu_elu.adapters())
     found = f"the adapters are {adapters}" if adapters else "there are no adapters"
-    assert str(error.value) == f'found no adapter named "no such"; {found}'
+    assert str(error.value) == f'found no adapter named "no such"; {found}; device also takes "cpu", "gpu" and "auto"'
 
 
 def in_child(queue, device):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import oracle
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -83,9 +84,9 @@ def read_only():
             TypeError,
             "out: needed a NumPy array, or an object with __dlpack__, found float",
         ),
-        (lambda: wgpu_elu.elu(X, "a"), TypeError, "alpha: needed a number or an array of numbers, found 'a'"),
-        (lambda: wgpu_elu.elu(X, None), TypeError, "alpha: needed a number or an array of numbers, found None"),
-        (lambda: wgpu_elu.elu(X, 1j), TypeError, "alpha: needed a number or an array of numbers, found 1j"),
+        (lambda: wgpu_elu.elu(X, "a"), TypeError, "alpha: needed a number or an array of numbers, found str"),
+        (lambda: wgpu_elu.elu(X, None), TypeError, "alpha: needed a number or an array of numbers, found NoneType"),
+        (lambda: wgpu_elu.elu(X, 1j), TypeError, "alpha: needed a number or an array of numbers, found complex"),
         (
             lambda: wgpu_elu.elu(X, np.ma.array([1.0, 2.0], mask=[True, False])),
             TypeError,
@@ -94,7 +95,20 @@ def read_only():
         (
             lambda: wgpu_elu.elu(X, [[1.0], [1.0, 2.0]]),
             TypeError,
-            "alpha: needed a number or an array of numbers, found [[1.0], [1.0, 2.0]]",
+            "alpha: needed a number or an array of numbers, found lists of different lengths",
+        ),
+        (lambda: wgpu_elu.elu(X, True), TypeError, "alpha: needed a number or an array of numbers, found bool"),
+        (
+            lambda: wgpu_elu.elu(X, ["a", "b"]),
+            TypeError,
+            "alpha: needed a number or an array of numbers, found elements of <U1",
+        ),
+        (lambda: wgpu_elu.elu(X, pa.array([1.0, None])), ValueError, "alpha: needed an array without nulls"),
+        (lambda: wgpu_elu.elu(X, pl.Series([1.0, None])), ValueError, "alpha: needed an array without nulls"),
+        (
+            lambda: wgpu_elu.elu(X, device=" "),
+            ValueError,
+            'device: needed "cpu", "gpu", "auto" or a part of an adapter\'s name, found " "',
         ),
         (
             lambda: wgpu_elu.elu(pa.array(X), [1.0, 2.0]),

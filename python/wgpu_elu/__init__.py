@@ -23,6 +23,7 @@ from wgpu_elu import _core
 from wgpu_elu._apply import apply as _call
 
 __all__ = ["adapters", "celu", "elu", "elu_backward", "elu_backward_from_output", "selu"]
+__version__ = _core.VERSION
 
 
 def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", rounding: str = "faithful") -> Any:
@@ -52,7 +53,8 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
     Returns
     -------
     y : same kind as `x`
-        An array for an array, a float for a Python number, else an object of the library of `x`. `out` if it is given.
+        An array for an array, a float for a Python number, else an object of the library of `x`, or an array if the
+        library has no function that makes one. `out` if it is given.
 
     Raises
     ------
@@ -65,8 +67,9 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
     OverflowError
         If `x` or `alpha` is a Python integer that is too large for a float.
     RuntimeError
-        If there is no such device, or it fails; if the device lacks float64; or in a process that was forked from one
-        that uses a GPU, unless `device` is ``"cpu"``. If another thread calls a function of this package with memory
+        If there is no such device, or it fails; if the device lacks float64; in a process that was forked from one
+        that uses a GPU, unless `device` is ``"cpu"``; or on Linux in a process that has imported TensorFlow, likewise.
+        If another thread calls a function of this package with memory
         that one of the two calls writes.
 
     See Also
@@ -88,8 +91,13 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
     0.022 s on the 16 cores of the CPU (docs/benchmarks/2026-11-26-h200.md). `device` serves to find out what a GPU
     computes.
 
+    TensorFlow on Linux exports its LLVM to every library of the process, and drivers of Mesa crash with it. Do not
+    import TensorFlow after a GPU or `adapters` has been used.
+
     Other Python threads run while more than 4,095 elements are computed. More than 262,143 elements are divided among
     all cores, or as many threads as the variable ``RAYON_NUM_THREADS`` says.
+
+    A process that is forked while another thread runs a function takes the memory of that call for busy forever.
 
     Some threads flush subnormal numbers to zero, such as those in which JAX runs callbacks. Called from there, the
     computation moves to threads that do not, if it has run on several threads before; ``wgpu_elu.keras`` starts them.
@@ -230,6 +238,11 @@ def adapters() -> list[str]:
     Return the names of the adapters that can compute, best first.
 
     An adapter is a GPU, or a program that imitates one. `device` takes a part of a name.
+
+    Raises
+    ------
+    RuntimeError
+        As for `elu` with a GPU as its `device`.
 
     Examples
     --------

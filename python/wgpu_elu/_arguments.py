@@ -12,6 +12,7 @@ from wgpu_elu import _core
 
 _DTYPES = {np.dtype(name) for name in ("float16", "float32", "float64")}
 _NEEDED = "a number, a NumPy array, or an object with __dlpack__ or __arrow_c_array__"
+_NEEDED_ALPHA = "needed a number or an array of numbers"
 
 
 def unwrap(name: str, value: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
@@ -37,12 +38,16 @@ def alpha_array(alpha: Any) -> np.ndarray:
     """Return alpha as an array of float64, which may be a number."""
     if isinstance(alpha, np.ma.MaskedArray):
         raise TypeError("alpha: a masked array would lose its mask: pass its data")
+    nulls = getattr(alpha, "null_count", 0)  # of Arrow arrays; a method in Polars
+    if nulls() if callable(nulls) else nulls:
+        raise ValueError("alpha: needed an array without nulls")
     try:
         array = np.asarray(alpha)
     except ValueError:  # lists of different lengths
-        array = np.empty((), object)
-    if array.dtype.kind not in "bfiu" and not is_bfloat16(array.dtype):
-        raise TypeError(f"alpha: needed a number or an array of numbers, found {alpha!r}")
+        raise TypeError(f"alpha: {_NEEDED_ALPHA}, found lists of different lengths") from None
+    if array.dtype.kind not in "fiu" and not is_bfloat16(array.dtype):
+        found = type_name(alpha) if array.ndim == 0 else f"elements of {array.dtype}"
+        raise TypeError(f"alpha: {_NEEDED_ALPHA}, found {found}")
     return array.astype(np.float64)
 
 
@@ -79,16 +84,21 @@ def _unwrap_dlpack(name: str, value: Any) -> tuple[np.ndarray, Callable[[np.ndar
     try:
         array = np.from_dlpack(value)
     except Exception as error:  # each library has its own
+        reason = next(iter(str(error).splitlines()), type_name(error))
         elements = f" with elements of {value.dtype}" if hasattr(value, "dtype") else ""
-        raise TypeError(f"{name}: NumPy cannot read a {type_name(value)}{elements} through DLPack: {error}") from error
+        raise TypeError(f"{name}: NumPy cannot read a {type_name(value)}{elements} through DLPack: {reason}") from error
     return _checked(name, array), _from_dlpack(value)
 
 
 def _from_dlpack(value: Any) -> Callable[[np.ndarray], Any]:
     """Return the function `from_dlpack` of the library of a value, whose class may be derived from one of the library.
 
-    If there is none, the result is the array, which has the same protocol.
+    TensorFlow has none for NumPy's arrays, so its tensor is a copy. For a library without one, the result is the array,
+    which has the same protocol.
     """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and isinstance(value, tensorflow.Tensor):
+        return lambda y: tensorflow.convert_to_tensor(y)
     if hasattr(value, "__array_namespace__"):
         namespaces = [value.__array_namespace__()]
     else:

@@ -4,6 +4,7 @@ from typing import Any, final
 import numpy as np
 
 __all__ = [
+    "VERSION",
     "ArrowFloats",
     "adapters",
     "apply",
@@ -14,6 +15,8 @@ __all__ = [
     "same_lists",
     "start_threads",
 ]
+
+VERSION: str
 
 def apply(
     op: str,

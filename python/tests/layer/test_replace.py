@@ -209,11 +209,17 @@ def test_what_has_no_elu_is_kept():
     assert replace(functional()).inputs[0].shape == (None, 6)
 
 
-def test_a_compiled_model_stays_compiled():
-    model = sequential()
-    model.compile("adam", "mse")
+def test_a_copy_is_not_compiled():
+    def loss(y, prediction):
+        return keras.ops.mean(keras.ops.square(y - prediction))
+
+    model = nested()
+    for part in [model, *model.layers]:
+        if isinstance(part, keras.Model):
+            part.compile("sgd", loss)  # Keras would not find a function of this name
     copy = replace(model)
-    assert copy.compiled and type(copy.optimizer) is type(model.optimizer)
+    assert model.compiled and not copy.compiled
+    copy.compile("sgd", loss)
 
 
 def test_the_copy_is_more_accurate():
@@ -228,8 +234,23 @@ def test_other_models_are_refused():
         def call(self, x):
             return x
 
-    with pytest.raises(ValueError, match="only supported for Sequential models or Functional models"):
-        replace(Subclass())
+    class Trained(keras.Model):
+        def __init__(self, **kwargs):
+            x = keras.Input((3,))
+            super().__init__(x, layers.ELU()(x), **kwargs)
+
+    class Stack(keras.Sequential):
+        pass
+
+    inside = keras.Sequential([keras.Input((3,)), Trained()])
+    for model, name in [(Subclass(), "Subclass"), (Trained(), "Trained"), (Stack(), "Stack"), (inside, "Trained")]:
+        with pytest.raises(ValueError) as error:
+            replace(model)
+        found = f"{__name__}.test_other_models_are_refused.<locals>.{name}"
+        assert str(error.value) == f"replace: needed a Functional or Sequential model, found {found}"
+    with pytest.raises(TypeError) as error:
+        replace(layers.ELU())
+    assert str(error.value).startswith("replace: needed a model of Keras, found keras.")
     with pytest.raises(ValueError) as error:
         replace(keras.Sequential([layers.Dense(2, activation="elu", name="first")]))
     assert str(error.value) == "replace: layer 'first' has no weights to share yet: build the model first"
@@ -239,7 +260,8 @@ def test_other_models_are_refused():
 @pytest.mark.parametrize("make", [sequential, functional, nested, wrapped, custom])
 def test_xla_and_saved_models_are_refused(make, tmp_path):
     copy = replace(make())
-    copy.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="Model doesn't support `jit_compile=True`"):
+        copy.compile("sgd", "mse", jit_compile=True)
     assert not copy.jit_compile
     with pytest.raises(ValueError, match="cannot be part of a SavedModel, because it calls Python"):
         copy.export(tmp_path / "model", verbose=False)

@@ -23,6 +23,7 @@ from wgpu_elu.keras._replace import Replacement
 
 __all__ = ["ELU", "replace"]
 
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
 _BACKENDS = ("jax", "tensorflow", "torch")
 if keras.backend.backend() not in _BACKENDS:
     raise ImportError(
@@ -60,9 +61,10 @@ class ELU(keras.layers.ELU):
     The computation is a call from the backend back into Python, on the CPU. A tensor on a GPU is copied to the CPU, and
     the result is copied back. These are not possible:
 
-    - TensorFlow: XLA (Keras compiles a model with this layer without it), and the export as a SavedModel.
+    - TensorFlow: XLA (Keras compiles a model with this layer without it), and the export as a SavedModel. It is refused
+      for layers, but TensorFlow does not say what a function or a ``Lambda`` layer calls.
       ``model.save("model.keras")`` works everywhere.
-    - JAX: forward mode (``jax.jvp``, ``jax.jacfwd``).
+    - JAX: forward mode (``jax.jvp``, ``jax.jacfwd``), and ``model.export``, whose error is JAX's own.
     - PyTorch: forward mode (``torch.func.jvp``), ``torch.func.grad`` and what is made of it, and compiled second
       derivatives. ``torch.func.vmap`` calls the layer for each slice.
 
@@ -103,6 +105,9 @@ class ELU(keras.layers.ELU):
         """Return ELU of the inputs."""
         x = keras.ops.convert_to_tensor(inputs)
         self._check_broadcast(x.shape)
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        if dtype not in _DTYPES:
+            raise TypeError(f"x: needed elements of float16, bfloat16, float32 or float64, found {dtype}")
         return _elu(x, self._alpha, self._alpha_shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -148,8 +153,9 @@ def replace(model: keras.Model) -> keras.Model:
     Return a copy of a model with every ELU replaced by `ELU`, which shares the weights of the model.
 
     These are replaced, also in nested models and within layers such as ``TimeDistributed``: layers of the class
-    ``keras.layers.ELU``, ``activation="elu"`` and the like of any layer, and ``keras.ops.elu`` on symbolic tensors. A
-    call of ``keras.activations.elu`` within a layer's own code is not seen. The copy computes in the same dtypes.
+    ``keras.layers.ELU``, ``activation="elu"`` and the like of any layer, and ``keras.ops.elu`` on symbolic tensors. Not
+    replaced are other functions, such as ``tf.nn.elu`` or a ``functools.partial``, subclasses of ``keras.layers.ELU``,
+    and what a layer calls in its own code. The copy computes in the same dtypes.
 
     If the copy is saved, what was replaced within a layer of a class of your own is lost, unless that layer's
     ``get_config`` describes it: loading calls the class's constructor, which makes the layers of Keras again. In this
@@ -158,18 +164,19 @@ def replace(model: keras.Model) -> keras.Model:
     Parameters
     ----------
     model : keras.Model
-        A Functional or Sequential model.
+        A Functional or Sequential model, and no subclass, whose methods a copy would lose.
 
     Returns
     -------
     copy : keras.Model
-        Its layers are new, and share the variables of the layers of `model`. If the model is compiled, the copy is,
-        too.
+        Its layers are new, and share the variables of the layers of `model`. It is not compiled.
 
     Raises
     ------
+    TypeError
+        If `model` is no model of Keras.
     ValueError
-        If `model` is another kind of model, or has not been built.
+        If `model`, or a model in it that contains an ELU, is of another class, or `model` has not been built.
 
     Examples
     --------

@@ -6,14 +6,19 @@ from typing import Any
 
 import keras
 
+from wgpu_elu._arguments import type_name
+
 # The attributes that say where and how a layer was used.
 _USES = {"_inbound_nodes": list, "_outbound_nodes": list, "_losses": list, "_loss_ids": set}
 # What each layer has of its own: the functions refer to the layer, the tracker to its lists of variables and layers.
 _OWN = ("build", "quantize", "_lock", "_tracker")
 # Where TensorFlow keeps the attributes that it saves: a list and a dictionary.
 _TRACKED = ("_self_unconditional_checkpoint_dependencies", "_self_unconditional_dependency_names")
+_INPUT = keras.Input((1,), name="wgpu_elu")
 # How a call of `keras.ops.elu` on a symbolic tensor is kept in a model.
-_ELU_OPERATION = type(keras.ops.elu(keras.KerasTensor((1,)))._keras_history.operation)
+_ELU_OPERATION = type(keras.ops.elu(_INPUT)._keras_history.operation)
+# What can be copied. A copy of a subclass would lose its methods.
+_MODELS = (keras.Sequential, type(keras.Model(_INPUT, _INPUT, name="wgpu_elu")))
 
 
 class Replacement:
@@ -24,9 +29,17 @@ class Replacement:
         self.done: dict[int, Any] = {}
         self.activations: list[Any] = []
 
-    def model(self, model: keras.Model) -> keras.Model:
-        """Return a copy of a model."""
-        return keras.models.clone_model(model, clone_function=self.part)
+    def model(self, model: Any) -> Any:
+        """Return a copy of a model, which is not compiled."""
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"replace: needed a model of Keras, found {type_name(model)}")
+        if type(model) not in _MODELS:
+            raise ValueError(f"replace: needed a Functional or Sequential model, found {type_name(model)}")
+        compiled, model.compiled = model.compiled, False  # Keras can copy neither a loss nor a metric of your own
+        try:
+            return keras.models.clone_model(model, clone_function=self.part)
+        finally:
+            model.compiled = compiled
 
     def part(self, operation: Any) -> Any:
         """Return what takes the place of a layer or another operation in the copy of a model.
@@ -35,7 +48,7 @@ class Replacement:
         """
         new = self.operation(operation)
         if new is operation:
-            if _parts(operation) is not None:
+            if type(operation) in _MODELS:
                 new = self.model(operation)
             elif isinstance(operation, keras.layers.Layer) and not isinstance(operation, keras.Model):
                 new = self._copy(operation, vars(operation), [])

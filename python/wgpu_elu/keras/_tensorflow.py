@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
 from wgpu_elu.keras import _numpy
@@ -11,6 +12,8 @@ from wgpu_elu.keras import _numpy
 
 def elu(x: tf.Tensor, alpha: Sequence[float], shape: Sequence[int]) -> tf.Tensor:
     """Return ELU."""
+    if isinstance(x, (tf.Variable, keras.Variable)):
+        x = tf.convert_to_tensor(x)
     if not isinstance(x, tf.Tensor):
         raise TypeError(f"x: needed a dense tensor, found tf.{type(x).__name__}")
     if x.shape.rank == 0:  # TensorFlow makes no array of a scalar of bfloat16
