@@ -329,6 +329,13 @@ async function withoutWebgpu(t, url, args, reason) {
   const line = await page.evaluate(() => window.playground.fallback());
   assert.equal(line, `${reason}, so the CPU computes and WebGL draws.`);
   assert.match(await page.evaluate(() => window.playground.device()), /^CPU \(SIMD128, /);
+  // Some browsers have only WebGL 1, as Chromium with the arguments WEBGPU.
+  const antialias = await page.evaluate(() => {
+    const canvas = document.getElementById("canvas");
+    const webgl = canvas.getContext("webgl2") ?? canvas.getContext("webgl");
+    return webgl.getContextAttributes().antialias;
+  });
+  assert.equal(antialias, false);
   await plotted(page);
   const { colors } = await pixels(page, PICTURE, "webgl");
   for (const [name, color] of Object.entries(LINES)) {
