@@ -329,7 +329,7 @@ async function withoutWebgpu(t, url, args, reason) {
   const line = await page.evaluate(() => window.playground.fallback());
   assert.equal(line, `${reason}, so the CPU computes and WebGL draws.`);
   assert.match(await page.evaluate(() => window.playground.device()), /^CPU \(SIMD128, /);
-  // Some browsers have only WebGL 1, as Chromium with the arguments WEBGPU.
+  // Chromium has only WebGL 1 with the arguments `WEBGPU`.
   const antialias = await page.evaluate(() => {
     const canvas = document.getElementById("canvas");
     const webgl = canvas.getContext("webgl2") ?? canvas.getContext("webgl");
