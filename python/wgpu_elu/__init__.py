@@ -69,8 +69,7 @@ def elu(x: Any, alpha: Any = 1.0, *, out: Any = None, device: str = "cpu", round
     RuntimeError
         If there is no such device, or it fails; if the device lacks float64; in a process that was forked from one
         that uses a GPU, unless `device` is ``"cpu"``; or on Linux in a process that has imported TensorFlow, likewise.
-        If another thread calls a function of this package with memory
-        that one of the two calls writes.
+        If another thread calls a function of this package with memory that one of the two calls writes.
 
     See Also
     --------
